@@ -1,0 +1,279 @@
+"""Settings: one TOML file for the site, the environment for tokens. Every mistake is told with its file and place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.core.expect import check_expectations
+from bot.core.inventory import Inventory, Ring, Target
+from bot.core.laws import Rules, hold_against
+from bot.core.plan import Order, make_plan
+from bot.core.procedure import Duration, Need, Procedure
+from bot.core.proposal import PackageChange, Proposal
+from bot.errors import Misconfigured
+
+UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
+GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,20}$")]
+ChannelId = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BotPart(_Part):
+    """The bot itself: where its journal and the proposed configurations are, and how long things take."""
+
+    journal: Path
+    configs: Path | None = None
+    procedures: Path | None = None
+    drain: Duration = timedelta(minutes=15)
+    approval_open: Duration = timedelta(minutes=60)
+    count_every: Duration = timedelta(seconds=30)
+
+
+class SlackPart(_Part):
+    """The channels where the bot may be used, by id."""
+
+    channels: tuple[ChannelId, ...] = Field(min_length=1)
+    team: str | None = None
+
+
+class PeoplePart(_Part):
+    """Slack user ids, or one user group, or both."""
+
+    users: tuple[UserId, ...] = ()
+    usergroup: GroupId | None = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.users and not self.usergroup:
+            raise ValueError("say users or usergroup; nobody is allowed otherwise")
+        return self
+
+
+class AllPeoplePart(_Part):
+    """Who may ask for runs, and who may approve them."""
+
+    requesters: PeoplePart
+    approvers: PeoplePart
+
+
+class SshPart(_Part):
+    """How hosts are reached: OpenSSH client configuration, known hosts, patience."""
+
+    config: tuple[Path, ...] = (Path("~/.ssh/config"),)
+    known_hosts: Path = Path("~/.ssh/known_hosts")
+    connect_timeout: Duration = timedelta(seconds=10)
+    keepalive: Duration = timedelta(seconds=10)
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class Settings(_Part):
+    """The settings file."""
+
+    bot: BotPart
+    slack: SlackPart
+    people: AllPeoplePart
+    ssh: SshPart = SshPart()
+    rings: tuple[Ring, ...] = Field(min_length=1)
+
+    @property
+    def inventory(self) -> Inventory:
+        """The rings."""
+        return Inventory(rings=self.rings)
+
+    @model_validator(mode="after")
+    def _inventory_holds_together(self) -> Self:
+        Inventory(rings=self.rings)
+        return self
+
+
+class Tokens(BaseSettings):
+    """What the environment gives: SLACK_BOT_TOKEN, SLACK_APP_TOKEN, and SLACK_API_URL for another Slack."""
+
+    model_config = SettingsConfigDict(env_prefix="SLACK_", frozen=True)
+
+    bot_token: SecretStr
+    app_token: SecretStr
+    api_url: str = Field(default="https://slack.com/api/", pattern=r"^https?://.+/$")
+
+    @field_validator("bot_token", "app_token")
+    @classmethod
+    def _of_its_kind(cls, token: SecretStr, info: ValidationInfo) -> SecretStr:
+        prefix = {"bot_token": "xoxb-", "app_token": "xapp-"}[info.field_name or ""]
+        if not token.get_secret_value().startswith(prefix):
+            raise ValueError(f"begins with {prefix}")
+        return token
+
+
+def read_tokens() -> Tokens:
+    """The tokens of the environment; raises Misconfigured, naming the variable and never its value."""
+    try:
+        return Tokens()
+    except ValidationError as error:
+        wrong = [
+            f"SLACK_{str(place['loc'][0]).upper()}: "
+            + ("is not set" if place["type"] == "missing" else "has a wrong form")
+            for place in error.errors(include_input=False, include_url=False)
+        ]
+        hint = "SLACK_BOT_TOKEN begins with xoxb-, SLACK_APP_TOKEN with xapp-, SLACK_API_URL ends with /."
+        raise Misconfigured("\n".join(["environment:", *wrong, hint])) from None
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings file; relative paths in it are beside it. Raises Misconfigured with every mistake in it."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: {error}") from None
+    settings = _validated(Settings, table, path)
+    beside = path.resolve().parent
+
+    def anchored(part: Path | None) -> Path | None:
+        return part and beside / part.expanduser()
+
+    bot = settings.bot
+    placed = {
+        "journal": anchored(bot.journal),
+        "configs": anchored(bot.configs),
+        "procedures": anchored(bot.procedures),
+    }
+    ssh = settings.ssh
+    reached = {"config": tuple(anchored(one) for one in ssh.config), "known_hosts": anchored(ssh.known_hosts)}
+    return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
+
+
+def _validated(model: type[Model], value: object, path: Path) -> Model:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise Misconfigured("\n".join(_mistakes(error, path))) from None
+
+
+def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
+    for mistake in error.errors(include_url=False):
+        place = ".".join(str(part) for part in mistake["loc"])
+        given = mistake["input"]
+        shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
+        yield f"{path}: {place or 'the whole'}: {mistake['msg'].removeprefix('Value error, ')}{shown}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its silent surprise: a key that stands twice is a mistake."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """As the parent's, but a key may stand once."""
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """The procedures and the rules they are held against."""
+
+    procedures: tuple[Procedure, ...]
+    rules: Rules
+
+
+def procedures_folder(chosen: Path | None = None) -> Path:
+    """The chosen folder, else the one in the installed package, else the one of the checkout."""
+    here = Path(__file__).parent
+    return chosen or next(
+        (folder for folder in (here / "procedures", here.parent / "procedures") if folder.is_dir()),
+        here / "procedures",
+    )
+
+
+def read_library(folder: Path) -> Library:
+    """Every procedure of the folder, and rules.yaml; raises Misconfigured with the mistakes of all files."""
+    mistakes: list[str] = []
+    procedures: dict[Path, Procedure] = {}
+    rules: Rules | None = None
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            if path.name == "rules.yaml":
+                rules = _validated(Rules, _yaml(path), path)
+            else:
+                procedures[path] = _validated(Procedure, _yaml(path), path)
+        except Misconfigured as error:
+            mistakes.append(str(error))
+    if rules is None and not any("rules.yaml" in mistake for mistake in mistakes):
+        mistakes.append(f"{folder}: there is no rules.yaml")
+    mistakes += [f"{folder}: there is no procedure"] if not procedures and not mistakes else []
+    mistakes += [f"{folder}: {what}" for what in _twice(procedures)]
+    if mistakes or rules is None:
+        raise Misconfigured("\n".join(mistakes))
+    for path, procedure in procedures.items():
+        _try_out(path, procedure, rules)
+    return Library(procedures=tuple(procedures.values()), rules=rules)
+
+
+def _yaml(path: Path) -> object:
+    try:
+        return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Misconfigured(f"{path}: {error}") from None
+
+
+def _twice(procedures: Mapping[Path, Procedure]) -> Iterator[str]:
+    for what in ("procedure", "command"):
+        names = [getattr(procedure, what) for procedure in procedures.values()]
+        yield from sorted({f"{what} {name} stands in two files" for name in names if names.count(name) > 1})
+
+
+_SAMPLE_RING = Ring.model_validate(
+    {
+        "name": "sample",
+        "test_user": "sample",
+        "metacache": {},
+        "directors": [{"name": "director-1"}],
+        "backends": [{"name": "backend-1", "ip": "192.0.2.1"}, {"name": "backend-2", "ip": "192.0.2.2"}],
+    }
+)
+
+
+def _try_out(path: Path, procedure: Procedure, rules: Rules) -> None:
+    """Make the plan of a sample backend with all that the procedure takes: its mistakes show here, not at night."""
+    order = Order(
+        run="sample",
+        target=Target(ring=_SAMPLE_RING, backend=_SAMPLE_RING.backends[0]),
+        proposal=Proposal(name="sample", digest="0" * 64) if Need.CONFIG in procedure.takes else None,
+        packages=(PackageChange(name="sample", version="1"),) if Need.PACKAGES in procedure.takes else (),
+        drain=timedelta(minutes=15),
+        approval_open=timedelta(hours=1),
+    )
+    try:
+        plan = make_plan(procedure, order)
+        check_expectations(plan)
+        hold_against(plan, rules)
+    except Misconfigured as error:
+        raise Misconfigured(f"{path}: {error}") from None

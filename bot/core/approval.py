@@ -1,0 +1,62 @@
+"""Who may approve, who did, and whether it is enough. Ids only; what Slack says of a person comes in as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.core.events import ApprovalAsked
+from bot.core.run import Grant, Run, Status
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them."""
+
+    id: str
+    may_ask: bool
+    may_approve: bool
+    barred: str = ""
+
+
+def asked_now(run: Run, ask: int) -> ApprovalAsked:
+    """The open question that a click is about; raises Refused for one that is closed, or not the open one."""
+    if run.status is not Status.ASKING or run.asked is None:
+        raise Refused("This question is closed: " + _what_happened(run))
+    if run.asked.seq != ask:
+        raise Refused("These buttons are of an older question; the open one is further down in the thread.")
+    assert isinstance(run.asked.fact, ApprovalAsked)
+    return run.asked.fact
+
+
+def _what_happened(run: Run) -> str:
+    if run.grants:
+        return f"<@{run.grants[-1].by}> was first, the {run.grants[-1].gate} approval is given."
+    return f"the run is {run.status}."
+
+
+def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
+    """Why this person's approval does not count, empty when it does."""
+    if person.barred:
+        return person.barred
+    if person.id == run.request.requester:
+        return "whoever asked for a run cannot approve it"
+    if person.id in asked.not_by:
+        return "whoever asked to go back cannot approve it"
+    if not person.may_approve:
+        return "not one of the approvers"
+    if now >= asked.expires:
+        return "the question has expired"
+    return ""
+
+
+def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
+    """Why an approval that was given may not be acted on any more, empty when it may."""
+    if person.barred or not person.may_approve:
+        return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
+    if now >= grant.expires:
+        return f"the {grant.gate} approval has expired before it was acted on"
+    if grant.by in run.not_by:
+        return f"<@{grant.by}> may not approve this run"
+    return ""

@@ -1,0 +1,53 @@
+"""A command for a host, and what came back. Arguments are a list to the end; only `text` joins them, quoted."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+OUTPUT_KEPT = 64 * 1024
+"""Bytes of each stream that a result keeps; the rest is counted and dropped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What is to run on one host.
+
+    `root`: needs root there. `keeps_output=False`: the output is counted and thrown away (it is somebody's mail).
+    `sends`: the named material that goes to standard input. `timeout`: how long its end is waited for.
+    """
+
+    argv: tuple[str, ...]
+    root: bool = True
+    keeps_output: bool = True
+    sends: str | None = None
+    timeout: timedelta = timedelta(seconds=30)
+
+    @property
+    def text(self) -> str:
+        """The command as a POSIX shell reads it, every argument quoted on its own."""
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a command that ran to its end answered; an exit status is a value, not an error.
+
+    `stdout` and `stderr` hold at most OUTPUT_KEPT bytes; `stdout_bytes` counts all of it. `exit_status` is the
+    shell's: 128 + N for a process ended by signal N.
+    """
+
+    host: str
+    command: str
+    exit_status: int
+    stdout: str
+    stderr: str
+    stdout_bytes: int
+    began: datetime
+    took: timedelta
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether more was printed than was kept."""
+        return self.stdout_bytes > OUTPUT_KEPT

@@ -1,0 +1,152 @@
+"""Command → facts: may somebody do this to a run, and what facts does it make. Commands are in the imperative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+from bot.core import events as fact
+from bot.core.approval import Person, asked_now, objection
+from bot.core.events import Fact
+from bot.core.goback import may_turn
+from bot.core.plan import Kind, PlannedStep
+from bot.core.run import Run, Status
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approve:
+    """A click on Approve: `ask` is the fact that asked, `message` the message that had the button."""
+
+    person: Person
+    ask: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deny:
+    """A click on Deny."""
+
+    person: Person
+    ask: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Try the step again that the run holds at; `held` is the fact that made it hold."""
+
+    person: Person
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeSkip:
+    """Go on without the step that the run holds at, for a reason."""
+
+    person: Person
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreeToSkip:
+    """A second engineer's yes to a skip; `ask` is the fact that proposed it."""
+
+    person: Person
+    ask: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoBack:
+    """Turn round at the next safe point and undo what was done."""
+
+    person: Person
+    reason: str
+
+
+Steering = Approve | Deny | Retry | ProposeSkip | AgreeToSkip | GoBack
+
+
+def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
+    """The facts that a command makes; raises Refused, and then nothing happened.
+
+    An approval by somebody who may not is refused with a fact: the attempt belongs on the record.
+    """
+    if run.status is Status.ENDED:
+        raise Refused(f"Run {run.id} is over: {run.outcome}.")
+    match command:
+        case Approve() | Deny():
+            return _answer(run, command, now)
+        case Retry():
+            _may_steer(run, command.person)
+            _held(run)
+            return (fact.RetryChosen(by=command.person.id),)
+        case ProposeSkip():
+            return _propose_skip(run, command)
+        case AgreeToSkip():
+            return _agree_to_skip(run, command)
+        case GoBack():
+            _may_steer(run, command.person)
+            may_turn(run)
+            if run.turning:
+                raise Refused("Somebody has asked for that already.")
+            return (fact.GoBackAsked(by=command.person.id, reason=command.reason),)
+        case _:
+            assert_never(command)
+
+
+def _answer(run: Run, command: Approve | Deny, now: datetime) -> tuple[Fact, ...]:
+    asked = asked_now(run, command.ask)
+    if against := objection(run, asked, command.person, now):
+        return (fact.ApprovalRefused(gate=asked.gate, by=command.person.id, reason=against),)
+    if isinstance(command, Approve):
+        return (
+            fact.Approved(
+                step=asked.step,
+                gate=asked.gate,
+                by=command.person.id,
+                digest=asked.digest,
+                message=command.message,
+            ),
+        )
+    denied = fact.Denied(step=asked.step, gate=asked.gate, by=command.person.id, message=command.message)
+    if run.plan.back:
+        return denied, fact.RunHeld(reason=f"the {asked.gate} approval was denied; the backend stays as it is")
+    return (denied,)
+
+
+def _may_steer(run: Run, person: Person) -> None:
+    if person.barred:
+        raise Refused(f"Not done: {person.barred}.")
+    if not (person.may_ask or person.may_approve or person.id == run.request.requester):
+        raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
+
+
+def _held(run: Run) -> PlannedStep:
+    step = run.step
+    if run.status is not Status.HELD or step is None:
+        raise Refused(f"Run {run.id} does not hold; it is {run.status}.")
+    return step
+
+
+def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    step = _held(run)
+    if step.kind is Kind.APPROVAL:
+        raise Refused("An approval cannot be skipped.")
+    if not command.reason.strip():
+        raise Refused("A skip needs a reason.")
+    return (fact.SkipProposed(by=command.person.id, step=step.name, reason=command.reason.strip()[:500]),)
+
+
+def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
+    step = _held(run)
+    if run.skip is None or run.skip.seq != command.ask:
+        raise Refused("There is no such proposal any more.")
+    assert isinstance(run.skip.fact, fact.SkipProposed)
+    person = command.person
+    if person.barred or not person.may_approve:
+        raise Refused(f"Not done: {person.barred or 'you are not one of the approvers'}.")
+    if person.id in {run.skip.fact.by, run.request.requester}:
+        raise Refused("Not done: a second engineer has to agree, neither who proposed it nor who asked for the run.")
+    return (fact.SkipAgreed(by=person.id, step=step.name),)

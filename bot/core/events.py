@@ -1,0 +1,308 @@
+"""The facts of a run, past tense. They are the state, the change record and the thread: nothing else is kept.
+
+Old facts must always fold: a field may be added with a default, never taken away or given another meaning. `kind` in
+the journal is the class name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bot.core.inventory import Target
+from bot.core.plan import Plan
+from bot.core.procedure import Gate
+from bot.errors import Illegal
+
+
+class How(StrEnum):
+    """How a step came to be done."""
+
+    RAN = "ran"
+    FOUND = "found done already"
+    LOOKED_UP = "found done when looked up"
+
+
+class Outcome(StrEnum):
+    """How a run ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    WENT_BACK = "went back"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A command that ran on a host, or was sent there. `exit_status` None: its end was not heard.
+
+    `output` is shortened and has its secrets hidden; `output_bytes` counts what the command really printed.
+    """
+
+    host: str
+    command: str
+    exit_status: int | None
+    took: timedelta
+    output: str
+    output_bytes: int
+    changes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one look at one host read, or why it could not be read."""
+
+    host: str
+    probe: str
+    reading: Mapping[str, str | int | bool] | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequested:
+    """Somebody asked for a run; from here on it holds its ring. `text` is what was typed."""
+
+    procedure: str
+    target: Target
+    requester: str
+    team: str
+    channel: str
+    text: str
+    plan: Plan
+    config: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageBegan:
+    """A stage was announced."""
+
+    stage: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted:
+    """A change is about to be sent to a host: written before the host hears of it."""
+
+    step: str
+    attempt: int
+    host: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """A step was seen to be done, on the hosts. `attachment` is a text for people to read."""
+
+    step: str
+    how: How
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    reason: str = ""
+    remembered: Mapping[str, str] | None = None
+    attachment: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepUnclear:
+    """A change was sent and nobody knows what came of it."""
+
+    step: str
+    reason: str
+    ran: tuple[Ran, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepNotDone:
+    """A change never reached its host, or was looked up and is not done: it may be tried again."""
+
+    step: str
+    reason: str
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFailed:
+    """A step was not seen to be done; the run holds here."""
+
+    step: str
+    reason: str
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitBegan:
+    """A wait runs until a date, whatever happens to the bot meanwhile."""
+
+    step: str
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsersCounted:
+    """The users still mapped to the backend, by director; directors that did not answer are left out."""
+
+    users: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalAsked:
+    """A gate was put to the approvers. `digest` is of all they approve; `not_by` may not."""
+
+    step: str
+    gate: Gate
+    digest: str
+    evidence: tuple[str, ...]
+    not_by: tuple[str, ...]
+    expires: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalRefused:
+    """Somebody who may not approve tried to."""
+
+    gate: Gate
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved:
+    """A second engineer approved, by a click on the message `message` (Slack's ts)."""
+
+    step: str
+    gate: Gate
+    by: str
+    digest: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denied:
+    """A second engineer said no."""
+
+    step: str
+    gate: Gate
+    by: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalExpired:
+    """Nobody answered in time."""
+
+    step: str
+    gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHeld:
+    """The run holds, though no step failed: something did not allow it to go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryChosen:
+    """Somebody said: try the step again."""
+
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipProposed:
+    """Somebody proposes to go on without the step; a second engineer has to agree."""
+
+    by: str
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipAgreed:
+    """A second engineer agreed to go on without the step."""
+
+    by: str
+    step: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoBackAsked:
+    """Somebody asked to go back, or to abort: at the next safe point the run turns round."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurnedBack:
+    """The run follows another plan from here on: the one that undoes what was done."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded:
+    """The run is over and its ring is free."""
+
+    outcome: Outcome
+    reason: str = ""
+
+
+Fact = (
+    RunRequested
+    | StageBegan
+    | StepStarted
+    | StepDone
+    | StepUnclear
+    | StepNotDone
+    | StepFailed
+    | WaitBegan
+    | UsersCounted
+    | ApprovalAsked
+    | ApprovalRefused
+    | Approved
+    | Denied
+    | ApprovalExpired
+    | RunHeld
+    | RetryChosen
+    | SkipProposed
+    | SkipAgreed
+    | GoBackAsked
+    | TurnedBack
+    | RunEnded
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A fact with its place in the journal: `seq` counts from 1 in its run; `at` is UTC."""
+
+    run: str
+    seq: int
+    at: datetime
+    fact: Fact
+
+
+_KINDS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in Fact.__args__}
+
+
+def body_of(fact: Fact) -> dict[str, Any]:
+    """The fact as JSON values, for the journal."""
+    return _KINDS[type(fact).__name__].dump_python(fact, mode="json")  # type: ignore[no-any-return]
+
+
+def fact_from(kind: str, body: object) -> Fact:
+    """The fact that a journal row holds; raises Illegal when it is none."""
+    if kind not in _KINDS:
+        raise Illegal(f"the journal holds a fact of an unknown kind: {kind}")
+    try:
+        return _KINDS[kind].validate_python(body)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise Illegal(f"the journal holds a {kind} that cannot be read: {error}") from None

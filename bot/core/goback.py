@@ -1,0 +1,149 @@
+"""The way back: a plan of its own, made from the changes that the journal says were made, last one first.
+
+What gives a backend users again (the restore law's commands) is kept for the end, behind the checks of the stages that
+verify, and behind the restore approval. A change and its opposite with nothing between them are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from bot.core.command import Command
+from bot.core.laws import gate_needed
+from bot.core.plan import Action, Expected, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
+from bot.core.procedure import Gate
+from bot.core.run import Run
+from bot.errors import Refused
+
+_OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
+
+
+def may_turn(run: Run) -> None:
+    """Raises Refused when there is no way back from here."""
+    if run.plan.back:
+        raise Refused("This run is going back already.")
+    if any(_restores(step.action) for step in run.touched):
+        raise Refused(
+            f"{run.request.target.backend.name} is being put back into the ring; going back would take it from users"
+            " who have come back. Retry the step, or let it finish and start a new run."
+        )
+
+
+def going_back(run: Run) -> Plan | None:
+    """The plan that undoes what this run did, None when it changed nothing that needs undoing; raises Refused."""
+    may_turn(run)
+    undoable = [step for step in run.touched if step.undo]
+    before = _undoings([step for step in undoable if not _restores(step.undo)], run)
+    restoring = _undoings([step for step in undoable if _restores(step.undo)], run)
+    stages = [
+        _stage("undo", f"Undo what was done on {run.request.target.backend.name}", _opened(before, run)),
+        _stage("verify", "See that it works before it gets users", _verifying(run) if before or restoring else ()),
+        _stage("restore", "Put it back into the ring", _restoring(restoring, run)),
+    ]
+    if not before and not restoring:
+        return None
+    left = tuple(LeftOut(step=step.name, because=step.no_undo_because) for step in run.touched if step.no_undo_because)
+    title = f"Go back: {run.request.target.backend.name} as it was before"
+    return Plan(title=title, stages=tuple(stage for stage in stages if stage.steps), left_out=left, back=True)
+
+
+def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
+    return PlannedStage(name=f"back-{name}", says=says, uninterrupted=False, verifies=False, steps=steps)
+
+
+def _restores(action: Action | None) -> bool:
+    return action is not None and gate_needed(action.command.text) is Gate.RESTORE
+
+
+def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
+    assert step.undo is not None
+    return PlannedStep(
+        name=f"undo-{step.name}",
+        kind=Kind.CHANGE,
+        says=f"Undo: {step.says}",
+        because=f"it was done by this run: {step.because}",
+        where=step.where,
+        action=_filled(step.undo, observed),
+    )
+
+
+def _filled(action: Action, observed: Mapping[str, str]) -> Action:
+    argv: list[str] = []
+    for word in action.command.argv:
+        whole = _OBSERVED.fullmatch(word)
+        argv.extend(_value(observed, whole[1]).split() if whole else [word])
+    expected = tuple(_filled_expected(one, observed) for one in action.done_when)
+    command: Command = replace(action.command, argv=tuple(argv))
+    return replace(action, command=command, done_when=expected)
+
+
+def _filled_expected(expected: Expected, observed: Mapping[str, str]) -> Expected:
+    def fill(value: Value) -> Value:
+        if not isinstance(value, str):
+            return value
+        return _OBSERVED.sub(lambda found: _value(observed, found[1]), value)
+
+    return replace(expected, asks={key: fill(value) for key, value in expected.asks.items()})
+
+
+def _value(observed: Mapping[str, str], name: str) -> str:
+    if name not in observed:
+        raise Refused(f"Going back needs {name}, which this run did not see before it changed anything.")
+    return observed[name]
+
+
+def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:
+    """The last first; two changes in a row that undo each other, both seen done, come to nothing."""
+    kept: list[PlannedStep] = []
+    for step in reversed(steps):
+        last = kept[-1] if kept else None
+        if last and {step.name, last.name} <= run.looks.keys() and _opposite(step, last):
+            kept.pop()
+        else:
+            kept.append(step)
+    return tuple(_undoing(step, run.observed) for step in kept)
+
+
+def _opposite(one: PlannedStep, other: PlannedStep) -> bool:
+    return _text(one.undo) == _text(other.action) and _text(one.action) == _text(other.undo)
+
+
+def _text(action: Action | None) -> str | None:
+    return action.command.text if action else None
+
+
+def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+    """The changes on the backend, behind an approval of their own."""
+    if not steps:
+        return ()
+    gate = PlannedStep(
+        name="approve-going-back",
+        kind=Kind.APPROVAL,
+        says=f"Undo {len(steps)} changes on {run.request.target.backend.name}",
+        because="going back is a change like any other, and a second engineer has seen it first",
+        gate=Gate.GO_BACK,
+        length=next((step.length for step in run.request.plan.steps if step.gate), _restore_gate(run).length),
+    )
+    return (gate, *steps)
+
+
+def _verifying(run: Run) -> tuple[PlannedStep, ...]:
+    return tuple(
+        step for stage in run.request.plan.stages if stage.verifies for step in stage.steps if step.kind is Kind.CHECK
+    )
+
+
+def _restore_gate(run: Run) -> PlannedStep:
+    return next(step for step in run.request.plan.steps if step.gate is Gate.RESTORE)
+
+
+def _restoring(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+    """The restore approval, what gives the backend users again, and the checks that end the forward plan."""
+    if not steps:
+        return ()
+    forward = run.request.plan.steps
+    last = max((at for at, step in enumerate(forward) if _restores(step.action)), default=len(forward))
+    closing = tuple(step for step in forward[last + 1 :] if step.kind is Kind.CHECK)
+    return (_restore_gate(run), *steps, *closing)

@@ -1,0 +1,182 @@
+"""What can be looked at on a host: each probe is a question as a command, and the reading of its answer.
+
+A probe is named by what it sees. Its parameters come from the procedure; what it reads can be expected there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+from bot.core import readings
+from bot.core.command import Command, Result
+from bot.core.inventory import Target
+from bot.core.readings import Asks, Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has."""
+
+    name: str
+    parameters: frozenset[str]
+    fields: frozenset[str]
+    optional: frozenset[str] = frozenset()
+    command: Callable[[Target, Asks], Command]
+    read: Callable[[Target, Asks, Result], Reading]
+
+
+def _doveadm(*argv: str) -> Callable[[Target, Asks], Command]:
+    return lambda _target, _asks: Command(argv=("doveadm", *argv))
+
+
+_TREE = (
+    *("(", "-type", "l", "-printf", r"link %l\t%P\n", ")", ","),
+    *("(", "-type", "f", "-printf", r"mode %m\t%P\n", ")", ","),
+    *("(", "-type", "f", "-exec", "sha256sum", "{}", "+", ")"),
+)
+
+
+_DPKG_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
+
+
+def _files_command(_target: Target, asks: Asks) -> Command:
+    named = ("-name", str(asks["named"])) if "named" in asks else ()
+    depth = ("-mindepth", "1") if "named" in asks else ()
+    path = str(asks["path"])
+    return Command(argv=("find", path, "-xdev", *depth, "-maxdepth", "1", *named, "-printf", r"%y\t%p\n"))
+
+
+def _mail_command(*argv: str, rest: tuple[str, ...] = (), keeps: bool = True) -> Callable[[Target, Asks], Command]:
+    return lambda _target, asks: Command(
+        argv=("doveadm", *argv, "-u", str(asks["user"]), *rest),
+        keeps_output=keeps,
+        timeout=timedelta(minutes=2),
+    )
+
+
+def _greeting_command(target: Target, asks: Asks) -> Command:
+    script = 'exec 3<>"/dev/tcp/$0/$1" && head -n 1 <&3'
+    argv = ("timeout", "5", "bash", "-c", script, str(target.backend.ip), str(asks["port"]))
+    return Command(argv=argv, root=False)
+
+
+_UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
+
+
+def _probe(  # noqa: PLR0917 - a table reads better without its column names
+    name: str,
+    command: Callable[[Target, Asks], Command],
+    read: Callable[[Target, Asks, Result], Reading],
+    parameters: str,
+    fields: str,
+    optional: str = "",
+) -> Probe:
+    return Probe(
+        name=name,
+        command=command,
+        read=read,
+        parameters=frozenset(parameters.split()),
+        fields=frozenset(fields.split()),
+        optional=frozenset(optional.split()),
+    )
+
+
+_ALL = (
+    _probe(
+        "director-hosts",
+        _doveadm("-f", "tab", "director", "status"),
+        readings.director_hosts,
+        "",
+        "vhosts state users usable_others others",
+    ),
+    _probe(
+        "director-ring",
+        _doveadm("-f", "tab", "director", "ring", "status"),
+        readings.director_ring,
+        "",
+        "synced status directors",
+    ),
+    _probe(
+        "dovecot-version",
+        lambda _target, _asks: Command(argv=("dovecot", "--version")),
+        readings.dovecot_version,
+        "",
+        "version",
+    ),
+    _probe(
+        "service",
+        lambda _target, asks: Command(argv=("doveadm", "-f", "json", "service", "status", str(asks["name"]))),
+        readings.service,
+        "name",
+        "stopped processes",
+    ),
+    _probe("greeting", _greeting_command, readings.greeting, "port", "greets said"),
+    _probe(
+        "config-parses",
+        lambda _target, asks: Command(argv=("doveconf", "-n", "-c", str(asks["path"])), keeps_output=False),
+        readings.config_parses,
+        "path",
+        "parses said",
+    ),
+    _probe(
+        "config-difference",
+        lambda _target, asks: Command(
+            argv=("diff", "--recursive", "--unified", "--new-file", str(asks["path"]), str(asks["to"]))
+        ),
+        readings.difference,
+        "path to",
+        "changed_lines",
+    ),
+    _probe("mailbox-list", _mail_command("mailbox", "list"), readings.mailbox_list, "user", "folders"),
+    _probe(
+        "mailbox-status",
+        _mail_command("mailbox", "status", rest=("messages", "*")),
+        readings.mailbox_status,
+        "user",
+        "folders messages",
+    ),
+    _probe(
+        "fetched-mail",
+        _mail_command("fetch", rest=("text", "all"), keeps=False),
+        readings.fetched_mail,
+        "user",
+        "bytes",
+    ),
+    _probe(
+        "unit",
+        lambda _target, asks: Command(argv=("systemctl", "show", _UNIT, str(asks["name"]))),
+        readings.unit,
+        "name",
+        "load active result enabled",
+    ),
+    _probe(
+        "packages",
+        lambda _target, asks: Command(
+            argv=("dpkg-query", "--show", f"--showformat={_DPKG_FORMAT}", *readings.names(asks)), root=False
+        ),
+        readings.installed_packages,
+        "names",
+        "installed status",
+    ),
+    _probe(
+        "offered-packages",
+        lambda _target, asks: Command(argv=("apt-cache", "madison", *readings.names(asks)), root=False),
+        readings.offered,
+        "names",
+        "missing dovecot",
+    ),
+    _probe(
+        "tree",
+        lambda _target, asks: Command(argv=("find", str(asks["path"]), *_TREE)),
+        readings.tree,
+        "path",
+        "digest files",
+    ),
+    _probe("files", _files_command, readings.files, "path", "exists count", "named"),
+)
+
+PROBES: Mapping[str, Probe] = MappingProxyType({probe.name: probe for probe in _ALL})
+"""Every probe by its name."""

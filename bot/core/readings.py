@@ -1,0 +1,244 @@
+"""The pure reading of what a host answered: text of doveadm, systemctl, dpkg, apt and find into values.
+
+An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3, systemd,
+dpkg and apt of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from bot.core.command import Result
+from bot.core.inventory import Target
+from bot.core.plan import Value
+from bot.errors import Unreadable
+
+Reading = Mapping[str, str | int | bool]
+Asks = Mapping[str, Value]
+
+
+def _answered(result: Result, *also: int) -> str:
+    """The output of a command that answered; raises Unreadable when its exit status says that it did not."""
+    if result.exit_status != 0 and result.exit_status not in also:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        raise Unreadable(
+            f"`{result.command}` exited with {result.exit_status}" + (f": {said[-1][:200]}" if said else "")
+        )
+    return result.stdout
+
+
+# directors
+
+
+def _table(text: str, needed: set[str]) -> list[dict[str, str]]:
+    lines = [line for line in text.splitlines() if line]
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    if not lines or not needed <= set(lines[0].split("\t")):
+        raise Unreadable(f"no table with the columns {', '.join(sorted(needed))}")
+    return rows
+
+
+def _count(row: Mapping[str, str], column: str) -> int:
+    text = row[column] or ""
+    if not (text.isascii() and text.isdigit()):
+        raise Unreadable(f"column {column} is not a number: {text!r}")
+    return int(text)
+
+
+def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
+    rows = _table(_answered(result), {"mail server ip", "vhosts", "state", "users"})
+    by_ip = {row["mail server ip"]: row for row in rows}
+    own = by_ip.get(str(target.backend.ip))
+    if own is None:
+        raise Unreadable(f"{target.backend.name} ({target.backend.ip}) is not on this director's list")
+    tag = own.get("tag") or ""
+    others = [row for row in rows if row is not own and (row.get("tag") or "") == tag]
+    return {
+        "vhosts": _count(own, "vhosts"),
+        "state": own["state"] or "",
+        "users": _count(own, "users"),
+        "usable_others": sum(1 for row in others if row["state"] == "up" and _count(row, "vhosts") > 0),
+        "others": _others(target, by_ip),
+    }
+
+
+def _others(target: Target, by_ip: Mapping[str, Mapping[str, str]]) -> str:
+    """`as usual`, or what is not: each other backend of the inventory up with its vhosts, and no unknown one."""
+    remarks = []
+    known = {str(backend.ip): backend for backend in target.ring.backends}
+    for ip, backend in known.items():
+        row = by_ip.get(ip)
+        if ip == str(target.backend.ip):
+            continue
+        if row is None:
+            remarks.append(f"{backend.name} is not on the list")
+        elif row["state"] != "up" or _count(row, "vhosts") != backend.vhosts:
+            remarks.append(f"{backend.name} is {row['state']} with vhosts {row['vhosts']}")
+    remarks += [f"{ip} is on the list but not in the inventory" for ip in by_ip if ip not in known]
+    return "; ".join(remarks) or "as usual"
+
+
+def director_ring(target: Target, _asks: Asks, result: Result) -> Reading:
+    rows = _table(_answered(result), {"director ip", "port", "type", "status"})
+    own = [row for row in rows if row["type"] == "self"]
+    if len(own) != 1:
+        raise Unreadable("the ring status has no row of the director itself")
+    members = {(row["director ip"], row["port"]) for row in rows}
+    remarks = [own[0]["status"] or "no status"]
+    away = sorted({row["director ip"] for row in rows if _is_away(row, len(members))})
+    remarks += [f"{', '.join(away)} away"] if away else []
+    known = len(target.ring.directors)
+    remarks += [f"{len(members)} directors, the inventory has {known}"] if len(members) != known else []
+    return {"synced": remarks == ["ring synced"], "status": "; ".join(remarks), "directors": len(members)}
+
+
+_ALL_ARE_NEIGHBOURS = 3
+
+
+def _is_away(row: Mapping[str, str], members: int) -> bool:
+    """In a small ring everybody is left or right of oneself; in a larger one only a failure tells."""
+    return not row["type"] and (members <= _ALL_ARE_NEIGHBOURS or row.get("last failed", "never") != "never")
+
+
+# dovecot
+
+
+def dovecot_version(_target: Target, _asks: Asks, result: Result) -> Reading:
+    found = re.match(r"(\d+\.\d+(?:\.\d+)*)", _answered(result))
+    if not found:
+        raise Unreadable(f"no version in {result.stdout[:80]!r}")
+    return {"version": found[1]}
+
+
+def service(_target: Target, asks: Asks, result: Result) -> Reading:
+    try:
+        rows = json.loads(_answered(result))
+        row = next(row for row in rows if row["name"] == asks["name"])
+        stopped = str(row["doveadm_stop"])
+        processes = int(row["process_count"])
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise Unreadable(f"no status of service {asks['name']} in the answer") from None
+    if stopped not in {"y", "n"}:
+        raise Unreadable(f"doveadm_stop is neither y nor n: {stopped!r}")
+    # `listening` is the master's own: n as well while a waiting process listens in its place. It proves nothing.
+    return {"stopped": stopped == "y", "processes": processes}
+
+
+def config_parses(_target: Target, _asks: Asks, result: Result) -> Reading:
+    said = [line for line in result.stderr.splitlines() if line.strip()]
+    return {"parses": result.exit_status == 0, "said": said[-1][:300] if said and result.exit_status else ""}
+
+
+def mailbox_status(_target: Target, _asks: Asks, result: Result) -> Reading:
+    counts = re.findall(r"^.+ messages=(\d+)\s*$", _answered(result), re.MULTILINE)
+    if not counts:
+        raise Unreadable("no folder in the answer")
+    return {"folders": len(counts), "messages": sum(int(count) for count in counts)}
+
+
+def mailbox_list(_target: Target, _asks: Asks, result: Result) -> Reading:
+    return {"folders": sum(1 for line in _answered(result).splitlines() if line.strip())}
+
+
+def fetched_mail(_target: Target, _asks: Asks, result: Result) -> Reading:
+    _answered(result)
+    return {"bytes": result.stdout_bytes}
+
+
+def greeting(_target: Target, _asks: Asks, result: Result) -> Reading:
+    line = result.stdout.strip()
+    return {
+        "greets": result.exit_status == 0 and bool(re.match(r"\* (OK|PREAUTH)\b|220\b", line)),
+        "said": line[:120],
+    }
+
+
+# the host
+
+
+def unit(_target: Target, _asks: Asks, result: Result) -> Reading:
+    values = dict(line.split("=", 1) for line in _answered(result).splitlines() if "=" in line)
+    try:
+        return {
+            "load": values["LoadState"],
+            "active": values["ActiveState"],
+            "result": values["Result"],
+            "enabled": values["UnitFileState"],
+        }
+    except KeyError as error:
+        raise Unreadable(f"systemctl show did not say {error.args[0]}") from None
+
+
+def specs(asks: Asks) -> list[tuple[str, str]]:
+    return [tuple(spec.split("=", 1)) for spec in str(asks["names"]).split()]  # type: ignore[misc]
+
+
+def names(asks: Asks) -> tuple[str, ...]:
+    return tuple(name for name, _ in specs(asks))
+
+
+def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
+    rows = dict.fromkeys(names(asks), ("", "not installed"))
+    for line in _answered(result, 1).splitlines():
+        name, version, status = [*line.split("\t"), "", ""][:3]
+        if not re.fullmatch(r"[0-9A-Za-z.+:~-]*", version):
+            raise Unreadable(f"no version: {version!r}")
+        rows[name] = (version, status)
+    odd = [f"{name} is {status}" for name, (_, status) in rows.items() if status != "installed"]
+    return {
+        "installed": " ".join(f"{name}={version}" for name, (version, _) in rows.items()),
+        "status": "; ".join(odd) or "installed",
+    }
+
+
+def offered(_target: Target, asks: Asks, result: Result) -> Reading:
+    offered = set()
+    for line in _answered(result).splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) >= 3:
+            offered.add((columns[0], columns[1]))
+    missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in offered]
+    dovecot = [version.split(":", 1)[-1] for name, version in specs(asks) if name.startswith("dovecot")]
+    return {"missing": ", ".join(missing) or "none", "dovecot": max(dovecot, key=version_key, default="0")}
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, for comparing: 2.3.19.1 gives (2, 3, 19, 1)."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def tree(_target: Target, asks: Asks, result: Result) -> Reading:
+    if result.cut_short:
+        raise Unreadable("the list of files is too long to be compared")
+    if result.exit_status == 1 and not result.stdout:
+        return {"digest": "none", "files": 0}  # find's answer for a directory that is not there
+    lines = []
+    prefix = f"{asks['path']}/"
+    for line in _answered(result).splitlines():
+        digest, _, path = line.partition("  ")
+        lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
+    return {"digest": tree_digest(lines), "files": sum(1 for line in lines if line.startswith("mode "))}
+
+
+def tree_digest(lines: list[str]) -> str:
+    """One digest of a tree, from lines such as `mode 644<TAB>PATH`, `SHA256  PATH` and `link TARGET<TAB>PATH`."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def files(_target: Target, asks: Asks, result: Result) -> Reading:
+    entries = [line.split("\t", 1) for line in _answered(result).splitlines()]
+    inside = [entry for entry in entries if entry[-1] != asks["path"]]
+    return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
+
+
+def difference(_target: Target, _asks: Asks, result: Result) -> Reading:
+    text = _answered(result, 1)
+    changed = [
+        line for line in text.splitlines() if line.startswith(("+", "-")) and not line.startswith(("+++", "---"))
+    ]
+    return {"changed_lines": len(changed)}

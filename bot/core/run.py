@@ -1,0 +1,361 @@
+"""What a run is: the fold of its facts, along one table of transitions.
+
+The law first: a fact that the table does not know in a status is Illegal, and changes nothing. The table is the whole
+of what may follow what; the rest of this module only remembers what the facts said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from bot.core import events as fact
+from bot.core.events import Entry, RunRequested
+from bot.core.plan import Kind, Plan, PlannedStage, PlannedStep, digest
+from bot.core.procedure import Gate
+from bot.errors import Illegal
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    READY = "ready"
+    BUSY = "busy"
+    DOUBT = "in doubt"
+    WAITING = "waiting"
+    ASKING = "asking"
+    HELD = "held"
+    ENDED = "ended"
+
+
+_R, _B, _D, _W, _A, _H = (
+    Status.READY,
+    Status.BUSY,
+    Status.DOUBT,
+    Status.WAITING,
+    Status.ASKING,
+    Status.HELD,
+)
+
+_EVERYWHERE: Mapping[type[Any], None] = {fact.UsersCounted: None, fact.ApprovalRefused: None}
+"""Facts that tell something and move nothing."""
+
+TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
+    {
+        _R: {
+            fact.StageBegan: _R,
+            fact.StepStarted: _B,
+            fact.StepDone: _R,
+            fact.StepFailed: _H,
+            fact.WaitBegan: _W,
+            fact.ApprovalAsked: _A,
+            fact.RunHeld: _H,
+            fact.GoBackAsked: _R,
+            fact.TurnedBack: _R,
+            fact.RunEnded: Status.ENDED,
+        },
+        _B: {
+            fact.StepDone: _R,
+            fact.StepUnclear: _D,
+            fact.StepNotDone: _R,
+            fact.StepFailed: _H,
+            fact.GoBackAsked: _B,
+        },
+        _D: {
+            fact.StepDone: _R,
+            fact.StepNotDone: _R,
+            fact.StepFailed: _H,
+            fact.GoBackAsked: _D,
+        },
+        _W: {
+            fact.StepDone: _R,
+            fact.GoBackAsked: _R,
+            fact.RunHeld: _H,
+        },
+        _A: {
+            fact.Approved: _R,
+            fact.Denied: _R,
+            fact.ApprovalExpired: _H,
+            fact.GoBackAsked: _R,
+        },
+        _H: {
+            fact.RetryChosen: _R,
+            fact.SkipProposed: _H,
+            fact.SkipAgreed: _R,
+            fact.GoBackAsked: _R,
+            fact.RunEnded: Status.ENDED,
+        },
+        Status.ENDED: {},
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """An approval that was given, for a digest, until a date."""
+
+    gate: Gate
+    by: str
+    digest: str
+    expires: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The state of a run: nothing in it that is not in its facts.
+
+    `position` counts the finished steps of the plan that is followed now (`plan`); `attempt` the times the step at
+    hand was started. `touched` are the changes that were sent to hosts, or found done, in order, of the forward plan.
+    """
+
+    id: str
+    seq: int
+    request: RunRequested
+    began: datetime
+    at: datetime
+    plan: Plan
+    status: Status = Status.READY
+    position: int = 0
+    attempt: int = 0
+    stage_begun: str | None = None
+    stage_seq: int = 0
+    failed: str | None = None
+    reason: str = ""
+    until: datetime | None = None
+    asked: Entry | None = None
+    skip: Entry | None = None
+    grants: tuple[Grant, ...] = ()
+    unconfirmed: Grant | None = None
+    touched: tuple[PlannedStep, ...] = ()
+    looks: Mapping[str, str] = field(default_factory=dict)
+    observed: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
+    turning: bool = False
+    back_asked_by: str | None = None
+    outcome: fact.Outcome | None = None
+
+    @property
+    def step(self) -> PlannedStep | None:
+        """The step at hand; None when the plan has no more."""
+        steps = self.plan.steps
+        return steps[self.position] if self.position < len(steps) else None
+
+    @property
+    def stage(self) -> PlannedStage | None:
+        """The stage of the step at hand."""
+        return self.plan.stage_of(self.step) if self.step else None
+
+    @property
+    def granted(self) -> frozenset[Gate]:
+        """The gates that were opened in this run."""
+        return frozenset(grant.gate for grant in self.grants)
+
+    @property
+    def not_by(self) -> tuple[str, ...]:
+        """Who may not approve: the requester, and whoever asked to go back."""
+        people = (self.request.requester, self.back_asked_by)
+        return tuple(dict.fromkeys(person for person in people if person))
+
+    @property
+    def only_looked(self) -> bool:
+        """Whether it is still in its first stage: nothing that serves mail was changed, so there is nothing to hold."""
+        return not self.plan.back and self.stage == self.plan.stages[0]
+
+    @property
+    def stands_safely(self) -> bool:
+        """Whether the run may turn round here: not in the middle of a stage that waits for nobody."""
+        stage = self.stage
+        inside = stage is not None and stage.uninterrupted and self.stage_begun == stage.name
+        return not inside or self.failed is not None or self.step == (stage.steps[0] if stage else None)
+
+    def digest_for(self, step: PlannedStep) -> str:
+        """What an approval at this step is for: plan, target, configuration and what was observed, as one digest."""
+        return digest(
+            {
+                "run": self.id,
+                "gate": step.gate,
+                "plan": self.plan.digest,
+                "target": self.request.target.model_dump(mode="json"),
+                "evidence": self.evidence_for(step),
+                "observed": dict(self.observed),
+            }
+        )
+
+    def evidence_for(self, step: PlannedStep) -> tuple[str, ...]:
+        """What the checks named as evidence read."""
+        return tuple(self.looks[name] for name in step.evidence if name in self.looks)
+
+
+def fold(entries: Iterable[Entry]) -> Run | None:
+    """The state that the facts make, None when there are none; raises Illegal for facts that cannot be."""
+    run: Run | None = None
+    for entry in entries:
+        run = begin(entry) if run is None else apply(run, entry)
+    return run
+
+
+def begin(entry: Entry) -> Run:
+    """The run that its first fact makes."""
+    if not isinstance(entry.fact, RunRequested) or entry.seq != 1:
+        raise Illegal(f"run {entry.run} does not begin with its request")
+    return Run(id=entry.run, seq=1, request=entry.fact, began=entry.at, at=entry.at, plan=entry.fact.plan)
+
+
+def apply(run: Run, entry: Entry) -> Run:
+    """The run after one more fact; raises Illegal when the table does not know it here."""
+    if entry.run != run.id or entry.seq != run.seq + 1:
+        raise Illegal(f"run {run.id}: fact {entry.seq} of {entry.run} cannot follow fact {run.seq}")
+    kind = type(entry.fact)
+    allowed = TRANSITIONS[run.status]
+    if kind not in allowed and (kind not in _EVERYWHERE or run.status is Status.ENDED):
+        raise Illegal(f"run {run.id}, fact {entry.seq}: {kind.__name__} cannot happen while the run is {run.status}")
+    moved = replace(run, seq=entry.seq, at=entry.at, status=allowed.get(kind, run.status))
+    remember = _REMEMBER.get(kind)
+    return remember(moved, entry) if remember else moved
+
+
+def _named_step(run: Run, name: str) -> PlannedStep:
+    step = run.step
+    if step is None or step.name != name:
+        raise Illegal(f"run {run.id}, fact {run.seq}: step {name} is not the step at hand")
+    return step
+
+
+def _next(run: Run) -> Run:
+    return replace(run, position=run.position + 1, attempt=0, failed=None, reason="", asked=None, skip=None, until=None)
+
+
+def _touch(run: Run, step: PlannedStep) -> Run:
+    """Also what was found done already counts: the run relies on it, so going back has to answer for it."""
+    if step.kind is not Kind.CHANGE or run.plan.back or step in run.touched:
+        return run
+    return replace(run, touched=(*run.touched, step))
+
+
+def _stage_began(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.StageBegan)
+    return replace(run, stage_begun=entry.fact.stage, stage_seq=entry.seq)
+
+
+def _step_started(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.StepStarted)
+    step = _named_step(run, entry.fact.step)
+    return replace(_touch(run, step), attempt=entry.fact.attempt, unconfirmed=None)
+
+
+def _step_done(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.StepDone)
+    step = _named_step(run, entry.fact.step)
+    run = replace(
+        run,
+        looks={**run.looks, step.name: entry.fact.reason},
+        observed={**run.observed, **(entry.fact.remembered or {})},
+    )
+    return _next(_touch(run, step))
+
+
+def _step_failed(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.StepFailed)
+    _named_step(run, entry.fact.step)
+    return replace(run, failed=entry.fact.step, reason=entry.fact.reason)
+
+
+def _wait_began(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.WaitBegan)
+    _named_step(run, entry.fact.step)
+    return replace(run, until=entry.fact.until)
+
+
+def _approval_asked(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.ApprovalAsked)
+    _named_step(run, entry.fact.step)
+    return replace(run, asked=entry)
+
+
+def _approved(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.Approved)
+    asked = run.asked.fact if run.asked else None
+    if not isinstance(asked, fact.ApprovalAsked) or asked.digest != entry.fact.digest:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
+    if entry.fact.by in asked.not_by:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: {entry.fact.by} may not approve this run")
+    grant = Grant(gate=entry.fact.gate, by=entry.fact.by, digest=entry.fact.digest, expires=asked.expires)
+    return _next(replace(run, grants=(*run.grants, grant), unconfirmed=grant))
+
+
+def _denied(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.Denied)
+    return replace(run, turning=not run.plan.back, asked=None)
+
+
+def _expired(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.ApprovalExpired)
+    reason = f"nobody answered the {entry.fact.gate} approval in time"
+    return replace(run, failed=entry.fact.step, reason=reason, asked=None)
+
+
+def _held(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.RunHeld)
+    return replace(run, failed=run.step.name if run.step else None, reason=entry.fact.reason)
+
+
+def _retry(run: Run, _entry: Entry) -> Run:
+    return replace(run, failed=None, reason="", attempt=0, skip=None, until=None)
+
+
+def _skip_proposed(run: Run, entry: Entry) -> Run:
+    return replace(run, skip=entry)
+
+
+def _skip_agreed(run: Run, _entry: Entry) -> Run:
+    return _next(run)
+
+
+def _go_back_asked(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.GoBackAsked)
+    if run.plan.back:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
+    return replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None)
+
+
+def _turned_back(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.TurnedBack)
+    kept = tuple(grant for grant in run.grants if grant.gate is Gate.FLUSH)
+    return replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None, grants=kept)
+
+
+def _counted(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.UsersCounted)
+    return replace(run, users=entry.fact.users)
+
+
+def _ended(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.RunEnded)
+    return replace(run, outcome=entry.fact.outcome, reason=entry.fact.reason or run.reason)
+
+
+_REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
+    {
+        fact.StageBegan: _stage_began,
+        fact.StepStarted: _step_started,
+        fact.StepDone: _step_done,
+        fact.StepFailed: _step_failed,
+        fact.WaitBegan: _wait_began,
+        fact.ApprovalAsked: _approval_asked,
+        fact.Approved: _approved,
+        fact.Denied: _denied,
+        fact.ApprovalExpired: _expired,
+        fact.RunHeld: _held,
+        fact.RetryChosen: _retry,
+        fact.SkipProposed: _skip_proposed,
+        fact.SkipAgreed: _skip_agreed,
+        fact.GoBackAsked: _go_back_asked,
+        fact.TurnedBack: _turned_back,
+        fact.UsersCounted: _counted,
+        fact.RunEnded: _ended,
+    }
+)

@@ -1,0 +1,92 @@
+"""The sudo rules that the bot's user needs on a host: every command of the procedures, literally, and nothing wider.
+
+What is different in each run (its id, the packages' versions) is a regular expression, which sudo 1.9.10 or newer
+understands; nothing else is left open. Read with `dovecot-bot sudoers`, kept with visudo.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from bot.core.command import Command
+from bot.core.inventory import Backend, Host, Ring, Target
+from bot.core.plan import Expected, Order, Plan, PlannedStep, make_plan
+from bot.core.probes import PROBES
+from bot.core.procedure import Need, Procedure, Where
+from bot.core.proposal import PackageChange, Proposal
+
+_RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion")
+_NAME = "[a-z0-9][a-z0-9+.-]+"
+_SPEC = f"{_NAME}=[0-9A-Za-z.+:~-]+"
+_OPEN = {
+    _RUN: "r[0-9a-z]{6}",
+    str(_PACKAGE): f"{_SPEC}( {_SPEC})*",
+    _PACKAGE.name: f"{_NAME}( {_NAME})*",
+    "{observed.packages_before}": f"{_SPEC}( {_SPEC})*",
+}
+_PATHS = {"dovecot": "/usr/sbin/dovecot"}
+
+
+def sudoers(procedures: Iterable[Procedure], ring: Ring, host: Host, user: str) -> str:
+    """The rules for one host of a ring, as a file for /etc/sudoers.d."""
+    targets = [Target(ring=ring, backend=host)] if isinstance(host, Backend) else _targets(ring)
+    rules = sorted(
+        {
+            _rule(command)
+            for procedure in procedures
+            for target in targets
+            for command in _commands(_fullest(procedure, target), target, host)
+            if command.root
+        }
+    )
+    lines = [f"# {host.name}: what {user} may do there for dovecot-bot. Made by `dovecot-bot sudoers`."]
+    return "\n".join([*lines, *(f"{user} ALL=(root) NOPASSWD: {rule}" for rule in rules), ""])
+
+
+def _targets(ring: Ring) -> list[Target]:
+    return [Target(ring=ring, backend=backend) for backend in ring.backends]
+
+
+def _fullest(procedure: Procedure, target: Target) -> Plan:
+    order = Order(
+        run=_RUN,
+        target=target,
+        proposal=Proposal(name="any", digest="0" * 64) if Need.CONFIG in procedure.takes else None,
+        packages=(_PACKAGE,) if Need.PACKAGES in procedure.takes else (),
+        drain=timedelta(0),
+        approval_open=timedelta(0),
+    )
+    return make_plan(procedure, order)
+
+
+def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
+    for step in plan.steps:
+        for expected in _looks(step):
+            if _is_for(expected.where, host):
+                yield PROBES[expected.probe].command(target, expected.asks)
+        if step.where and _is_for(step.where, host):
+            yield from (action.command for action in (step.action, step.undo) if action)
+
+
+def _looks(step: PlannedStep) -> Iterator[Expected]:
+    yield from step.expect
+    if step.watch:
+        yield step.watch
+    for action in (step.action, step.undo):
+        yield from action.done_when if action else ()
+
+
+def _is_for(where: Where, host: Host) -> bool:
+    return (where is Where.BACKEND) == isinstance(host, Backend)
+
+
+def _rule(command: Command) -> str:
+    """A command with its arguments as an expression that matches them from the first to the last."""
+    name, *arguments = command.argv
+    pattern = re.escape(" ".join(arguments)).replace(r"\ ", " ").replace(r"\-", "-")
+    for placeholder, expression in _OPEN.items():
+        pattern = pattern.replace(re.escape(placeholder).replace(r"\-", "-"), expression)
+    path = _PATHS.get(name, f"/usr/bin/{name}")
+    return f"{path} ^{pattern}$".replace("#", r"\#")

@@ -1,0 +1,56 @@
+"""The errors of the bot: one small tree. A message says what happened, where, what it means and what to do."""
+
+from __future__ import annotations
+
+
+class BotError(Exception):
+    """Something the bot can name; its text may be shown to people."""
+
+
+class Refused(BotError):
+    """A command was not accepted, and nothing was changed or written."""
+
+
+class Misconfigured(BotError):
+    """Settings, inventory, rules or a procedure cannot be used; nothing was started."""
+
+
+class Unreadable(BotError):
+    """A host answered with something that is not the answer to what was asked."""
+
+
+class Illegal(BotError):
+    """A fact does not fit the run it was told of: the journal is damaged, or the bot has a defect."""
+
+
+class HostError(BotError):
+    """A command could not be brought to a host and back."""
+
+
+class NotRun(HostError):
+    """The command was certainly not run: no connection to the host was there."""
+
+
+class MayHaveRun(HostError):
+    """The command was sent and its end was not heard: it may have run, and may still be running."""
+
+
+class JournalError(BotError):
+    """The journal cannot be read or written; what was not written did not happen."""
+
+
+class Conflict(JournalError):
+    """Somebody else has written the next fact of this run."""
+
+
+class RingHeld(JournalError):
+    """Another run holds this ring."""
+
+    def __init__(self, ring: str, run: str) -> None:
+        super().__init__(f"ring {ring} is held by run {run}")
+        self.ring = ring
+        self.run = run
+
+
+class SlackAway(BotError):
+    """Slack cannot be reached, or did not take a message."""

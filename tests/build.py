@@ -1,0 +1,128 @@
+"""Builds what many tests begin with: the real procedure, a ring, a plan, a run told fact by fact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from bot.config import Library, procedures_folder, read_library
+from bot.core import events as fact
+from bot.core.events import Entry, Fact, RunRequested
+from bot.core.inventory import Ring, Target
+from bot.core.plan import Kind, Order, Plan, make_plan
+from bot.core.proposal import PackageChange, Proposal
+from bot.core.run import Run, Status, apply, begin
+from bot.core.upnext import MakeChange, SeeCheck, Tell, next_action
+
+REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@cache
+def library() -> Library:
+    """The procedures that the product ships."""
+    return read_library(procedures_folder())
+
+
+def ring(*, metacache: bool = True) -> Ring:
+    """Two directors, three backends."""
+    table: dict[str, object] = {
+        "name": "main",
+        "test_user": "probe@example.org",
+        "directors": [{"name": "director-1"}, {"name": "director-2"}],
+        "backends": [{"name": f"backend-{n}", "ip": f"192.0.2.{10 + n}"} for n in (1, 2, 3)],
+    }
+    return Ring.model_validate(table | ({"metacache": {}} if metacache else {}))
+
+
+def target(*, metacache: bool = True) -> Target:
+    """backend-3 of that ring."""
+    made = ring(metacache=metacache)
+    return Target(ring=made, backend=made.backends[2])
+
+
+def order(*, config: bool = True, packages: bool = True, metacache: bool = True) -> Order:
+    """An order for backend-3."""
+    return Order(
+        run="r2025a",
+        target=target(metacache=metacache),
+        proposal=Proposal(name="spring", digest="c0" * 32) if config else None,
+        packages=(PackageChange(name="dovecot-core", version="1:2.3.19.1-2"),) if packages else (),
+        drain=timedelta(minutes=15),
+        approval_open=timedelta(hours=1),
+    )
+
+
+@cache
+def plan(**given: bool) -> Plan:
+    """The plan of the shipped procedure for that order."""
+    return make_plan(library().procedures[0], order(**given))
+
+
+class Story:
+    """A run told fact by fact, a second apart."""
+
+    def __init__(self, made: Plan | None = None, at: datetime = NOON) -> None:
+        self.at = at
+        request = RunRequested(
+            procedure="dovecot-upgrade",
+            target=target(),
+            requester=REQUESTER,
+            team="T0",
+            channel="C0OPS",
+            text="backend-3",
+            plan=made or plan(),
+            config="spring",
+        )
+        self.entries = [Entry(run="r2025a", seq=1, at=at, fact=request)]
+        self.run: Run = begin(self.entries[0])
+
+    def tell(self, *facts: Fact) -> Story:
+        """The run after these facts too."""
+        for told in facts:
+            self.at += timedelta(seconds=1)
+            entry = Entry(run=self.run.id, seq=self.run.seq + 1, at=self.at, fact=told)
+            self.run = apply(self.run, entry)
+            self.entries.append(entry)
+        return self
+
+    def until(self, step: str | None, *, on: Status | None = None) -> Story:
+        """Everything goes well until that step is at hand (None: to the end), or has reached the status."""
+        while not ((self.run.step.name if self.run.step else None) == step and (on is None or self.run.status is on)):
+            if self.run.status is Status.ENDED:
+                raise AssertionError(f"the run ended before {step}")
+            self.tell(*self.well())
+        return self
+
+    def well(self) -> Iterable[Fact]:
+        """The facts of the next thing, going well."""
+        step = self.run.step
+        if self.run.status is Status.ASKING:
+            asked = self.run.asked.fact if self.run.asked else None
+            assert isinstance(asked, fact.ApprovalAsked)
+            return [fact.Approved(step=asked.step, gate=asked.gate, by=SECOND, digest=asked.digest, message="1.1")]
+        if self.run.status is Status.BUSY:
+            assert step is not None
+            return [fact.StepDone(step=step.name, how=fact.How.RAN, reason="it is so")]
+        action = next_action(self.run, self.at + timedelta(days=self.run.status is Status.WAITING))
+        match action:
+            case Tell():
+                return [action.fact]
+            case SeeCheck(step=check):
+                remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")
+                seen = fact.StepDone(step=check.name, how=fact.How.RAN, reason="as it should be", remembered=remembered)
+                return [seen]
+            case MakeChange(step=change):
+                assert change.action is not None
+                text = change.action.command.text
+                return [fact.StepStarted(step=change.name, attempt=1, host="somewhere", command=text)]
+            case _:
+                raise AssertionError(f"nothing goes well by itself here: {action}")
+
+    def fail(self, reason: str = "it is not so") -> Story:
+        """The step at hand fails."""
+        assert self.run.step is not None
+        if self.run.step.kind is Kind.CHANGE and self.run.status is Status.READY:
+            self.tell(*self.well())
+        return self.tell(fact.StepFailed(step=self.run.step.name, reason=reason))

@@ -1,0 +1,176 @@
+"""Settings and procedures: every mistake is named with its file and place, and nothing is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from bot.config import Tokens, procedures_folder, read_library, read_settings, read_tokens
+from bot.core.inventory import Inventory
+from bot.errors import Misconfigured, Refused
+
+GOOD = """
+[bot]
+journal = "journal.db"
+drain = "15m"
+[slack]
+channels = ["C0OPS"]
+[people]
+requesters = {usergroup = "S0MAIL"}
+approvers = {users = ["U0BOB", "W0CAROL"]}
+[[rings]]
+name = "main"
+test_user = "probe@example.org"
+directors = [{name = "director-1"}, {name = "director-2"}]
+backends = [{name = "backend-1", ip = "192.0.2.11"}, {name = "backend-2", ip = "2001:db8::2", vhosts = 50}]
+"""
+
+
+def settings(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "bot.toml"
+    path.write_text(text)
+    return path
+
+
+def test_good_settings_are_read_and_relative_paths_are_beside_them(tmp_path: Path) -> None:
+    read = read_settings(settings(tmp_path, GOOD))
+    assert read.bot.journal == tmp_path / "journal.db"
+    assert read.inventory.find("backend-2").backend.vhosts == 50
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('drain = "15m"', "drain = 15", "bot.drain"),
+        ('drain = "15m"', 'drian = "15m"', "bot.drian"),
+        ('"C0OPS"', '"#mail-ops"', "slack.channels.0"),
+        ('"U0BOB"', '"bob"', "people.approvers.users.0"),
+        ('{usergroup = "S0MAIL"}', "{}", "people.requesters"),
+        ('"192.0.2.11"', '"backend-1.example.org"', "rings.0.backends.0.ip"),
+        ('name = "backend-1"', 'name = "backend-1; rm -rf /"', "rings.0.backends.0.name"),
+        ('name = "backend-1"', 'name = "../backend"', "rings.0.backends.0.name"),
+        ('name = "backend-1"', 'name = "director-1"', "host named twice: director-1"),
+        ('"192.0.2.11"', '"2001:db8::2"', "ip named twice"),
+        ("probe@example.org", "probe $(id)", "rings.0.test_user"),
+        ("vhosts = 50", "vhosts = 0", "rings.0.backends.1.vhosts"),
+        ("[slack]", "[slack", "line"),
+    ],
+)
+def test_a_mistake_is_told_with_its_file_and_place(tmp_path: Path, old: str, new: str, place: str) -> None:
+    path = settings(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(Misconfigured) as told:
+        read_settings(path)
+    assert str(path) in str(told.value)
+    assert place in str(told.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as told:
+        read_settings(settings(tmp_path, GOOD.replace('"15m"', '"soon"').replace('"C0OPS"', '"ops"')))
+    assert all(place in str(told.value) for place in ("bot.drain", "slack.channels.0"))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"nothing\.toml: cannot be read"):
+        read_settings(tmp_path / "nothing.toml")
+
+
+def test_an_unknown_backend_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    inventory: Inventory = read_settings(settings(tmp_path, GOOD)).inventory
+    with pytest.raises(Refused, match="backend-1, backend-2"):
+        inventory.find("backend-9")
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, "SLACK_BOT_TOKEN: is not set"),
+        ({"SLACK_BOT_TOKEN": "xoxb-1"}, "SLACK_APP_TOKEN: is not set"),
+        ({"SLACK_BOT_TOKEN": "xapp-hush", "SLACK_APP_TOKEN": "xapp-1"}, "SLACK_BOT_TOKEN: has a wrong form"),
+    ],
+)
+def test_missing_or_wrong_tokens_are_named_and_never_printed(
+    environment: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(Misconfigured) as error:
+        read_tokens()
+    assert told in str(error.value)
+    assert "hush" not in str(error.value)
+
+
+def test_a_token_is_in_no_repr() -> None:
+    assert "hush" not in repr(Tokens(bot_token=SecretStr("xoxb-hush"), app_token=SecretStr("xapp-hush")))
+
+
+# procedures
+
+
+def library(tmp_path: Path, old: str, new: str) -> Path:
+    folder = tmp_path / "procedures"
+    folder.mkdir()
+    for path in procedures_folder().glob("*.yaml"):
+        text = path.read_text()
+        (folder / path.name).write_text(text.replace(old, new, 1) if path.name == "dovecot-upgrade.yaml" else text)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("run: doveadm service stop lmtp", "run: doveadm service stop lmtp\n        shell: echo", "run or shell"),
+        ("where: backend", "where: backend-3", "stages.0.steps.4"),
+        ("says: No new users", "sayz: No new users", "sayz"),
+        ("probe: director-hosts", "probe: directors", "there is no probe 'directors'"),
+        ("{backend.ip} 0", "{backend.address} 0", "no such placeholder here: {backend.address}"),
+        ("state: up, vhosts:", "state: up, vhost:", "knows no vhost"),
+        ("doveadm director flush {backend.ip}", "doveadm director flush all", "no-flush-of-all"),
+        ("  - stage: drain", "  - stage: drain\n    stage: drain", "stands twice"),
+        ("step: stop-dovecot", "step: stop-lmtp", "step named twice: stop-lmtp"),
+        ("evidence: [count-mapped-users]", "evidence: [nothing]", "no earlier check"),
+        ("while_stopped: dovecot", "repeatable: true", "delete-only-while-stopped"),
+        ("        no_undo_because: users come back by themselves once the backend is back\n", "", "undo"),
+        ("wait: drain", "wait: 15 minutes", "wait"),
+        ("procedure: dovecot-upgrade", "procedure: [", "yaml"),
+    ],
+)
+def test_a_mistake_in_a_procedure_is_told_with_its_file(tmp_path: Path, old: str, new: str, told: str) -> None:
+    folder = library(tmp_path, old, new)
+    with pytest.raises(Misconfigured) as error:
+        read_library(folder)
+    assert "dovecot-upgrade.yaml" in str(error.value)
+    assert told in str(error.value)
+
+
+def test_a_second_procedure_with_its_own_command_needs_no_python(tmp_path: Path) -> None:
+    folder = library(tmp_path, "", "")
+    (folder / "restart-lmtp.yaml").write_text(
+        """
+procedure: lmtp-look
+command: /lmtp-look
+title: Look at LMTP on {backend.name}
+summary: Looks whether LMTP is there
+stages:
+  - stage: look
+    says: Look at it
+    steps:
+      - step: lmtp-greets
+        says: LMTP greets
+        because: a backend without it takes no mail
+        expect: {probe: greeting, port: "{ring.lmtp_port}", greets: true}
+"""
+    )
+    assert {procedure.command for procedure in read_library(folder).procedures} == {"/dovecot-upgrade", "/lmtp-look"}
+
+
+def test_two_procedures_cannot_have_one_command(tmp_path: Path) -> None:
+    folder = library(tmp_path, "", "")
+    text = (folder / "dovecot-upgrade.yaml").read_text()
+    (folder / "other.yaml").write_text(text.replace("procedure: dovecot-upgrade", "procedure: other", 1))
+    with pytest.raises(Misconfigured, match="command /dovecot-upgrade stands in two files"):
+        read_library(folder)

@@ -1,0 +1,135 @@
+"""The way back: from what was done, safely, and only as far as needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.goback import going_back
+from bot.core.laws import gate_needed, hold_against
+from bot.core.plan import Kind, Plan
+from bot.core.procedure import Gate
+from bot.core.run import Status
+from bot.errors import Refused
+from tests.build import REQUESTER, SECOND, THIRD, Story, library, plan
+
+
+def back_from(step: str | None, **given: bool) -> Plan | None:
+    story = Story(plan(**given)).until(step).fail()
+    return going_back(story.tell(fact.GoBackAsked(by=THIRD, reason="no")).run)
+
+
+def commands(made: Plan | None) -> list[str]:
+    assert made is not None
+    return [step.action.command.text for step in made.steps if step.action]
+
+
+def test_before_anything_is_changed_there_is_nothing_to_go_back_from() -> None:
+    story = Story().until("set-vhosts-to-zero")
+    assert going_back(story.run) is None
+
+
+def test_from_the_drain_only_the_vhosts_go_back_behind_the_restore_approval() -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    story.tell(fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="1.1"))
+    made = going_back(story.run)
+    assert commands(made) == ["doveadm director update 192.0.2.13 100"]
+    assert made is not None
+    assert [step.gate for step in made.steps if step.gate] == [Gate.RESTORE]
+
+
+def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> None:
+    made = back_from("test-user-reads-mail")
+    assert [command.split(" install ")[0] for command in commands(made)] == [
+        "systemctl stop dovecot",
+        (
+            "sh -c 'test -d /etc/dovecot.r2025a.before || exit 96; test -e /etc/dovecot.r2025a.withdrawn || mv -T"
+            " /etc/dovecot /etc/dovecot.r2025a.withdrawn; mv -T /etc/dovecot.r2025a.before /etc/dovecot'"
+        ),
+        "systemctl mask --runtime dovecot",
+        (
+            "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades -o DPkg::Lock::Timeout=120"
+            " -o Dpkg::Options::=--force-confold"
+        ),
+        "systemctl unmask --runtime dovecot",
+        "systemctl start dovecot",
+        "doveadm reload",
+        "doveadm director up 192.0.2.13",
+        "doveadm director update 192.0.2.13 100",
+    ]
+
+
+def test_a_healthy_backend_is_not_stopped_only_to_be_started_again() -> None:
+    """With neither packages nor config, undoing start and stop comes to nothing."""
+    assert commands(back_from("test-user-reads-mail", config=False, packages=False)) == [
+        "doveadm reload",
+        "doveadm director up 192.0.2.13",
+        "doveadm director update 192.0.2.13 100",
+    ]
+
+
+def test_a_backend_that_did_not_start_is_started_on_the_way_back() -> None:
+    """Nothing cancels out that was not seen to be done."""
+    assert commands(back_from("start-dovecot", config=False, packages=False))[:2] == [
+        "systemctl stop dovecot",
+        "systemctl start dovecot",
+    ]
+
+
+def test_the_packages_go_back_to_what_was_seen_before() -> None:
+    made = back_from("start-dovecot")
+    assert any(text.endswith("install dovecot-core=1:2.3.19.1-1") for text in commands(made))
+    assert "observed" not in str(made)
+
+
+def test_it_verifies_before_it_restores_and_a_second_engineer_opens_both_gates() -> None:
+    made = back_from("test-user-reads-mail")
+    assert made is not None
+    kinds = [(step.name, step.gate) for step in made.steps if step.kind is not Kind.CHANGE]
+    assert kinds == [
+        ("approve-going-back", Gate.GO_BACK),
+        ("test-user-reads-mail", None),
+        ("approve-restore", Gate.RESTORE),
+        ("users-come-back", None),
+    ]
+
+
+def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_turns_round() -> None:
+    steps = [step.name for step in plan().steps]
+    for name in steps[steps.index("stop-lmtp") : steps.index("set-vhosts-back")]:
+        story = Story().until(name)
+        if story.run.step and story.run.step.gate:
+            continue
+        made = back_from(name)
+        assert made is not None
+        names = [step.name for step in made.steps]
+        gate = names.index("approve-restore")
+        for step in made.steps[:gate]:
+            assert step.action is None or gate_needed(step.action.command.text) is not Gate.RESTORE
+        hold_against(made, library().rules)
+
+
+def test_what_is_not_undone_is_said_with_its_reason() -> None:
+    made = back_from("start-dovecot")
+    assert made is not None
+    assert {left.step for left in made.left_out} >= {"flush-users", "remove-old-metacache-database", "clean-metacache"}
+
+
+def test_going_back_needs_what_was_seen_before_the_change() -> None:
+    story = Story()
+    while not (story.run.step and story.run.step.name == "start-dovecot"):
+        told = [
+            fact.StepDone(step=one.step, how=one.how, reason=one.reason) if isinstance(one, fact.StepDone) else one
+            for one in story.well()
+        ]
+        story.tell(*told)
+    with pytest.raises(Refused, match="did not see"):
+        going_back(story.run)
+
+
+def test_a_run_going_back_reaches_its_end() -> None:
+    story = Story().until("test-user-reads-mail").fail().tell(fact.GoBackAsked(by=REQUESTER, reason="no"))
+    made = going_back(story.run)
+    assert made is not None
+    story.tell(fact.TurnedBack(plan=made)).until(None, on=Status.ENDED)
+    assert story.run.outcome is fact.Outcome.WENT_BACK

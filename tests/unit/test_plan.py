@@ -1,0 +1,143 @@
+"""From procedure and target to literal commands, everything quoted on its own."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core import proposal
+from bot.core.hide import hide
+from bot.core.plan import PLAN, Filling, Kind, Plan
+from bot.errors import Refused
+from tests.build import order, plan
+
+
+def text_of(made: Plan, step: str) -> str:
+    found = next(one for one in made.steps if one.name == step)
+    assert found.action is not None
+    return found.action.command.text
+
+
+def test_the_fourteen_rows_of_the_runbook_come_in_their_order() -> None:
+    rows = [step.runbook for step in plan().steps if step.runbook]
+    assert rows == sorted(rows)
+    assert set(rows) == set(range(1, 15))
+
+
+def test_no_placeholder_is_left_in_what_will_run() -> None:
+    for step in plan().steps:
+        if step.action:
+            assert "{" not in step.action.command.text.replace("{}", "")
+
+
+def test_the_plan_survives_the_journal_with_its_digest() -> None:
+    made = plan()
+    again = PLAN.validate_json(PLAN.dump_json(made))
+    assert again == made
+    assert again.digest == made.digest
+
+
+def test_anything_that_is_different_on_a_host_makes_another_digest() -> None:
+    assert len({plan().digest, plan(config=False).digest, plan(packages=False).digest}) == 3
+
+
+def test_what_was_not_asked_for_is_left_out_and_said() -> None:
+    bare = plan(config=False, packages=False, metacache=False)
+    assert {left.step for left in bare.left_out} >= {"install-config", "install-packages", "clean-metacache"}
+    assert all(left.because for left in bare.left_out)
+    assert [step.name for step in bare.steps if step.runbook == 8] == []
+
+
+def test_everything_that_deletes_sees_first_on_the_host_that_dovecot_is_stopped() -> None:
+    for step in ("remove-old-metacache-database", "clean-metacache"):
+        _, _, script = shlex.split(text_of(plan(), step))
+        assert script.startswith(
+            'test "$(systemctl show --property=ActiveState --value dovecot)" = inactive || exit 97; '
+        )
+
+
+def test_each_package_is_an_argument_of_its_own() -> None:
+    assert shlex.split(text_of(plan(), "install-packages"))[-2:] == ["install", "dovecot-core=1:2.3.19.1-2"]
+
+
+def test_every_change_says_how_it_is_undone_or_why_not() -> None:
+    for step in plan().steps:
+        if step.kind is Kind.CHANGE:
+            assert (step.undo is None) != (step.no_undo_because is None)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_filled_value_stays_one_word_of_the_shell(value: str) -> None:
+    fill = Filling(order())
+    fill._values["config.name"] = [value]
+    assert shlex.split(fill.script("echo {config.name} end")) == ["echo", value, "end"]
+    assert fill.argv(("echo", "{config.name}", "x{config.name}")) == ("echo", value, f"x{value}")
+
+
+# what people type
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("", "Which backend"),
+        ("backend-3; reboot", "not the name of a backend"),
+        ("$(reboot)", "not the name of a backend"),
+        ("../backend", "not the name of a backend"),
+        ("backend-3 config=../../etc", "not a name"),
+        ("backend-3 config=a/b", "not a name"),
+        ("backend-3 config=", "not understood"),
+        ("backend-3 config=a config=b", "twice"),
+        ("backend-3 packages=dovecot-core", "NAME=VERSION"),
+        ("backend-3 packages=-o=x", "NAME=VERSION"),
+        ("backend-3 packages=a=1,a=2", "NAME=VERSION"),
+        ("backend-3 packages=dovecot-core=1,dovecot-core=2", "twice"),
+        ("backend-3 packages=dovecot-core=1;id", "NAME=VERSION"),
+        ("backend-3 force", "not understood"),
+    ],
+)
+def test_what_is_typed_wrongly_is_refused_with_what_is_wrong(typed: str, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        proposal.read_request(typed)
+
+
+@given(st.text(max_size=60))
+def test_nothing_typed_becomes_anything_but_plain_names(typed: str) -> None:
+    try:
+        asked = proposal.read_request(typed)
+    except Refused:
+        return
+    words = [asked.backend, asked.config or "", *(str(package) for package in asked.packages)]
+    assert all(word == shlex.quote(word) or not word for word in words)
+
+
+# secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = hush",
+        "+  doveadm_password = hush",
+        "-imapc_password=hush",
+        "connect = host=db user=dovecot password=hush dbname=mail",
+        "  api_key: hush",
+        "uris = ldap://admin:hush@ldap.example/",
+        "token xoxb-hush-hush",
+        "Authorization: Bearer hushhush",
+        "-----BEGIN RSA PRIVATE KEY-----\nhush\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nhush",
+        "mail_crypt_private_password = hush",
+    ],
+)
+def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
+    assert "hush" not in hide(f"before\n{text}\nafter")
+    assert "before" in hide(f"before\n{text}\nafter")
+
+
+def test_what_is_no_secret_stays() -> None:
+    for text in ("ssl_key = </etc/dovecot/private/key.pem", "auth_mechanisms = plain login", "passdb {"):
+        assert hide(text) == text

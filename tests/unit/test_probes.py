@@ -1,0 +1,218 @@
+"""Every reading, on outputs recorded from real hosts; and what is no answer is never read as one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.command import Result
+from bot.core.inventory import Ring, Target
+from bot.core.probes import PROBES
+from bot.core.readings import Reading, tree_digest, version_key
+from bot.errors import Unreadable
+from tests.build import NOON, target
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def lab_target(directors: int = 2) -> Target:
+    ring = Ring.model_validate(
+        {
+            "name": "lab",
+            "test_user": "testuser",
+            "directors": [{"name": f"director-{n + 1}"} for n in range(directors)],
+            "backends": [{"name": f"backend-{n}", "ip": f"127.0.2.{n}"} for n in (1, 2, 3)],
+        }
+    )
+    return Target(ring=ring, backend=ring.backends[2])
+
+
+def result(stdout: str = "", exit_status: int = 0, stderr: str = "") -> Result:
+    return Result(
+        host="a-host",
+        command="a command",
+        exit_status=exit_status,
+        stdout=stdout,
+        stderr=stderr,
+        stdout_bytes=len(stdout.encode()),
+        began=NOON,
+        took=timedelta(milliseconds=5),
+    )
+
+
+def read(probe: str, file: str, exit_status: int = 0, /, at: Target | None = None, **asks: Any) -> Reading:
+    text = (RECORDED / file).read_text()
+    return PROBES[probe].read(at or lab_target(), asks, result(text, exit_status))
+
+
+def test_director_status() -> None:
+    reading = read("director-hosts", "director-status.tab")
+    assert reading == {"vhosts": 100, "state": "up", "users": 3, "usable_others": 2, "others": "as usual"}
+    assert read("director-hosts", "director-status-drained.tab")["vhosts"] == 0
+    flushed = read("director-hosts", "director-status-flushed.tab")
+    assert (flushed["vhosts"], flushed["state"], flushed["users"]) == (0, "down", 0)
+
+
+def test_another_backend_that_is_out_or_unknown_is_named() -> None:
+    text = (RECORDED / "director-status-drained.tab").read_text()
+    seen_from_1 = lab_target().model_copy(update={"backend": lab_target().ring.backends[0]})
+    reading = PROBES["director-hosts"].read(seen_from_1, {}, result(text))
+    assert reading["others"] == "backend-3 is up with vhosts 0"
+    assert reading["usable_others"] == 1
+    stranger = text + "127.0.2.9\t\t100\tup\t-\t0\n"
+    assert "127.0.2.9 is on the list but not in the inventory" in str(
+        PROBES["director-hosts"].read(lab_target(), {}, result(stranger))["others"]
+    )
+
+
+def test_backends_of_another_tag_are_no_place_for_this_ones_users() -> None:
+    text = "mail server ip\ttag\tvhosts\tstate\tstate changed\tusers\n127.0.2.1\tx\t100\tup\t-\t0\n"
+    text += "127.0.2.2\t\t0\tup\t-\t0\n127.0.2.3\t\t100\tup\t-\t5\n"
+    assert PROBES["director-hosts"].read(lab_target(), {}, result(text))["usable_others"] == 0
+
+
+def test_columns_are_read_by_name_whatever_their_order() -> None:
+    text = "users\tvhosts\tmail server ip\tnew column\tstate\n7\t100\t127.0.2.3\tx\tup\n"
+    reading = PROBES["director-hosts"].read(lab_target(), {}, result(text))
+    assert (reading["users"], reading["vhosts"]) == (7, 100)
+
+
+def test_director_ring_status() -> None:
+    assert read("director-ring", "director-ring-status.tab") == {
+        "synced": True,
+        "status": "ring synced",
+        "directors": 2,
+    }
+    away = read("director-ring", "director-ring-status-one-away.tab")
+    assert away["synced"] is False
+    assert "127.0.1.2 away" in str(away["status"])
+
+
+def test_a_director_that_the_inventory_does_not_know_is_not_a_whole_ring() -> None:
+    """Nobody would ask it: its view of the backend would stay unseen."""
+    reading = read("director-ring", "director-ring-status.tab", at=lab_target(directors=1))
+    assert reading["synced"] is False
+    assert "2 directors, the inventory has 1" in str(reading["status"])
+
+
+def test_in_a_large_ring_a_healthy_director_need_not_be_a_neighbour() -> None:
+    head = "director ip\tport\ttype\tlast failed\tstatus\n127.0.1.1\t9090\tself\tnever\tring synced\n"
+    rows = "127.0.1.2\t9090\tright\tnever\tsynced\n127.0.1.4\t9090\tleft\tnever\tsynced\n"
+    whole = head + rows + "127.0.1.3\t9090\t\tnever\t\n"
+    ring_of_4 = lab_target(directors=4)
+    assert PROBES["director-ring"].read(ring_of_4, {}, result(whole))["synced"] is True
+    broken = head + rows + "127.0.1.3\t9090\t\t2026-03-01 12:00:00\t\n"
+    assert PROBES["director-ring"].read(ring_of_4, {}, result(broken))["synced"] is False
+
+
+def test_lmtp_is_stopped_when_doveadm_says_so_not_when_nobody_listens() -> None:
+    """`listening` is n in both of the first two: a waiting process listens in the master's place."""
+    assert read("service", "service-status-lmtp.json", name="lmtp")["stopped"] is False
+    assert read("service", "service-status-lmtp-stopped.json", name="lmtp")["stopped"] is True
+    assert read("service", "service-status-lmtp-idle.json", name="lmtp")["stopped"] is False
+
+
+def test_units() -> None:
+    assert read("unit", "systemctl-show-active.txt", name="dovecot")["active"] == "active"
+    stopped = read("unit", "systemctl-show-stopped.txt", name="dovecot")
+    assert (stopped["load"], stopped["active"], stopped["result"]) == ("loaded", "inactive", "success")
+    masked = read("unit", "systemctl-show-masked.txt", name="dovecot")
+    assert (masked["load"], masked["enabled"]) == ("masked", "masked-runtime")
+    assert read("unit", "systemctl-show-unknown.txt", name="dovecot")["load"] == "not-found"
+
+
+def test_packages_and_what_apt_offers() -> None:
+    madison = (RECORDED / "apt-cache-madison.txt").read_text()
+    version = madison.split("|")[1].strip()
+    offered = PROBES["offered-packages"].read(target(), {"names": f"dovecot-core={version}"}, result(madison))
+    assert offered == {"missing": "none", "dovecot": version.split(":", 1)[-1]}
+    other = PROBES["offered-packages"].read(target(), {"names": "dovecot-core=1:9.9"}, result(madison))
+    assert other["missing"] == "dovecot-core=1:9.9"
+    installed = read("packages", "dpkg-query.txt", 1, names="dovecot-core=1 nosuch=1")
+    assert str(installed["installed"]).startswith("dovecot-core=1:2.3.19.1")
+    assert installed["status"] == "nosuch is not installed"
+
+
+def test_mail_of_the_test_user() -> None:
+    assert read("mailbox-status", "mailbox-status.txt", user="testuser")["messages"] == 3
+    assert read("mailbox-list", "mailbox-list.txt", user="testuser")["folders"] == 3
+    with pytest.raises(Unreadable):
+        PROBES["mailbox-status"].read(target(), {"user": "nobody"}, result(""))
+
+
+def test_greetings() -> None:
+    assert read("greeting", "banner-imap.txt", port=143)["greets"] is True
+    assert read("greeting", "banner-lmtp.txt", port=24)["greets"] is True
+    assert PROBES["greeting"].read(target(), {"port": 143}, result("", 1))["greets"] is False
+    assert PROBES["greeting"].read(target(), {"port": 143}, result("SSH-2.0-x\n"))["greets"] is False
+
+
+def test_version() -> None:
+    assert read("dovecot-version", "dovecot-version.txt")["version"] == "2.3.19.1"
+
+
+def test_a_tree_has_one_digest_whatever_the_order_of_its_lines() -> None:
+    text = (RECORDED / "find-tree.txt").read_text()
+    lines = text.splitlines()
+    one = PROBES["tree"].read(target(), {"path": "/etc/dovecot"}, result(text))
+    other = PROBES["tree"].read(target(), {"path": "/etc/dovecot"}, result("\n".join(reversed(lines)) + "\n"))
+    assert one["digest"] == other["digest"]
+    moved = text.replace("/etc/dovecot/", "/etc/dovecot.r1.proposed/")
+    staged = PROBES["tree"].read(target(), {"path": "/etc/dovecot.r1.proposed"}, result(moved))
+    assert staged["digest"] == one["digest"]
+    changed = text.replace("mode 644", "mode 666", 1)
+    assert PROBES["tree"].read(target(), {"path": "/etc/dovecot"}, result(changed))["digest"] != one["digest"]
+    assert tree_digest([]) != one["digest"]
+
+
+def test_a_tree_that_is_not_there_has_no_digest() -> None:
+    missing = result("", 1, "find: ‘/etc/dovecot.r1.proposed’: No such file or directory")
+    assert PROBES["tree"].read(target(), {"path": "/etc/dovecot.r1.proposed"}, missing) == {
+        "digest": "none",
+        "files": 0,
+    }
+    with pytest.raises(Unreadable):
+        PROBES["tree"].read(target(), {"path": "/etc/dovecot"}, result("mode 644\tdovecot.conf\n", 1, "find: denied"))
+
+
+def test_files_of_a_directory_are_counted() -> None:
+    listing = "d\t/var/dovecot/vmail\nf\t/var/dovecot/vmail/.dot\nd\t/var/dovecot/vmail/a\n"
+    asks = {"path": "/var/dovecot/vmail"}
+    assert PROBES["files"].read(target(), asks, result(listing)) == {"exists": True, "count": 2}
+    assert PROBES["files"].read(target(), asks, result("d\t/var/dovecot/vmail\n")) == {"exists": True, "count": 0}
+    with pytest.raises(Unreadable):
+        PROBES["files"].read(target(), asks, result("", 1, "find: ‘/var/dovecot/vmail’: No such file or directory"))
+
+
+_ASKS = {"name": "lmtp", "names": "dovecot-core=1", "path": "/x", "to": "/y", "port": 143, "user": "u"}
+
+
+@pytest.mark.parametrize(
+    "probe", sorted(set(PROBES) - {"greeting", "config-parses", "packages", "config-difference", "tree"})
+)
+@pytest.mark.parametrize("exit_status", [1, 64, 75, 127, 255])
+def test_an_exit_status_that_is_no_answer_is_never_a_reading(probe: str, exit_status: int) -> None:
+    with pytest.raises(Unreadable):
+        PROBES[probe].read(lab_target(), _ASKS, result("", exit_status, "no"))
+
+
+@given(text=st.text(max_size=400), probe=st.sampled_from(sorted(PROBES)))
+def test_whatever_a_host_says_it_is_a_reading_or_unreadable(text: str, probe: str) -> None:
+    """Nothing that a host prints may stop the bot."""
+    try:
+        reading = PROBES[probe].read(lab_target(), _ASKS, result(text))
+    except Unreadable:
+        return
+    assert set(reading) == PROBES[probe].fields
+
+
+@given(st.text(max_size=40))
+def test_a_version_is_compared_by_its_numbers(text: str) -> None:
+    assert version_key("2.3.21" + text[:0]) < version_key("2.4")
+    assert version_key("2.10") > version_key("2.9")
+    version_key(text)

@@ -1,0 +1,181 @@
+"""The state machine: laws first, then the table, then what a run remembers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.events import Entry, Fact, body_of, fact_from
+from bot.core.plan import Kind
+from bot.core.procedure import Gate
+from bot.core.run import TRANSITIONS, Status, apply, fold
+from bot.errors import Illegal
+from tests.build import SECOND, THIRD, Story, plan
+
+
+def test_everything_going_well_brings_a_run_through_every_step_to_its_end() -> None:
+    story = Story().until(None, on=Status.ENDED)
+    assert story.run.outcome is fact.Outcome.DONE
+    assert story.run.granted == {Gate.FLUSH, Gate.RESTORE}
+
+
+def test_the_state_is_the_fold_of_the_facts_at_every_point() -> None:
+    """A restarted bot knows exactly what the stopped one knew."""
+    story = Story().until(None, on=Status.ENDED)
+    run = fold(story.entries[:1])
+    for length in range(2, len(story.entries) + 1):
+        assert run is not None
+        run = apply(run, story.entries[length - 1])
+        assert fold(story.entries[:length]) == run
+
+
+def test_every_fact_survives_the_journal_unchanged() -> None:
+    story = Story().until(None, on=Status.ENDED)
+    for entry in story.entries:
+        assert fact_from(type(entry.fact).__name__, body_of(entry.fact)) == entry.fact
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_fact_that_the_table_does_not_know_is_refused_and_changes_nothing(status: Status) -> None:
+    story = _in(status)
+    before = story.run
+    for told in _one_of_each():
+        known = type(told) in TRANSITIONS[status] or (
+            isinstance(told, fact.UsersCounted | fact.ApprovalRefused) and status is not Status.ENDED
+        )
+        if not known:
+            with pytest.raises(Illegal):
+                apply(before, Entry(run=before.id, seq=before.seq + 1, at=story.at, fact=told))
+    assert story.run is before
+
+
+def test_an_ended_run_takes_no_fact_at_all() -> None:
+    assert TRANSITIONS[Status.ENDED] == {}
+
+
+def test_a_fact_out_of_its_number_is_refused() -> None:
+    story = Story()
+    for seq in (0, 1, 3):
+        with pytest.raises(Illegal):
+            apply(story.run, Entry(run=story.run.id, seq=seq, at=story.at, fact=fact.StageBegan(stage="preflight")))
+
+
+def test_a_run_that_does_not_begin_with_its_request_is_damaged() -> None:
+    with pytest.raises(Illegal):
+        fold([Entry(run="x", seq=1, at=Story().at, fact=fact.StageBegan(stage="preflight"))])
+
+
+def test_an_approval_of_another_digest_is_refused_by_the_fold_itself() -> None:
+    """Even a journal written by hand cannot make one approval stand for another."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    forged = fact.Approved(step="approve-flush", gate=Gate.FLUSH, by=SECOND, digest="0" * 64, message="1.1")
+    with pytest.raises(Illegal):
+        story.tell(forged)
+
+
+def test_the_requesters_own_approval_is_refused_by_the_fold_itself() -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked = story.run.asked.fact if story.run.asked else None
+    assert isinstance(asked, fact.ApprovalAsked)
+    own = fact.Approved(
+        step=asked.step, gate=asked.gate, by=story.run.request.requester, digest=asked.digest, message="1.1"
+    )
+    with pytest.raises(Illegal):
+        story.tell(own)
+
+
+def test_denying_turns_the_run_round_and_asking_to_go_back_does_too() -> None:
+    denied = Story().until("approve-flush", on=Status.ASKING)
+    denied.tell(fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="1.1"))
+    assert denied.run.turning
+    assert denied.run.not_by == (denied.run.request.requester,)
+    asked = Story().until("drain", on=Status.WAITING).tell(fact.GoBackAsked(by=THIRD, reason="abort"))
+    assert asked.run.turning
+    assert THIRD in asked.run.not_by
+
+
+def test_a_run_turns_round_inside_the_take_down_only_when_a_step_of_it_failed() -> None:
+    """Once begun, the take-down waits for nobody: a stop half done is the worst place to stand."""
+    story = Story().until("stop-dovecot", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="abort"))
+    assert not story.run.stands_safely
+    story.until("mask-dovecot")
+    assert story.run.stands_safely
+    failed = Story().until("stop-dovecot", on=Status.BUSY).fail().tell(fact.GoBackAsked(by=THIRD, reason="abort"))
+    assert failed.run.stands_safely
+
+
+def test_going_back_forgets_the_restore_approval() -> None:
+    story = Story().until("ring-is-whole-for-the-restore").fail()
+    assert Gate.RESTORE in story.run.granted
+    story.tell(fact.GoBackAsked(by=THIRD, reason="no"), fact.TurnedBack(plan=plan()))
+    assert Gate.RESTORE not in story.run.granted
+    assert Gate.FLUSH in story.run.granted
+
+
+def test_the_drains_end_is_a_date_in_the_facts() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    began = next(entry for entry in story.entries if isinstance(entry.fact, fact.WaitBegan))
+    assert story.run.until is not None
+    assert timedelta(0) <= began.at + timedelta(minutes=15) - story.run.until <= timedelta(seconds=2)
+
+
+def test_every_change_sent_or_found_done_counts_as_made_by_the_run() -> None:
+    story = Story().until("stop-lmtp")
+    told = [fact.StepDone(step="stop-lmtp", how=fact.How.FOUND, reason="stopped already")]
+    story.tell(*told)
+    assert [step.name for step in story.run.touched] == ["stage-config", "set-vhosts-to-zero", "stop-lmtp"]
+    assert all(step.kind is Kind.CHANGE for step in story.run.touched)
+
+
+def _in(status: Status) -> Story:
+    match status:
+        case Status.READY:
+            return Story().until("stop-lmtp")
+        case Status.BUSY:
+            return Story().until("stop-lmtp", on=Status.BUSY)
+        case Status.DOUBT:
+            return (
+                Story()
+                .until("stop-lmtp", on=Status.BUSY)
+                .tell(fact.StepUnclear(step="stop-lmtp", reason="connection lost"))
+            )
+        case Status.WAITING:
+            return Story().until("drain", on=Status.WAITING)
+        case Status.ASKING:
+            return Story().until("approve-flush", on=Status.ASKING)
+        case Status.HELD:
+            return Story().until("stop-lmtp").fail()
+        case Status.ENDED:
+            return Story().until(None, on=Status.ENDED)
+
+
+def _one_of_each() -> list[Fact]:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked = story.run.asked.fact if story.run.asked else None
+    assert isinstance(asked, fact.ApprovalAsked)
+    step = "stop-lmtp"
+    return [
+        story.run.request,
+        asked,
+        fact.StageBegan(stage="drain"),
+        fact.StepStarted(step=step, attempt=1, host="backend-3", command="true"),
+        fact.StepDone(step=step, how=fact.How.RAN),
+        fact.StepUnclear(step=step, reason="?"),
+        fact.StepNotDone(step=step, reason="?"),
+        fact.StepFailed(step=step, reason="?"),
+        fact.WaitBegan(step=step, until=story.at),
+        fact.UsersCounted(users={"director-1": 3}),
+        fact.ApprovalRefused(gate=Gate.FLUSH, by=THIRD, reason="?"),
+        fact.Approved(step=asked.step, gate=asked.gate, by=SECOND, digest=asked.digest, message="1.1"),
+        fact.Denied(step=asked.step, gate=asked.gate, by=SECOND, message="1.1"),
+        fact.ApprovalExpired(step=asked.step, gate=asked.gate),
+        fact.RunHeld(reason="?"),
+        fact.RetryChosen(by=SECOND),
+        fact.SkipProposed(by=SECOND, step=step, reason="?"),
+        fact.SkipAgreed(by=THIRD, step=step),
+        fact.GoBackAsked(by=SECOND, reason="?"),
+        fact.TurnedBack(plan=plan()),
+        fact.RunEnded(outcome=fact.Outcome.DONE),
+    ]
