@@ -1,0 +1,106 @@
+"""From what somebody typed to a plan that keeps all laws and rules; and what that plan would meet on the hosts now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.core.events import RunRequested
+from bot.core.expect import check_expectations
+from bot.core.inventory import Inventory
+from bot.core.laws import Rules, hold_against
+from bot.core.plan import Kind, Order, Plan, make_plan
+from bot.core.procedure import Procedure
+from bot.core.proposal import read_request
+from bot.engine.looking import Looking
+from bot.engine.ports import Clock, Hosts, Proposals, Timings
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What somebody typed: the slash command, its text (`backend-3 config=NAME …`), and who and where by id."""
+
+    command: str
+    text: str
+    requester: str
+    team: str
+    channel: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """What a run would do: the plan, and each check that could be looked at now, with its judgement in words."""
+
+    plan: Plan
+    checks: tuple[tuple[str, bool | None, str], ...]
+    """(what the step says, holds: yes, no or cannot be said, the reason)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book:
+    """What the bot knows to do and where: read once at start."""
+
+    inventory: Inventory
+    procedures: tuple[Procedure, ...]
+    rules: Rules
+
+
+class Planner:
+    """Makes plans; changes nothing anywhere."""
+
+    def __init__(self, book: Book, hosts: Hosts, clock: Clock, timings: Timings, proposals: Proposals) -> None:
+        self._book = book
+        self._hosts = hosts
+        self._clock = clock
+        self._timings = timings
+        self._proposals = proposals
+
+    async def request(self, request: Request, run: str) -> RunRequested:
+        """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
+        procedure, order, plan = await self._prepare(request, run)
+        return RunRequested(
+            procedure=procedure.procedure,
+            target=order.target,
+            requester=request.requester,
+            team=request.team,
+            channel=request.channel,
+            text=request.text,
+            plan=plan,
+            config=order.proposal.name if order.proposal else None,
+        )
+
+    async def foresee(self, request: Request, run: str) -> Foreseen:
+        """What would run, with the checks of its first stage looked at now; raises Refused."""
+        _, order, plan = await self._prepare(request, run)
+        looking = Looking(self._hosts, self._clock, self._timings, order.target)
+        checks: list[tuple[str, bool | None, str]] = []
+        changed = False
+        for step in plan.stages[0].steps:
+            changed = changed or step.kind is Kind.CHANGE
+            if step.kind is Kind.CHECK and not changed:
+                judgement = (await looking.until_seen(step.expect, timedelta(0))).judgement
+                checks.append((step.says, judgement.holds, judgement.reason))
+            elif step.kind is Kind.CHECK:
+                checks.append((step.says, None, "seen in the run itself, as it needs what a step before it makes"))
+        return Foreseen(plan=plan, checks=tuple(checks))
+
+    async def _prepare(self, request: Request, run: str) -> tuple[Procedure, Order, Plan]:
+        procedure = next((one for one in self._book.procedures if one.command == request.command), None)
+        if procedure is None:
+            known = ", ".join(one.command for one in self._book.procedures)
+            raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
+        asked = read_request(request.text)
+        target = self._book.inventory.find(asked.backend)
+        order = Order(
+            run=run,
+            target=target,
+            proposal=await self._proposals.proposal(asked.config) if asked.config else None,
+            packages=asked.packages,
+            drain=self._timings.drain,
+            approval_open=self._timings.approval_open,
+        )
+        plan = make_plan(procedure, order)
+        check_expectations(plan)
+        hold_against(plan, self._book.rules)
+        return procedure, order, plan

@@ -1,0 +1,123 @@
+"""What the engine needs of the world, by what it can do. Adapters stand behind these, fakes in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from bot.core.approval import Person
+from bot.core.command import Command, Result
+from bot.core.events import Entry, Fact
+from bot.core.inventory import Host
+from bot.core.proposal import Proposal
+
+
+class Journal(Protocol):
+    """Keeps the facts of all runs, in order, for good."""
+
+    async def append(self, run: str, after: int, at: datetime, facts: Sequence[Fact]) -> tuple[Entry, ...]:
+        """Commit the facts as numbers after+1, … of the run, all or none, before it returns.
+
+        A run's first fact takes its ring in the same transaction, its last frees it. Raises Conflict when fact
+        after+1 is there already, RingHeld when another run holds the ring, JournalError when nothing was written.
+        """
+
+    async def entries(self, run: str) -> tuple[Entry, ...]:
+        """All facts of a run, in order; empty for an unknown one. Raises JournalError, Illegal for a damaged one."""
+
+    async def open_runs(self) -> tuple[str, ...]:
+        """The runs that hold a ring, the oldest first."""
+
+    async def all_runs(self) -> tuple[str, ...]:
+        """Every run there is, the oldest first."""
+
+
+class Hosts(Protocol):
+    """Runs commands on hosts."""
+
+    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
+        """Run it to its end; an exit status is a value.
+
+        `material` goes to standard input. Raises NotRun when the command certainly did not run, MayHaveRun when its
+        end was not heard (connection lost, time over).
+        """
+
+
+class Announcer(Protocol):
+    """Shows runs to people, from the journal, in its own time."""
+
+    def nudge(self, run: str) -> None:
+        """There are new facts of this run to show; returns at once."""
+
+    async def shown(self, run: str, seq: int) -> None:
+        """Returns when people can see the run up to that fact; wait for it with a bound."""
+
+    async def permalink(self, run: str) -> str:
+        """Where people can see the run, empty when that is not known."""
+
+
+class Alarms(Protocol):
+    """Rings at a date: early never, twice or late perhaps."""
+
+    def set(self, run: str, at: datetime) -> None:
+        """Ring for this run at that date, instead of any date set before."""
+
+    def clear(self, run: str) -> None:
+        """Do not ring for this run."""
+
+    def on_ring(self, ring: Callable[[str], Awaitable[None]]) -> None:
+        """What to call, with the run's id."""
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """The time now, aware, UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let that many seconds pass."""
+
+
+class People(Protocol):
+    """Who somebody is, and what they may."""
+
+    async def person(self, user: str) -> Person:
+        """What is known of this user now (at most 60 s old); somebody unknown is barred, with the reason."""
+
+
+class Proposals(Protocol):
+    """The proposed configurations."""
+
+    async def proposal(self, name: str) -> Proposal:
+        """The configuration of that name; raises Refused when there is none, or one that cannot be used."""
+
+    async def archive(self, proposal: Proposal) -> bytes:
+        """It as a tar archive; raises Refused when it is not the same any more (another digest)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timings:
+    """The lengths of time that the settings give."""
+
+    drain: timedelta = timedelta(minutes=15)
+    approval_open: timedelta = timedelta(minutes=60)
+    count_every: timedelta = timedelta(seconds=30)
+    shown_within: timedelta = timedelta(seconds=10)
+    look_again: timedelta = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Every port of one bot, joined in bootstrap."""
+
+    journal: Journal
+    hosts: Hosts
+    announcer: Announcer
+    alarms: Alarms
+    clock: Clock
+    people: People
+    proposals: Proposals
+    timings: Timings

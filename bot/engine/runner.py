@@ -1,0 +1,193 @@
+"""One run's loop: asks the core what is next, does it through the ports, and tells the ledger what came of it.
+
+It decides nothing. What it may not know: Slack, SSH, databases, procedures. Every change is written down before the
+host hears of it, and is done only when it was seen to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import assert_never
+
+from bot.core import events as fact
+from bot.core import upnext
+from bot.core.approval import still_good
+from bot.core.goback import going_back
+from bot.core.laws import Rules, hold_against
+from bot.core.plan import Kind, PlannedStep
+from bot.core.run import Run, Status
+from bot.engine.changing import Changing
+from bot.engine.ledger import Ledger
+from bot.engine.looking import Looking, Sight
+from bot.engine.ports import World
+from bot.errors import JournalError, Misconfigured, Refused
+
+log = logging.getLogger(__name__)
+
+_JOURNAL_AGAIN = timedelta(seconds=30)
+
+
+class Runner:
+    """Brings one run forward, as far as it can go, at every nudge."""
+
+    def __init__(self, world: World, ledger: Ledger, rules: Rules) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._rules = rules
+        self._look = Looking(world.hosts, world.clock, world.timings, ledger.run.request.target)
+        self._changing = Changing(world, ledger, self._look)
+        self._nudged = asyncio.Event()
+        self._leaving = False
+
+    def nudge(self) -> None:
+        """Something happened, or it is time: look at the run again."""
+        self._nudged.set()
+
+    def leave(self) -> None:
+        """Finish what is under way, then stop; the run goes on when the bot is started again."""
+        self._leaving = True
+        self.nudge()
+
+    async def drive(self) -> None:
+        """Until the run has ended, or the bot leaves."""
+        while not self._over():
+            self._nudged.clear()
+            try:
+                await self._go_on()
+            except JournalError:
+                log.exception("run %s stands still: its journal cannot be written", self._ledger.run.id)
+                self._ring_in(_JOURNAL_AGAIN)
+            if not self._over():
+                await self._nudged.wait()
+        self._world.alarms.clear(self._ledger.run.id)
+
+    def _over(self) -> bool:
+        return self._leaving or self._ledger.run.status is Status.ENDED
+
+    async def _go_on(self) -> None:
+        while not self._leaving:
+            run = self._ledger.run
+            action = upnext.next_action(run, self._world.clock.now())
+            if not await self._do(action, run):
+                return
+
+    async def _do(self, action: upnext.Next, run: Run) -> bool:
+        """Do it; False when there is nothing to do now."""
+        match action:
+            case upnext.Tell():
+                await self._ledger.tell(action.fact, only_after=run.seq)
+            case upnext.SeeCheck():
+                await self._check(action.step)
+            case upnext.MakeChange():
+                return await self._change(action.step, run)
+            case upnext.LookUp():
+                await self._changing.look_up(action.step)
+            case upnext.Turn():
+                await self._turn(run)
+            case upnext.Rest():
+                await self._rest(action, run)
+                return False
+            case _:
+                assert_never(action)
+        return True
+
+    async def _rest(self, rest: upnext.Rest, run: Run) -> None:
+        if rest.until is not None:
+            self._world.alarms.set(run.id, rest.until)
+        if run.status is Status.WAITING:
+            await self._count_users(run)
+
+    def _ring_in(self, delay: timedelta) -> None:
+        self._world.alarms.set(self._ledger.run.id, self._world.clock.now() + delay)
+
+    # checks
+
+    async def _check(self, step: PlannedStep) -> None:
+        sight = await self._look.until_seen(step.expect, step.within)
+        if not sight.judgement.holds:
+            failed = fact.StepFailed(step=step.name, reason=sight.judgement.reason, ran=sight.ran, seen=sight.seen)
+            await self._ledger.tell(failed)
+            return
+        await self._ledger.tell(
+            fact.StepDone(
+                step=step.name,
+                how=fact.How.RAN,
+                ran=sight.ran,
+                seen=sight.seen,
+                reason=sight.judgement.reason,
+                remembered=sight.remembered(dict(step.remember or {})),
+                attachment=sight.last_output if step.attach else "",
+            ),
+            *self._counted(sight),
+        )
+
+    def _counted(self, sight: Sight) -> tuple[fact.Fact, ...]:
+        users = users_by_host(sight)
+        return (fact.UsersCounted(users=users),) if users and users != self._ledger.run.users else ()
+
+    # changes
+
+    async def _change(self, step: PlannedStep, run: Run) -> bool:
+        if not await self._people_can_see(run, step):
+            return False
+        if run.unconfirmed:
+            person = await self._world.people.person(run.unconfirmed.by)
+            if objection := still_good(run, run.unconfirmed, person, self._world.clock.now()):
+                await self._ledger.tell(fact.RunHeld(reason=objection), only_after=run.seq)
+                return True
+        await self._changing.make(step)
+        return True
+
+    async def _people_can_see(self, run: Run, step: PlannedStep) -> bool:
+        """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
+        stage = run.plan.stage_of(step)
+        begun = any(earlier.kind is Kind.CHANGE for earlier in stage.steps[: stage.steps.index(step)])
+        if stage.uninterrupted and begun:
+            return True
+        bound = self._world.timings.shown_within
+        try:
+            await asyncio.wait_for(self._world.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
+        except TimeoutError:
+            log.warning("run %s stands before stage %s: Slack has not taken its announcement", run.id, stage.name)
+            self._ring_in(bound)
+            return False
+        return True
+
+    # waiting, turning round
+
+    async def _count_users(self, run: Run) -> None:
+        """While the run waits, count now and then; it is a glance, nothing is decided by it."""
+        while self._ledger.run.status is Status.WAITING and run.step and run.step.watch:
+            sight = await self._look.look([run.step.watch])
+            if counted := self._counted(sight):
+                seq = self._ledger.run.seq
+                if self._ledger.run.status is Status.WAITING:
+                    await self._ledger.tell(*counted, only_after=seq)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._nudged.wait(), self._world.timings.count_every.total_seconds())
+                return
+
+    async def _turn(self, run: Run) -> None:
+        await self._ledger.tell(self._turned(run), only_after=run.seq)
+
+    def _turned(self, run: Run) -> fact.Fact:
+        try:
+            plan = going_back(run)
+            if plan is None:
+                return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing had been changed")
+            hold_against(plan, self._rules)
+        except (Refused, Misconfigured) as error:
+            return fact.RunHeld(reason=f"No way back could be planned: {error}")
+        return fact.TurnedBack(plan=plan)
+
+
+def users_by_host(sight: Sight) -> dict[str, int]:
+    """The users mapped to the backend by each director that was read."""
+    return {
+        seen.host: int(seen.reading["users"])
+        for seen in sight.seen
+        if seen.reading is not None and "users" in seen.reading
+    }

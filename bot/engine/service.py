@@ -1,0 +1,139 @@
+"""What Slack and the command line call: ask for a run, steer it, look at it. Every answer is a value or Refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.core import events as fact
+from bot.core.decide import Steering
+from bot.core.events import Entry
+from bot.core.run import Run, fold
+from bot.engine.ledger import Ledger
+from bot.engine.planning import Book, Foreseen, Planner, Request
+from bot.engine.ports import World
+from bot.engine.runner import Runner
+from bot.errors import Illegal, Refused, RingHeld
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Live:
+    ledger: Ledger
+    runner: Runner
+    task: asyncio.Task[None]
+
+
+class Service:
+    """One a bot: every run that is under way, and the way to a new one."""
+
+    def __init__(self, world: World, book: Book, new_id: Callable[[], str]) -> None:
+        self._world = world
+        self._book = book
+        self._planner = Planner(book, world.hosts, world.clock, world.timings, world.proposals)
+        self._new_id = new_id
+        self._live: dict[str, _Live] = {}
+        world.alarms.on_ring(self._ring)
+
+    @property
+    def commands(self) -> Mapping[str, str]:
+        """Every procedure's slash command, with its summary."""
+        return {procedure.command: procedure.summary for procedure in self._book.procedures}
+
+    async def request(self, request: Request) -> str:
+        """Begin a run; returns its id. Raises Refused (text for people) and changes nothing."""
+        run = self._new_id()
+        requested = await self._planner.request(request, run)
+        try:
+            entries = await self._world.journal.append(run, 0, self._world.clock.now(), (requested,))
+        except RingHeld as error:
+            raise Refused(await self._who_holds(error)) from None
+        begun = fold(entries)
+        assert begun is not None
+        self._world.announcer.nudge(run)
+        self.take_up(begun)
+        return run
+
+    async def foresee(self, request: Request) -> Foreseen:
+        """What would run, with live preflight, changing nothing. Raises Refused."""
+        return await self._planner.foresee(request, self._new_id())
+
+    async def _who_holds(self, held: RingHeld) -> str:
+        run = await self._folded(held.run)
+        if run is None:
+            return f"Ring {held.ring} is held by run {held.run}."
+        link = await self._world.announcer.permalink(run.id)
+        return (
+            f"Ring {held.ring} is held by run {run.id} on {run.request.target.backend.name}, asked for by"
+            f" <@{run.request.requester}> since {run.began:%Y-%m-%d %H:%M:%S} UTC; it is {run.status}."
+            f" One backend at a time. {link}"
+        ).strip()
+
+    async def steer(self, run: str, command: Steering) -> None:
+        """Approve, deny, retry, skip, go back. Raises Refused; also for an approval that does not count."""
+        live = self._live.get(run)
+        if live is None:
+            known = await self._folded(run)
+            raise Refused(f"Run {run} is over: {known.outcome}." if known else f"There is no run {run}.")
+        facts = await live.ledger.decide(command)
+        live.runner.nudge()
+        for told in facts:
+            if isinstance(told, fact.ApprovalRefused):
+                raise Refused(f"This does not count: {told.reason}. The attempt is on the record.")
+
+    async def entries(self, run: str) -> tuple[Entry, ...]:
+        """The facts of a run; raises Refused when there is none of that id."""
+        entries = await self._world.journal.entries(run)
+        if not entries:
+            raise Refused(f"There is no run {run}.")
+        return entries
+
+    async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
+        """The runs, the newest first; a damaged one is left out, and logged."""
+        journal = self._world.journal
+        ids = await (journal.open_runs() if open_only else journal.all_runs())
+        found = [await self._folded(run) for run in reversed(ids)]
+        return tuple(run for run in found if run is not None)
+
+    async def _folded(self, run: str) -> Run | None:
+        live = self._live.get(run)
+        if live:
+            return live.ledger.run
+        try:
+            return fold(await self._world.journal.entries(run))
+        except Illegal:
+            log.exception("run %s cannot be read", run)
+            return None
+
+    def take_up(self, run: Run) -> Ledger:
+        """Bring a run forward from where it stands."""
+        ledger = Ledger(self._world, run)
+        runner = Runner(self._world, ledger, self._book.rules)
+        task = asyncio.create_task(runner.drive(), name=f"run {run.id}")
+        self._live[run.id] = _Live(ledger=ledger, runner=runner, task=task)
+        task.add_done_callback(lambda done: self._over(run.id, done))
+        return ledger
+
+    def _over(self, run: str, task: asyncio.Task[None]) -> None:
+        self._live.pop(run, None)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("run %s stands still after an error of the bot's own", run, exc_info=error)
+
+    async def _ring(self, run: str) -> None:
+        if live := self._live.get(run):
+            live.runner.nudge()
+
+    async def close(self, within: timedelta = timedelta(seconds=8)) -> None:
+        """Let what is under way be finished and written down, as long as `within`; what is left is in doubt then."""
+        live = list(self._live.values())
+        for one in live:
+            one.runner.leave()
+        if live:
+            _, late = await asyncio.wait([one.task for one in live], timeout=within.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
