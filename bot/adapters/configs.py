@@ -1,0 +1,188 @@
+"""The proposed configurations: folders of files, each a whole /etc/dovecot, read, judged and packed.
+
+It must not know what the files say; whether Dovecot accepts them is seen on the host. A folder is read into memory
+once, and what was read is what is hashed and packed: nothing can change in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.core.command import OUTPUT_KEPT
+from bot.core.proposal import Proposal, config_name
+from bot.core.readings import tree_digest
+from bot.errors import Refused
+
+MOST_ENTRIES = 2_000
+MOST_BYTES = 16 * 1024 * 1024
+PATH_ON_HOST = 80
+"""Bytes that the folder's own path may take in the host's list, where sha256sum prints it before every file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """One entry below the folder; `content` is a file's bytes, None for a directory or a link."""
+
+    path: str
+    mode: int
+    content: bytes | None = None
+    target: str | None = None
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The entry as the `tree` probe reads it back on the host; a directory is not listed there."""
+        if self.target is not None:
+            return (f"link {self.target}\t{self.path}",)
+        if self.content is None:
+            return ()
+        return (f"mode {self.mode:o}\t{self.path}", f"{hashlib.sha256(self.content).hexdigest()}  {self.path}")
+
+
+class FolderProposals:
+    """Every folder of `root` is a proposed configuration, under its own name; None: there are none."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+
+    async def proposal(self, name: str) -> Proposal:
+        """The configuration of that name; raises Refused, saying what is wrong and which there are."""
+        members = await asyncio.to_thread(self._members, config_name(name))
+        return Proposal(name=name, digest=_digest(members))
+
+    async def archive(self, proposal: Proposal) -> bytes:
+        """It as a tar archive; raises Refused when its files are not those of the proposal any more."""
+        return await asyncio.to_thread(self._archive, proposal)
+
+    def _archive(self, proposal: Proposal) -> bytes:
+        members = self._members(config_name(proposal.name))
+        now = _digest(members)
+        if now != proposal.digest:
+            raise Refused(
+                f"The configuration {proposal.name} has changed since it was approved: its digest was"
+                f" {proposal.digest[:12]}… and is {now[:12]}…. Put it back, or ask for a new run."
+            )
+        return _packed(members)
+
+    def _members(self, name: str) -> tuple[_Member, ...]:
+        try:
+            members = tuple(_walk(self._folder(name)))
+        except OSError as error:
+            raise Refused(f"The configuration {name} cannot be read: {error.strerror}: {error.filename}.") from None
+        except _Unfit as unfit:
+            raise Refused(f"The configuration {name} cannot be used: {unfit}.") from None
+        if not any(member.path == "dovecot.conf" and member.content is not None for member in members):
+            raise Refused(f"The configuration {name} cannot be used: it has no file dovecot.conf.")
+        listed = sum(len(line.encode()) + 1 for member in members for line in member.lines)
+        listed += PATH_ON_HOST * sum(1 for member in members if member.content is not None)
+        if listed > OUTPUT_KEPT:  # else the host could never show that it has it: readings.tree refuses a cut list
+            raise Refused(f"The configuration {name} cannot be used: it has too many files to be compared on the host.")
+        return members
+
+    def _folder(self, name: str) -> Path:
+        if self._root is None:
+            raise Refused("No configurations are proposed here: the setting `configs` names no folder.")
+        folder = self._root / name
+        if not folder.is_dir() and not folder.is_symlink():
+            there = ", ".join(self._names(self._root)) or "none"
+            raise Refused(f"There is no configuration {name!r}. There are: {there}.")
+        if folder.is_symlink() or folder.resolve() != self._root.resolve() / name:
+            raise _Unfit("it is a link; a proposed configuration is a folder of its own")
+        return folder
+
+    def _names(self, root: Path) -> list[str]:
+        if not root.is_dir():
+            return []
+        return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
+
+
+class _Unfit(Exception):
+    """Why a folder cannot be used."""
+
+
+def _walk(root: Path) -> Iterator[_Member]:
+    """Every entry below, in the order of their paths' parts; raises _Unfit for the first that may not be there."""
+    _mode(root.stat(), ".")
+    entries, size, folders = 0, 0, [(root, "")]
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as scan:
+            found = sorted(scan, key=lambda entry: entry.name)
+        for entry in found:
+            entries += 1
+            if entries > MOST_ENTRIES:
+                raise _Unfit(f"it has more than {MOST_ENTRIES:,} entries")
+            member = _member(Path(entry.path), prefix + entry.name, MOST_BYTES - size)
+            size += len(member.content or b"")
+            if member.content is None and member.target is None:
+                folders.append((Path(entry.path), f"{member.path}/"))
+            yield member
+
+
+def _member(path: Path, name: str, room: int) -> _Member:
+    """One entry as it is, links never followed."""
+    _plain(name)
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        target = str(path.readlink())
+        _plain(target)
+        return _Member(path=name, mode=0o777, target=target)
+    mode = _mode(status, name)
+    if stat.S_ISDIR(status.st_mode):
+        return _Member(path=name, mode=0o755)
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unfit(f"{name} is neither a file, a folder nor a link")
+    return _Member(path=name, mode=mode, content=_content(path, name, room))
+
+
+def _mode(status: os.stat_result, name: str) -> int:
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & (stat.S_ISUID | stat.S_ISGID) and not stat.S_ISDIR(status.st_mode):
+        raise _Unfit(f"{name} is setuid or setgid (mode {mode:o})")
+    if mode & stat.S_IWOTH:
+        raise _Unfit(f"{name} may be written by everybody (mode {mode:o})")
+    return mode
+
+
+def _content(path: Path, name: str, room: int) -> bytes:
+    """The bytes of a file that is still a file when opened; a pipe in its place would be waited for without end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise _Unfit(f"{name} is not a file any more")
+        content = file.read(room + 1)
+    if len(content) > room:
+        raise _Unfit(f"it is larger than {MOST_BYTES // 1024**2} MiB")
+    return content
+
+
+def _plain(name: str) -> None:
+    """Names that find and sha256sum print as they are, on one line, and that come back over SSH unaltered."""
+    if not name.isprintable() or "\\" in name:
+        raise _Unfit(f"the name {name!a} has characters that cannot be compared on the host")
+
+
+def _digest(members: tuple[_Member, ...]) -> str:
+    return tree_digest([line for member in members for line in member.lines])
+
+
+def _packed(members: tuple[_Member, ...]) -> bytes:
+    """A tar archive that is the same for the same members: sorted, of root, of no time; folders are 0755."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in (_Member(path=".", mode=0o755), *sorted(members, key=lambda member: member.path)):
+            entry = tarfile.TarInfo(member.path)
+            entry.mode = member.mode
+            entry.type = tarfile.DIRTYPE
+            if member.target is not None:
+                entry.type, entry.linkname = tarfile.SYMTYPE, member.target
+            elif member.content is not None:
+                entry.type, entry.size = tarfile.REGTYPE, len(member.content)
+            archive.addfile(entry, io.BytesIO(member.content or b""))
+    return packed.getvalue()

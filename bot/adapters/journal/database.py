@@ -1,0 +1,180 @@
+"""The tables, the connections and the transactions of the journal; SQLite by default, PostgreSQL by its URL.
+
+It must not know what a fact is. Every foreign error becomes a JournalError here, by one table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.errors import JournalError
+
+METADATA = MetaData()
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("run", String(100), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("kind", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("ring", String(100), primary_key=True),
+    Column("run", String(100), nullable=False, unique=True),
+)
+
+POSTS = Table(
+    "posts",
+    METADATA,
+    Column("run", String(100), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("channel", String(40), nullable=False),
+    Column("ts", String(40)),
+    Column("state", String(10), nullable=False),
+)
+
+CURSORS = Table(
+    "cursors",
+    METADATA,
+    Column("run", String(100), primary_key=True),
+    Column("seq", Integer, nullable=False),
+)
+
+_PRAGMAS = (
+    "busy_timeout=5000",  # milliseconds; first, since changing to WAL needs the lock
+    "journal_mode=WAL",
+    "synchronous=FULL",  # WAL's usual NORMAL may lose the last commits when the machine loses its power
+    "foreign_keys=ON",
+)
+
+_WHAT_TO_DO = (
+    ("is full", "the disk or the database's size limit is full: make room, then the run goes on by itself"),
+    ("is locked", "another program has held it for more than 5 seconds: find it (`fuser` on the file) and end it"),
+    ("readonly", "it cannot be written: give the file and its directory to the bot's user, and mount it writable"),
+    ("unable to open", "it cannot be opened: its directory must exist and belong to the bot's user"),
+    ("disk i/o error", "the disk failed: look at the kernel's log before anything else, and at the last backup"),
+    ("malformed", "the file is damaged: stop the bot, keep a copy, restore the last backup"),
+    ("not a database", "the file is no SQLite database: the `journal` setting names the wrong file"),
+    ("no such table", "its tables are gone: the `journal` setting names another file, or the file was replaced"),
+    ("connection refused", "the database server does not answer: start it, or correct its address in the URL"),
+)
+_ELSE = "see what the database says, and start the bot again when it answers"
+
+
+class Database:
+    """One database and its transactions. Raises JournalError, with what happened and what to do."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+        self._engine: AsyncEngine | None = None
+
+    async def open(self) -> None:
+        """Connect, and create what is missing. A SQLite file is for the bot's user alone (0600)."""
+        self._engine = create_async_engine(self._url, hide_parameters=True)
+        if self._url.get_backend_name() == "sqlite":
+            event.listen(self._engine.sync_engine, "connect", _prepare)
+            event.listen(self._engine.sync_engine, "begin", _begin)
+        try:
+            await self._create()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _create(self) -> None:
+        if self._url.get_backend_name() == "sqlite":
+            try:
+                await asyncio.to_thread(_private, self._url.database or "")
+            except OSError as error:
+                raise translated(error, self.name) from error
+        async with self.reading() as connection:
+            there = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        if not set(METADATA.tables) <= set(there):  # a journal that can only be read is opened too, for looking
+            async with self.writing() as connection:
+                await connection.run_sync(METADATA.create_all)
+
+    async def close(self) -> None:
+        """Give back every connection; harmless when none is open."""
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            await engine.dispose()
+
+    @property
+    def name(self) -> str:
+        """The URL for people, without its password."""
+        return self._url.render_as_string(hide_password=True)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state of everything."""
+        async with self._transaction(begin="DEFERRED") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is committed at its end, whole or not at all; IntegrityError comes through."""
+        async with self._transaction(begin="IMMEDIATE") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, *, begin: str) -> AsyncIterator[AsyncConnection]:
+        if self._engine is None:
+            raise JournalError(f"the journal ({self.name}) is not open: the bot is starting or stopping")
+        try:
+            async with self._engine.execution_options(begin=begin).begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise  # what it means is known where the row was written
+        except (SQLAlchemyError, OSError) as error:
+            raise translated(error, self.name) from error
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """SQLite, as it is to be used; the driver begins no transaction of its own, `_begin` does."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """A writer locks when it begins: one that read first and locks later can be refused for good."""
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
+
+
+def _private(database: str) -> None:
+    """Create the file before SQLite does, so that it is never readable to others; WAL files take its mode over."""
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+    path = Path(database)
+    os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def translated(error: Exception, name: str) -> JournalError:
+    """The error in the bot's words."""
+    said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        said = f"unable to open: {said}"
+    to_do = next((text for sign, text in _WHAT_TO_DO if sign in said.lower()), _ELSE)
+    return JournalError(f"the journal ({name}) cannot be used: {said}. Nothing was written. What to do: {to_do}.")

@@ -1,0 +1,218 @@
+"""The journal's facts as rows: numbered, chained by their hashes, and each ring held by at most one run.
+
+It must not know what may follow what (core/run.py does): only that numbers have no gaps and that nothing was altered.
+The chain shows every change but one: rows missing from a run's very end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.adapters.journal.database import EVENTS, HOLDS, Database
+from bot.adapters.journal.posts import SqlPosts
+from bot.core.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
+from bot.core.plan import digest
+from bot.errors import Conflict, Illegal, JournalError, RingHeld
+
+VERSION = 1
+"""The way in which a body is written; rows of another are not guessed at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One row as it is stored. `at` is ISO 8601, UTC, with microseconds, so that its text sorts as its time."""
+
+    run: str
+    seq: int
+    at: str
+    kind: str
+    version: int
+    body: str
+    prev_hash: str
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all the row says, the body as its stored text: not one byte can change unseen."""
+        return digest([self.run, self.seq, self.at, self.kind, self.version, self.body, self.prev_hash])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        return {**asdict(self), "hash": self.hash}
+
+
+class SqlJournal:
+    """The facts of all runs in a database, given by its SQLAlchemy URL (`sqlite+aiosqlite:///PATH`).
+
+    To be opened before use, or used with `async with`; `posts` keeps the thread's notes in the same database.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self.posts = SqlPosts(self._database)
+
+    async def open(self) -> None:
+        """Connect and create what is missing; raises JournalError."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        """Give back every connection."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def append(self, run: str, after: int, at: datetime, facts: Sequence[Fact]) -> tuple[Entry, ...]:
+        """Commit the facts as numbers after+1, … of the run, all or none.
+
+        Raises Conflict, RingHeld, JournalError as ports.Journal says; Illegal for facts that no journal may hold.
+        """
+        moment = at.astimezone(UTC)
+        entries = tuple(Entry(run=run, seq=seq, at=moment, fact=fact) for seq, fact in enumerate(facts, after + 1))
+        _check(run, entries)
+        try:
+            async with self._database.writing() as connection:
+                previous = await _last_hash(connection, run, after)
+                await connection.execute(insert(EVENTS), _chained(entries, previous))
+                for entry in entries:
+                    await _hold_or_free(connection, entry)
+        except IntegrityError as error:
+            raise await self._meaning(run, after, entries, error) from error
+        return entries
+
+    async def _meaning(self, run: str, after: int, entries: Iterable[Entry], error: IntegrityError) -> JournalError:
+        """Why a row could not be written beside those that are there: seen by looking, not by reading the message."""
+        rings = [entry.fact.target.ring.name for entry in entries if isinstance(entry.fact, RunRequested)]
+        async with self._database.reading() as connection:
+            holders = await connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
+            for ring, holder in holders:
+                if holder != run:
+                    return RingHeld(ring, holder)
+            if await _last_seq(connection, run) > after:
+                return Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
+        return JournalError(f"run {run}: fact {after + 1} was refused by the database: {error.orig}")
+
+    async def entries(self, run: str) -> tuple[Entry, ...]:
+        """All facts of a run, in order; raises Illegal, naming the first place that does not fit."""
+        entries, damage = await self._read(run)
+        if damage:
+            raise Illegal(damage)
+        return entries
+
+    async def readable_entries(self, run: str) -> tuple[Entry, ...]:
+        """The facts before the first place that does not fit: all of them in a sound run."""
+        return (await self._read(run))[0]
+
+    async def damage(self, run: str) -> str | None:
+        """The first place of a run that does not fit, and how; None when all fits."""
+        return (await self._read(run))[1]
+
+    async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
+        query = select(EVENTS).where(EVENTS.c.run == run).order_by(EVENTS.c.seq)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        entries: list[Entry] = []
+        previous = ""
+        for number, columns in enumerate(rows, 1):
+            values = dict(columns)
+            stored = values.pop("hash")
+            row = _Row(**values)
+            try:
+                entries.append(_sound(row, number, previous, stored))
+            except Illegal as error:
+                return tuple(entries), f"run {run}, fact {number}: {error}"
+            previous = row.hash
+        return tuple(entries), None
+
+    async def open_runs(self) -> tuple[str, ...]:
+        """The runs that hold a ring, the oldest first."""
+        query = select(HOLDS.c.run).join(EVENTS, (EVENTS.c.run == HOLDS.c.run) & (EVENTS.c.seq == 1), isouter=True)
+        async with self._database.reading() as connection:
+            return tuple((await connection.execute(query.order_by(EVENTS.c.at, HOLDS.c.run))).scalars())
+
+    async def all_runs(self) -> tuple[str, ...]:
+        """Every run there is, the oldest first; one whose first rows are gone is there too."""
+        query = select(EVENTS.c.run).group_by(EVENTS.c.run).order_by(func.min(EVENTS.c.at), EVENTS.c.run)
+        async with self._database.reading() as connection:
+            return tuple((await connection.execute(query)).scalars())
+
+
+def _check(run: str, entries: tuple[Entry, ...]) -> None:
+    """What must never be written: a run that holds no ring, or takes two; a fact that could not be read again."""
+    for entry in entries:
+        if isinstance(entry.fact, RunRequested) is not (entry.seq == 1):
+            raise Illegal(f"run {run}: its request is its first fact, and only that")
+        fact_from(type(entry.fact).__name__, json.loads(_text(entry.fact)))
+
+
+def _text(fact: Fact) -> str:
+    """The body as stored: JSON in one canonical writing, ASCII, so that every database keeps it byte for byte."""
+    return json.dumps(body_of(fact), sort_keys=True, separators=(",", ":"))
+
+
+def _chained(entries: tuple[Entry, ...], previous: str) -> list[dict[str, Any]]:
+    rows = []
+    for entry in entries:
+        row = _Row(
+            run=entry.run,
+            seq=entry.seq,
+            at=entry.at.isoformat(timespec="microseconds"),
+            kind=type(entry.fact).__name__,
+            version=VERSION,
+            body=_text(entry.fact),
+            prev_hash=previous,
+        )
+        rows.append(row.values)
+        previous = row.hash
+    return rows
+
+
+async def _last_seq(connection: AsyncConnection, run: str) -> int:
+    return (await connection.execute(select(func.max(EVENTS.c.seq)).where(EVENTS.c.run == run))).scalar() or 0
+
+
+async def _last_hash(connection: AsyncConnection, run: str, after: int) -> str:
+    """The hash to chain to; raises Conflict when the run is further already, Illegal when it is not that far."""
+    last = await _last_seq(connection, run)
+    if last > after:
+        raise Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
+    if last < after:
+        raise Illegal(f"run {run}: fact {after} is not there to be followed")
+    query = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
+    return (await connection.execute(query)).scalar() or ""
+
+
+async def _hold_or_free(connection: AsyncConnection, entry: Entry) -> None:
+    match entry.fact:
+        case RunRequested():
+            await connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
+        case RunEnded():
+            await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
+
+
+def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:
+    """The entry that a row holds; raises Illegal, saying what does not fit."""
+    if row.seq != number:
+        raise Illegal(f"it is missing; the next one there is fact {row.seq}")
+    if row.prev_hash != previous:
+        raise Illegal("it does not follow the fact before it (prev_hash): one of the two was altered or replaced")
+    if stored != row.hash:
+        raise Illegal("it was altered after it was written (hash)")
+    if row.version != VERSION:
+        raise Illegal(f"it was written by another version of the bot ({row.version}, this one reads {VERSION})")
+    try:
+        body, at = json.loads(row.body), datetime.fromisoformat(row.at)
+    except ValueError as error:
+        raise Illegal(f"it cannot be read: {error}") from None
+    return Entry(run=row.run, seq=row.seq, at=at, fact=fact_from(row.kind, body))

@@ -1,0 +1,71 @@
+"""What the Slack thread has shown of each run, beside the journal: a cursor and the messages, to recognise repeats.
+
+It decides nothing and holds no fact; lost, it can only make the thread say something twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import ColumnElement, insert, select, update
+
+from bot.adapters.journal.database import CURSORS, POSTS, Database
+
+State = Literal["sending", "sent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One message of a fact: `part` counts its messages, `ts` is Slack's name for it, once Slack has said it."""
+
+    run: str
+    seq: int
+    part: int
+    channel: str
+    ts: str | None
+    state: State
+
+
+class SqlPosts:
+    """The thread's notes. Every method raises JournalError when the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
+        """A message is about to be sent; changes nothing when that was said before."""
+        async with self._database.writing() as connection:
+            if (await connection.execute(select(POSTS.c.state).where(_is(run, seq, part)))).first() is None:
+                values = {"run": run, "seq": seq, "part": part, "channel": channel, "state": "sending"}
+                await connection.execute(insert(POSTS).values(values))
+
+    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
+        """Slack has taken a message that was begun."""
+        async with self._database.writing() as connection:
+            await connection.execute(update(POSTS).where(_is(run, seq, part)).values(ts=ts, state="sent"))
+
+    async def of(self, run: str) -> tuple[Post, ...]:
+        """The messages of a run, in order."""
+        query = select(POSTS).where(POSTS.c.run == run).order_by(POSTS.c.seq, POSTS.c.part)
+        async with self._database.reading() as connection:
+            return tuple(Post(**row) for row in (await connection.execute(query)).mappings())
+
+    async def cursor(self, run: str) -> int:
+        """All messages up to this fact are shown; 0 when none is."""
+        async with self._database.reading() as connection:
+            query = select(CURSORS.c.seq).where(CURSORS.c.run == run)
+            return (await connection.execute(query)).scalar() or 0
+
+    async def advance(self, run: str, seq: int) -> None:
+        """All messages up to this fact are shown; never goes back."""
+        async with self._database.writing() as connection:
+            if (await connection.execute(select(CURSORS.c.seq).where(CURSORS.c.run == run))).first() is None:
+                await connection.execute(insert(CURSORS).values(run=run, seq=seq))
+            else:
+                further = (CURSORS.c.run == run) & (CURSORS.c.seq < seq)
+                await connection.execute(update(CURSORS).where(further).values(seq=seq))
+
+
+def _is(run: str, seq: int, part: int) -> ColumnElement[bool]:
+    return (POSTS.c.run == run) & (POSTS.c.seq == seq) & (POSTS.c.part == part)

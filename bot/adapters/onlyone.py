@@ -1,0 +1,33 @@
+"""One bot a journal: a lock on a file beside it, that the kernel lets go when the process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bot.errors import Misconfigured
+
+
+@contextmanager
+def only_one(journal: Path) -> Iterator[None]:
+    """Hold the lock; raises Misconfigured when another process has it."""
+    path = journal.with_name(journal.name + ".lock")
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be opened: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        other = os.read(lock, 32).decode(errors="replace").strip()
+        os.close(lock)
+        raise Misconfigured(f"{journal}: another bot (process {other or 'unknown'}) is using this journal") from None
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,202 @@
+"""Kept connections: one a host, through jump hosts where OpenSSH's configuration says so, host keys always verified.
+
+It must not know which commands run over them. Three habits of asyncssh are turned off here: `UserKnownHostsFile none`
+turns its verification off (here as for OpenSSH: no file, so nothing is known); a jump host that it opens itself gets
+none of these options, so each is opened here; and a key exchange by GSSAPI would look at no host key at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from bot.adapters.ssh.words import FOREIGN, Shown, Where, told, told_of_key
+
+_KEEPALIVES_MISSED = 2
+"""asyncssh gives a peer up when this many are unanswered and one more is due: after three intervals."""
+
+
+class Unreached(Exception):
+    """There is no connection; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """A host by the name that OpenSSH's configuration knows it by. `via`: through this one, whatever is configured."""
+
+    host: str
+    port: int | None = None
+    user: str | None = None
+    via: Way | None = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What goes before the configuration."""
+        given = {"host": self.host, "port": self.port, "username": self.user}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass
+class _Line:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    connection: asyncssh.SSHClientConnection | None = None
+    where: Where | None = None
+
+
+class Lines:
+    """The connections that there are, and how to make one."""
+
+    def __init__(
+        self, config: Sequence[Path], known_hosts: Path | None, connect_timeout: timedelta, keepalive: timedelta
+    ) -> None:
+        self._known_hosts = known_hosts
+        self._patience = connect_timeout.total_seconds()
+        self._lines: dict[Way, _Line] = {}
+        self._closed = False
+        self._fixed: dict[str, Any] = {
+            "config": [str(path.expanduser()) for path in config],
+            "keepalive_interval": keepalive.total_seconds(),
+            "keepalive_count_max": _KEEPALIVES_MISSED,
+            "connect_timeout": None,  # ours counts the whole way, jump hosts included
+            "gss_kex": False,
+            "x509_trusted_certs": None,
+            "agent_forwarding": False,
+            "x11_forwarding": False,
+            "request_pty": False,
+            "env": None,
+            "send_env": None,
+            "command": None,
+        }
+
+    async def to(self, name: str) -> asyncssh.SSHClientConnection:
+        """The connection to a host, the kept one if it lives; raises Unreached."""
+        way = Way(host=name)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._line_to(way, ())
+        except TimeoutError as error:
+            raise Unreached(told(error, self._lines[way].where or self._guess(way))) from error
+
+    async def close(self) -> None:
+        """Close every connection, and make no new one."""
+        self._closed = True
+        connections = [line.connection for line in self._lines.values() if line.connection is not None]
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.wait_closed() for connection in connections))
+
+    async def _line_to(self, way: Way, before: tuple[Way, ...]) -> asyncssh.SSHClientConnection:
+        if way in before:
+            raise Unreached(f"{way.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it.")
+        line = self._lines.setdefault(way, _Line())
+        async with line.lock:  # whoever waits here finds the connection that the first has made
+            if line.connection is None or line.connection.is_closed():
+                line.connection = await self._connect(way, line, (*before, way))
+            return line.connection
+
+    async def _connect(self, way: Way, line: _Line, before: tuple[Way, ...]) -> asyncssh.SSHClientConnection:
+        where = self._guess(way)
+        witness = _Witness()
+        try:
+            options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **way.said)
+            jump = _jump(way, options.tunnel)
+            files = self._files(options.known_hosts)
+            where = line.where = self._where(way, options, jump, files)
+            witness.known = await asyncio.to_thread(_read, files)
+            tunnel = await self._line_to(jump, before) if jump else None
+            connection = await asyncssh.connect(
+                **self._fixed, **way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
+            )
+        except asyncssh.HostKeyNotVerifiable as error:
+            raise Unreached(told_of_key(witness.shown, where) if witness.shown else told(error, where)) from error
+        except FOREIGN as error:
+            raise Unreached(told(error, where)) from error
+        if self._closed:
+            connection.abort()
+            raise Unreached(f"{where}: the bot is stopping")
+        return connection
+
+    def _files(self, configured: object) -> tuple[Path, ...]:
+        """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
+
+        asyncssh gives None for `UserKnownHostsFile none`, an empty list when nothing is said.
+        """
+        own = (self._known_hosts,) if self._known_hosts else ()
+        named = tuple(Path(str(name)) for name in configured) if isinstance(configured, list) else ()
+        default = (Path("~/.ssh/known_hosts"),) if configured == [] and not own else ()
+        return tuple(path.expanduser() for path in (*own, *named, *default))
+
+    def _guess(self, way: Way) -> Where:
+        """What can be said of a way before its configuration is read."""
+        return Where(
+            name=way.host,
+            host=way.host,
+            port=way.port or 22,
+            user=way.user or "the user of the SSH config",
+            jump="",
+            seconds=self._patience,
+            known_hosts=self._known_hosts or Path("~/.ssh/known_hosts"),
+        )
+
+    def _where(
+        self, way: Way, options: asyncssh.SSHClientConnectionOptions, jump: Way | None, files: Sequence[Path]
+    ) -> Where:
+        return Where(
+            name=way.host,
+            host=options.host,
+            port=options.port,
+            user=options.username,
+            jump=jump.host if jump else "",
+            seconds=self._patience,
+            known_hosts=next(iter(files), Path("~/.ssh/known_hosts")),
+        )
+
+
+class _Witness(asyncssh.SSHClient):
+    """Asked by asyncssh about a host key that it does not trust: remembers it for the message, and says no."""
+
+    def __init__(self) -> None:
+        self.known = asyncssh.SSHKnownHosts()
+        self.shown: Shown | None = None
+
+    def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
+        keys, *_ = self.known.match(host, addr, port if port != asyncssh.DEFAULT_PORT else None)
+        known = tuple(f"{known.get_algorithm()} {known.get_fingerprint()}" for known in keys)
+        self.shown = Shown(name=host, key=key, known=known)
+        return False
+
+
+def _read(files: Iterable[Path]) -> asyncssh.SSHKnownHosts:
+    """All that is known; a file that is not there knows nothing, as for OpenSSH."""
+    known = asyncssh.SSHKnownHosts()
+    for path in files:
+        if path.exists():
+            known.load(path.read_text())
+    return known
+
+
+def _jump(way: Way, configured: object) -> Way | None:
+    """The last host before this one; a host that is named as its own jump host is reached directly."""
+    if way.via is not None:
+        return way.via
+    jump = None
+    for hop in str(configured or "").split(","):
+        user, _, address = hop.strip().rpartition("@")
+        host, port = _split(address.removeprefix("ssh://"))
+        if host and host != way.host:
+            jump = Way(host=host, port=port, user=user.removeprefix("ssh://") or None, via=jump)
+    return jump
+
+
+def _split(address: str) -> tuple[str, int | None]:
+    """HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and (host.startswith("[") or ":" not in host):
+        return host.strip("[]"), int(port)
+    return address.strip("[]"), None
