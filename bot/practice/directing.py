@@ -1,0 +1,133 @@
+"""`doveadm director …` on a pretend director, as of Dovecot 2.3.19.1 (src/doveadm/doveadm-director.c)."""
+
+import ipaddress
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from bot.practice.ringstate import RingState, View
+from bot.practice.values import Answer, Call, failed, said
+
+_HOSTS = ("mail server ip", "tag", "vhosts", "state", "state changed", "users")
+_RING = (
+    *("director ip", "port", "type", "last failed", "status", "ping ms", "input", "output"),
+    *("buffered", "buffered peak", "last read", "last write"),
+)
+_USAGE = {
+    "status": "[-a <director socket path>] [<user>] [<tag>]",
+    "update": "[-a <director socket path>] <host> <vhost count>",
+    "up": "[-a <director socket path>] <host>",
+    "down": "[-a <director socket path>] <host>",
+    "flush": "[-a <director socket path>] [-F] [--max-parallel <n>] <host>|all",
+    "move": "[-a <director socket path>] <user> <host>",
+    "ring status": "[-a <director socket path>]",
+}
+
+
+class Directing:
+    """doveadm on the director of this name."""
+
+    def __init__(self, name: str, ring: RingState, now: Callable[[], datetime]) -> None:
+        """`now` says the time, aware."""
+        self._ring = ring
+        self._name = name
+        self._now = now
+
+    @property
+    def _view(self) -> View:
+        return self._ring.directors[self._name]
+
+    def doveadm(self, call: Call) -> Answer:
+        """Exit status 64: usage, 68: no such backend, 75: this director does not answer."""
+        match call.args:
+            case ("-f", "tab" | "json" as shape, "director", *words):
+                pass
+            case ("director", *words):
+                shape = "tab"
+            case _:
+                return failed(64, "usage: doveadm [-Dv] [-f <formatter>] <command> [<args>]")
+        if self._view.away:
+            return failed(
+                75,
+                "doveadm(root): Fatal: net_connect_unix(/run/dovecot/director-admin) failed: No such file or directory",
+            )
+        if words == ["status"]:
+            return _printed(_HOSTS, self._hosts(), shape)
+        if words == ["ring", "status"]:
+            return _printed(_RING, self._directors(), shape)
+        return self._change(words)
+
+    def _change(self, words: list[str]) -> Answer:
+        now = self._now()
+        match words:
+            case ["update", ip, vhosts] if vhosts.isdecimal() and not ip.isdecimal():
+                return self._on(ip, lambda: self._ring.change(ip, now=now, vhosts=int(vhosts)))
+            case ["up", ip]:
+                return self._on(ip, lambda: self._ring.change(ip, now=now, up=True))
+            case ["down", ip]:
+                return self._on(ip, lambda: self._ring.change(ip, now=now, up=False))
+            case ["flush", "all"]:
+                for each in self._view.backends:
+                    self._ring.flush(each, now)
+                return Answer()
+            case ["flush", ip] if not ip.startswith("-"):
+                return self._on(ip, lambda: self._ring.flush(ip, now), level="Warning")
+            case ["move", user, ip]:
+                missing = f"Host '{ip}' doesn't exist"
+                return self._on(ip, lambda: self._ring.move(user, ip, now), missing=missing)
+            case [verb, *_] if verb in _USAGE:
+                return failed(64, f"doveadm director {verb} {_USAGE[verb]}")
+            case _:
+                return failed(64, *(f"doveadm director {verb} {usage}" for verb, usage in _USAGE.items()))
+
+    def _on(self, ip: str, act: Callable[[], None], *, level: str = "Error", missing: str = "") -> Answer:
+        try:
+            ipaddress.ip_address(ip)
+        except ValueError:
+            return failed(75, f"doveadm(root): Error: gethostname({ip}) failed: Name or service not known")
+        if ip not in self._view.backends:
+            return failed(68, f"doveadm(root): {level}: {missing or f'{ip}: doesn{chr(39)}t exist'}")
+        act()
+        return Answer()
+
+    def _hosts(self) -> Iterator[tuple[str, ...]]:
+        for ip, seen in self._view.backends.items():
+            users = str(self._ring.users(self._view, ip))
+            yield ip, "", str(seen.vhosts), "up" if seen.up else "down", _stamp(seen.changed, "-"), users
+
+    def _directors(self) -> Iterator[tuple[str, ...]]:
+        """The director itself, its neighbours to the left and right (with two directors: the same), the others."""
+        names = list(self._ring.directors)
+        here = names.index(self._name)
+        for name, view in self._ring.directors.items():
+            types = [""]
+            if view is self._view:
+                types = ["self"]
+            elif not view.away:
+                sides = {"left": names[here - 1], "right": names[(here + 1) % len(names)]}
+                types = [side for side, neighbour in sides.items() if neighbour == name] or [""]
+            for kind in types:
+                row = (view.ip, "9090", kind, _stamp(view.failed, "never"), self._status(view, kind))
+                yield row + ("-",) * (len(_RING) - len(row))
+
+    def _status(self, view: View, kind: str) -> str:
+        if kind == "":
+            return "-"
+        if kind == "self" and view.restarted is not None and not view.knows:
+            ago = int((self._now() - view.restarted).total_seconds())
+            return f"ring syncing - last sync {ago} secs ago"
+        if kind == "self":
+            return "ring synced"
+        return "synced" if view.knows else "handshaking - 0 USERs sent"
+
+
+def _stamp(moment: datetime | None, never: str) -> str:
+    """A time as doveadm prints it, in the host's zone, which here is UTC."""
+    return never if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _printed(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]], shape: str) -> Answer:
+    if shape == "tab":
+        return said("".join("\t".join(row) + "\n" for row in (columns, *rows)))
+    keys = ["state-changed" if column == "state changed" else column for column in columns]
+    return said(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], separators=(",", ":")))

@@ -1,0 +1,194 @@
+"""A pretend Dovecot backend: doveadm's service and mail commands, doveconf, and its greetings.
+
+Output as of Dovecot 2.3.19.1: src/doveadm/doveadm-master.c, doveadm-mail-mailbox-status.c, doveadm-print-*.c.
+"""
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterator
+
+from bot.practice.files import Disk
+from bot.practice.fixtures import CONFIG
+from bot.practice.systemd import Unit
+from bot.practice.values import Answer, Call, failed, said
+
+VERSION = "2.3.19.1 (9b53102964)"
+_SERVICES = ("anvil", "auth", "config", "doveadm", "imap", "imap-login", "lmtp", "log", "stats")
+_STATUS = {
+    "process_count": "1",
+    "process_avail": "0",
+    "process_limit": "500",
+    "client_limit": "1",
+    "throttle_secs": "0",
+    "exit_failure_last": "0",
+    "exit_failures_in_sec": "0",
+    "last_drop_warning": "0",
+    "listen_pending": "n",
+}
+_CAPABILITY = "IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=LOGIN"
+
+
+class Dovecot:
+    """Dovecot on one backend.
+
+    Users have no mailboxes of their own: `mailboxes` (number of mails by folder) is everyone's, and empty in
+    every folder when `mailboxes_empty` is set. `users` are those that exist.
+    """
+
+    def __init__(self, *, name: str, disk: Disk, unit: Unit, users: set[str]) -> None:
+        """It runs as `unit` says, which it also refuses to start when its configuration is broken."""
+        self.version = VERSION
+        self.users = users
+        self.mailboxes = {"INBOX": 12, "Sent": 3, "Drafts": 0}
+        self.mailboxes_empty = False
+        self.start_fails = False
+        self.stopped_services: set[str] = set()
+        self._name = name
+        self._disk = disk
+        self._unit = unit
+        unit.may_start = self._may_start
+        unit.started = self.stopped_services.clear
+
+    @property
+    def serving(self) -> bool:
+        """Whether it is active."""
+        return self._unit.active == "active"
+
+    def _may_start(self) -> bool:
+        return not self.start_fails and self._trouble(f"{CONFIG}/dovecot.conf") is None
+
+    # configuration
+
+    def _lines(self, path: str) -> Iterator[tuple[str, int, str]]:
+        """File, number and text of every line, those of included files where they are included."""
+        text = (self._disk.read(path) or b"").decode(errors="replace")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if (included := re.match(r"\s*!include(?:_try)?\s+(\S+)", line)) is None:
+                yield path, number, line
+                continue
+            pattern = included[1] if included[1].startswith("/") else f"{path.rpartition('/')[0]}/{included[1]}"
+            for below in self._disk.glob(pattern):
+                yield from self._lines(below)
+
+    def _trouble(self, path: str) -> str | None:
+        if self._disk.read(path) is None:
+            return f"doveconf: Fatal: open({path}) failed: No such file or directory"
+        for file, number, line in self._lines(path):
+            if re.search(r"\bBROKEN\b", line) and not line.lstrip().startswith("#"):
+                where = f"Error in configuration file {file} line {number}"
+                return f"doveconf: Fatal: {where}: Unknown setting: {line.split()[0]}"
+        return None
+
+    def doveconf(self, call: Call) -> Answer:
+        """`doveconf -n [-c PATH]`: the settings outside of sections; exit status 89 for a broken file."""
+        match call.args:
+            case ("-n",):
+                path = f"{CONFIG}/dovecot.conf"
+            case ("-n", "-c", given) | ("-c", given, "-n"):
+                path = given
+            case _:
+                return failed(64, "usage: doveconf [-n] [-c <config file>]")
+        if (trouble := self._trouble(path)) is not None:
+            return failed(89, trouble)
+        settings = {
+            line.split("=", 1)[0].strip(): line.strip()
+            for _, _, line in self._lines(path)
+            if re.match(r"\w+\s*=", line)
+        }
+        lines = [f"# {self.version}: {path}", *(settings[key] for key in sorted(settings))]
+        return said("".join(f"{line}\n" for line in lines))
+
+    def dovecot(self, call: Call) -> Answer:
+        """`dovecot --version`."""
+        return said(f"{self.version}\n") if call.args == ("--version",) else failed(64, "Usage: dovecot --version")
+
+    # doveadm
+
+    def doveadm(self, call: Call) -> Answer:
+        """Answer doveadm's service, reload and mail commands."""
+        match call.args:
+            case ("-f", "json", "service", "status", *names):
+                return self._service_status(names)
+            case ("service", "stop", _, *_):
+                return self._service_stop(call.args[2:])
+            case ("reload",):
+                return self._reload()
+            case ("mailbox", "list", "-u", user):
+                return self._mail(user, "".join(f"{name}\n" for name in self.mailboxes))
+            case ("mailbox", "status", "-u", user, "messages", *masks) if masks:
+                return self._mail(user, self._mailbox_status(masks))
+            case ("fetch", "-u", user, "text", "all"):
+                return self._mail(user, self._fetched(user))
+            case _:
+                return failed(64, "usage: doveadm [-Dv] [-f <formatter>] <command> [<args>]")
+
+    def _service_status(self, names: list[str]) -> Answer:
+        if not self.serving:
+            return _not_running("net_connect_unix(/run/dovecot/master) failed: No such file or directory")
+        rows = [
+            {
+                "name": name,
+                **_STATUS,
+                "listening": "n" if name in self.stopped_services else "y",
+                "doveadm_stop": "y" if name in self.stopped_services else "n",
+                "process_total": "3",
+            }
+            for name in _SERVICES
+            if not names or name in names
+        ]
+        return said(json.dumps(rows, separators=(",", ":")))
+
+    def _service_stop(self, names: tuple[str, ...]) -> Answer:
+        if not self.serving:
+            return _not_running("net_connect_unix(/run/dovecot/master) failed: No such file or directory")
+        for name in names:
+            if name not in _SERVICES:
+                return failed(68, f"doveadm(root): Error: Unknown service: {name}")
+        self.stopped_services.update(names)
+        return Answer()
+
+    def _reload(self) -> Answer:
+        if not self.serving:
+            return _not_running("Dovecot is not running (read from /run/dovecot/master.pid)")
+        self.stopped_services.clear()
+        return Answer()
+
+    def _mail(self, user: str, text: str) -> Answer:
+        if not self.serving:
+            lookup = f"userdb lookup({user}): connect(/run/dovecot/auth-userdb) failed: No such file or directory"
+            return failed(75, f"doveadm({user}): Error: auth-master: {lookup}")
+        if user not in self.users:
+            return failed(67, f"doveadm({user}): Error: User doesn't exist")
+        return said(text)
+
+    def _count(self, mailbox: str) -> int:
+        return 0 if self.mailboxes_empty else self.mailboxes[mailbox]
+
+    def _mailbox_status(self, masks: list[str]) -> str:
+        names = [name for name in self.mailboxes if any(fnmatch.fnmatchcase(name, mask) for mask in masks)]
+        return "".join(f"{name} messages={self._count(name)}\n" for name in names)
+
+    def _fetched(self, user: str) -> str:
+        # The pager formatter puts no form feed between records whose only field is a stream, as text is.
+        return "".join(
+            f"text:\nFrom: practice@mail.example\r\nTo: {user}\r\nSubject: {name} {number}\r\n\r\nHello.\r\n"
+            for name in self.mailboxes
+            for number in range(1, self._count(name) + 1)
+        )
+
+    def greeting(self, ip: str, port: str) -> Answer:
+        """The first line that a port says, as bash's /dev/tcp and `head -n 1` show it."""
+        if self.serving and port == "143":
+            return said(f"* OK [CAPABILITY {_CAPABILITY}] Dovecot (Debian) ready.\r\n")
+        if self.serving and port == "24" and "lmtp" not in self.stopped_services:
+            return said(f"220 {self._name} Dovecot ready.\r\n")
+        return failed(
+            1,
+            "bash: connect: Connection refused",
+            f"bash: line 1: /dev/tcp/{ip}/{port}: Connection refused",
+        )
+
+
+def _not_running(why: str) -> Answer:
+    return failed(75, f"doveadm(root): Fatal: {why}")

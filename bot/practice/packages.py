@@ -1,0 +1,133 @@
+"""A pretend apt and dpkg: three packages, the versions that are offered, and an installation that starts dovecot."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.practice.values import Answer, Call, failed, said
+
+OLD = "1:2.3.19.1+dfsg1-2.1+deb12u6"
+NEW = "1:2.3.19.1+dfsg1-2.1+deb12u7"
+NAMES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
+_READING = "Reading package lists...\nBuilding dependency tree...\nReading state information...\n"
+_WITH_VALUE = {"-o", "--option", "-t", "--target-release"}
+_KNOWN = {
+    *("--yes", "-y", "--allow-downgrades", "--no-install-recommends", "--only-upgrade"),
+    *("-q", "-qq", "--quiet", "--simulate", "-s", "--allow-change-held-packages"),
+}
+
+
+class Packages:
+    """What is installed and offered on one host; `installed` and `offered` may be set by a test.
+
+    `offered` has the versions of each package from old to new. `fails`: the next installations end with exit
+    status 100 before they change anything.
+    """
+
+    def __init__(self, start_dovecot: Callable[[], bool]) -> None:
+        """`start_dovecot` does what a package's script does at its end, and says whether that worked."""
+        self.installed = dict.fromkeys(NAMES, OLD)
+        self.offered = {name: [OLD, NEW] for name in NAMES}
+        self.takes = timedelta(seconds=0.3)
+        self.fails = False
+        self._start_dovecot = start_dovecot
+
+    def dpkg_query(self, call: Call) -> Answer:
+        """`dpkg-query --show --showformat=FORMAT NAME…`."""
+        shape = r"${binary:Package}\t${Version}\n"
+        names = []
+        for argument in call.args:
+            if argument.startswith("--showformat="):
+                shape = argument.partition("=")[2]
+            elif argument not in {"--show", "-W"}:
+                names.append(argument)
+        missing = [name for name in names if name not in self.installed]
+        out = "".join(self._formatted(shape, name) for name in names if name in self.installed)
+        err = "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing)
+        return Answer(exit_status=1 if missing else 0, out=out.encode(), err=err.encode())
+
+    def _formatted(self, shape: str, name: str) -> str:
+        values = {
+            "Package": name,
+            "binary:Package": name,
+            "Version": self.installed[name],
+            "db:Status-Status": "installed",
+            "Status": "install ok installed",
+            "Architecture": "amd64",
+        }
+        filled = re.sub(r"\$\{([^}]*)\}", lambda found: values.get(found[1], ""), shape)
+        return filled.replace(r"\t", "\t").replace(r"\n", "\n")
+
+    def apt_cache(self, call: Call) -> Answer:
+        """`apt-cache madison NAME…`; newest first, an unknown name is only a note."""
+        verb, *names = call.args or ("",)
+        if verb != "madison":
+            return failed(100, f"E: Invalid operation {verb}")
+        source = "http://deb.example/debian bookworm/main amd64 Packages"
+        out = "".join(
+            f"{name:>10} | {version:>10} | {source}\n"
+            for name in names
+            for version in reversed(self.offered.get(name, []))
+        )
+        err = "".join(f"N: Unable to locate package {name}\n" for name in names if name not in self.offered)
+        return Answer(out=out.encode(), err=err.encode())
+
+    async def apt_get(self, call: Call) -> Answer:
+        """`apt-get [OPTION…] install NAME[=VERSION]…` or `apt-get update`."""
+        operands, options, rest = [], set(), list(call.args)
+        while rest:
+            argument = rest.pop(0)
+            if argument in _WITH_VALUE:
+                del rest[:1]
+            elif argument.startswith("-"):
+                options.add(argument)
+            else:
+                operands.append(argument)
+        if wrong := options - _KNOWN:
+            return failed(100, f"E: Command line option {wrong.pop()} is not understood in combination here")
+        match operands:
+            case ["update"]:
+                return said("Reading package lists...\n")
+            case ["install", *specs]:
+                return await self._install(specs, options)
+            case _:
+                return failed(100, f"E: Invalid operation {' '.join(operands)}")
+
+    async def _install(self, specs: list[str], options: set[str]) -> Answer:
+        wanted: dict[str, str] = {}
+        for spec in specs:
+            name, _, version = spec.partition("=")
+            if name not in self.offered:
+                return _refused(f"E: Unable to locate package {name}")
+            wanted[name] = version or self.offered[name][-1]
+            if wanted[name] not in self.offered[name]:
+                return _refused(f"E: Version '{version}' for '{name}' was not found")
+        changed = {name: version for name, version in wanted.items() if self.installed.get(name) != version}
+        if any(self._is_older(*change) for change in changed.items()) and "--allow-downgrades" not in options:
+            return _refused("E: Packages were downgraded and -y was used without --allow-downgrades.")
+        if options & {"--simulate", "-s"} or not changed:
+            return said(_READING + f"0 upgraded, 0 newly installed, 0 to remove and {len(changed)} not upgraded.\n")
+        await asyncio.sleep(self.takes.total_seconds())
+        if self.fails:
+            return _refused("E: Sub-process /usr/bin/dpkg returned an error code (1)")
+        return self._set_up(changed)
+
+    def _is_older(self, name: str, version: str) -> bool:
+        order = self.offered[name]
+        current = self.installed.get(name, "")
+        return current in order and order.index(version) < order.index(current)
+
+    def _set_up(self, changed: dict[str, str]) -> Answer:
+        self.installed |= changed
+        lines = [f"Setting up {name} ({version}) ..." for name, version in changed.items()]
+        if not self._start_dovecot():
+            return _refused(
+                "Job for dovecot.service failed because the control process exited with error code.",
+                "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+            )
+        return said(_READING + "".join(f"{line}\n" for line in lines))
+
+
+def _refused(*lines: str) -> Answer:
+    return Answer(exit_status=100, out=_READING.encode(), err="".join(f"{line}\n" for line in lines).encode())

@@ -1,0 +1,168 @@
+"""A pretend systemd: units, and `systemctl` as it answers on Debian 12."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from bot.practice.values import Answer, Call, failed, said
+
+_LONGER = 'See "systemctl status {0}" and "journalctl -xeu {0}" for details.'
+
+
+@dataclass(kw_only=True)
+class Unit:
+    """A unit's state in systemd's own words. `may_start` is asked at each start, `started` is told after it."""
+
+    active: str = "inactive"
+    sub: str = "dead"
+    result: str = "success"
+    file_state: str = "enabled"
+    masked: bool = False
+    stop_takes: timedelta = timedelta(0)
+    stop_result: str = "success"
+    """What the next stops leave as Result: other than success, the unit ends as failed."""
+    may_start: Callable[[], bool] = lambda: True
+    started: Callable[[], None] = lambda: None
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Nothing is being stopped."""
+        self._stopped.set()
+
+    def properties(self) -> dict[str, str]:
+        """What `systemctl show` knows, in the order in which systemd prints it."""
+        return {
+            "Result": self.result,
+            "LoadState": "masked" if self.masked else "loaded",
+            "ActiveState": self.active,
+            "SubState": self.sub,
+            "UnitFileState": "masked-runtime" if self.masked else self.file_state,
+        }
+
+    def start(self) -> bool:
+        """Start it, and say whether that worked; a unit that runs already is left alone."""
+        if self.active == "active":
+            return True
+        works = self.may_start()
+        self.active, self.sub = ("active", "running") if works else ("failed", "failed")
+        self.result = "success" if works else "exit-code"
+        if works:
+            self.started()
+        return works
+
+    async def stop(self) -> None:
+        """Stop it; from the first moment it no longer serves."""
+        if self.active == "active":
+            self.active, self.sub = "deactivating", "stop-sigterm"
+            self._stopped.clear()
+            await asyncio.sleep(self.stop_takes.total_seconds())
+        else:
+            # Stopping already, or stopped: a second job waits for the first, and changes nothing.
+            await self._stopped.wait()
+            return
+        clean = self.stop_result == "success"
+        self.active, self.sub = ("inactive", "dead") if clean else ("failed", "failed")
+        self.result = self.stop_result
+        self._stopped.set()
+
+
+_NOT_FOUND = {
+    "Result": "success",
+    "LoadState": "not-found",
+    "ActiveState": "inactive",
+    "SubState": "dead",
+    "UnitFileState": "",
+}
+
+
+class Systemd:
+    """The units of one host, by name without `.service`."""
+
+    def __init__(self) -> None:
+        """No units."""
+        self.units: dict[str, Unit] = {}
+
+    async def systemctl(self, call: Call) -> Answer:
+        """`systemctl VERB [OPTION…] UNIT…`."""
+        options = [argument for argument in call.args if argument.startswith("-")]
+        verb, *names = [argument for argument in call.args if not argument.startswith("-")] or [""]
+        names = [name.removesuffix(".service") for name in names]
+        match verb:
+            case "show":
+                return self._show(options, names)
+            case "start" | "restart" | "stop":
+                return await self._for_each(verb, names)
+            case "mask" | "unmask" if options == ["--runtime"]:
+                return self._mask(names, masked=verb == "mask")
+            case "is-active":
+                states = [self._properties(name)["ActiveState"] for name in names]
+                status = 0 if "active" in states else 3
+                return Answer(exit_status=status, out="".join(f"{state}\n" for state in states).encode())
+            case "reset-failed" | "daemon-reload":
+                return self._reset(names)
+            case _:
+                return failed(1, f"Unknown command verb {verb}.")
+
+    def _properties(self, name: str) -> dict[str, str]:
+        unit = self.units.get(name)
+        return unit.properties() if unit is not None else _NOT_FOUND
+
+    def _show(self, options: list[str], names: list[str]) -> Answer:
+        asked = {
+            name
+            for option in options
+            if option.startswith("--property=")
+            for name in option.partition("=")[2].split(",")
+        }
+        bare = "--value" in options
+        blocks = [
+            "".join(
+                f"{value}\n" if bare else f"{key}={value}\n"
+                for key, value in self._properties(name).items()
+                if not asked or key in asked
+            )
+            for name in names
+        ]
+        return said("\n".join(blocks))
+
+    async def _for_each(self, verb: str, names: list[str]) -> Answer:
+        for name in names:
+            unit = self.units.get(name)
+            if unit is None:
+                found = "found" if verb != "stop" else "loaded"
+                return failed(5, f"Failed to {verb} {name}.service: Unit {name}.service not {found}.")
+            if verb != "start" and not (verb == "restart" and unit.masked):
+                await unit.stop()
+            if verb == "stop":
+                continue
+            if unit.masked:
+                return failed(1, f"Failed to {verb} {name}.service: Unit {name}.service is masked.")
+            if unit.active == "deactivating":
+                await unit.stop()
+            if not unit.start():
+                return failed(
+                    1,
+                    f"Job for {name}.service failed because the control process exited with error code.",
+                    _LONGER.format(f"{name}.service"),
+                )
+        return Answer()
+
+    def _mask(self, names: list[str], *, masked: bool) -> Answer:
+        lines = []
+        for name in names:
+            unit = self.units.get(name)
+            link = f"/run/systemd/system/{name}.service"
+            if unit is None:
+                return failed(1, f"Unit {name}.service does not exist, proceeding anyway.")
+            if unit.masked != masked:
+                lines.append(f"Created symlink {link} → /dev/null." if masked else f'Removed "{link}".')
+            unit.masked = masked
+        return Answer(err="".join(f"{line}\n" for line in lines).encode())
+
+    def _reset(self, names: list[str]) -> Answer:
+        for name in names or list(self.units):
+            unit = self.units.get(name)
+            if unit is not None and unit.active == "failed":
+                unit.active, unit.sub, unit.result = "inactive", "dead", "success"
+        return Answer()

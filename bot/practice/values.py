@@ -1,0 +1,124 @@
+"""The values that the practice ring's parts hand each other: a call, its answer, a fault, what ran.
+
+Knows nothing of hosts, rings or SSH.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+
+class Stdin(Protocol):
+    """What a command can read: everything up to the end of file."""
+
+    async def read(self) -> bytes:
+        """Everything the client sends, until it says that this was all."""
+        ...
+
+
+class NoStdin:
+    """An empty standard input, as from /dev/null."""
+
+    async def read(self) -> bytes:
+        """Nothing."""
+        return b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command leaves behind: its exit status and its two outputs."""
+
+    exit_status: int = 0
+    out: bytes = b""
+    err: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One command's arguments, without its name, and what it may read."""
+
+    args: tuple[str, ...]
+    stdin: Stdin
+
+
+Word = Callable[[Call], Answer | Awaitable[Answer]]
+"""What a host knows under one command name."""
+
+
+def said(text: str) -> Answer:
+    """Success, with this text on standard output."""
+    return Answer(out=text.encode())
+
+
+def failed(exit_status: int, *lines: str) -> Answer:
+    """Failure with this exit status, and these lines on standard error."""
+    return Answer(exit_status=exit_status, err="".join(f"{line}\n" for line in lines).encode())
+
+
+@dataclass(kw_only=True, slots=True)
+class Ran:
+    """One command that really ran on a host.
+
+    Written when it begins, and completed (hence not frozen) when it ends: until then `finished` and
+    `exit_status` are None. A command that a fault kept from running is not here.
+    """
+
+    at: datetime
+    host: str
+    command: str
+    exit_status: int | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedLogin:
+    """A pretend mail user who was turned away.
+
+    `backend` is the literal IP of the backend that was not serving, or empty when no backend was usable.
+    """
+
+    at: datetime
+    user: str
+    backend: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that goes wrong with the next `times` commands that contain `matches`.
+
+    `host` is a host's name, or None for any. `when` is relative to the command's work: before it, the command
+    is never run; during and after, it runs to its end, whatever the client hears. `what`: cut drops the TCP
+    connection, hang never answers, exit answers `exit_status` (and nothing else) in place of the true one.
+    """
+
+    host: str | None = None
+    matches: str = ""
+    when: Literal["before", "during", "after"]
+    what: Literal["cut", "hang", "exit"]
+    exit_status: int = 75
+    times: int = 1
+
+
+class Faults:
+    """The faults that are still to strike."""
+
+    def __init__(self) -> None:
+        """No faults."""
+        self._armed: list[tuple[Fault, int]] = []
+
+    def add(self, fault: Fault) -> None:
+        """Arm a fault; those armed first strike first."""
+        self._armed.append((fault, fault.times))
+
+    def clear(self) -> None:
+        """Disarm what has not struck."""
+        self._armed.clear()
+
+    def strike(self, host: str, command: str) -> Fault | None:
+        """The fault that hits this command, if any; it is used up by one."""
+        for index, (fault, left) in enumerate(self._armed):
+            if fault.host in {None, host} and fault.matches in command:
+                self._armed[index : index + 1] = [(fault, left - 1)] if left > 1 else []
+                return fault
+        return None
