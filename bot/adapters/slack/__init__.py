@@ -1,0 +1,1 @@
+"""Slack: shows runs, and takes commands and clicks. It decides nothing."""

@@ -1,0 +1,139 @@
+"""The bot as a Slack app: signs in, listens over Socket Mode, and shows runs. Joins the parts; knows nothing of runs.
+
+`web_client` is what every part of this adapter talks to Slack with; `SlackApp` is started after the engine's parts are
+there, and closed before they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import aiohttp
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.answers import Answers, Work
+from bot.adapters.slack.clicks import Clicks
+from bot.adapters.slack.listeners import Listeners
+from bot.adapters.slack.socket import Socket
+from bot.adapters.slack.trouble import ERRORS, name_of, passes
+from bot.adapters.slack.typed import Commands, People, Service, Threads
+from bot.errors import Misconfigured
+
+API_URL = "https://slack.com/api/"
+
+_CALL_WITHIN = aiohttp.ClientTimeout(total=30)
+"""A session that is given to the SDK is used with its own bound, not with the SDK's."""
+
+_WORK_WITHIN = timedelta(seconds=5)
+
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def web_client(*, token: str, api_url: str = API_URL) -> AsyncIterator[AsyncWebClient]:
+    """The one client, with one session. It waits where Slack says so (429), and repeats nothing else by itself."""
+    _check_prefix("bot token", token, "xoxb-")
+    async with aiohttp.ClientSession(timeout=_CALL_WITHIN) as session:
+        yield AsyncWebClient(
+            token=token,
+            base_url=api_url,
+            session=session,
+            # Given, they replace the default, which posts twice when a connection drops after Slack took a message.
+            retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=3)],
+        )
+
+
+class SlackApp:
+    """Takes commands and clicks. `silence`: how long nothing may come over the socket."""
+
+    def __init__(
+        self,
+        *,
+        client: AsyncWebClient,
+        app_token: str,
+        service: Service,
+        people: People,
+        threads: Threads,
+        silence: timedelta = timedelta(minutes=1),
+    ) -> None:
+        _check_prefix("app-level token", app_token, "xapp-")
+        self._client = client
+        self._app_token = app_token
+        self._service = service
+        self._silence = silence
+        self._socket: Socket | None = None
+        self._work = Work(Answers(client, client.session))
+        self._listeners = Listeners(
+            client=client,
+            commands=Commands(service=service, people=people, threads=threads),
+            clicks=Clicks(service=service, people=people),
+            work=self._work,
+        )
+
+    async def start(self) -> None:
+        """Sign in and listen; raises Misconfigured for tokens that Slack does not take.
+
+        Where Slack is away it goes on trying: runs that are under way must not wait for it.
+        """
+        await self._sign_in()
+        address = await self._address()
+        # Bolt's own client: without a token it signs in nowhere by itself, and nothing is ever called through it.
+        bolts = AsyncWebClient(base_url=self._client.base_url, session=self._client.session)
+        app = AsyncApp(client=bolts, authorize=_authorize, signing_secret="", request_verification_enabled=False)
+        self._listeners.listen(app, self._service.commands)
+        self._socket = Socket(app=app, client=self._client, app_token=self._app_token, silence=self._silence)
+        await self._socket.open(address)
+
+    @property
+    def failed(self) -> asyncio.Future[str]:
+        """Done, with the reason, when Slack can no longer be heard: end the bot, to be started anew."""
+        assert self._socket is not None, "not started"
+        return self._socket.failed
+
+    async def close(self) -> None:
+        """Take nothing more, and let what was begun be finished."""
+        if self._socket:
+            await self._socket.close()
+        await self._work.close(_WORK_WITHIN)
+
+    async def _sign_in(self) -> None:
+        try:
+            known = await self._client.auth_test()
+        except ERRORS as error:
+            _may_pass("bot token", error)
+        else:
+            _log.info("signed in to Slack: workspace %s, user %s", known.get("team_id"), known.get("user_id"))
+
+    async def _address(self) -> str | None:
+        """Where the socket is; None while Slack is away."""
+        try:
+            answer = await self._client.apps_connections_open(app_token=self._app_token)
+        except ERRORS as error:
+            _may_pass("app-level token", error)
+            return None
+        return str(answer["url"])
+
+
+def _check_prefix(what: str, token: str, prefix: str) -> None:
+    if not token.strip():
+        raise Misconfigured(f"Slack's {what} is missing; it begins with {prefix}")
+    if not token.strip().startswith(prefix):
+        raise Misconfigured(f"what is given as Slack's {what} is none: it does not begin with {prefix}")
+
+
+def _may_pass(what: str, error: BaseException) -> None:
+    if not passes(error):
+        raise Misconfigured(f"Slack does not take the {what}: {name_of(error)}") from error
+    _log.warning("Slack cannot be reached (%s); it is tried again", name_of(error))
+
+
+async def _authorize() -> AuthorizeResult:
+    """Every envelope comes over a socket that only this app's token opens: there is nothing to ask Slack about."""
+    return AuthorizeResult(enterprise_id=None, team_id=None, bot_token=None, bot_id=None, bot_user_id=None)

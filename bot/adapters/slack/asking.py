@@ -1,0 +1,201 @@
+"""What needs a person: approvals, a run that holds, a proposed skip; and the same without buttons once it is over.
+
+Pure: from the facts and the story. The message with the buttons is always the first one of its fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.adapters.slack.blocks import (
+    Json,
+    Message,
+    Sheet,
+    button,
+    dialog,
+    escape,
+    inline,
+    prose,
+    spoken,
+    without_buttons,
+)
+from bot.adapters.slack.plans import write_step
+from bot.adapters.slack.story import Story, no_way_back
+from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who
+from bot.core import events as fact
+from bot.core.events import ApprovalAsked, Entry, SkipProposed
+from bot.core.plan import Kind, PlannedStep
+from bot.core.procedure import Gate
+from bot.core.run import Run
+
+
+def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -> Message:
+    """The question, shown in the channel too: what will run, on which host, the evidence, until when."""
+    run = story.run
+    what = opens(asked.gate, run)
+    covered = covers(run)
+    sheet = Sheet(
+        f"{approvers} Approval needed: {escape(what)}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
+        f" open until {clock(asked.expires)}."
+    )
+    sheet.say(f":raised_hand: *Approval needed: {escape(what)}* · {approvers}")
+    step = next(step for step in run.plan.steps if step.name == asked.step)
+    sheet.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
+    sheet.say(_terms(entry, asked, run))
+    for line in asked.evidence:
+        sheet.say(f"*Evidence* {escape(line)}")
+    count = sum(1 for one in covered if one.kind is Kind.CHANGE)
+    sheet.say(f"*What will run*: {changes(count)}, until the next approval or the end")
+    for one in covered:
+        write_step(sheet, run.plan, one)
+    return sheet.message(
+        name=file_name(entry, "approval"), broadcast=True, buttons=_answers(asked, run, value(run.id, entry.seq))
+    )
+
+
+def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
+    host = run.request.target.backend
+    lines = [
+        f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
+        f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {clock(entry.at)}",
+        f"*Open until* {moment(asked.expires)}; then the run holds, and nothing is done",
+        f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
+        f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
+    ]
+    if run.plan.config_digest:
+        lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
+    return "\n".join(lines)
+
+
+def covers(run: Run) -> tuple[PlannedStep, ...]:
+    """The steps that an approval at the step at hand lets run: up to the next approval, or the end."""
+    steps: list[PlannedStep] = []
+    for step in run.plan.steps[run.position + 1 :]:
+        if step.kind is Kind.APPROVAL:
+            break
+        steps.append(step)
+    return tuple(steps)
+
+
+def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
+    what, name = opens(asked.gate, run), run.request.target.backend.name
+    then = (
+        "the run holds, the backend stays as it is" if run.plan.back else "the run goes back, nothing more is changed"
+    )
+    yes = dialog(f"Approve: {what}", f"Let run {run.id} {what}? It begins at once.", f"Approve {asked.gate}")
+    no = dialog(f"Deny: {what}", f"Do not let run {run.id} {what}? Then {then}.", "Deny", style="danger")
+    style = "primary" if asked.gate is Gate.RESTORE else "danger"
+    return (
+        button(f"Approve: {what}", "approve", answer, style=style, confirm={**yes, "style": style}),
+        button(f"Deny: {asked.gate} {name}", "deny", answer, confirm=no),
+    )
+
+
+def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
+    """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
+    run = story.run
+    sheet.say(f"*What it means* {_meaning(run)}")
+    gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
+    if not gate:
+        choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
+    against = no_way_back(run)
+    choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
+    sheet.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
+    return _choices(run, value(run.id, entry.seq), back=not against)
+
+
+def _meaning(run: Run) -> str:
+    because = f" This step is there because {escape(run.step.because)}." if run.step else ""
+    done = [escape(step.says) for step in run.touched]
+    so_far = f" Changed so far: {'; '.join(done)}." if done else " Nothing was changed so far."
+    where = " The run is on its way back." if run.plan.back else ""
+    return f"The run holds here; nothing more is changed until somebody decides.{where}{because}{so_far}"
+
+
+def _way_back(run: Run) -> str:
+    count = sum(1 for step in run.touched if step.undo)
+    if not count:
+        return "end the run; nothing that it changed needs undoing."
+    return f"undo what was done ({changes(count)} with an opposite), as a plan of its own that is approved first."
+
+
+def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
+    name, step = run.request.target.backend.name, run.step
+    if step is None:
+        return ()
+    again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?", "Retry")
+    buttons = [button("Retry", "retry", answer, style="primary", confirm=again)]
+    if step.kind is not Kind.APPROVAL:
+        buttons.append(button("Skip…", "skip", answer))  # its dialog is the form that asks for the reason
+    if back:
+        turn = dialog(f"Go back on {name}", f"Turn run {run.id} round and undo what it did on {name}?", "Go back")
+        buttons.append(button("Go back…", "go_back", answer, style="danger", confirm={**turn, "style": "danger"}))
+    return tuple(buttons)
+
+
+def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers: str) -> Message:
+    """A skip put to a second engineer."""
+    run = story.run
+    assert run.step is not None
+    name = run.request.target.backend.name
+    sheet = Sheet(
+        f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
+    )
+    sheet.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
+    sheet.say(f"*{title(run.plan, run.step)}*\n*Reason given* {escape(proposed.reason)}")
+    not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
+    sheet.say(f"A second engineer has to agree, not {not_by}.")
+    text = f"Let run {run.id} go on without this step: {run.step.says}?"
+    confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
+    agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
+    return sheet.message(name=file_name(entry, "skip"), buttons=(agree,))
+
+
+def ended(question: Message, asked: Entry, story: Story, ending: Entry) -> Message:
+    """A question's message once it is over: the same without buttons, and how it ended."""
+    how = how_it_ended(story.run, ending, gate=isinstance(asked.fact, ApprovalAsked))
+    return without_buttons(question, how, f"{spoken(how)}. Before:")
+
+
+def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
+    """What ended a question, who and when."""
+    at, by_whom = clock(ending.at), f"asked by {who(run.request.requester)}"
+    match ending.fact:
+        case fact.Approved(by=by):
+            return f":white_check_mark: *Approved* by {who(by)} ({by_whom}), {at}"
+        case fact.Denied(by=by):
+            return f":no_entry: *Denied* by {who(by)} ({by_whom}), {at}"
+        case fact.ApprovalExpired():
+            return f":hourglass: *Expired*: nobody answered ({by_whom}), {at}"
+        case fact.RetryChosen(by=by):
+            return f":repeat: *Retry*, said {who(by)}, {at}"
+        case fact.SkipAgreed(by=by):
+            return f":fast_forward: *Skipped*, {who(by)} agreed, {at}"
+        case fact.SkipProposed(by=by):
+            return f":fast_forward: *Replaced* by another proposal of {who(by)}, {at}"
+        case fact.GoBackAsked(by=by):
+            closed = "The question is closed" if gate else "Going back"
+            return f":leftwards_arrow_with_hook: *{closed}*: {who(by)} asked to go back, {at}"
+        case fact.RunEnded(outcome=outcome):
+            return f":checkered_flag: *The run ended*: {outcome}, {at}"
+        case _:
+            return f":arrow_forward: *The run went on*, {at}"
+
+
+def summary(approvals: Sequence[Entry]) -> str:
+    """Who approved what and when."""
+    lines = [
+        f"• {one.fact.gate}: {who(one.fact.by)}, {stamp(one.at)}, digest {inline(one.fact.digest[:12])}"
+        for one in approvals
+        if isinstance(one.fact, fact.Approved)
+    ]
+    return "\n".join(lines) or "• none were given"
+
+
+def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
+    """An attempt that did not count: it belongs on the record."""
+    why = prose(attempt.reason, known(run))
+    sheet = Sheet(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
+    sheet.say(f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {clock(entry.at)}: {why}")
+    return sheet.message(name=file_name(entry, "refused"))

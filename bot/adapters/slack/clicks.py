@@ -1,0 +1,112 @@
+"""Clicks on buttons, done: who, on which run, answering which fact; returns what to answer. Knows nothing of Bolt.
+
+A button's value is RUN:SEQ, and both are looked up: a button of an older question counts for nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from bot.adapters.slack.answers import Asker
+from bot.adapters.slack.blocks import Json, escape, plain, section
+from bot.adapters.slack.story import story_of
+from bot.adapters.slack.typed import RUN_ID, People, Service
+from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering
+from bot.errors import Refused
+
+SKIP_FORM = "skip_reason"
+REASON = "reason"
+
+_VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
+_OLD = "These buttons are of an older question; what counts now is further down in the thread."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Click:
+    """A click as it came: which button, its value, and the message (its ts) that had it."""
+
+    action: str
+    value: str
+    user: str
+    message: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The run, and the fact that the button is of; raises Refused for anything that this bot did not write."""
+        found = _VALUE.fullmatch(self.value)
+        if not found:
+            raise Refused("This button carries nothing that the bot knows.")
+        return found[1], int(found[2])
+
+
+class Clicks:
+    """Does what was clicked; raises a BotError whose text is the answer."""
+
+    def __init__(self, *, service: Service, people: People) -> None:
+        self._service = service
+        self._people = people
+
+    async def do(self, click: Click) -> None:
+        """Turn a click into a command of the core and give it to the service."""
+        run, seq = click.place
+        person = await self._people.person(click.user)
+        command: Steering
+        match click.action:
+            case "approve":
+                command = Approve(person=person, ask=seq, message=click.message)
+            case "deny":
+                command = Deny(person=person, ask=seq, message=click.message)
+            case "agree_skip":
+                command = AgreeToSkip(person=person, ask=seq)
+            case "retry":
+                await self._still_held(run, seq)
+                command = Retry(person=person)
+            case "go_back":
+                await self._still_held(run, seq)
+                command = GoBack(person=person, reason="Go back was clicked while the run held")
+            case "abort":
+                command = GoBack(person=person, reason="Abort was clicked")
+            case _:
+                raise Refused("This bot has no such button.")
+        await self._service.steer(run, command)
+
+    async def skip(self, click: Click, reason: str) -> None:
+        """The form that asked for the reason was sent."""
+        run, seq = click.place
+        await self._still_held(run, seq)
+        await self._service.steer(run, ProposeSkip(person=await self._people.person(click.user), reason=reason))
+
+    async def _still_held(self, run: str, seq: int) -> None:
+        """A button of an earlier hold must not answer a later one."""
+        story = story_of(await self._service.entries(run))
+        if story is None or story.held is None or story.held.seq != seq:
+            raise Refused(_OLD)
+
+
+def skip_form(click: Click, asker: Asker) -> Json:
+    """The form that asks why a step may be left out."""
+    hidden = {"value": click.value, "message": click.message, "channel": asker.channel, "thread": asker.thread}
+    box = {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 500}
+    return {
+        "type": "modal",
+        "callback_id": SKIP_FORM,
+        "private_metadata": json.dumps(hidden),
+        "title": plain("Skip this step", 24),
+        "submit": plain("Propose", 24),
+        "close": plain("Cancel", 24),
+        "blocks": [
+            section(f"Run {escape(click.place[0])} goes on without the step once a second engineer agrees."),
+            {"type": "input", "block_id": REASON, "label": plain("Why may it be left out?", 200), "element": box},
+        ],
+    }
+
+
+def sent_form(view: Json, user: str) -> tuple[Click, Asker, str]:
+    """What came back of the form: the click that opened it, the way to whoever filled it in, and the reason."""
+    hidden = json.loads(view.get("private_metadata") or "{}")
+    typed = view.get("state", {}).get("values", {}).get(REASON, {}).get(REASON, {}).get("value")
+    click = Click(action="skip", value=str(hidden.get("value")), user=user, message=str(hidden.get("message")))
+    asker = Asker(user=user, channel=str(hidden.get("channel")), thread=hidden.get("thread"))
+    return click, asker, str(typed or "").strip()

@@ -1,0 +1,144 @@
+"""What Slack sends, taken: each listener acknowledges at once, hands the work to a task of the bot's own, and returns.
+
+Nothing slow and no network before the acknowledgement: Slack waits 3 seconds.
+What nobody listens to gets an answer too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.answers import Asker, Work, note
+from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.clicks import REASON, SKIP_FORM, Click, Clicks, sent_form, skip_form
+from bot.adapters.slack.trouble import ERRORS, name_of
+from bot.adapters.slack.typed import Commands, Typed
+from bot.engine.planning import Request
+from bot.errors import SlackAway
+
+_BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "abort")
+_ANY = re.compile("")
+_log = logging.getLogger(__name__)
+
+
+class Listeners:
+    """All that the bot listens to."""
+
+    def __init__(self, *, client: AsyncWebClient, commands: Commands, clicks: Clicks, work: Work) -> None:
+        self._client = client
+        self._commands = commands
+        self._clicks = clicks
+        self._work = work
+
+    def listen(self, app: AsyncApp, commands: Mapping[str, str]) -> None:
+        """Register everything; the catch-alls come last, as the first match counts."""
+        app.error(_failed)
+        for command in commands:
+            app.command(command)(self._on_command)
+        app.command(_ANY)(self._on_unknown_command)
+        for action in _BUTTONS:
+            app.action(action)(self._on_click)
+        app.action("skip")(self._on_skip)
+        app.action(_ANY)(self._on_unknown_click)
+        app.view(SKIP_FORM)(self._on_skip_form)
+        app.view(_ANY)(_acknowledged)
+        app.view_closed(_ANY)(_acknowledged)
+        app.shortcut(_ANY)(self._on_unknown_shortcut)
+        app.options(_ANY)(_acknowledged)
+        app.event(_ANY)(_acknowledged)
+
+    async def _on_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        request = Request(
+            command=str(body["command"]),
+            text=str(body.get("text") or "").strip(),
+            requester=str(body["user_id"]),
+            team=str(body.get("team_id") or ""),
+            channel=str(body["channel_id"]),
+        )
+        self._work.begin(_of_command(body), lambda: self._commands.do(Typed(request=request)))
+
+    async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._say(_of_command(body), f"This bot does not know {body.get('command')}; nothing was done.")
+
+    async def _on_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body)))
+
+    async def _on_skip(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._work.begin(_of_click(body), lambda: self._open_form(body))
+
+    async def _open_form(self, body: dict[str, Any]) -> None:
+        view = skip_form(_click(body), _of_click(body))
+        try:
+            await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
+        except ERRORS as error:
+            raise SlackAway(f"Slack did not open the form ({name_of(error)}); click again.") from error
+
+    async def _on_skip_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        click, asker, reason = sent_form(view, str(body["user"]["id"]))
+        if not reason:
+            await ack(response_action="errors", errors={REASON: "A skip needs a reason."})
+            return
+        await ack()
+        self._work.begin(asker, lambda: self._clicks.skip(click, reason))
+
+    async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._say(_of_click(body), "This button does nothing any more; nothing was done.")
+
+    async def _on_unknown_shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        if (body.get("channel") or {}).get("id"):
+            self._say(_of_click(body), "This bot has no such shortcut; nothing was done.")
+
+    def _say(self, asker: Asker, text: str) -> None:
+        async def said() -> Message:
+            return note(text, ":no_entry:")
+
+        self._work.begin(asker, said)
+
+
+async def _acknowledged(ack: AsyncAck) -> None:
+    await ack()
+
+
+async def _failed(error: Exception) -> BoltResponse:
+    """Bolt's last resort: without an answer of 200 nothing would be acknowledged at all."""
+    _log.error("a listener failed", exc_info=error)
+    return BoltResponse(status=200, body="")
+
+
+def _of_command(body: dict[str, Any]) -> Asker:
+    return Asker(
+        user=str(body["user_id"]), channel=str(body["channel_id"]), response_url=body.get("response_url") or None
+    )
+
+
+def _of_click(body: dict[str, Any]) -> Asker:
+    container = body.get("container") or {}
+    return Asker(
+        user=str(body["user"]["id"]),
+        channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
+        response_url=body.get("response_url") or None,
+        thread=container.get("thread_ts"),
+    )
+
+
+def _click(body: dict[str, Any]) -> Click:
+    action = body["actions"][0]
+    return Click(
+        action=str(action["action_id"]),
+        value=str(action.get("value") or ""),
+        user=str(body["user"]["id"]),
+        message=str((body.get("container") or {}).get("message_ts") or ""),
+    )

@@ -1,0 +1,158 @@
+"""Who somebody is, as Slack says, and what the settings allow them. Ids only; what cannot be read is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackClientError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core.approval import Person
+from bot.errors import SlackAway
+
+KEPT_FOR = 60.0
+"""Seconds that an answer of Slack is believed; a right that was taken away is gone after that."""
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
+_SHARED = ("is_ext_shared", "is_pending_ext_shared", "is_org_shared", "is_shared")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowed:
+    """Who may do something: these user ids, and the members of this user group."""
+
+    users: frozenset[str] = frozenset()
+    usergroup: str | None = None
+
+    @property
+    def mention(self) -> str:
+        """How they are called in a message."""
+        if self.usergroup:
+            return f"<!subteam^{self.usergroup}>"
+        return " ".join(f"<@{user}>" for user in sorted(self.users)[:10])
+
+
+class _Kept:
+    """Answers of Slack, each for a minute; asked for once where many want it at the same time."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Mapping[str, Any]]], now: Callable[[], float]) -> None:
+        self._ask = ask
+        self._now = now
+        self._answers: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._asking = asyncio.Lock()
+
+    async def of(self, name: str) -> Mapping[str, Any]:
+        """The answer; raises SlackAway when there is none, an old one is never given instead."""
+        async with self._asking:
+            at, answer = self._answers.get(name, (0.0, None))
+            if answer is None or self._now() - at >= KEPT_FOR:
+                asked = self._now()
+                answer = await _answered(self._ask(name))
+                self._answers = {key: kept for key, kept in self._answers.items() if asked - kept[0] < KEPT_FOR}
+                self._answers[name] = asked, answer
+            return answer
+
+
+async def _answered(asking: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    try:
+        return await asking
+    except SlackClientError as error:
+        response = getattr(error, "response", None)
+        name = response.get("error") if response is not None and isinstance(response.data, dict) else None
+        raise SlackAway(str(name or "Slack gave no answer")) from error
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise SlackAway("Slack cannot be reached") from error
+
+
+class SlackPeople:
+    """Implements the People port; `team` is for tokens of an organisation, `now` is a monotonic clock."""
+
+    def __init__(
+        self,
+        *,
+        client: AsyncWebClient,
+        requesters: Allowed,
+        approvers: Allowed,
+        channels: frozenset[str],
+        team: str | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._requesters = requesters
+        self._approvers = approvers
+        self._channels = channels
+        self._team = team
+        self._users = _Kept(self._user, now)
+        self._groups = _Kept(self._members, now)
+        self._rooms = _Kept(self._channel, now)
+        self._home = _Kept(self._whoami, now)
+
+    async def _user(self, user: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = (await self._client.users_info(user=user))["user"]
+        return found
+
+    async def _members(self, group: str) -> Mapping[str, Any]:
+        answer = await self._client.usergroups_users_list(usergroup=group, team_id=self._team)
+        return {"users": frozenset(answer["users"])}
+
+    async def _channel(self, channel: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = (await self._client.conversations_info(channel=channel))["channel"]
+        return found
+
+    async def _whoami(self, _name: str) -> Mapping[str, Any]:
+        return {"team": (await self._client.auth_test())["team_id"]}
+
+    async def person(self, user: str) -> Person:
+        """What is known of this user, at most a minute old; what cannot be known bars them, with the reason."""
+        try:
+            barred = await self._against(user)
+            may_ask = not barred and await self._is_among(user, self._requesters)
+            may_approve = not barred and await self._is_among(user, self._approvers)
+        except SlackAway as away:
+            barred = f"Slack did not say who you are and what you may ({away}); try again in a minute"
+            may_ask = may_approve = False
+        return Person(id=user, may_ask=may_ask, may_approve=may_approve, barred=barred)
+
+    async def _against(self, user: str) -> str:
+        if not _USER.fullmatch(user):
+            return "this is no user id"
+        known = await self._users.of(user)
+        if known.get("deleted"):
+            return "this account is deactivated"
+        if known.get("is_bot") or known.get("is_app_user") or known.get("is_workflow_bot"):
+            return "bots may not do this"
+        if known.get("is_restricted") or known.get("is_ultra_restricted"):
+            return "guests may not do this"
+        home = self._team or (await self._home.of("home"))["team"]
+        if known.get("is_stranger") or not _belongs(known, home):
+            return "people of other workspaces may not do this"
+        return ""
+
+    async def _is_among(self, user: str, allowed: Allowed) -> bool:
+        if user in allowed.users:
+            return True
+        return allowed.usergroup is not None and user in (await self._groups.of(allowed.usergroup))["users"]
+
+    async def channel_allowed(self, channel: str) -> str:
+        """Why nothing may be asked for in this channel, empty when it may."""
+        if channel not in self._channels:
+            return "this is not one of the channels that the bot is set up for"
+        try:
+            known = await self._rooms.of(channel)
+        except SlackAway as away:
+            return f"Slack did not say who can read this channel ({away}); try again in a minute"
+        if any(known.get(name) for name in _SHARED):
+            return "this channel is shared with others outside; the change record is not for them"
+        return "this channel is archived" if known.get("is_archived") else ""
+
+
+def _belongs(user: Mapping[str, Any], home: str) -> bool:
+    """Whether the workspace is one of the user's own; in an organisation a user has several."""
+    teams = (user.get("enterprise_user") or {}).get("teams") or ()
+    return user.get("team_id") == home or home in teams

@@ -1,0 +1,159 @@
+"""Plans and stages in Slack: what will run, literally, before it does. Pure: from plans alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+from bot.adapters.slack.blocks import File, Message, Sheet, clean, escape, inline
+from bot.adapters.slack.story import Story
+from bot.adapters.slack.words import clock, file_name, length, number, place, who
+from bot.core.events import Entry, RunRequested, StageBegan, TurnedBack
+from bot.core.plan import Kind, Plan, PlannedStep
+from bot.engine.planning import Foreseen
+
+_DIGEST = 12
+"""Characters of a digest that people compare."""
+
+
+def _kind(step: PlannedStep) -> str:
+    """What kind of step it is and where it happens, in small words."""
+    match step.kind:
+        case Kind.CHECK:
+            return "looks only"
+        case Kind.CHANGE:
+            return f"on {step.where}"
+        case Kind.WAIT:
+            return f"waits {length(step.length)}"
+        case Kind.APPROVAL:
+            return f"asks for the {step.gate} approval, open for {length(step.length)}"
+        case _:
+            assert_never(step.kind)
+
+
+def write_step(sheet: Sheet, plan: Plan, step: PlannedStep) -> None:
+    """One step that is to come: its number, which kind it is, and its command if it has one."""
+    book = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    said = f"*{number(plan, step)}* · {escape(step.says)}{book} · _{_kind(step)}_"
+    if step.action:
+        sheet.code(said, step.action.command.text)
+    else:
+        sheet.say(said)
+
+
+def requested(entry: Entry, request: RunRequested) -> Message:
+    """The first reply: what was asked, and the whole plan as a file."""
+    plan = request.plan
+    counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
+    name = request.target.backend.name
+    sheet = Sheet(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
+    typed = inline(f"{request.procedure} {request.text}")
+    sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}: {typed}")
+    sheet.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
+    sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
+    if plan.config_digest:
+        sheet.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
+    _left_out(sheet, plan)
+    whole = File(name=file_name(entry, "plan"), content=plan_text(plan))
+    return sheet.message(name=file_name(entry, "request"), files=(whole,))
+
+
+def stage_began(entry: Entry, began: StageBegan, story: Story) -> Message:
+    """The announcement of a stage: every command of it, before the first one runs."""
+    plan = story.run.plan
+    stage = next(stage for stage in plan.stages if stage.name == began.stage)
+    place_of = [member.name for member in plan.stages].index(stage.name) + 1
+    sheet = Sheet(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")
+    sheet.say(f":arrow_forward: *Stage {place_of} of {len(plan.stages)}: {escape(stage.says)}* · {clock(entry.at)}")
+    if stage.uninterrupted:
+        sheet.say("Once its first change has begun, these steps run back to back and wait for nobody.")
+    for step in stage.steps:
+        write_step(sheet, plan, step)
+    return sheet.message(name=file_name(entry, "stage"))
+
+
+def turned_back(entry: Entry, turned: TurnedBack) -> Message:
+    """The plan of the way back, what it leaves out and why."""
+    plan = turned.plan
+    sheet = Sheet(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
+    sheet.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {clock(entry.at)}")
+    sheet.say(
+        f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}. From here on, the run follows this plan."
+    )
+    for step in plan.steps:
+        write_step(sheet, plan, step)
+    _left_out(sheet, plan)
+    return sheet.message(name=file_name(entry, "way-back"))
+
+
+def _left_out(sheet: Sheet, plan: Plan) -> None:
+    if plan.left_out:
+        lines = "\n".join(f"• {escape(left.step)}: {escape(left.because)}" for left in plan.left_out)
+        sheet.say(f"*Left out*\n{lines}")
+
+
+def plan_text(plan: Plan) -> str:
+    """The whole plan as plain text."""
+    lines = [plan.title, f"digest {plan.digest}"]
+    if plan.config_digest:
+        lines.append(f"digest of the proposed configuration {plan.config_digest}")
+    for stage in plan.stages:
+        lines += ["", f"Stage {stage.name}: {stage.says}" + (" (uninterrupted)" if stage.uninterrupted else "")]
+        for step in stage.steps:
+            lines += ["", f"  {place(plan, step)}: {step.says}", f"    {_kind(step)}; because {step.because}"]
+            if step.action:
+                lines.append(f"    $ {step.action.command.text}")
+            if step.undo:
+                lines.append(f"    undo: $ {step.undo.command.text}")
+            if step.no_undo_because:
+                lines.append(f"    not undone: {step.no_undo_because}")
+    lines += ["", *(f"Left out: {left.step}: {left.because}" for left in plan.left_out)]
+    return clean("\n".join(lines)).rstrip() + "\n"
+
+
+_HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":grey_question: cannot be said now"}
+
+
+def foreseen(found: Foreseen) -> tuple[Message, ...]:
+    """What would run, with the checks as they are now; in more than one message where it is long."""
+    plan = found.plan
+    against = [holds for _, holds, _ in found.checks if holds is not True]
+    verdict = (
+        "every check holds now" if not against else f"{len(against)} of {len(found.checks)} checks do not hold now"
+    )
+    sheet = Sheet(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
+    sheet.head(f"Plan: {plan.title}")
+    sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
+    for says, holds, reason in found.checks:
+        sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}\n{escape(reason)[:1_500]}")
+    _left_out(sheet, plan)
+    sheet.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
+    messages: list[Message] = []
+    for at, stage in enumerate(plan.stages):
+        if sheet.crowded:
+            messages.append(sheet.message())
+            sheet = Sheet(f"{escape(plan.title)}, the plan goes on.")
+        sheet.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
+        for step in stage.steps:
+            write_step(sheet, plan, step)
+    return (*messages, sheet.message())
+
+
+def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
+    """How each slash command is used."""
+    sheet = Sheet("How this bot is asked for runs, and steered.")
+    for command, summary in sorted(commands.items()):
+        if only and command not in only:
+            continue
+        sheet.say(f"*{inline(command)}* {escape(summary)}.")
+        sheet.code(
+            "",
+            f"{command} BACKEND [config=NAME] [packages=NAME=VERSION,…]   begin a run\n"
+            f"{command} plan BACKEND […]   what a run would do, with the checks as they are now\n"
+            f"{command} status           the runs that are open\n"
+            f"{command} list             all runs, the newest first\n"
+            f"{command} abort RUN        turn round at the next safe point\n"
+            f"{command} repost RUN       post a run's buttons again",
+        )
+    sheet.note("Everything else is done with the buttons in the run's thread, which is its change record.")
+    return sheet.message()

@@ -1,0 +1,81 @@
+"""What was posted, as it is kept: the port that the journal's database implements, and how fast Slack is talked to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+
+class Post(Protocol):
+    """A message of a run: its place, and its ts once it is *sent* (a file's id for a file)."""
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+
+    @property
+    def seq(self) -> int:
+        """The fact that it tells."""
+
+    @property
+    def part(self) -> int:
+        """Which message of that fact."""
+
+    @property
+    def channel(self) -> str:
+        """Where it is."""
+
+    @property
+    def ts(self) -> str | None:
+        """Its ts, None as long as it is *sending*."""
+
+    @property
+    def state(self) -> str:
+        """*sending* or *sent*."""
+
+
+class Posts(Protocol):
+    """Keeps what was posted, for good; every method raises JournalError when it cannot."""
+
+    async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
+        """Commit a row as *sending* before it returns; one that is there already stays as it is."""
+
+    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
+        """The row is *sent* from now on, with this ts; also when it was before, with another one."""
+
+    async def of(self, run: str) -> Sequence[Post]:
+        """All rows of a run."""
+
+    async def cursor(self, run: str) -> int:
+        """The last fact that was told whole; 0 at first."""
+
+    async def advance(self, run: str, seq: int) -> None:
+        """Everything up to this fact was told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A Post as it is kept in memory."""
+
+    run: str
+    seq: int
+    part: int
+    channel: str
+    ts: str | None
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long is waited: between two edits of a root, and after a call that failed, first and at most."""
+
+    edits: timedelta = timedelta(seconds=2)
+    first: timedelta = timedelta(seconds=1)
+    most: timedelta = timedelta(seconds=60)
+
+    async def rest(self, failures: int) -> None:
+        """Wait longer after each failure."""
+        await asyncio.sleep(min(self.first * 2 ** min(failures, 16), self.most).total_seconds())

@@ -1,0 +1,198 @@
+"""What the thread says of each fact: pure, from the fact and the story before and after it; no client, no I/O."""
+
+from __future__ import annotations
+
+from bot.adapters.slack import asking, plans
+from bot.adapters.slack.blocks import File, Message, Sheet, clean, cut, escape, inline, prose, spoken
+from bot.adapters.slack.story import Story, waits_for_people
+from bot.adapters.slack.words import clock, file_name, known, length, moment, opens, ran, stamp, title, users, who
+from bot.core import events as fact
+from bot.core.events import Entry, How, Outcome, Ran
+from bot.core.plan import Kind, PlannedStep
+from bot.core.run import Run
+
+_HOW = {
+    How.FOUND: ":white_check_mark: *Found done already*, nothing was run",
+    How.LOOKED_UP: ":white_check_mark: *Done*, found so when looked up",
+}
+_RAN = {
+    Kind.CHECK: ":white_check_mark: *Checked*, it is so",
+    Kind.CHANGE: ":white_check_mark: *Done*",
+    Kind.WAIT: ":white_check_mark: *Waited*",
+    Kind.APPROVAL: ":white_check_mark: *Done*",
+}
+_OUTCOMES = {
+    Outcome.DONE: ":white_check_mark: *Done*",
+    Outcome.REFUSED: ":no_entry: *Refused*: nothing was changed",
+    Outcome.WENT_BACK: ":leftwards_arrow_with_hook: *Went back*: what was done is undone",
+    Outcome.ABORTED: ":black_square_for_stop: *Aborted*",
+}
+_LOOKS = 12
+"""Looks that are listed in a message; all of them are in the file."""
+
+
+def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str) -> tuple[Message, ...]:
+    """What is said of one fact, in order; `approvers` is how they are mentioned."""
+    match entry.fact:
+        case fact.RunRequested() as request:
+            return (plans.requested(entry, request),)
+        case fact.StepStarted() | fact.UsersCounted():
+            return ()
+        case fact.StageBegan() as began:
+            return (plans.stage_began(entry, began, after),)
+        case fact.TurnedBack() as turned:
+            return (plans.turned_back(entry, turned),)
+        case fact.ApprovalAsked() as asked:
+            return (asking.approval(entry, asked, after, approvers),)
+        case fact.ApprovalRefused() as attempt:
+            return (asking.refused(entry, attempt, after.run),)
+        case fact.SkipProposed() as proposed:
+            return (asking.skip_proposed(entry, proposed, after, approvers),)
+        case fact.RunEnded() as end:
+            return (_run_ended(entry, end, after),)
+        case _:
+            assert before is not None
+            return (_of_step(entry, before, after),)
+
+
+def answered(asked: Entry, before: Story | None, after: Story, ending: Entry, *, approvers: str) -> Message:
+    """The message of a fact that asked, without its buttons: the stories are those around the fact that asked."""
+    return asking.ended(replies(asked, before, after, approvers=approvers)[0], asked, after, ending)
+
+
+def _of_step(entry: Entry, before: Story, after: Story) -> Message:
+    step = before.run.step
+    match entry.fact:
+        case fact.StepDone() as done:
+            return _step_done(entry, done, before.run)
+        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired():
+            return _held(entry, before.run, after)
+        case fact.StepUnclear(reason=reason, ran=commands):
+            sheet = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
+            sheet.say(f"The command was sent and its end was not seen: {escape(reason)}. It is looked up now.")
+            files = _commands(sheet, entry, commands)
+            return sheet.message(name=file_name(entry, "output"), files=files)
+        case fact.StepNotDone(reason=reason, ran=commands):
+            sheet = _sheet(entry, step, before.run, ":mag: *Not done*")
+            sheet.say(f"*What was seen* {escape(reason)}. It may be tried again.")
+            files = _commands(sheet, entry, commands)
+            return sheet.message(name=file_name(entry, "output"), files=files)
+        case fact.WaitBegan(until=until):
+            sheet = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
+            watched = " What was reached is watched meanwhile." if step and step.watch else ""
+            sheet.say(f"Until {moment(until)}.{watched}")
+            return sheet.message(name=file_name(entry, "wait"))
+        case _:
+            return _said(entry, before.run)
+
+
+def _said(entry: Entry, run: Run) -> Message:
+    """Facts that somebody said something: one sentence."""
+    at, name = clock(entry.at), escape(run.request.target.backend.name)
+    match entry.fact:
+        case fact.Approved() as yes:
+            asked = f"asked by {who(run.request.requester)}"
+            digest = inline(yes.digest[:12])
+            line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked}), {at}; digest {digest}"
+            return _line(entry, ":white_check_mark:", line)
+        case fact.Denied() as no:
+            then = "the run holds" if run.plan.back else "the run goes back"
+            line = f"*Denied*: {escape(opens(no.gate, run))}, by {who(no.by)}, {at}; {then}"
+            return _line(entry, ":no_entry:", line)
+        case fact.RetryChosen(by=by):
+            return _line(entry, ":repeat:", f"*Retry*, said {who(by)}, {at}: {_step_line(run)}")
+        case fact.SkipAgreed(by=by):
+            return _line(entry, ":fast_forward:", f"*Skipped*, {who(by)} agreed, {at}: {_step_line(run)}")
+        case fact.GoBackAsked(by=by, reason=reason):
+            line = f"*Going back on {name}* at the next safe point, said {who(by)}, {at}: {escape(reason)}"
+            return _line(entry, ":leftwards_arrow_with_hook:", line)
+        case _:
+            return _line(entry, ":information_source:", f"*{type(entry.fact).__name__}*, {at}")
+
+
+def _line(entry: Entry, sign: str, line: str) -> Message:
+    sheet = Sheet(f"{spoken(line)}.")
+    sheet.say(f"{sign} {line}")
+    return sheet.message(name=file_name(entry, "said"))
+
+
+def _step_line(run: Run) -> str:
+    return title(run.plan, run.step) if run.step else "at its end"
+
+
+def _sheet(entry: Entry, step: PlannedStep | None, run: Run, says: str) -> Sheet:
+    line = title(run.plan, step) if step else "The run"
+    sheet = Sheet(f"{spoken(says)}: {line}, {clock(entry.at)}.")
+    sheet.say(f"*{line}*\n{says} · {clock(entry.at)}")
+    return sheet
+
+
+def _step_done(entry: Entry, done: fact.StepDone, run: Run) -> Message:
+    assert run.step is not None
+    sheet = _sheet(entry, run.step, run, _HOW.get(done.how) or _RAN[run.step.kind])
+    files: tuple[File, ...] = ()
+    if clean(done.attachment).strip():
+        files = (File(name=file_name(entry, done.step), content=clean(done.attachment)),)
+        sheet.note(f"Attached: {inline(files[0].name)}")
+    if done.reason:
+        sheet.say(f"*Seen* {escape(done.reason)}")
+    files = (*files, *_commands(sheet, entry, done.ran))
+    return sheet.message(name=file_name(entry, "output"), files=files)
+
+
+def _commands(sheet: Sheet, entry: Entry, commands: tuple[Ran, ...]) -> tuple[File, ...]:
+    """What changed hosts, with its output; the looks in small print, and as a file where they are many."""
+    for one in commands:
+        if one.changes:
+            more = f" · {one.output_bytes} bytes printed" if one.output_bytes > len(one.output.encode()) else ""
+            sheet.code(f"{ran(one)}{more}", f"$ {one.command}\n{one.output}".rstrip())
+    looks = [one for one in commands if not one.changes]
+    lines = [f"{inline(one.command, 200)} on {ran(one)}{_unheard(one)}" for one in looks]
+    if lines:
+        more = f"\n… and {len(lines) - _LOOKS} more, in the file" if len(lines) > _LOOKS else ""
+        sheet.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
+    if len(lines) <= _LOOKS:
+        return ()
+    whole = "\n\n".join(f"{ran(one)}\n$ {one.command}\n{one.output}" for one in looks)
+    return (File(name=file_name(entry, "looks"), content=clean(whole)),)
+
+
+def _unheard(one: Ran) -> str:
+    """Why a look gave nothing."""
+    return f": {cut(one.output, 300)}" if one.exit_status is None and one.output else ""
+
+
+def _held(entry: Entry, before: Run, after: Story) -> Message:
+    """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
+    run, step, needed = after.run, before.step, waits_for_people(after.run, entry)
+    seen = prose(run.reason, known(run))
+    call = f"{who(run.request.requester)} " if needed else ""
+    sheet = Sheet(f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {seen}")
+    sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
+    head = f"*{title(before.plan, step)}*\n" if step else ""
+    sheet.say(f"{head}{sign} · {clock(entry.at)}{call and f' · {call}'}")
+    sheet.say(f"*What was seen* {seen}")
+    commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
+    files = _commands(sheet, entry, commands)
+    buttons = asking.holds(entry, after, sheet) if needed else ()
+    return sheet.message(name=file_name(entry, "output"), files=files, buttons=buttons)
+
+
+def _run_ended(entry: Entry, end: fact.RunEnded, story: Story) -> Message:
+    run = story.run
+    name = escape(run.request.target.backend.name)
+    why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
+    sheet = Sheet(f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
+    sheet.say(f"{_OUTCOMES[end.outcome]} · {name} · {clock(entry.at)} · {who(run.request.requester)}{why and ':'}{why}")
+    lines = [
+        f"*Began* {stamp(run.began)}, *ended* {stamp(entry.at)}, after {length(entry.at - run.began)}",
+        f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
+    ]
+    if run.users:
+        lines.append(f"*Users, first and last count* {users(story.users_before)} → {users(run.users)}")
+    sheet.say("\n".join(lines))
+    sheet.say(f"*Approvals*\n{asking.summary(story.approvals)}")
+    sheet.note(
+        f"Plan digest {inline(run.request.plan.digest[:12])}. The ring {inline(run.request.target.ring.name)} is free."
+    )
+    return sheet.message(name=file_name(entry, "end"))

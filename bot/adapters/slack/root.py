@@ -1,0 +1,117 @@
+"""The root message of a run (the only one that is edited in place), and runs in a list. Pure: from the story alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+from bot.adapters.slack.blocks import Json, Message, Sheet, button, dialog, escape, inline, prose, spoken
+from bot.adapters.slack.story import Story, no_way_back
+from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who
+from bot.core.events import ApprovalAsked, Outcome
+from bot.core.plan import PlannedStep
+from bot.core.run import Run, Status
+
+_SHOWN = 20
+"""Runs in a list."""
+
+_ENDS = {
+    Outcome.DONE: ":white_check_mark: Done",
+    Outcome.REFUSED: ":no_entry: Refused, nothing was changed",
+    Outcome.WENT_BACK: ":leftwards_arrow_with_hook: Went back",
+    Outcome.ABORTED: ":black_square_for_stop: Aborted",
+}
+
+
+def root(story: Story) -> Message:
+    """What stands at the top of the thread; nothing in it depends on the time of drawing."""
+    run = story.run
+    target = run.request.target
+    name, state = target.backend.name, state_of(run)
+    sheet = Sheet(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
+    sheet.head(run.request.plan.title)
+    sheet.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
+    sheet.say(f"*State* {state}")
+    sheet.say(_progress(story))
+    if run.users:
+        over = run.status is Status.ENDED
+        sheet.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
+    sheet.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
+    sheet.note("The thread below is the change record: every step is a reply in it.")
+    return sheet.message(buttons=() if no_way_back(run) or run.plan.back else (abort_button(run),))
+
+
+def abort_button(run: Run) -> Json:
+    """Turn round at the next safe point."""
+    name = run.request.target.backend.name
+    text = f"Stop run {run.id} at the next safe point and undo what it did on {name}, after an approval of its own?"
+    confirm = dialog(f"Abort the run on {name}", text, "Abort", style="danger")
+    return button("Abort…", "abort", value(run.id, 1), style="danger", confirm=confirm)
+
+
+def _progress(story: Story) -> str:
+    run = story.run
+    steps = len(run.plan.steps)
+    done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
+    if run.status is Status.ENDED:
+        return f"{done} · ended {stamp(run.at)}, after {length(run.at - run.began)}"
+    return f"{done} · like this since {clock(story.since)}"
+
+
+def state_of(run: Run) -> str:
+    """The state in words: what is done now, or what is waited for and until when."""
+    match run.status:
+        case Status.ENDED:
+            assert run.outcome is not None
+            return _ENDS[run.outcome] + (f": {prose(run.reason, known(run))[:600]}" if run.reason else "")
+        case Status.READY:
+            return _ready(run)
+        case Status.BUSY:
+            again = f", attempt {run.attempt}" if run.attempt > 1 else ""
+            return f":gear: Working{again}: {_at(run)}"
+        case Status.DOUBT:
+            return f":grey_question: In doubt, looking it up: {_at(run)}"
+        case Status.WAITING:
+            until = f" until {moment(run.until)}" if run.until else ""
+            return f":hourglass_flowing_sand: Waiting{until}: {_at(run)}"
+        case Status.ASKING:
+            return _asking(run)
+        case Status.HELD:
+            return f":warning: Holds, a person has to decide: {_at(run)}. {prose(run.reason, known(run))[:600]}"
+        case _:
+            assert_never(run.status)
+
+
+def _ready(run: Run) -> str:
+    if run.turning:
+        return ":leftwards_arrow_with_hook: Turning round at the next safe point"
+    return f":gear: Working: {_at(run)}" if run.step else ":gear: Ending"
+
+
+def _asking(run: Run) -> str:
+    assert run.asked is not None
+    asked = run.asked.fact
+    assert isinstance(asked, ApprovalAsked)
+    return f":raised_hand: Waits for the {asked.gate} approval until {moment(asked.expires)}: {_at(run)}"
+
+
+def _at(run: Run) -> str:
+    step: PlannedStep | None = run.step
+    return f"{place(run.plan, step)}, {escape(step.says)}" if step else "at its end"
+
+
+def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Message:
+    """Runs, the newest first; `links` are the addresses of their root messages, where known."""
+    if not runs:
+        sheet = Sheet(f"{title}: there are none.")
+        sheet.say(f"*{title}*: there are none.")
+        return sheet.message()
+    sheet = Sheet(f"{title}: {len(runs)}.")
+    sheet.say(f"*{title}*: {len(runs)}" + (f", the newest {_SHOWN} are shown" if len(runs) > _SHOWN else ""))
+    for run in runs[:_SHOWN]:
+        link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
+        sheet.say(
+            f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
+            f" · {stamp(run.began)}{link}\n{state_of(run)[:400]}"
+        )
+    return sheet.message()

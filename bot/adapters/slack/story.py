@@ -1,0 +1,81 @@
+"""What is needed to show a run, beyond its state: folded from the same facts. Pure; it decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.core import events as fact
+from bot.core.events import Entry
+from bot.core.goback import may_turn
+from bot.core.run import Run, Status, apply, begin
+from bot.core.upnext import Rest, next_action
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A run and what was said of it: since when it is as it is, the fact it holds at, and who approved when."""
+
+    run: Run
+    since: datetime
+    held: Entry | None = None
+    approvals: tuple[Entry, ...] = ()
+    users_before: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def open_questions(self) -> tuple[Entry, ...]:
+        """The facts whose messages have buttons that count now."""
+        run = self.run
+        skip = run.skip if run.status is Status.HELD else None
+        return tuple(entry for entry in (run.asked if run.status is Status.ASKING else None, self.held, skip) if entry)
+
+
+def told(story: Story | None, entry: Entry) -> Story:
+    """The story after one more fact; raises Illegal as the fold does."""
+    if story is None:
+        return Story(run=begin(entry), since=entry.at)
+    before, run = story.run, apply(story.run, entry)
+    moved = (run.status, run.position, run.turning) != (before.status, before.position, before.turning)
+    held = story.held
+    if run.status is not Status.HELD:
+        held = None
+    elif before.status is not Status.HELD:
+        held = entry if waits_for_people(run, entry) else None
+    counted = isinstance(entry.fact, fact.UsersCounted) and not story.users_before
+    approved = isinstance(entry.fact, fact.Approved)
+    return replace(
+        story,
+        run=run,
+        since=entry.at if moved else story.since,
+        held=held,
+        approvals=(*story.approvals, entry) if approved else story.approvals,
+        users_before=run.users if counted else story.users_before,
+    )
+
+
+def story_of(entries: Iterable[Entry]) -> Story | None:
+    """The story that all these facts make."""
+    story: Story | None = None
+    for entry in entries:
+        story = told(story, entry)
+    return story
+
+
+def waits_for_people(run: Run, entry: Entry) -> bool:
+    """Whether a run that holds does so until somebody decides; one that has only looked is refused by itself."""
+    return run.status is Status.HELD and isinstance(next_action(run, entry.at), Rest)
+
+
+def no_way_back(run: Run) -> str:
+    """Why this run cannot be turned round now, empty when it can."""
+    if run.status is Status.ENDED:
+        return "the run is over"
+    if run.turning:
+        return "somebody has asked for that already"
+    try:
+        may_turn(run)
+    except Refused as refused:
+        return str(refused)
+    return ""

@@ -1,0 +1,99 @@
+"""Shows runs in Slack, one thread a run: the Announcer port. One task a run reads the journal; none of them decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.people import Allowed
+from bot.adapters.slack.posting import Poster
+from bot.adapters.slack.posts import Pace, Post, Posts
+from bot.adapters.slack.teller import Teller
+from bot.adapters.slack.trouble import ERRORS
+from bot.engine.ports import Journal
+
+__all__ = ["Pace", "Post", "Posts", "Thread"]
+
+_RECENT = 20
+"""Runs that are looked at when starting though they have ended: their last words may not have been said."""
+
+_log = logging.getLogger(__name__)
+
+
+class Thread:
+    """Implements the Announcer port. `approvers` are mentioned where somebody has to approve."""
+
+    def __init__(
+        self, *, client: AsyncWebClient, journal: Journal, posts: Posts, approvers: Allowed, pace: Pace | None = None
+    ) -> None:
+        self._client = client
+        self._journal = journal
+        self._posts = posts
+        self._approvers = approvers
+        self._pace = pace or Pace()
+        self._tellers: dict[str, tuple[Teller, asyncio.Task[None]]] = {}
+        self._closed = False
+
+    async def start(self, open_runs: Sequence[str]) -> None:
+        """Go on telling these runs, and those that ended lately; raises JournalError."""
+        for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
+            self.nudge(run)
+
+    async def close(self) -> None:
+        """Stop telling, at once; what is half posted is recognised at the next start."""
+        self._closed = True
+        tasks = [task for _, task in self._tellers.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def nudge(self, run: str) -> None:
+        """There are new facts of this run to show; returns at once."""
+        if not self._closed:
+            self._teller(run).nudge()
+
+    async def shown(self, run: str, seq: int) -> None:
+        """Returns when people can see the run up to that fact; wait for it with a bound."""
+        await self._teller(run).shown(seq)
+
+    async def permalink(self, run: str) -> str:
+        """The address of the run's root message, empty when it has none yet or Slack does not say."""
+        rows = [row for row in await self._posts.of(run) if (row.seq, row.part) == (1, 0) and row.ts]
+        if not rows:
+            return ""
+        try:
+            answer = await self._client.chat_getPermalink(channel=rows[0].channel, message_ts=rows[0].ts or "")
+        except ERRORS:
+            _log.info("run %s: Slack did not give its address", run)
+            return ""
+        return str(answer["permalink"])
+
+    async def repost(self, run: str) -> str:
+        """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
+        return await self._teller(run).repost()
+
+    def _teller(self, run: str) -> Teller:
+        known = self._tellers.get(run)
+        if known and not known[1].done():
+            return known[0]
+        poster = Poster(run=run, client=self._client, posts=self._posts, pace=self._pace)
+        teller = Teller(
+            run=run,
+            journal=self._journal,
+            posts=self._posts,
+            poster=poster,
+            approvers=self._approvers.mention,
+            pace=self._pace,
+        )
+        task = asyncio.create_task(teller.tell(), name=f"thread of {run}")
+        self._tellers[run] = teller, task
+        task.add_done_callback(lambda done: self._forget(run, done))
+        return teller
+
+    def _forget(self, run: str, task: asyncio.Task[None]) -> None:
+        known = self._tellers.get(run)
+        if known and known[1] is task:
+            del self._tellers[run]

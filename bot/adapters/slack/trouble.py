@@ -1,0 +1,63 @@
+"""What an error of a call to Slack means for what was to be posted: the one table of it."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+ERRORS = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""All that a call of a web client raises."""
+
+
+class Trouble(Enum):
+    """What is known after a call that failed."""
+
+    NOT_TAKEN = "Slack has certainly not taken it"
+    UNKNOWN = "Slack may have taken it"
+    CONTENT = "Slack will never take it like this"
+    NO_ROOT = "the first message of the thread is gone"
+    REFUSED = "Slack does not allow it now"
+
+
+_CONTENT = frozenset(
+    {
+        *("invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long", "no_text"),
+        *("invalid_arguments", "invalid_arg_name", "invalid_array_arg", "invalid_charset", "invalid_form_data"),
+        *("invalid_json", "json_not_object", "invalid_attachments", "too_many_attachments", "invalid_metadata_format"),
+        *("invalid_metadata_schema", "metadata_too_large", "metadata_must_be_sent_from_app", "markdown_text_conflict"),
+        *("block_mismatch", "invalid_post_type", "blocked_file_type", "malformed_content", "file_not_found"),
+    }
+)
+_NOT_TAKEN = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
+_UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+
+
+def name_of(error: BaseException) -> str:
+    """Slack's own name of the error, or the kind of the failure."""
+    data = error.response.data if isinstance(error, SlackApiError) and hasattr(error.response, "data") else None
+    named = data.get("error") if isinstance(data, dict) else None
+    return str(named) if named else type(error).__name__
+
+
+def judged(error: BaseException) -> Trouble:
+    """What this error means; whatever is not known by name is held for possible."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Trouble.NOT_TAKEN
+    if not isinstance(error, SlackApiError):
+        return Trouble.UNKNOWN
+    status, name = getattr(error.response, "status_code", None), name_of(error)
+    if status == 429 or name in _NOT_TAKEN:
+        return Trouble.NOT_TAKEN
+    if name in _UNKNOWN or name == "SlackApiError":
+        return Trouble.UNKNOWN
+    if name == "thread_not_found":
+        return Trouble.NO_ROOT
+    return Trouble.CONTENT if name in _CONTENT else Trouble.REFUSED
+
+
+def passes(error: BaseException) -> bool:
+    """Whether the same call may go well later, with nothing done about it."""
+    return judged(error) in {Trouble.NOT_TAKEN, Trouble.UNKNOWN}

@@ -1,0 +1,481 @@
+"""What the thread says: every fact fits Slack's limits, no text of a host or a person gets out of its place, and people
+find in it what they need at night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from slack_sdk.models.blocks import Block
+
+from bot.adapters.slack.asking import covers
+from bot.adapters.slack.blocks import SECTION, Message, Sheet, bare, cut, escape, inline, marked, pieces, prose
+from bot.adapters.slack.plans import foreseen, help_text, plan_text
+from bot.adapters.slack.render import answered, replies
+from bot.adapters.slack.root import listing, root
+from bot.adapters.slack.story import Story as Shown
+from bot.adapters.slack.story import story_of, told
+from bot.adapters.slack.words import clock, length, moment
+from bot.core import events as fact
+from bot.core.events import Entry, Ran
+from bot.core.goback import going_back
+from bot.core.plan import Kind
+from bot.core.procedure import Gate
+from bot.core.run import Status
+from bot.engine.planning import Foreseen
+from bot.practice.slack_limits import problems
+from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan
+
+GROUP = "<!subteam^S0MAIL>"
+HOSTILE = "<!channel> <@U0EVIL> <https://evil.example|click> @here & ``` ` *bold* \u202e\x1b[31m\x00 &amp; <b>"
+
+
+def command(
+    output: str = "", *, changes: bool = True, status: int | None = 0, text: str = "systemctl stop dovecot"
+) -> Ran:
+    return Ran(
+        host="backend-3",
+        command=text,
+        exit_status=status,
+        took=timedelta(seconds=0.4),
+        output=output,
+        output_bytes=len(output.encode()),
+        changes=changes,
+    )
+
+
+def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
+    """Everything that a whole run says, the root after each fact and the questions' ends included."""
+    said: list[tuple[Entry, Message]] = []
+    story: Shown | None = None
+    asked: dict[int, tuple[Entry, Shown | None, Shown]] = {}
+    for entry in entries:
+        before, story = story, told(story, entry)
+        said += [(entry, message) for message in replies(entry, before, story, approvers=GROUP)]
+        said.append((entry, root(story)))
+        asked |= {question.seq: (question, before, story) for question in story.open_questions if question is entry}
+        still = {question.seq for question in story.open_questions}
+        for gone in [question for question in (before.open_questions if before else ()) if question.seq not in still]:
+            said.append((entry, answered(*asked[gone.seq], entry, approvers=GROUP)))
+    return said
+
+
+def happy() -> Story:
+    return Story().until(None, on=Status.ENDED)
+
+
+def turned_round() -> Story:
+    """Fails in the take-down, is retried, a skip is proposed twice and agreed, and then it goes back to its end."""
+    story = Story().until("stop-dovecot").fail()
+    story.tell(fact.RetryChosen(by=REQUESTER)).fail()
+    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-dovecot", reason="it is stopped by hand"))
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason="the unit is masked"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="stop-dovecot")).until("start-dovecot").fail()
+    story.tell(fact.GoBackAsked(by=THIRD, reason="it does not start"))
+    way_back = going_back(story.run)
+    assert way_back is not None
+    story.tell(fact.TurnedBack(plan=way_back))
+    return story.until(None, on=Status.ENDED)
+
+
+def troubled() -> Story:
+    """Doubt, refused clicks, an expired question, a denied one, a hold, and the way back that nobody allows."""
+    story = Story().until("set-vhosts-to-zero", on=Status.BUSY)
+    story.tell(
+        fact.StepUnclear(step="set-vhosts-to-zero", reason="the connection was lost", ran=(command(status=None),))
+    )
+    story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="vhosts is 100"))
+    story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12, "director-2": 12}))
+    story.until("approve-flush", on=Status.ASKING)
+    story.tell(fact.ApprovalRefused(gate=Gate.FLUSH, by=REQUESTER, reason="whoever asked for a run cannot approve it"))
+    story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
+    story.tell(fact.RetryChosen(by=REQUESTER)).until("stop-lmtp")
+    story.tell(fact.RunHeld(reason=f"<@{SECOND}>, who approved, may not approve any more")).tell(
+        fact.RetryChosen(by=SECOND)
+    )
+    story.until("approve-restore", on=Status.ASKING)
+    story.tell(fact.Denied(step="approve-restore", gate=Gate.RESTORE, by=SECOND, message="1.1"))
+    way_back = going_back(story.run)
+    assert way_back is not None
+    story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
+    story.tell(fact.Denied(step="approve-going-back", gate=Gate.GO_BACK, by=SECOND, message="1.1"))
+    return story.tell(fact.RunHeld(reason="the go back approval was denied; the backend stays as it is"))
+
+
+def refused() -> Story:
+    story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
+    return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
+
+
+def fits(message: Message) -> None:
+    """What Slack would refuse; and that it can be posted and edited whatever happens to it."""
+    blocks = list(message.blocks)
+    assert problems(blocks) == []
+    parsed = Block.parse_all(blocks)
+    assert len(parsed) == len(blocks)
+    assert all(block is not None for block in parsed)
+    for block in parsed:
+        block.validate_json()
+    assert 0 < len(message.text) <= 4_000
+    assert len(json.dumps(blocks)) <= 13_200
+    assert not message.text.startswith(":"), "a screen reader would spell a sign"
+    assert len({file.name for file in message.files}) == len(message.files)
+    assert all(file.content for file in message.files)
+    json.dumps(blocks, ensure_ascii=False).encode()
+
+
+def seen(message: Message) -> str:
+    return json.dumps(message.blocks, ensure_ascii=False)
+
+
+def buttons(message: Message) -> dict[str, dict[str, object]]:
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return {button["action_id"]: button for row in rows for button in row}
+
+
+def last(story: Story) -> Message:
+    before, after = story_of(story.entries[:-1]), story_of(story.entries)
+    assert after is not None
+    (message,) = replies(story.entries[-1], before, after, approvers=GROUP)
+    return message
+
+
+def shown(story: Story) -> Shown:
+    after = story_of(story.entries)
+    assert after is not None
+    return after
+
+
+def test_every_kind_of_fact_fits_slacks_limits() -> None:
+    kinds = set()
+    for story in (happy(), turned_round(), troubled(), refused()):
+        for _, message in all_messages(story.entries):
+            fits(message)
+            fits(marked(message, "Possibly a repeat."))
+            fits(bare(message))
+        kinds |= {type(entry.fact) for entry in story.entries}
+    assert kinds == set(fact.Fact.__args__), "a kind of fact that no test renders"
+
+
+def test_a_poll_and_a_start_make_no_reply() -> None:
+    """Nobody wants a message for every poll; a start was announced with its stage."""
+    story = Story().until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 3}))
+    quiet = [entry for entry in story.entries if isinstance(entry.fact, fact.UsersCounted | fact.StepStarted)]
+    assert len(quiet) == 3
+    for entry in quiet:
+        before = story_of(story.entries[: entry.seq - 1])
+        assert replies(entry, before, shown(story), approvers=GROUP) == ()
+
+
+def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    until = story.run.until
+    assert until is not None
+    story.tell(fact.UsersCounted(users={"director-1": 12, "director-2": 11}))
+    said = seen(root(shown(story)))
+    for part in ("backend-3", "192.0.2.13", "r2025a", f"<@{REQUESTER}>", "change record", "director-1: 12"):
+        assert part in said
+    assert f"<!date^{int(until.timestamp())}^" in said
+    assert clock(until) in said
+    assert f"{story.run.position} of {len(story.run.plan.steps)}" in said
+    assert list(buttons(root(shown(story)))) == ["abort"]
+
+
+def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    before = shown(story)
+    story.tell(fact.UsersCounted(users={"director-1": 12}))
+    assert shown(story).since == before.since
+    assert root(shown(story)) != root(before)
+
+
+def test_a_run_that_ended_has_nothing_to_click() -> None:
+    for story in (happy(), turned_round(), refused()):
+        assert not buttons(root(shown(story)))
+        assert not buttons(last(story))
+        assert shown(story).open_questions == ()
+
+
+def test_a_stage_is_announced_with_every_command_and_where_it_runs() -> None:
+    story = Story().until("ring-is-still-whole")
+    story.tell(*story.well())
+    said = seen(last(story))
+    assert isinstance(story.entries[-1].fact, fact.StageBegan)
+    for step in story.run.plan.steps:
+        inside = story.run.plan.stage_of(step).name == "take-down"
+        if step.action:
+            assert (step.action.command.text in said) is inside
+    assert "_on one director_" in said
+    assert "wait for nobody" in said
+
+
+def test_an_approval_shows_what_will_run_and_both_buttons_ask_again() -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    message, run = last(story), story.run
+    assert message.broadcast
+    assert GROUP in message.text
+    assert GROUP in seen(message)
+    for step in covers(run):
+        assert not step.action or json.dumps(step.action.command.text)[1:-1] in seen(message) or message.files
+    assert "systemctl start dovecot" in seen(message)
+    assert "director update 192.0.2.13 100" not in seen(message), "behind the next approval"
+    for action in ("approve", "deny"):
+        button = buttons(message)[action]
+        assert button["value"] == f"{run.id}:{run.seq}"
+        assert "backend-3" in json.dumps(button["text"])
+        assert "backend-3" in json.dumps(button["confirm"])
+        assert "flush" in json.dumps(button["confirm"])
+    assert buttons(message)["approve"]["style"] == "danger"
+    assert run.asked is not None
+    assert isinstance(run.asked.fact, fact.ApprovalAsked)
+    assert run.asked.fact.digest[:12] in seen(message)
+    assert f"<@{REQUESTER}>" in seen(message)
+    assert moment(run.asked.fact.expires) in seen(message)
+    assert "as it should be" in seen(message), "the evidence"
+
+
+def test_an_answered_question_keeps_its_subject_and_loses_its_buttons() -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked, question = story.entries[-1], last(story)
+    before, after = story_of(story.entries[:-1]), shown(story)
+    story.tell(*story.well())
+    message = answered(asked, before, after, story.entries[-1], approvers=GROUP)
+    fits(message)
+    assert not buttons(message)
+    assert f"*Approved* by <@{SECOND}> (asked by <@{REQUESTER}>), {clock(story.at)}" in seen(message)
+    assert [block for block in question.blocks if block["type"] != "actions"] == list(message.blocks[:-1])
+    assert not message.broadcast
+    assert f"<@{SECOND}>" in seen(last(story)), "the reply says the same"
+
+
+@pytest.mark.parametrize(
+    ("ending", "word"),
+    [
+        (fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="1.1"), "Denied"),
+        (fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH), "Expired"),
+        (fact.GoBackAsked(by=THIRD, reason="abort"), "asked to go back"),
+    ],
+)
+def test_whatever_ends_a_gate_is_said_in_the_question_and_in_a_reply(ending: fact.Fact, word: str) -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked, before, after = story.entries[-1], story_of(story.entries[:-1]), shown(story)
+    story.tell(ending)
+    assert asked not in shown(story).open_questions
+    assert word in seen(answered(asked, before, after, story.entries[-1], approvers=GROUP))
+    assert clock(story.at) in seen(last(story))
+
+
+def test_a_step_that_is_done_says_what_ran_where_and_how_it_was_seen() -> None:
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    looks = tuple(command(changes=False, text=f"systemctl show dovecot {n}") for n in range(15))
+    story.tell(
+        fact.StepDone(
+            step="stop-dovecot",
+            how=fact.How.RAN,
+            ran=(command("line\n" * 100), *looks),
+            reason="backend-3: dovecot active inactive",
+        )
+    )
+    message = last(story)
+    for part in (
+        "Step ",
+        "runbook 6",
+        "Stop dovecot on backend-3",
+        "exit 0",
+        "0.4 s",
+        clock(story.at),
+        "active inactive",
+    ):
+        assert part in seen(message)
+    assert "more lines, in the file" in seen(message)
+    whole = {file.name: file.content for file in message.files}
+    assert whole[f"r2025a-{story.run.seq}-output.txt"].count("line\n") >= 99
+    assert "systemctl show dovecot 14" in whole[f"r2025a-{story.run.seq}-looks.txt"]
+    fits(message)
+
+
+def test_an_attachment_is_a_file_as_it_is() -> None:
+    story = Story().until("proposed-config-is-valid")
+    name = "proposed-config-is-valid"
+    remembered = {"config_before": "c1" * 32}
+    done = fact.StepDone(step=name, how=fact.How.RAN, remembered=remembered, attachment="- a\n+ b & <c>\n")
+    message = last(story.tell(done))
+    assert [file.content for file in message.files] == ["- a\n+ b & <c>\n"]
+
+
+def test_a_failure_calls_the_requester_and_says_what_can_be_done() -> None:
+    story = Story().until("stop-dovecot").fail("backend-3: dovecot active is active, expected inactive")
+    message = last(story)
+    assert message.text.startswith(f"<@{REQUESTER}>")
+    assert set(buttons(message)) == {"retry", "skip", "go_back"}
+    assert "confirm" not in buttons(message)["skip"], "its form asks"
+    for part in ("What was seen", "What it means", "What can be done", "expected inactive", "Stop LMTP"):
+        assert part in seen(message)
+
+
+def test_an_approval_that_expired_cannot_be_skipped() -> None:
+    story = Story().until("approve-flush", on=Status.ASKING)
+    story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
+    assert set(buttons(last(story))) == {"retry", "go_back"}
+
+
+def test_a_run_that_goes_back_cannot_be_turned_again() -> None:
+    story = Story().until("start-dovecot").fail()
+    story.tell(fact.GoBackAsked(by=THIRD, reason="it does not start"))
+    way_back = going_back(story.run)
+    assert way_back is not None
+    story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
+    assert not buttons(root(shown(story)))
+    story.until(next(step.name for step in way_back.steps if step.kind is Kind.CHANGE)).fail()
+    assert set(buttons(last(story))) == {"retry", "skip"}
+
+
+def test_nobody_is_called_for_a_run_that_is_refused_before_anything_was_changed() -> None:
+    """The run's end calls the requester once; two calls for one thing are one too many."""
+    story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
+    message = last(story)
+    assert not buttons(message)
+    assert f"<@{REQUESTER}>" not in message.text
+    assert shown(story).open_questions == ()
+    story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
+    assert f"<@{REQUESTER}>" in last(story).text
+
+
+def test_the_end_says_who_approved_what_and_when_also_after_a_way_back() -> None:
+    story = turned_round()
+    approvals = [entry for entry in story.entries if isinstance(entry.fact, fact.Approved)]
+    assert len(approvals) > 2
+    for entry in approvals:
+        assert clock(entry.at) in seen(last(story))
+    assert "went back" in last(story).text
+
+
+def test_mentions_in_a_reason_stay_only_for_the_people_of_the_run() -> None:
+    """A host's output must not call anybody; the bot's own sentences may name who approved."""
+    story = Story().until("stop-lmtp").tell(fact.RunHeld(reason=f"<@{SECOND}> may not; a host said <@U0EVIL> <!here>"))
+    said = seen(last(story))
+    assert f"<@{SECOND}>" in said
+    assert "<@U0EVIL>" not in said
+    assert "<!here>" not in said
+
+
+def hostile(text: str) -> list[Entry]:
+    """A run in which everything that a host or a person may have written is this text."""
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    told_by_host = (command(text, text=text), command(text, changes=False, text=text))
+    story.tell(fact.StepUnclear(step="stop-dovecot", reason=text, ran=told_by_host))
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason=text, ran=told_by_host)).tell(*story.well())
+    story.tell(fact.StepFailed(step="stop-dovecot", reason=text, ran=told_by_host))
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason=text or "-"))
+    story.tell(fact.RetryChosen(by=THIRD)).tell(*story.well())
+    story.tell(fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=told_by_host, reason=text, attachment=text))
+    story.tell(fact.UsersCounted(users={text: 3})).tell(fact.RunHeld(reason=text))
+    story.tell(fact.GoBackAsked(by=THIRD, reason=text))
+    entries = list(story.entries)
+    request = entries[0].fact
+    assert isinstance(request, fact.RunRequested)
+    entries[0] = replace(entries[0], fact=replace(request, text=text))
+    return entries
+
+
+def test_text_of_hosts_and_people_cannot_call_link_or_leave_its_code_block() -> None:
+    for _, message in all_messages(hostile(HOSTILE)):
+        fits(message)
+        for said in (message.text, *strings(message.blocks)):
+            assert "<!channel>" not in said
+            assert "<@U0EVIL>" not in said
+            assert "<https://evil" not in said
+            assert "@here" not in said
+            assert "\x1b" not in said
+            assert "\u202e" not in said
+            assert said.count("```") in {0, 2}, "a block of code that does not end where it should"
+
+
+def strings(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [found for part in value.values() for found in strings(part)]
+    if isinstance(value, list | tuple):
+        return [found for part in value for found in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+@settings(max_examples=15, deadline=None)
+@given(text=st.text(max_size=50), times=st.sampled_from([1, 40, 4_000]))
+def test_however_long_the_output_the_message_fits(text: str, times: int) -> None:
+    for _, message in all_messages(hostile(text * times)):
+        fits(message)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet=st.characters(), max_size=8_000))
+def test_pieces_fit_a_section_each_and_lose_no_word(text: str) -> None:
+    safe = escape(text)
+    found = pieces(safe)
+    assert all(0 < len(piece) <= SECTION for piece in found)
+    assert "".join("".join(found).split()) == "".join(safe.split())
+
+
+@settings(deadline=None)
+@given(st.text(max_size=3_000), st.integers(min_value=2, max_value=900))
+def test_what_is_cut_is_never_longer_and_never_half_an_escape(text: str, most: int) -> None:
+    short = cut(text, most)
+    assert len(short) <= most
+    assert "&" not in short.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
+
+
+def test_a_code_span_stays_in_its_line() -> None:
+    assert inline("a`b\n`c").count("`") == 2
+    assert "\n" not in inline("a\nb")
+    assert inline("") == "` `"
+
+
+def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:
+    assert prose("<@U1AA> and <@U2BB>", people=["U1AA"]) == "<@U1AA> and &lt;@U2BB&gt;"
+    assert prose("<@U1AA> <!here>", people=None) == "<@U1AA> &lt;!here&gt;"
+
+
+def test_what_does_not_fit_is_in_the_file_whole() -> None:
+    sheet = Sheet("Much was said.")
+    for number in range(60):
+        sheet.say(f"paragraph {number} " + "x" * 400)
+    message = sheet.message(name="r-1-all.txt")
+    fits(message)
+    assert "paragraph 59" in message.files[0].content
+    assert "r-1-all.txt" in seen(message)
+
+
+def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
+    made = plan()
+    checks = (
+        ("The ring is whole", True, "as it should be"),
+        ("It serves", False, HOSTILE),
+        ("Apt offers it", None, "no"),
+    )
+    messages = foreseen(Foreseen(plan=made, checks=checks))
+    for message in messages:
+        fits(message)
+    said = "".join(seen(message) for message in messages)
+    assert all(step.says in said for step in made.steps)
+    assert "2 of 3 checks do not hold" in said
+    assert len(messages) <= 4
+    assert all(step.action.command.text in plan_text(made) for step in made.steps if step.action)
+
+
+def test_help_and_lists_fit() -> None:
+    fits(help_text({"/dovecot-upgrade": "Takes a backend out"}))
+    runs = tuple(story.run for story in (happy(), troubled(), refused())) * 30
+    fits(listing(runs, {"r2025a": "https://x.slack.com/archives/C0OPS/p1"}, title="All runs"))
+    fits(listing((), {}, title="Open runs"))
+
+
+def test_times_and_lengths_are_utc_and_short() -> None:
+    assert moment(NOON).startswith("12:00:00 UTC (<!date^")
+    assert moment(NOON).endswith("|2026-03-01 12:00:00 UTC>)")
+    assert clock(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)) == "23:59:59 UTC"
+    said = [length(timedelta(seconds=seconds)) for seconds in (0.44, 20, 200, 900, 4_500)]
+    assert said == ["0.4 s", "20 s", "3 min 20 s", "15 min", "1 h 15 min"]
