@@ -1,0 +1,24 @@
+"""Fixtures for tests that need a lab: `from tests.lab.fixtures import lab` in a test module or a conftest."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import Lab, missing
+
+
+def skip_without_lab() -> None:
+    """Skip where no lab can be had; but under CI=true nobody would read of it, so there it fails."""
+    if reason := missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no lab: {reason}")
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """One ring for all tests of a module: each leaves it as it found it."""
+    skip_without_lab()
+    with Lab() as ring:
+        yield ring
