@@ -1,0 +1,142 @@
+"""The command line: `dovecot-bot serve`, `check`, `plan`, `runs`, `record`, `sudoers`, `try`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot import bootstrap
+from bot.config import read_settings, read_tokens
+from bot.core.procedure import duration
+from bot.core.upnext import length
+from bot.engine.planning import Foreseen, Request
+from bot.errors import BotError
+from bot.practice.trial import Trial
+from bot.record.markdown import markdown
+
+app = typer.Typer(
+    help="Upgrades Dovecot backends from Slack, one at a time, without their users noticing.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Config = Annotated[Path, typer.Option("--config", help="The settings file (TOML).", envvar="DOVECOT_BOT_CONFIG")]
+_DEFAULT = Path("/etc/dovecot-bot/dovecot-bot.toml")
+
+
+@app.command()
+def serve(config: Config = _DEFAULT) -> None:
+    """Run the bot. Needs SLACK_BOT_TOKEN and SLACK_APP_TOKEN in the environment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    tokens = read_tokens()
+    raise typer.Exit(asyncio.run(bootstrap.serve(read_settings(config), tokens)))
+
+
+@app.command()
+def check(config: Config = _DEFAULT) -> None:
+    """Read settings, inventory, procedures and rules, and name every mistake with its file and place."""
+    settings = read_settings(config)
+    library = bootstrap.library(settings)
+    for ring in settings.rings:
+        print(f"ring {ring.name}: {len(ring.directors)} directors, {len(ring.backends)} backends")
+    for procedure in library.procedures:
+        print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
+    print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")
+
+
+@app.command()
+def plan(
+    backend: Annotated[str, typer.Argument(help="The backend, as the inventory names it.")],
+    options: Annotated[list[str] | None, typer.Argument(help="config=NAME, packages=NAME=VERSION,…")] = None,
+    procedure: Annotated[str, typer.Option(help="The procedure's slash command.")] = "/dovecot-upgrade",
+    config: Config = _DEFAULT,
+) -> None:
+    """Show what would run on a backend, with its preflight looked at now; changes nothing."""
+    text = " ".join([backend, *(options or [])])
+    request = Request(command=procedure, text=text, requester="U000", team="", channel="")
+    foreseen = asyncio.run(bootstrap.foresee(read_settings(config), request))
+    _print_plan(foreseen)
+    if any(holds is False for _, holds, _ in foreseen.checks):
+        raise typer.Exit(1)
+
+
+def _print_plan(foreseen: Foreseen) -> None:
+    print(foreseen.plan.title)
+    for stage in foreseen.plan.stages:
+        print(f"\n{stage.name}: {stage.says}")
+        for step in stage.steps:
+            print(f"  {step.name}: {step.says}")
+            if step.action:
+                print(f"      {step.where}: {step.action.command.text}")
+            if step.length:
+                print(f"      {length(step.length)}")
+    for left in foreseen.plan.left_out:
+        print(f"\nnot in this run: {left.step}: {left.because}")
+    print("\nPreflight, now:")
+    marks = {True: "yes", False: "NO", None: "?"}
+    for says, holds, reason in foreseen.checks:
+        print(f"  {marks[holds]:>3}  {says}: {reason}")
+
+
+@app.command()
+def runs(config: Config = _DEFAULT) -> None:
+    """List the runs in the journal, the newest first."""
+    for run in asyncio.run(bootstrap.all_runs(read_settings(config))):
+        state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
+        who = f"{run.request.target.backend.name}  {state}  {run.request.requester}"
+        print(f"{run.id}  {run.began:%Y-%m-%d %H:%M:%S} UTC  {who}")
+
+
+@app.command()
+def record(
+    run: Annotated[str, typer.Argument(help="The run's id.")],
+    config: Config = _DEFAULT,
+) -> None:
+    """Print the change record of a run, as Markdown."""
+    entries, damage = asyncio.run(bootstrap.readable(read_settings(config), run))
+    print(markdown(entries, damage=damage), end="")
+
+
+@app.command()
+def sudoers(
+    host: Annotated[str, typer.Argument(help="A director or backend of the inventory.")],
+    user: Annotated[str, typer.Option(help="The user that the bot logs in as there.")] = "dovecot-bot",
+    config: Config = _DEFAULT,
+) -> None:
+    """Print the sudo rules that the bot needs on a host, for /etc/sudoers.d."""
+    print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
+
+
+@app.command("try")
+def try_(
+    drain: Annotated[str, typer.Option(help="How long the drain is.")] = "10s",
+    yes: Annotated[bool, typer.Option("--yes", help="Script the clicks of the second engineer.")] = False,
+) -> None:
+    """Do the whole job on this machine: a practice ring, a local Slack, the bot, in this terminal."""
+    try:
+        waited = duration(drain)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    trial = Trial(drain=waited, scripted=yes or not sys.stdin.isatty(), out=sys.stdout)
+    raise typer.Exit(asyncio.run(trial.run()))
+
+
+def main() -> None:
+    """The program: errors that the bot can name go to standard error, with exit status 2."""
+    try:
+        app()
+    except BotError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""The one place where real parts are built and joined."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from bot.adapters.alarms import ApsAlarms
+from bot.adapters.clock import SystemClock
+from bot.adapters.configs import FolderProposals
+from bot.adapters.journal import SqlJournal
+from bot.adapters.onlyone import only_one
+from bot.adapters.slack.app import SlackApp, web_client
+from bot.adapters.slack.people import Allowed, SlackPeople
+from bot.adapters.slack.thread import Thread
+from bot.adapters.ssh import SshHosts
+from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
+from bot.core.events import Entry
+from bot.core.run import Run, fold
+from bot.core.sudoers import sudoers
+from bot.engine.planning import Book, Foreseen, Planner, Request
+from bot.engine.ports import Timings, World
+from bot.engine.recovery import recover
+from bot.engine.service import Service
+from bot.errors import Illegal, Misconfigured, Refused
+
+log = logging.getLogger(__name__)
+
+_ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
+"""Without those that look alike."""
+
+
+def new_id() -> str:
+    """A run's id: short enough to be typed on a phone."""
+    return "r" + "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
+
+
+def library(settings: Settings) -> Library:
+    """The procedures and rules that the settings choose; raises Misconfigured."""
+    return read_library(procedures_folder(settings.bot.procedures))
+
+
+def book(settings: Settings) -> Book:
+    """What the bot knows to do and where; raises Misconfigured."""
+    read = library(settings)
+    return Book(inventory=settings.inventory, procedures=read.procedures, rules=read.rules)
+
+
+def timings(settings: Settings) -> Timings:
+    """The lengths of time that the settings give."""
+    bot = settings.bot
+    return Timings(drain=bot.drain, approval_open=bot.approval_open, count_every=bot.count_every)
+
+
+def hosts(settings: Settings) -> SshHosts:
+    """The way to the hosts; raises Misconfigured for files that are not there."""
+    ssh = settings.ssh
+    config = [path for path in ssh.config if path.exists()]
+    return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, SystemClock())
+
+
+def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
+    """The journal; with `must_exist` it is Misconfigured when there is none yet."""
+    path: Path = settings.bot.journal
+    if must_exist and not path.exists():
+        raise Misconfigured(f"{path}: there is no journal yet")
+    return SqlJournal(f"sqlite+aiosqlite:///{path}")
+
+
+def _allowed(people: PeoplePart) -> Allowed:
+    return Allowed(users=frozenset(people.users), usergroup=people.usergroup)
+
+
+@asynccontextmanager
+async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
+    """A whole bot, started; on leaving, what is under way is finished, written down and told, then all is closed."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(only_one(settings.bot.journal))
+        kept = await stack.enter_async_context(journal(settings))
+        reach = hosts(settings)
+        stack.push_async_callback(reach.close)
+        token = tokens.bot_token.get_secret_value()
+        client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
+        approvers = _allowed(settings.people.approvers)
+        people = SlackPeople(
+            client=client,
+            requesters=_allowed(settings.people.requesters),
+            approvers=approvers,
+            channels=frozenset(settings.slack.channels),
+            team=settings.slack.team,
+        )
+        thread = Thread(client=client, journal=kept, posts=kept.posts, approvers=approvers)
+        stack.push_async_callback(thread.close)
+        alarms = ApsAlarms()
+        world = World(
+            journal=kept,
+            hosts=reach,
+            announcer=thread,
+            alarms=alarms,
+            clock=SystemClock(),
+            people=people,
+            proposals=FolderProposals(settings.bot.configs),
+            timings=timings(settings),
+        )
+        service = Service(world, book(settings), new_id)
+        app = SlackApp(
+            client=client,
+            app_token=tokens.app_token.get_secret_value(),
+            service=service,
+            people=people,
+            threads=thread,
+        )
+        alarms.start()
+        stack.push_async_callback(alarms.stop)
+        stack.push_async_callback(service.close)
+        await app.start()
+        stack.push_async_callback(app.close)
+        await thread.start(await kept.open_runs())
+        taken = await recover(world, service)
+        log.info("the bot is up; runs under way: %s", ", ".join(taken) or "none")
+        yield app
+
+
+async def serve(settings: Settings, tokens: Tokens) -> int:
+    """Run the bot until it is told to stop (0), or Slack can no longer be heard (1, to be started anew)."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with _joined(settings, tokens) as app:
+        told = asyncio.create_task(stop.wait())
+        either: set[asyncio.Future[Any]] = {told, app.failed}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if told.done():
+            log.info("told to stop: what is under way is finished first")
+            return 0
+        told.cancel()
+        log.error("leaving, to be started anew: %s", app.failed.result())
+        return 1
+
+
+async def foresee(settings: Settings, request: Request) -> Foreseen:
+    """What would run, with its preflight looked at now; needs no Slack and no journal. Raises Refused."""
+    reach = hosts(settings)
+    proposals = FolderProposals(settings.bot.configs)
+    try:
+        return await Planner(book(settings), reach, SystemClock(), timings(settings), proposals).foresee(
+            request, new_id()
+        )
+    finally:
+        await reach.close()
+
+
+async def all_runs(settings: Settings) -> tuple[Run, ...]:
+    """The runs of the journal, the newest first; a damaged one is said in the log and left out."""
+    found = []
+    async with journal(settings, must_exist=True) as kept:
+        for run in reversed(await kept.all_runs()):
+            try:
+                folded = fold(await kept.entries(run))
+            except Illegal:
+                log.exception("run %s cannot be read", run)
+                continue
+            found.extend([folded] if folded else [])
+    return tuple(found)
+
+
+async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
+    """The facts of a run as far as they are sound, and where they are damaged; raises Refused when there are none."""
+    async with journal(settings, must_exist=True) as kept:
+        entries = await kept.readable_entries(run)
+        damage = await kept.damage(run)
+    if not entries:
+        raise Refused(damage or f"There is no run {run} in the journal.")
+    return entries, damage or ""
+
+
+def sudo_rules(settings: Settings, host: str, user: str) -> str:
+    """The sudo rules for one host of the inventory; raises Refused for an unknown one."""
+    for ring in settings.rings:
+        for known in (*ring.directors, *ring.backends):
+            if known.name == host:
+                return sudoers(library(settings).procedures, ring, known, user)
+    raise Refused(f"There is no host {host!r} in the inventory.")

@@ -1,0 +1,232 @@
+"""What the bot needs around it on one machine: a local Slack, its settings for a ring, and the bot as a process.
+
+The bot does not know that it is practising. For `try`, and for the tests, on the practice ring and on a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bot.practice.ring import PracticeRing
+from bot.practice.slack import LocalSlack
+from bot.practice.slack_world import Message
+
+REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
+CHANNEL = "C0MAILOPS"
+GROUP = "S0MAILENG"
+CONFIG = "review-2026-11"
+PACKAGES = "dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7,dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A ring as the settings describe it; `backends` are names with their addresses."""
+
+    directors: tuple[str, ...]
+    backends: Mapping[str, str]
+    ssh_config: Path
+    known_hosts: Path
+    test_user: str
+
+
+def practice_site(ring: PracticeRing) -> Site:
+    """The practice ring as a site."""
+    return Site(
+        directors=tuple(ring.directors),
+        backends={name: host.ip for name, host in ring.backends.items()},
+        ssh_config=ring.ssh_config,
+        known_hosts=ring.known_hosts,
+        test_user=ring.test_user,
+    )
+
+
+class Scene:
+    """A Slack and a bot for a site, for as long as its `async with` lasts; `folder` stays if it was given.
+
+    `settings` are further settings of the bot's own part, as TOML has them.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        folder: Path | None = None,
+        drain: timedelta = timedelta(seconds=2),
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._site = site
+        self._own_folder = folder is None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="dovecot-bot-"))
+        self.slack = LocalSlack()
+        self._drain = drain
+        self._more = settings or {}
+        self._bot: asyncio.subprocess.Process | None = None
+        self._clicked: set[str] = set()
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.folder / "dovecot-bot.toml"
+
+    @property
+    def log(self) -> str:
+        """What the bot has logged so far."""
+        return (self.folder / "bot.log").read_text(errors="replace")
+
+    async def __aenter__(self) -> Self:
+        """Start Slack, write the settings; the bot is started with start_bot."""
+        await self.slack.__aenter__()
+        self._people()
+        self.settings.write_text(self._toml())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all of it."""
+        await self.kill_bot()
+        await self.slack.__aexit__(kind, error, trace)
+        if self._own_folder:
+            await asyncio.to_thread(shutil.rmtree, self.folder)
+
+    def _people(self) -> None:
+        for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), (STRANGER, "mallory")):
+            self.slack.add_user(user, name=name)
+        self.slack.add_channel(CHANNEL, name="mail-ops")
+        self.slack.add_channel("C0RANDOM", name="random")
+        self.slack.add_usergroup(GROUP, handle="mail-engineers", users=[REQUESTER, SECOND, THIRD])
+
+    def propose(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Put a proposed configuration into the configs folder: its files by their path in it."""
+        for path, content in files.items():
+            target = self.folder / "configs" / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            target.chmod(0o644)
+
+    def _toml(self) -> str:
+        bot = {"drain": f"{self._drain.total_seconds():.0f}s", "count_every": "1s", **self._more}
+        lines = ["[bot]", 'journal = "journal.db"', 'configs = "configs"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in bot.items()]
+        lines += ["[slack]", f'channels = ["{CHANNEL}"]']
+        lines += ["[people]", f'requesters = {{usergroup = "{GROUP}"}}', f'approvers = {{usergroup = "{GROUP}"}}']
+        site = self._site
+        lines += ["[ssh]", f"config = {json.dumps(str(site.ssh_config))}"]
+        lines += [f"known_hosts = {json.dumps(str(site.known_hosts))}"]
+        lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"', "metacache = {}"]
+        lines += ["directors = [", *(f'    {{name = "{name}", sudo = true}},' for name in site.directors), "]"]
+        lines += ["backends = ["]
+        lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]
+        return "\n".join([*lines, "]", ""])
+
+    async def start_bot(self, *, within: float = 20.0) -> None:
+        """Start the bot and wait until it is connected; raises RuntimeError with its log when it does not come up."""
+        environment = {
+            **os.environ,
+            "SLACK_BOT_TOKEN": "xoxb-practice",
+            "SLACK_APP_TOKEN": "xapp-practice",
+            "SLACK_API_URL": self.slack.api_url,
+        }
+        arguments = ("-m", "bot", "serve", "--config", str(self.settings))
+        with (self.folder / "bot.log").open("ab") as log:
+            self._bot = await asyncio.create_subprocess_exec(
+                sys.executable, *arguments, env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log
+            )
+        before = self.slack.sockets
+        started = asyncio.create_task(self.slack.until(lambda: self.slack.sockets > before, timeout=within))
+        ended = asyncio.create_task(self._bot.wait())
+        done, waiting = await asyncio.wait({started, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        if started not in done or started.exception():
+            await self.kill_bot()
+            raise RuntimeError(f"the bot did not start:\n{self.log}")
+
+    async def kill_bot(self) -> None:
+        """SIGKILL, as a power cut; nothing when it does not run."""
+        if self._bot and self._bot.returncode is None:
+            self._bot.kill()
+            await self._bot.wait()
+
+    async def stop_bot(self, *, within: float = 12.0) -> int:
+        """SIGTERM, and wait; returns its exit status."""
+        assert self._bot is not None
+        if self._bot.returncode is None:
+            self._bot.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self._bot.wait(), within)
+
+    @property
+    def root(self) -> Message:
+        """The newest root message."""
+        roots = [one for one in self.slack.messages if one.channel == CHANNEL and one.thread_ts in {None, one.ts}]
+        return [one for one in roots if one.bot_id][-1]
+
+    @property
+    def thread(self) -> list[Message]:
+        """The replies below the newest root message, in order."""
+        return [one for one in self.slack.thread(CHANNEL, self.root.ts) if one.ts != self.root.ts]
+
+    async def ask(self, text: str, *, user: str = REQUESTER) -> None:
+        """Type the slash command, and wait for the root message."""
+        before = len(self.slack.messages)
+        answers = len(self.slack.ephemerals)
+        await self.slack.command(user, CHANNEL, "/dovecot-upgrade", text)
+        await self.slack.until(
+            lambda: len(self.slack.messages) > before or len(self.slack.ephemerals) > answers, timeout=20
+        )
+
+    @property
+    def outcome(self) -> str | None:
+        """How the newest run has ended, as its last reply says; None while it has not."""
+        said = self.thread[-1].text if self.thread else ""
+        found = re.search(r"has ended: ([a-z ]+)\.", said)
+        return found[1] if found else None
+
+    def open_buttons(self, action: str) -> list[Message]:
+        """The messages of the thread that have this button now."""
+        return [one for one in self.thread if action in buttons(one)]
+
+    async def click(self, user: str, action: str, *, within: float = 60.0) -> Message:
+        """Wait for that button on a message whose button was not clicked yet, and click it; returns the message."""
+
+        def unanswered() -> list[Message]:
+            return [one for one in self.open_buttons(action) if one.ts not in self._clicked]
+
+        found = (await self.slack.until(unanswered, timeout=within))[-1]
+        self._clicked.add(found.ts)
+        await self.slack.click(user, found, action)
+        return found
+
+
+def reviewed_config(ring: PracticeRing) -> dict[str, bytes]:
+    """The backend's own configuration with two things changed, as a config review would leave it."""
+    disk = ring.backends["backend-3"].disk
+    names = ("dovecot.conf", "local.conf", "conf.d/10-mail.conf", "conf.d/90-metacache.conf")
+    files = {name: disk.read(f"/etc/dovecot/{name}") or b"" for name in names}
+    metacache = "conf.d/90-metacache.conf"
+    files[metacache] = files[metacache].replace(b"metacache_max_space = 200G", b"metacache_max_space = 400G")
+    return files | {"conf.d/20-imap.conf": b"mail_max_userip_connections = 20\n"}
+
+
+def buttons(message: Message) -> set[str]:
+    """The action ids of the buttons that a message has."""
+    return {
+        str(element.get("action_id"))
+        for block in message.blocks
+        if block.get("type") == "actions"
+        for element in block.get("elements", [])
+    }

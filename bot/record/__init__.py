@@ -1,0 +1,1 @@
+"""The change record: what a run was, for an auditor to read."""

@@ -1,0 +1,195 @@
+"""The change record of one run as Markdown: made from its facts alone, so it can be made again at any time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from bot.core import events as fact
+from bot.core.events import Entry
+from bot.core.run import Run, fold
+from bot.core.upnext import length
+from bot.errors import Refused
+
+
+def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
+    """The record; `damage` is said at its head when the journal is damaged behind these facts."""
+    run = fold(entries)
+    if run is None:
+        raise Refused("There is nothing to make a record of.")
+    lines = [*_head(run, entries, damage), *_people(entries), *_counts(entries), "", "## What happened", ""]
+    for entry in entries:
+        lines += _told(entry, run)
+    return "\n".join(lines) + "\n"
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
+    request = run.request
+    yield f"# Change record {run.id}: {request.plan.title}"
+    yield ""
+    if damage:
+        yield f"**The journal of this run is damaged: {damage} What follows is what stands before that.**"
+        yield ""
+    yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
+    yield f"- Procedure: {request.procedure}; asked for as: {_code(request.text)}"
+    yield f"- Asked for by: {request.requester} in channel {request.channel}, {_time(run.began)}"
+    yield f"- Plan: {request.plan.digest}"
+    for left in request.plan.left_out:
+        yield f"- Not part of this run: {left.step}, as {left.because}"
+    ended = f"{run.outcome}, {_time(run.at)}, after {length_between(run.began, run.at)}" if run.outcome else "not yet"
+    yield f"- Ended: {ended}" + (f" ({_plain(run.reason)})" if run.outcome and run.reason else "")
+    yield f"- Facts: {len(entries)}"
+
+
+def length_between(began: datetime, ended: datetime) -> str:
+    """How long it took, as people say it."""
+    seconds = round((ended - began).total_seconds())
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _people(entries: Sequence[Entry]) -> Iterator[str]:
+    yield ""
+    yield "## Approvals"
+    yield ""
+    told = [line for entry in entries if (line := _approval(entry))]
+    yield from told or ["None."]
+
+
+def _approval(entry: Entry) -> str:
+    at = _time(entry.at)
+    match entry.fact:
+        case fact.Approved(gate=gate, by=by, digest=digest, message=message):
+            return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
+        case fact.Denied(gate=gate, by=by):
+            return f"- {at}: {gate} denied by {by}"
+        case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
+            return f"- {at}: {gate}: an attempt by {by} did not count: {_plain(reason)}"
+        case fact.ApprovalExpired(gate=gate):
+            return f"- {at}: {gate} expired, nobody answered"
+        case fact.SkipAgreed(step=step, by=by):
+            return f"- {at}: skipping {step} agreed by {by}"
+        case _:
+            return ""
+
+
+def _counts(entries: Sequence[Entry]) -> Iterator[str]:
+    counted = [(entry.at, entry.fact.users) for entry in entries if isinstance(entry.fact, fact.UsersCounted)]
+    if not counted:
+        return
+    yield ""
+    yield "## Users mapped to the backend"
+    yield ""
+    yield "| Time | " + " | ".join(counted[0][1]) + " |"
+    yield "|---|" + "---|" * len(counted[0][1])
+    for at, users in counted:
+        yield f"| {_time(at)} | " + " | ".join(str(users.get(host, "?")) for host in counted[0][1]) + " |"
+
+
+def _told(entry: Entry, run: Run) -> Iterator[str]:
+    lines = list(_lines(entry, run))
+    if lines:
+        yield f"### {entry.seq}. {_time(entry.at)} {lines[0]}"
+        yield ""
+        yield from lines[1:]
+        yield ""
+
+
+def _lines(entry: Entry, run: Run) -> Iterator[str]:
+    match entry.fact:
+        case fact.RunRequested():
+            yield f"{run.request.plan.title} was asked for"
+        case fact.StageBegan(stage=stage):
+            yield f"Stage {stage} began"
+        case fact.StepStarted(step=step, attempt=attempt, host=host, command=command):
+            yield f"{step} started on {host}, attempt {attempt}"
+            yield _code(command)
+        case fact.StepDone(step=step, how=how, ran=ran, reason=reason, attachment=attachment):
+            yield f"{step} done ({how})"
+            yield f"Read back: {_plain(reason)}"
+            yield from _commands(ran)
+            if attachment:
+                yield from _block(attachment)
+        case fact.StepFailed(step=step, reason=reason, ran=ran) | fact.StepNotDone(step=step, reason=reason, ran=ran):
+            failed = isinstance(entry.fact, fact.StepFailed)
+            yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
+            yield _plain(reason)
+            yield from _commands(ran)
+        case fact.StepUnclear(step=step, reason=reason, ran=ran):
+            yield f"{step} in doubt"
+            yield _plain(reason)
+            yield from _commands(ran)
+        case _:
+            yield from _others(entry)
+
+
+def _others(entry: Entry) -> Iterator[str]:
+    match entry.fact:
+        case fact.WaitBegan(step=step, until=until):
+            yield f"{step} until {_time(until)}"
+        case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):
+            yield f"The {gate} approval was asked for, until {_time(expires)}"
+            yield from (f"- Evidence: {_plain(line)}" for line in evidence)
+            yield f"- For digest {digest}; not by {', '.join(not_by)}"
+        case fact.RunHeld(reason=reason):
+            yield "The run holds"
+            yield _plain(reason)
+        case fact.RetryChosen(by=by):
+            yield f"{by} chose to retry"
+        case fact.SkipProposed(by=by, step=step, reason=reason):
+            yield f"{by} proposes to skip {step}"
+            yield _plain(reason)
+        case fact.GoBackAsked(by=by, reason=reason):
+            yield f"{by} asked to go back"
+            yield _plain(reason)
+        case fact.TurnedBack(plan=plan):
+            yield f"The run turned round: {plan.title}"
+            yield from (f"- {_plain(step.says)}: {_code(_text(step))}" for step in plan.steps)
+            yield from (f"- Not undone: {left.step}, as {left.because}" for left in plan.left_out)
+        case fact.RunEnded(outcome=outcome, reason=reason):
+            yield f"The run ended: {outcome}"
+            yield _plain(reason)
+        case _:
+            if line := _approval(entry):
+                yield line.removeprefix(f"- {_time(entry.at)}: ")
+
+
+def _text(step: object) -> str:
+    action = getattr(step, "action", None)
+    return action.command.text if action else str(getattr(step, "kind", ""))
+
+
+def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:
+    for one in ran:
+        status = "end not heard" if one.exit_status is None else f"exit {one.exit_status}"
+        mark = "**" if one.changes else ""
+        yield f"- {mark}{one.host}{mark}: {_code(one.command)}: {status}, {length(_rounded(one))}"
+        if one.output:
+            yield from _block(one.output)
+
+
+def _rounded(one: fact.Ran) -> timedelta:
+    return timedelta(milliseconds=round(one.took.total_seconds() * 1000))
+
+
+def _code(text: str) -> str:
+    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{pad}{text}{pad}{fence}".replace("\n", " ") if text else "nothing"
+
+
+def _block(text: str) -> Iterator[str]:
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
+    yield f"{fence}text"
+    yield from text.splitlines()
+    yield fence
+
+
+def _plain(text: str) -> str:
+    """Text of a host or a person that must not become Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text.replace("\n", " "))
