@@ -29,6 +29,7 @@ from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import Illegal, Misconfigured, Refused
+from bot.record.markdown import markdown
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,13 @@ def book(settings: Settings) -> Book:
 def timings(settings: Settings) -> Timings:
     """The lengths of time that the settings give."""
     bot = settings.bot
-    return Timings(drain=bot.drain, approval_open=bot.approval_open, count_every=bot.count_every)
+    return Timings(
+        drain=bot.drain,
+        approval_open=bot.approval_open,
+        approval_repeats=bot.approval_repeats,
+        count_every=bot.count_every,
+        watch_every=bot.watch_every,
+    )
 
 
 def hosts(settings: Settings) -> SshHosts:
@@ -95,15 +102,16 @@ async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]
             channels=frozenset(settings.slack.channels),
             team=settings.slack.team,
         )
-        thread = Thread(client=client, journal=kept, posts=kept.posts, approvers=approvers)
+        thread = Thread(client=client, journal=kept, posts=kept.posts, approvers=approvers, record=markdown)
         stack.push_async_callback(thread.close)
-        alarms = ApsAlarms()
+        clock = SystemClock()
+        alarms = ApsAlarms(clock)
         world = World(
             journal=kept,
             hosts=reach,
             announcer=thread,
             alarms=alarms,
-            clock=SystemClock(),
+            clock=clock,
             people=people,
             proposals=FolderProposals(settings.bot.configs),
             timings=timings(settings),

@@ -48,7 +48,9 @@ class BotPart(_Part):
     procedures: Path | None = None
     drain: Duration = timedelta(minutes=15)
     approval_open: Duration = timedelta(minutes=60)
+    approval_repeats: tuple[Duration, ...] = (timedelta(minutes=5), timedelta(minutes=15))
     count_every: Duration = timedelta(seconds=30)
+    watch_every: Duration = timedelta(seconds=30)
 
 
 class SlackPart(_Part):

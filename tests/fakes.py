@@ -171,6 +171,7 @@ class FakeAnnouncer:
 
     def __init__(self) -> None:
         self.nudged: list[str] = []
+        self.warned: list[tuple[str, str]] = []
         self.waited_for: list[tuple[str, int]] = []
         self._there = asyncio.Event()
         self._there.set()
@@ -184,6 +185,9 @@ class FakeAnnouncer:
 
     async def permalink(self, run: str) -> str:
         return f"https://slack.test/{run}"
+
+    def warn(self, run: str, text: str) -> None:
+        self.warned.append((run, text))
 
     def go_away(self) -> None:
         self._there.clear()

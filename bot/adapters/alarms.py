@@ -16,6 +16,8 @@ from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
 
+from bot.engine.ports import Clock
+
 _LOG = logging.getLogger(__name__)
 
 _NEVER_TOO_MANY = 1_000_000
@@ -25,7 +27,8 @@ _NEVER_TOO_MANY = 1_000_000
 class ApsAlarms:
     """One alarm a run, in memory; late when the machine slept, never early, never dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._scheduler = AsyncIOScheduler(timezone=UTC, jobstores={"default": MemoryJobStore()})
         self._call: Callable[[str], Awaitable[None]] | None = None
         self._ringing: set[asyncio.Future[None]] = set()
@@ -51,7 +54,8 @@ class ApsAlarms:
         """Ring for this run at that date, at once if it is over, instead of any date set before."""
         self._scheduler.add_job(
             self._ring,
-            DateTrigger(at),
+            # The scheduler goes by the machine's clock, which somebody may have set; what is left counts by the bot's.
+            DateTrigger(datetime.now(UTC) + (at - self._clock.now())),
             args=[run],
             id=run,
             replace_existing=True,

@@ -12,12 +12,16 @@ from bot.errors import Refused
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them."""
+    """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them.
+
+    `unsure`: barred only because it cannot be known now, as Slack does not answer.
+    """
 
     id: str
     may_ask: bool
     may_approve: bool
     barred: str = ""
+    unsure: bool = False
 
 
 def asked_now(run: Run, ask: int) -> ApprovalAsked:

@@ -38,13 +38,15 @@ class Retry:
     """Try the step again that the run holds at; `held` is the fact that made it hold."""
 
     person: Person
+    held: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProposeSkip:
-    """Go on without the step that the run holds at, for a reason."""
+    """Go on without the step that the run holds at (`held`, as for Retry), for a reason."""
 
     person: Person
+    held: int
     reason: str
 
 
@@ -58,10 +60,11 @@ class AgreeToSkip:
 
 @dataclass(frozen=True, kw_only=True)
 class GoBack:
-    """Turn round at the next safe point and undo what was done."""
+    """Turn round at the next safe point and undo what was done; `held` when it answers a hold."""
 
     person: Person
     reason: str
+    held: int | None = None
 
 
 Steering = Approve | Deny | Retry | ProposeSkip | AgreeToSkip | GoBack
@@ -79,7 +82,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
             return _answer(run, command, now)
         case Retry():
             _may_steer(run, command.person)
-            _held(run)
+            _held(run, command.held)
             return (fact.RetryChosen(by=command.person.id),)
         case ProposeSkip():
             return _propose_skip(run, command)
@@ -87,6 +90,8 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
             return _agree_to_skip(run, command)
         case GoBack():
             _may_steer(run, command.person)
+            if command.held is not None:
+                _held(run, command.held)
             may_turn(run)
             if run.turning:
                 raise Refused("Somebody has asked for that already.")
@@ -122,16 +127,18 @@ def _may_steer(run: Run, person: Person) -> None:
         raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
 
 
-def _held(run: Run) -> PlannedStep:
+def _held(run: Run, held: int) -> PlannedStep:
     step = run.step
     if run.status is not Status.HELD or step is None:
         raise Refused(f"Run {run.id} does not hold; it is {run.status}.")
+    if run.held != held:
+        raise Refused("These buttons are of an older question; what counts now is further down in the thread.")
     return step
 
 
 def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
-    step = _held(run)
+    step = _held(run, command.held)
     if step.kind is Kind.APPROVAL:
         raise Refused("An approval cannot be skipped.")
     if not command.reason.strip():
@@ -140,7 +147,7 @@ def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
 
 
 def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
-    step = _held(run)
+    step = _held(run, run.held)
     if run.skip is None or run.skip.seq != command.ask:
         raise Refused("There is no such proposal any more.")
     assert isinstance(run.skip.fact, fact.SkipProposed)

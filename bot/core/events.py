@@ -75,6 +75,7 @@ class RunRequested:
     text: str
     plan: Plan
     config: str | None = None
+    command: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ class UsersCounted:
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalAsked:
-    """A gate was put to the approvers. `digest` is of all they approve; `not_by` may not."""
+    """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Said again at `repeats`."""
 
     step: str
     gate: Gate
@@ -161,6 +162,17 @@ class ApprovalAsked:
     evidence: tuple[str, ...]
     not_by: tuple[str, ...]
     expires: datetime
+    repeats: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalRepeated:
+    """A question that nobody answered was said again, for the `times`th time; the last time to all approvers."""
+
+    step: str
+    gate: Gate
+    times: int
+    last: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +211,26 @@ class ApprovalExpired:
 
     step: str
     gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingDeviated:
+    """A director says otherwise than this run left it; written before it is set back. `step` had made it so."""
+
+    step: str
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingSetBack:
+    """What came of setting a director back; `holds` when every director that answers says what it should again."""
+
+    step: str
+    holds: bool
+    reason: str
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,10 +298,13 @@ Fact = (
     | WaitBegan
     | UsersCounted
     | ApprovalAsked
+    | ApprovalRepeated
     | ApprovalRefused
     | Approved
     | Denied
     | ApprovalExpired
+    | RingDeviated
+    | RingSetBack
     | RunHeld
     | RetryChosen
     | SkipProposed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bot.core.events import Seen
 from bot.core.plan import Expected, Plan, Value
 from bot.core.probes import PROBES
+from bot.core.procedure import Where
 from bot.core.readings import Reading, version_key
 from bot.errors import Misconfigured
 
@@ -31,6 +32,7 @@ class Look:
 def judge(looks: Sequence[Look]) -> Judgement:
     """All looks together: every one must hold on every host; nothing seen at all is no proof."""
     unread = [f"{seen.host}: {seen.problem}" for look in looks for seen in look.seen if seen.reading is None]
+    missing = [look for look in looks if not _read_enough(look)]
     against = [
         f"{seen.host}: {problem}"
         for look in looks
@@ -40,9 +42,26 @@ def judge(looks: Sequence[Look]) -> Judgement:
     ]
     if against:
         return Judgement(holds=False, reason="; ".join(against + unread))
-    if unread or not looks or not all(look.seen for look in looks):
+    if missing or not looks:
         return Judgement(holds=None, reason="; ".join(unread) or "nothing was looked at")
-    return Judgement(holds=True, reason="; ".join(_summary(look) for look in looks))
+    return Judgement(holds=True, reason="; ".join([*(_summary(look) for look in looks), *unread]))
+
+
+def _read_enough(look: Look) -> bool:
+    """All hosts of the role, or, where those that answer are enough, at least one."""
+    read = [seen.reading is not None for seen in look.seen]
+    return any(read) and (all(read) or look.expected.where is Where.ANSWERING_DIRECTORS)
+
+
+def deviating(looks: Sequence[Look]) -> tuple[str, ...]:
+    """The hosts that were read and do not say what is expected."""
+    hosts = [
+        seen.host
+        for look in looks
+        for seen in look.seen
+        if seen.reading is not None and _problems(look.expected, seen.reading)
+    ]
+    return tuple(dict.fromkeys(hosts))
 
 
 def _conditions(expected: Expected) -> dict[str, Value]:
@@ -101,7 +120,8 @@ def _summary(look: Look) -> str:
     by_reading: dict[str, list[str]] = {}
     keys = list(_conditions(look.expected)) or sorted(PROBES[look.expected.probe].fields)
     for seen in look.seen:
-        assert seen.reading is not None
+        if seen.reading is None:
+            continue
         read = ", ".join(f"{key.replace('_', ' ')} {_shown(seen.reading[key])}" for key in keys)
         by_reading.setdefault(_named(look.expected) + read, []).append(seen.host)
     return "; ".join(f"{', '.join(hosts)}: {read}" for read, hosts in by_reading.items())

@@ -118,13 +118,13 @@ def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]
     """The changes on the backend, behind an approval of their own."""
     if not steps:
         return ()
-    gate = PlannedStep(
+    gate = replace(
+        _restore_gate(run),
         name="approve-going-back",
-        kind=Kind.APPROVAL,
         says=f"Undo {len(steps)} changes on {run.request.target.backend.name}",
         because="going back is a change like any other, and a second engineer has seen it first",
         gate=Gate.GO_BACK,
-        length=next((step.length for step in run.request.plan.steps if step.gate), _restore_gate(run).length),
+        evidence=(),
     )
     return (gate, *steps)
 

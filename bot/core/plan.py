@@ -77,6 +77,7 @@ class PlannedStep:
     watch: Expected | None = None
     gate: Gate | None = None
     evidence: tuple[str, ...] = ()
+    repeats: tuple[timedelta, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +143,7 @@ class Order:
     packages: tuple[PackageChange, ...] = ()
     drain: timedelta
     approval_open: timedelta
+    approval_repeats: tuple[timedelta, ...] = ()
 
 
 def make_plan(procedure: file.Procedure, order: Order) -> Plan:
@@ -200,6 +202,7 @@ class Filling:
     def __init__(self, order: Order) -> None:
         self._drain = order.drain
         self._approval_open = order.approval_open
+        self._approval_repeats = order.approval_repeats
         self._values = dict(_values(order))
 
     def text(self, template: str) -> str:
@@ -309,6 +312,7 @@ class Filling:
                     gate=Gate(step.approval),
                     evidence=step.evidence,
                     length=self._approval_open,
+                    repeats=self._approval_repeats,
                 )
 
 

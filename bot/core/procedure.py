@@ -23,6 +23,7 @@ class Where(StrEnum):
     BACKEND = "backend"
     ONE_DIRECTOR = "one director"
     EVERY_DIRECTOR = "every director"
+    ANSWERING_DIRECTORS = "directors that answer"
 
 
 class Need(StrEnum):

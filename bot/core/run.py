@@ -15,7 +15,8 @@ from typing import Any
 
 from bot.core import events as fact
 from bot.core.events import Entry, RunRequested
-from bot.core.plan import Kind, Plan, PlannedStage, PlannedStep, digest
+from bot.core.laws import gate_needed
+from bot.core.plan import Action, Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.procedure import Gate
 from bot.errors import Illegal
 
@@ -41,8 +42,8 @@ _R, _B, _D, _W, _A, _H = (
     Status.HELD,
 )
 
-_EVERYWHERE: Mapping[type[Any], None] = {fact.UsersCounted: None, fact.ApprovalRefused: None}
-"""Facts that tell something and move nothing."""
+_EVERYWHERE = frozenset({fact.UsersCounted, fact.ApprovalRefused, fact.RingDeviated, fact.RingSetBack})
+"""Facts that tell something and move nothing; they may come until the run has ended."""
 
 TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
     {
@@ -79,6 +80,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
         _A: {
             fact.Approved: _R,
             fact.Denied: _R,
+            fact.ApprovalRepeated: _A,
             fact.ApprovalExpired: _H,
             fact.GoBackAsked: _R,
         },
@@ -124,9 +126,11 @@ class Run:
     stage_begun: str | None = None
     stage_seq: int = 0
     failed: str | None = None
+    held: int = 0
     reason: str = ""
     until: datetime | None = None
     asked: Entry | None = None
+    repeated: int = 0
     skip: Entry | None = None
     grants: tuple[Grant, ...] = ()
     unconfirmed: Grant | None = None
@@ -135,6 +139,8 @@ class Run:
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     turning: bool = False
+    restoring: bool = False
+    deviations: int = 0
     back_asked_by: str | None = None
     outcome: fact.Outcome | None = None
 
@@ -159,6 +165,12 @@ class Run:
         """Who may not approve: the requester, and whoever asked to go back."""
         people = (self.request.requester, self.back_asked_by)
         return tuple(dict.fromkeys(person for person in people if person))
+
+    @property
+    def kept(self) -> tuple[PlannedStep, ...]:
+        """The changes of the ring that have to stay as they were made until the backend is given users again."""
+        made = (step for step in self.touched if step.name in self.looks and not self.restoring)
+        return tuple(step for step in made if step.action and _is_of_the_ring(step.action))
 
     @property
     def only_looked(self) -> bool:
@@ -188,6 +200,10 @@ class Run:
     def evidence_for(self, step: PlannedStep) -> tuple[str, ...]:
         """What the checks named as evidence read."""
         return tuple(self.looks[name] for name in step.evidence if name in self.looks)
+
+
+def _is_of_the_ring(action: Action) -> bool:
+    return all(expected.probe == "director-hosts" for expected in action.done_when)
 
 
 def fold(entries: Iterable[Entry]) -> Run | None:
@@ -226,7 +242,9 @@ def _named_step(run: Run, name: str) -> PlannedStep:
 
 
 def _next(run: Run) -> Run:
-    return replace(run, position=run.position + 1, attempt=0, failed=None, reason="", asked=None, skip=None, until=None)
+    return replace(
+        run, position=run.position + 1, attempt=0, failed=None, held=0, reason="", asked=None, skip=None, until=None
+    )
 
 
 def _touch(run: Run, step: PlannedStep) -> Run:
@@ -244,7 +262,8 @@ def _stage_began(run: Run, entry: Entry) -> Run:
 def _step_started(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepStarted)
     step = _named_step(run, entry.fact.step)
-    return replace(_touch(run, step), attempt=entry.fact.attempt, unconfirmed=None)
+    restoring = run.restoring or gate_needed(entry.fact.command) is Gate.RESTORE
+    return replace(_touch(run, step), attempt=entry.fact.attempt, unconfirmed=None, restoring=restoring)
 
 
 def _step_done(run: Run, entry: Entry) -> Run:
@@ -261,7 +280,7 @@ def _step_done(run: Run, entry: Entry) -> Run:
 def _step_failed(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepFailed)
     _named_step(run, entry.fact.step)
-    return replace(run, failed=entry.fact.step, reason=entry.fact.reason)
+    return replace(run, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
 
 
 def _wait_began(run: Run, entry: Entry) -> Run:
@@ -273,7 +292,12 @@ def _wait_began(run: Run, entry: Entry) -> Run:
 def _approval_asked(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.ApprovalAsked)
     _named_step(run, entry.fact.step)
-    return replace(run, asked=entry)
+    return replace(run, asked=entry, repeated=0)
+
+
+def _repeated(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.ApprovalRepeated)
+    return replace(run, repeated=entry.fact.times)
 
 
 def _approved(run: Run, entry: Entry) -> Run:
@@ -295,16 +319,21 @@ def _denied(run: Run, entry: Entry) -> Run:
 def _expired(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.ApprovalExpired)
     reason = f"nobody answered the {entry.fact.gate} approval in time"
-    return replace(run, failed=entry.fact.step, reason=reason, asked=None)
+    return replace(run, failed=entry.fact.step, held=entry.seq, reason=reason, asked=None)
 
 
 def _held(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.RunHeld)
-    return replace(run, failed=run.step.name if run.step else None, reason=entry.fact.reason)
+    failed = run.step.name if run.step else None
+    return replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, asked=None, until=None)
 
 
 def _retry(run: Run, _entry: Entry) -> Run:
-    return replace(run, failed=None, reason="", attempt=0, skip=None, until=None)
+    return replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, deviations=0)
+
+
+def _deviated(run: Run, _entry: Entry) -> Run:
+    return replace(run, deviations=run.deviations + 1)
 
 
 def _skip_proposed(run: Run, entry: Entry) -> Run:
@@ -319,7 +348,7 @@ def _go_back_asked(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.GoBackAsked)
     if run.plan.back:
         raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
-    return replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None)
+    return replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None, held=0)
 
 
 def _turned_back(run: Run, entry: Entry) -> Run:
@@ -346,6 +375,8 @@ _REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
         fact.StepFailed: _step_failed,
         fact.WaitBegan: _wait_began,
         fact.ApprovalAsked: _approval_asked,
+        fact.ApprovalRepeated: _repeated,
+        fact.RingDeviated: _deviated,
         fact.Approved: _approved,
         fact.Denied: _denied,
         fact.ApprovalExpired: _expired,

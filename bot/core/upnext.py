@@ -18,6 +18,9 @@ from bot.core.run import Run, Status
 ATTEMPTS = 3
 """How often a change that may be repeated is tried before a person is asked."""
 
+DEVIATIONS = 3
+"""How often the ring is set back before a person is asked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tell:
@@ -92,6 +95,8 @@ def _end(run: Run, outcome: fact.Outcome) -> Tell:
 
 def _while_waiting(run: Run, now: datetime) -> Next:
     assert run.until is not None
+    if run.deviations >= DEVIATIONS:
+        return Tell(fact=_deviated(run))
     if now < run.until:
         return Rest(until=run.until)
     step = _at_hand(run)
@@ -102,14 +107,20 @@ def _while_asking(run: Run, now: datetime) -> Next:
     assert run.asked is not None
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
-    if now < asked.expires:
-        return Rest(until=asked.expires)
-    return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
+    if now >= asked.expires:
+        return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
+    due = sum(1 for at in asked.repeats if now >= at)
+    if due > run.repeated:
+        last = due == len(asked.repeats)
+        return Tell(fact=fact.ApprovalRepeated(step=asked.step, gate=asked.gate, times=due, last=last))
+    return Rest(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
 
 
 def _when_ready(run: Run, now: datetime) -> Next:
     if run.turning and run.stands_safely:
         return Turn()
+    if run.deviations >= DEVIATIONS and run.stands_safely and not run.turning:
+        return Tell(fact=_deviated(run))
     step, stage = run.step, run.stage
     if step is None or stage is None:
         return _end(run, fact.Outcome.WENT_BACK if run.plan.back else fact.Outcome.DONE)
@@ -126,6 +137,14 @@ def _when_ready(run: Run, now: datetime) -> Next:
             return Tell(fact=_question(run, step, now))
         case _:
             assert_never(step.kind)
+
+
+def _deviated(run: Run) -> fact.RunHeld:
+    name = run.request.target.backend.name
+    return fact.RunHeld(
+        reason=f"the directors were set back {run.deviations} times, and somebody or something keeps changing what they"
+        f" say of {name}. Find out who: a colleague, a health monitor, a director that restarts"
+    )
 
 
 def _change(run: Run, step: PlannedStep) -> Next:
@@ -146,6 +165,7 @@ def _question(run: Run, step: PlannedStep, now: datetime) -> fact.ApprovalAsked:
         evidence=run.evidence_for(step),
         not_by=run.not_by,
         expires=now + step.length,
+        repeats=tuple(now + after for after in step.repeats if after < step.length),
     )
 
 

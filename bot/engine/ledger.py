@@ -26,6 +26,8 @@ class Ledger:
         async with self._lock:
             if only_after is not None and self.run.seq != only_after:
                 return False
+            if not facts:
+                return True
             await self._commit(facts)
             return True
 

@@ -68,6 +68,7 @@ class Planner:
             text=request.text,
             plan=plan,
             config=order.proposal.name if order.proposal else None,
+            command=request.command,
         )
 
     async def foresee(self, request: Request, run: str) -> Foreseen:
@@ -99,6 +100,7 @@ class Planner:
             packages=asked.packages,
             drain=self._timings.drain,
             approval_open=self._timings.approval_open,
+            approval_repeats=self._timings.approval_repeats,
         )
         plan = make_plan(procedure, order)
         check_expectations(plan)

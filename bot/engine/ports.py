@@ -54,6 +54,9 @@ class Announcer(Protocol):
     async def shown(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
 
+    def warn(self, run: str, text: str) -> None:
+        """Say something in the run's thread that the journal cannot hold now; returns at once, may come to nothing."""
+
     async def permalink(self, run: str) -> str:
         """Where people can see the run, empty when that is not known."""
 
@@ -104,7 +107,9 @@ class Timings:
 
     drain: timedelta = timedelta(minutes=15)
     approval_open: timedelta = timedelta(minutes=60)
+    approval_repeats: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=15))
     count_every: timedelta = timedelta(seconds=30)
+    watch_every: timedelta = timedelta(seconds=30)
     shown_within: timedelta = timedelta(seconds=10)
     look_again: timedelta = timedelta(seconds=1)
 

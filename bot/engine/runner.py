@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import assert_never
 
@@ -18,16 +18,19 @@ from bot.core.approval import still_good
 from bot.core.goback import going_back
 from bot.core.laws import Rules, hold_against
 from bot.core.plan import Kind, PlannedStep
+from bot.core.procedure import Where
 from bot.core.run import Run, Status
 from bot.engine.changing import Changing
 from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight
 from bot.engine.ports import World
+from bot.engine.watch import Watch
 from bot.errors import JournalError, Misconfigured, Refused
 
 log = logging.getLogger(__name__)
 
 _JOURNAL_AGAIN = timedelta(seconds=30)
+_LOOK_AT_LEAST_EVERY = timedelta(seconds=60)
 
 
 class Runner:
@@ -39,6 +42,8 @@ class Runner:
         self._rules = rules
         self._look = Looking(world.hosts, world.clock, world.timings, ledger.run.request.target)
         self._changing = Changing(world, ledger, self._look)
+        self._hands = asyncio.Lock()
+        self._watch = Watch(world, ledger, self._look, self._hands, self.nudge)
         self._nudged = asyncio.Event()
         self._leaving = False
 
@@ -53,16 +58,42 @@ class Runner:
 
     async def drive(self) -> None:
         """Until the run has ended, or the bot leaves."""
-        while not self._over():
-            self._nudged.clear()
-            try:
-                await self._go_on()
-            except JournalError:
-                log.exception("run %s stands still: its journal cannot be written", self._ledger.run.id)
-                self._ring_in(_JOURNAL_AGAIN)
-            if not self._over():
-                await self._nudged.wait()
-        self._world.alarms.clear(self._ledger.run.id)
+        watching = asyncio.create_task(self._watch.keep(), name=f"watch {self._ledger.run.id}")
+        try:
+            while not self._over():
+                self._nudged.clear()
+                await self._go_on_if_written()
+                if not self._over():
+                    await self._rest()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            self._world.alarms.clear(self._ledger.run.id)
+
+    async def _go_on_if_written(self) -> None:
+        try:
+            await self._go_on()
+        except JournalError as error:
+            run = self._ledger.run.id
+            log.exception("run %s stands still: its journal cannot be written", run)
+            self._world.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
+            self._ring_in(_JOURNAL_AGAIN)
+
+    async def _rest(self) -> None:
+        """Until a nudge; and now and then without one, as an alarm may ring late when a clock is set back."""
+        if self._ledger.run.status is Status.WAITING:
+            await self._count_users(self._ledger.run)
+            bound = self._world.timings.count_every
+        else:
+            bound = _LOOK_AT_LEAST_EVERY
+        nudged = asyncio.create_task(self._nudged.wait())
+        passed = asyncio.create_task(self._world.clock.sleep(bound.total_seconds()))
+        try:
+            await asyncio.wait({nudged, passed}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (nudged, passed):
+                task.cancel()
+            await asyncio.gather(nudged, passed, return_exceptions=True)
 
     def _over(self) -> bool:
         return self._leaving or self._ledger.run.status is Status.ENDED
@@ -88,17 +119,12 @@ class Runner:
             case upnext.Turn():
                 await self._turn(run)
             case upnext.Rest():
-                await self._rest(action, run)
+                if action.until is not None:
+                    self._world.alarms.set(run.id, action.until)
                 return False
             case _:
                 assert_never(action)
         return True
-
-    async def _rest(self, rest: upnext.Rest, run: Run) -> None:
-        if rest.until is not None:
-            self._world.alarms.set(run.id, rest.until)
-        if run.status is Status.WAITING:
-            await self._count_users(run)
 
     def _ring_in(self, delay: timedelta) -> None:
         self._world.alarms.set(self._ledger.run.id, self._world.clock.now() + delay)
@@ -135,10 +161,15 @@ class Runner:
             return False
         if run.unconfirmed:
             person = await self._world.people.person(run.unconfirmed.by)
+            if person.unsure:
+                log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
+                self._ring_in(self._world.timings.shown_within)
+                return False
             if objection := still_good(run, run.unconfirmed, person, self._world.clock.now()):
                 await self._ledger.tell(fact.RunHeld(reason=objection), only_after=run.seq)
                 return True
-        await self._changing.make(step)
+        async with self._hands if step.where is not Where.BACKEND else nullcontext():
+            await self._changing.make(step)
         return True
 
     async def _people_can_see(self, run: Run, step: PlannedStep) -> bool:
@@ -160,15 +191,11 @@ class Runner:
 
     async def _count_users(self, run: Run) -> None:
         """While the run waits, count now and then; it is a glance, nothing is decided by it."""
-        while self._ledger.run.status is Status.WAITING and run.step and run.step.watch:
+        if run.step and run.step.watch:
+            seq = run.seq
             sight = await self._look.look([run.step.watch])
-            if counted := self._counted(sight):
-                seq = self._ledger.run.seq
-                if self._ledger.run.status is Status.WAITING:
-                    await self._ledger.tell(*counted, only_after=seq)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), self._world.timings.count_every.total_seconds())
-                return
+            with suppress(JournalError):
+                await self._ledger.tell(*self._counted(sight), only_after=seq)
 
     async def _turn(self, run: Run) -> None:
         await self._ledger.tell(self._turned(run), only_after=run.seq)

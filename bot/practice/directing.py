@@ -1,9 +1,10 @@
 """`doveadm director …` on a pretend director, as of Dovecot 2.3.19.1 (src/doveadm/doveadm-director.c)."""
 
+import asyncio
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.practice.ringstate import RingState, View
 from bot.practice.values import Answer, Call, failed, said
@@ -13,6 +14,7 @@ _RING = (
     *("director ip", "port", "type", "last failed", "status", "ping ms", "input", "output"),
     *("buffered", "buffered peak", "last read", "last write"),
 )
+_LOOK_AGAIN = timedelta(seconds=0.02)
 _USAGE = {
     "status": "[-a <director socket path>] [<user>] [<tag>]",
     "update": "[-a <director socket path>] <host> <vhost count>",
@@ -37,7 +39,7 @@ class Directing:
     def _view(self) -> View:
         return self._ring.directors[self._name]
 
-    def doveadm(self, call: Call) -> Answer:
+    async def doveadm(self, call: Call) -> Answer:
         """Exit status 64: usage, 68: no such backend, 75: this director does not answer."""
         match call.args:
             case ("-f", "tab" | "json" as shape, "director", *words):
@@ -49,19 +51,23 @@ class Directing:
         if self._view.away:
             return failed(
                 75,
-                "doveadm(root): Fatal: net_connect_unix(/run/dovecot/director-admin) failed: No such file or directory",
+                "Fatal: net_connect_unix(/run/dovecot/director-admin) failed: Connection refused",
             )
         if words == ["status"]:
             return _printed(_HOSTS, self._hosts(), shape)
         if words == ["ring", "status"]:
             return _printed(_RING, self._directors(), shape)
-        return self._change(words)
+        answer = self._change(words)
+        # A change is answered when the ring is synced: with a director just gone, not before it is given up.
+        while answer.exit_status == 0 and self._ring.waits_since(self._now()) is not None:
+            await asyncio.sleep(_LOOK_AGAIN.total_seconds())
+        return answer
 
     def _change(self, words: list[str]) -> Answer:
         now = self._now()
         match words:
             case ["update", ip, vhosts] if vhosts.isdecimal() and not ip.isdecimal():
-                return self._on(ip, lambda: self._ring.change(ip, now=now, vhosts=int(vhosts)))
+                return self._on(ip, lambda: self._ring.change(ip, now=now, vhosts=int(vhosts)), unknown=75)
             case ["up", ip]:
                 return self._on(ip, lambda: self._ring.change(ip, now=now, up=True))
             case ["down", ip]:
@@ -80,13 +86,15 @@ class Directing:
             case _:
                 return failed(64, *(f"doveadm director {verb} {usage}" for verb, usage in _USAGE.items()))
 
-    def _on(self, ip: str, act: Callable[[], None], *, level: str = "Error", missing: str = "") -> Answer:
+    def _on(
+        self, ip: str, act: Callable[[], None], *, level: str = "Error", missing: str = "", unknown: int = 68
+    ) -> Answer:
         try:
             ipaddress.ip_address(ip)
         except ValueError:
-            return failed(75, f"doveadm(root): Error: gethostname({ip}) failed: Name or service not known")
+            return failed(75, f"Error: gethostname({ip}) failed: Name or service not known")
         if ip not in self._view.backends:
-            return failed(68, f"doveadm(root): {level}: {missing or f'{ip}: doesn{chr(39)}t exist'}")
+            return failed(unknown, f"{level}: {missing or f'{ip}: doesn{chr(39)}t exist'}")
         act()
         return Answer()
 
@@ -107,17 +115,30 @@ class Directing:
                 sides = {"left": names[here - 1], "right": names[(here + 1) % len(names)]}
                 types = [side for side, neighbour in sides.items() if neighbour == name] or [""]
             for kind in types:
-                row = (view.ip, "9090", kind, _stamp(view.failed, "never"), self._status(view, kind))
-                yield row + ("-",) * (len(_RING) - len(row))
+                yield view.ip, "9090", kind, self._failed(view), self._status(view, kind), *self._traffic(kind)
+
+    def _failed(self, view: View) -> str:
+        given_up = view.failed is not None and view.failed <= self._now()
+        return _stamp(view.failed if given_up else None, "never")
+
+    def _traffic(self, kind: str) -> tuple[str, ...]:
+        """From `ping ms` on: what has gone over a connection, if there is one."""
+        now = _stamp(self._now(), "-")
+        match kind:
+            case "":
+                return ("-",) * 7
+            case "self":
+                return ("0", *("-",) * 6)
+            case _:
+                return ("0", "384", "109", "0", "18", now, now)
 
     def _status(self, view: View, kind: str) -> str:
         if kind == "":
-            return "-"
-        if kind == "self" and view.restarted is not None and not view.knows:
-            ago = int((self._now() - view.restarted).total_seconds())
-            return f"ring syncing - last sync {ago} secs ago"
+            return ""
         if kind == "self":
-            return "ring synced"
+            since = self._ring.waits_since(self._now()) if view.knows else view.restarted
+            ago = 0 if since is None else int((self._now() - since).total_seconds())
+            return "ring synced" if since is None else f"ring syncing - last sync {ago} secs ago"
         return "synced" if view.knows else "handshaking - 0 USERs sent"
 
 

@@ -16,7 +16,6 @@ from bot.practice.values import Answer, Call, failed, said
 VERSION = "2.3.19.1 (9b53102964)"
 _SERVICES = ("anvil", "auth", "config", "doveadm", "imap", "imap-login", "lmtp", "log", "stats")
 _STATUS = {
-    "process_count": "1",
     "process_avail": "0",
     "process_limit": "500",
     "client_limit": "1",
@@ -33,13 +32,14 @@ class Dovecot:
     """Dovecot on one backend.
 
     Users have no mailboxes of their own: `mailboxes` (number of mails by folder) is everyone's, and empty in
-    every folder when `mailboxes_empty` is set. `users` are those that exist.
+    every folder when `mailboxes_empty` is set. `users` are those that exist; `never_written_to` has no mailbox yet.
     """
 
     def __init__(self, *, name: str, disk: Disk, unit: Unit, users: set[str]) -> None:
         """It runs as `unit` says, which it also refuses to start when its configuration is broken."""
         self.version = VERSION
         self.users = users
+        self.never_written_to: set[str] = set()
         self.mailboxes = {"INBOX": 12, "Sent": 3, "Drafts": 0}
         self.mailboxes_empty = False
         self.start_fails = False
@@ -48,7 +48,6 @@ class Dovecot:
         self._disk = disk
         self._unit = unit
         unit.may_start = self._may_start
-        unit.started = self.stopped_services.clear
 
     @property
     def serving(self) -> bool:
@@ -74,10 +73,13 @@ class Dovecot:
     def _trouble(self, path: str) -> str | None:
         if self._disk.read(path) is None:
             return f"doveconf: Fatal: open({path}) failed: No such file or directory"
+        open_sections: list[str] = []
         for file, number, line in self._lines(path):
-            if re.search(r"\bBROKEN\b", line) and not line.lstrip().startswith("#"):
-                where = f"Error in configuration file {file} line {number}"
-                return f"doveconf: Fatal: {where}: Unknown setting: {line.split()[0]}"
+            if (wrong := _mistake(line, open_sections, f"{file}:{number}")) is not None:
+                return f"doveconf: Fatal: Error in configuration file {file} line {number}: {wrong}"
+        if open_sections:
+            missing = f"Missing '}}' (section started at {open_sections[-1]})"
+            return f"doveconf: Fatal: Error in configuration file {path}: {missing}"
         return None
 
     def doveconf(self, call: Call) -> Answer:
@@ -106,7 +108,9 @@ class Dovecot:
     # doveadm
 
     def doveadm(self, call: Call) -> Answer:
-        """Answer doveadm's service, reload and mail commands."""
+        """Answer doveadm's service, reload and mail commands; 89 for each while the configuration is broken."""
+        if (trouble := self._trouble(f"{CONFIG}/dovecot.conf")) is not None:
+            return failed(89, trouble)
         match call.args:
             case ("-f", "json", "service", "status", *names):
                 return self._service_status(names)
@@ -117,7 +121,7 @@ class Dovecot:
             case ("mailbox", "list", "-u", user):
                 return self._mail(user, "".join(f"{name}\n" for name in self.mailboxes))
             case ("mailbox", "status", "-u", user, "messages", *masks) if masks:
-                return self._mail(user, self._mailbox_status(masks))
+                return self._mail(user, self._mailbox_status(user, masks))
             case ("fetch", "-u", user, "text", "all"):
                 return self._mail(user, self._fetched(user))
             case _:
@@ -125,14 +129,15 @@ class Dovecot:
 
     def _service_status(self, names: list[str]) -> Answer:
         if not self.serving:
-            return _not_running("net_connect_unix(/run/dovecot/master) failed: No such file or directory")
+            return _not_running("net_connect_unix(/run/dovecot/master) failed: Connection refused")
         rows = [
             {
                 "name": name,
                 **_STATUS,
+                "process_count": "0" if name in self.stopped_services else "1",
                 "listening": "n" if name in self.stopped_services else "y",
                 "doveadm_stop": "y" if name in self.stopped_services else "n",
-                "process_total": "3",
+                "process_total": "1",
             }
             for name in _SERVICES
             if not names or name in names
@@ -141,10 +146,10 @@ class Dovecot:
 
     def _service_stop(self, names: tuple[str, ...]) -> Answer:
         if not self.serving:
-            return _not_running("net_connect_unix(/run/dovecot/master) failed: No such file or directory")
+            return _not_running("net_connect_unix(/run/dovecot/master) failed: Connection refused")
         for name in names:
             if name not in _SERVICES:
-                return failed(68, f"doveadm(root): Error: Unknown service: {name}")
+                return failed(68, f"Error: Unknown service: {name}")
         self.stopped_services.update(names)
         return Answer()
 
@@ -156,8 +161,13 @@ class Dovecot:
 
     def _mail(self, user: str, text: str) -> Answer:
         if not self.serving:
-            lookup = f"userdb lookup({user}): connect(/run/dovecot/auth-userdb) failed: No such file or directory"
-            return failed(75, f"doveadm({user}): Error: auth-master: {lookup}")
+            lookup = f"userdb lookup({user}): connect(/run/dovecot/auth-userdb) failed: Connection refused"
+            return failed(
+                75,
+                f"doveadm({user})<1><>: Error: auth-master: {lookup}",
+                f"doveadm({user}): Error: User lookup failed: Internal error occurred."
+                " Refer to server log for more information.",
+            )
         if user not in self.users:
             return failed(67, f"doveadm({user}): Error: User doesn't exist")
         return said(text)
@@ -165,11 +175,16 @@ class Dovecot:
     def _count(self, mailbox: str) -> int:
         return 0 if self.mailboxes_empty else self.mailboxes[mailbox]
 
-    def _mailbox_status(self, masks: list[str]) -> str:
+    def _mailbox_status(self, user: str, masks: list[str]) -> str:
+        """Only folders that are really there: those that are made when first used are listed, but have no status."""
+        if user in self.never_written_to:
+            return ""
         names = [name for name in self.mailboxes if any(fnmatch.fnmatchcase(name, mask) for mask in masks)]
         return "".join(f"{name} messages={self._count(name)}\n" for name in names)
 
     def _fetched(self, user: str) -> str:
+        if user in self.never_written_to:
+            return ""
         # The pager formatter puts no form feed between records whose only field is a stream, as text is.
         return "".join(
             f"text:\nFrom: practice@mail.example\r\nTo: {user}\r\nSubject: {name} {number}\r\n\r\nHello.\r\n"
@@ -182,13 +197,28 @@ class Dovecot:
         if self.serving and port == "143":
             return said(f"* OK [CAPABILITY {_CAPABILITY}] Dovecot (Debian) ready.\r\n")
         if self.serving and port == "24" and "lmtp" not in self.stopped_services:
-            return said(f"220 {self._name} Dovecot ready.\r\n")
+            return said(f"220 {self._name} Dovecot (Debian) ready.\r\n")
+        # bash calls itself by its $0, which is the address here.
         return failed(
             1,
-            "bash: connect: Connection refused",
-            f"bash: line 1: /dev/tcp/{ip}/{port}: Connection refused",
+            f"{ip}: connect: Connection refused",
+            f"{ip}: line 1: /dev/tcp/{ip}/{port}: Connection refused",
         )
 
 
 def _not_running(why: str) -> Answer:
-    return failed(75, f"doveadm(root): Fatal: {why}")
+    return failed(75, f"Fatal: {why}")
+
+
+def _mistake(line: str, open_sections: list[str], here: str) -> str | None:
+    """What Dovecot says of a line that it cannot read; keeps account of the sections that are open."""
+    text = line.split("#", 1)[0].strip()
+    if text == "}":
+        if not open_sections:
+            return "Unexpected '}'"
+        open_sections.pop()
+    elif text.endswith("{"):
+        open_sections.append(here)
+    elif text and "=" not in text:
+        return "Expecting '{'"
+    return f"Unknown setting: {text.split()[0]}" if re.search(r"\bBROKEN\b", text) else None

@@ -59,6 +59,7 @@ class Backend(Host):
         self.dovecot = Dovecot(name=name, disk=self.disk, unit=self.dovecot_unit, users=users)
         self.packages = Packages(self._start_after_install)
         self.greeting = self.dovecot.greeting
+        self.dovecot_unit.started, self.dovecot_unit.stopped = self._started, self._stopped
         self.dovecot_unit.start()
         self.words |= {
             "doveadm": self.dovecot.doveadm,
@@ -69,6 +70,16 @@ class Backend(Host):
             "apt-cache": self.packages.apt_cache,
             "apt-get": self.packages.apt_get,
         }
+
+    def _started(self) -> None:
+        self.dovecot.stopped_services.clear()
+        if (unit := self.units.get(FLUSH_UNIT)) is not None and unit.file_state != "disabled":
+            unit.active, unit.sub = "active", "exited"
+
+    def _stopped(self) -> None:
+        """The flush unit is part of dovecot and goes down with it, which is when it flushes."""
+        if (unit := self.units.get(FLUSH_UNIT)) is not None:
+            unit.active, unit.sub = "inactive", "dead"
 
     def _start_after_install(self) -> bool:
         """A dovecot package's script starts dovecot, although it was stopped; only a mask keeps it from that."""

@@ -60,7 +60,7 @@ class Packages:
         return filled.replace(r"\t", "\t").replace(r"\n", "\n")
 
     def apt_cache(self, call: Call) -> Answer:
-        """`apt-cache madison NAME…`; newest first, an unknown name is only a note."""
+        """`apt-cache madison NAME…`; newest first; an unknown name is passed over in silence."""
         verb, *names = call.args or ("",)
         if verb != "madison":
             return failed(100, f"E: Invalid operation {verb}")
@@ -70,8 +70,7 @@ class Packages:
             for name in names
             for version in reversed(self.offered.get(name, []))
         )
-        err = "".join(f"N: Unable to locate package {name}\n" for name in names if name not in self.offered)
-        return Answer(out=out.encode(), err=err.encode())
+        return said(out)
 
     async def apt_get(self, call: Call) -> Answer:
         """`apt-get [OPTION…] install NAME[=VERSION]…` or `apt-get update`."""

@@ -28,7 +28,10 @@ class Seen:
 
 @dataclass(kw_only=True)
 class View:
-    """One director. Away: its process does not run. `learns_at`: restarted, and has not yet heard the ring."""
+    """One director. Away: its process does not run; the others give it up at `failed`, and wait for it until then.
+
+    `learns_at`: restarted, and has not yet heard the ring.
+    """
 
     ip: str
     backends: dict[str, Seen]
@@ -93,8 +96,13 @@ class RingState:
         view = self.directors[name]
         if view.away == away:
             return
-        view.away, view.failed = away, now if away else view.failed
+        view.away, view.failed = away, now + self.learning_takes if away else None
         self.restart([name], now)
+
+    def waits_since(self, now: datetime) -> datetime | None:
+        """Since when the ring waits for a director that went away and is not yet given up, or None."""
+        lost = [view.restarted for view in self.directors.values() if view.failed is not None and now < view.failed]
+        return min((moment for moment in lost if moment is not None), default=None)
 
     def _forget_if_nobody_knows(self) -> None:
         if not any(view.knows for view in self.directors.values()):
@@ -155,7 +163,9 @@ class RingState:
         for view in self.directors.values():
             if not view.away and view.learns_at is not None and view.learns_at <= now:
                 known = self.knowing()
-                view.backends = dict(known.backends) if known is not None else view.backends
+                # The others tell how a backend is, but not since when.
+                told = {} if known is None else {ip: replace(one, changed=None) for ip, one in known.backends.items()}
+                view.backends = told or view.backends
                 view.learns_at = None
         due = [move for move in self._moves if move.due <= now]
         self._moves = [move for move in self._moves if move.due > now]

@@ -40,11 +40,13 @@ class Site:
     ssh_config: Path
     known_hosts: Path
     test_user: str
+    metacache: bool = True
 
 
-def practice_site(ring: PracticeRing) -> Site:
+def practice_site(ring: PracticeRing, *, metacache: bool = True) -> Site:
     """The practice ring as a site."""
     return Site(
+        metacache=metacache,
         directors=tuple(ring.directors),
         backends={name: host.ip for name, host in ring.backends.items()},
         ssh_config=ring.ssh_config,
@@ -126,7 +128,8 @@ class Scene:
         site = self._site
         lines += ["[ssh]", f"config = {json.dumps(str(site.ssh_config))}"]
         lines += [f"known_hosts = {json.dumps(str(site.known_hosts))}"]
-        lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"', "metacache = {}"]
+        lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"']
+        lines += ["metacache = {}"] if site.metacache else []
         lines += ["directors = [", *(f'    {{name = "{name}", sudo = true}},' for name in site.directors), "]"]
         lines += ["backends = ["]
         lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]

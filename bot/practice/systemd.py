@@ -12,7 +12,10 @@ _LONGER = 'See "systemctl status {0}" and "journalctl -xeu {0}" for details.'
 
 @dataclass(kw_only=True)
 class Unit:
-    """A unit's state in systemd's own words. `may_start` is asked at each start, `started` is told after it."""
+    """A unit's state in systemd's own words.
+
+    `may_start` is asked at each start, `started` is told after it, and `stopped` at the end of each stop.
+    """
 
     active: str = "inactive"
     sub: str = "dead"
@@ -24,6 +27,7 @@ class Unit:
     """What the next stops leave as Result: other than success, the unit ends as failed."""
     may_start: Callable[[], bool] = lambda: True
     started: Callable[[], None] = lambda: None
+    stopped: Callable[[], None] = lambda: None
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -64,6 +68,7 @@ class Unit:
         clean = self.stop_result == "success"
         self.active, self.sub = ("inactive", "dead") if clean else ("failed", "failed")
         self.result = self.stop_result
+        self.stopped()
         self._stopped.set()
 
 
@@ -151,13 +156,17 @@ class Systemd:
     def _mask(self, names: list[str], *, masked: bool) -> Answer:
         lines = []
         for name in names:
-            unit = self.units.get(name)
             link = f"/run/systemd/system/{name}.service"
-            if unit is None:
-                return failed(1, f"Unit {name}.service does not exist, proceeding anyway.")
+            if name not in self.units:
+                # A mask is only a link: systemd lays it for a name that it does not know, too.
+                lines.append(f"Unit {name}.service does not exist, proceeding anyway.")
+                self.units[name] = Unit(file_state="")
+            unit = self.units[name]
             if unit.masked != masked:
                 lines.append(f"Created symlink {link} → /dev/null." if masked else f'Removed "{link}".')
             unit.masked = masked
+            if not masked and not unit.file_state:
+                del self.units[name]
         return Answer(err="".join(f"{line}\n" for line in lines).encode())
 
     def _reset(self, names: list[str]) -> Answer:

@@ -57,7 +57,7 @@ class RealSide:
 
     def __init__(self) -> None:
         self.clock = SystemClock()
-        self.alarms = ApsAlarms()
+        self.alarms = ApsAlarms(SystemClock())
         self.heard = Heard(self.clock)
         self.alarms.on_ring(self.heard)
 
@@ -126,7 +126,7 @@ async def test_one_that_has_rung_can_be_set_again(side: FakeSide | RealSide) -> 
 
 @pytest.fixture
 async def alarms() -> AsyncIterator[ApsAlarms]:
-    alarms = ApsAlarms()
+    alarms = ApsAlarms(SystemClock())
     yield alarms
     await alarms.stop()
 
@@ -242,4 +242,4 @@ async def test_stopping_ends_what_a_ring_began_and_rings_no_more(alarms: ApsAlar
 
 def both(clock: Clock) -> tuple[Alarms, Alarms]:
     """What the type checker is to see."""
-    return ApsAlarms(), FakeAlarms(clock)
+    return ApsAlarms(SystemClock()), FakeAlarms(clock)

@@ -18,12 +18,13 @@ from bot.adapters.slack.people import KEPT_FOR, Allowed, SlackPeople
 from bot.adapters.slack.posts import Pace, Row
 from bot.adapters.slack.thread import Thread
 from bot.core import events as fact
-from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip, Retry, Steering, decide
+from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip, Steering, decide
 from bot.core.events import Entry
 from bot.core.run import Run, Status
 from bot.engine.planning import Foreseen, Request
 from bot.errors import Misconfigured, Refused
 from bot.practice.slack import Fault, LocalSlack, Message
+from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 from tests.fakes import FakeJournal
 
@@ -149,7 +150,7 @@ def workspace(slack: LocalSlack) -> None:
 @asynccontextmanager
 async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> AsyncIterator[Place]:
     async with web_client(token=BOT_TOKEN, api_url=slack.api_url) as client:
-        thread = Thread(client=client, journal=journal, posts=posts, approvers=APPROVERS, pace=FAST)
+        thread = Thread(client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST)
         people = SlackPeople(client=client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({CHANNEL}))
         service = FakeService(journal=journal, thread=thread, story=Story())
         try:
@@ -200,7 +201,8 @@ async def test_a_run_is_one_thread_in_order_and_its_end_is_in_the_root(place: Pl
     root, *replies = place.said
     assert all(reply.thread_ts == root.ts for reply in replies)
     assert "Done" in str(root.blocks)
-    assert [file.name for file in place.slack.files] == ["r2025a-1-plan.txt"]
+    assert [file.name for file in place.slack.files] == ["r2025a-1-plan.txt", "change-record-r2025a.md"]
+    assert "flush approved by U0BOB" in place.slack.files[-1].text
     assert [reply.reply_broadcast for reply in replies].count(True) == 2, "the two approvals"
     assert not any("actions" in str(message.blocks) for message in place.said)
 
@@ -296,7 +298,14 @@ async def test_a_root_that_somebody_deleted_is_posted_again_and_the_record_goes_
 async def test_root_edits_are_apart_identical_ones_are_dropped_and_the_last_state_arrives(slack: LocalSlack) -> None:
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
         slow = Pace(edits=timedelta(seconds=0.3), first=timedelta(milliseconds=5))
-        thread = Thread(client=place.client, journal=place.journal, posts=place.posts, approvers=APPROVERS, pace=slow)
+        thread = Thread(
+            client=place.client,
+            journal=place.journal,
+            posts=place.posts,
+            approvers=APPROVERS,
+            record=markdown,
+            pace=slow,
+        )
         place.thread = place.service.thread = thread
         story = Story().until("drain", on=Status.WAITING)
         await place.tell(story)
@@ -498,7 +507,7 @@ async def test_a_held_run_is_retried_once_and_an_old_button_does_not_retry_a_lat
     await app.slack.click(REQUESTER, first, "retry", stale=True)
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "older question" in answer.text
-    assert [type(command) for command in app.service.steered] == [Retry]
+    assert [type(entry.fact) for entry in app.service.story.entries].count(fact.RetryChosen) == 1
 
 
 async def test_a_skip_needs_a_reason_and_a_second_engineer(app: Place) -> None:

@@ -98,14 +98,18 @@ def test_an_approval_is_judged_again_before_it_is_acted_on() -> None:
 def test_somebody_who_may_do_nothing_steers_nothing() -> None:
     story = Story().until("stop-lmtp").fail()
     nobody = person(THIRD, may_approve=False, may_ask=False)
-    for command in (Retry(person=nobody), ProposeSkip(person=nobody, reason="x"), GoBack(person=nobody, reason="x")):
+    for command in (
+        Retry(person=nobody, held=story.run.held),
+        ProposeSkip(person=nobody, held=story.run.held, reason="x"),
+        GoBack(person=nobody, reason="x"),
+    ):
         with pytest.raises(Refused, match="neither"):
             decide(story.run, command, story.at)
 
 
 def test_retry_and_skip_need_a_run_that_holds() -> None:
     story = Story().until("stop-lmtp", on=Status.BUSY)
-    for command in (Retry(person=person(SECOND)), ProposeSkip(person=person(SECOND), reason="x")):
+    for command in (Retry(person=person(SECOND), held=0), ProposeSkip(person=person(SECOND), held=0, reason="x")):
         with pytest.raises(Refused, match="does not hold"):
             decide(story.run, command, story.at)
 
@@ -113,8 +117,10 @@ def test_retry_and_skip_need_a_run_that_holds() -> None:
 def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
     story = Story().until("users-come-back").fail()
     with pytest.raises(Refused, match="reason"):
-        decide(story.run, ProposeSkip(person=person(REQUESTER), reason="  "), story.at)
-    story.tell(*decide(story.run, ProposeSkip(person=person(THIRD), reason="quiet night"), story.at))
+        decide(story.run, ProposeSkip(person=person(REQUESTER), held=story.run.held, reason="  "), story.at)
+    story.tell(
+        *decide(story.run, ProposeSkip(person=person(THIRD), held=story.run.held, reason="quiet night"), story.at)
+    )
     for who in (person(REQUESTER), person(THIRD)):
         with pytest.raises(Refused, match="second engineer"):
             decide(story.run, AgreeToSkip(person=who, ask=story.run.seq), story.at)
@@ -127,7 +133,7 @@ def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
 def test_an_approval_can_never_be_skipped() -> None:
     story = asking().tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
     with pytest.raises(Refused, match="cannot be skipped"):
-        decide(story.run, ProposeSkip(person=person(SECOND), reason="nobody is there"), story.at)
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="nobody is there"), story.at)
 
 
 def test_there_is_no_way_back_once_users_come_back() -> None:

@@ -91,7 +91,11 @@ def troubled() -> Story:
     )
     story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="vhosts is 100"))
     story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12, "director-2": 12}))
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="director-1: vhosts is 100"))
+    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts 0", ran=(command(),)))
     story.until("approve-flush", on=Status.ASKING)
+    story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False))
+    story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=2, last=True))
     story.tell(fact.ApprovalRefused(gate=Gate.FLUSH, by=REQUESTER, reason="whoever asked for a run cannot approve it"))
     story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
     story.tell(fact.RetryChosen(by=REQUESTER)).until("stop-lmtp")
@@ -287,7 +291,7 @@ def test_a_step_that_is_done_says_what_ran_where_and_how_it_was_seen() -> None:
         "runbook 6",
         "Stop dovecot on backend-3",
         "exit 0",
-        "0.4 s",
+        "400 ms",
         clock(story.at),
         "active inactive",
     ):
@@ -478,4 +482,4 @@ def test_times_and_lengths_are_utc_and_short() -> None:
     assert moment(NOON).endswith("|2026-03-01 12:00:00 UTC>)")
     assert clock(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)) == "23:59:59 UTC"
     said = [length(timedelta(seconds=seconds)) for seconds in (0.44, 20, 200, 900, 4_500)]
-    assert said == ["0.4 s", "20 s", "3 min 20 s", "15 min", "1 h 15 min"]
+    assert said == ["440 ms", "20 s", "3 min 20 s", "15 min", "1 h 15 min"]

@@ -193,6 +193,19 @@ def summary(approvals: Sequence[Entry]) -> str:
     return "\n".join(lines) or "• none were given"
 
 
+def repeated(entry: Entry, again: fact.ApprovalRepeated, story: Story, approvers: str) -> Message:
+    """A question that nobody answered, said again; the last time in the channel, to the requester too."""
+    run = story.run
+    what = opens(again.gate, run)
+    asked = run.asked.fact if run.asked else None
+    until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
+    sheet = Sheet(f"{approvers} Still waiting for an approval: {what}.")
+    called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
+    sheet.say(f":bell: *Still waiting: {escape(what)}* · {clock(entry.at)} · {called}")
+    sheet.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
+    return sheet.message(name=file_name(entry, "again"), broadcast=again.last)
+
+
 def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
     """An attempt that did not count: it belongs on the record."""
     why = prose(attempt.reason, known(run))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.answers import Asker
 from bot.adapters.slack.blocks import Json, escape, plain, section
-from bot.adapters.slack.story import story_of
 from bot.adapters.slack.typed import RUN_ID, People, Service
 from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering
 from bot.errors import Refused
@@ -20,7 +19,6 @@ SKIP_FORM = "skip_reason"
 REASON = "reason"
 
 _VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
-_OLD = "These buttons are of an older question; what counts now is further down in the thread."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +59,9 @@ class Clicks:
             case "agree_skip":
                 command = AgreeToSkip(person=person, ask=seq)
             case "retry":
-                await self._still_held(run, seq)
-                command = Retry(person=person)
+                command = Retry(person=person, held=seq)
             case "go_back":
-                await self._still_held(run, seq)
-                command = GoBack(person=person, reason="Go back was clicked while the run held")
+                command = GoBack(person=person, reason="Go back was clicked while the run held", held=seq)
             case "abort":
                 command = GoBack(person=person, reason="Abort was clicked")
             case _:
@@ -75,14 +71,8 @@ class Clicks:
     async def skip(self, click: Click, reason: str) -> None:
         """The form that asked for the reason was sent."""
         run, seq = click.place
-        await self._still_held(run, seq)
-        await self._service.steer(run, ProposeSkip(person=await self._people.person(click.user), reason=reason))
-
-    async def _still_held(self, run: str, seq: int) -> None:
-        """A button of an earlier hold must not answer a later one."""
-        story = story_of(await self._service.entries(run))
-        if story is None or story.held is None or story.held.seq != seq:
-            raise Refused(_OLD)
+        person = await self._people.person(click.user)
+        await self._service.steer(run, ProposeSkip(person=person, held=seq, reason=reason))
 
 
 def skip_form(click: Click, asker: Asker) -> Json:

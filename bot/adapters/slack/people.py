@@ -111,13 +111,14 @@ class SlackPeople:
     async def person(self, user: str) -> Person:
         """What is known of this user, at most a minute old; what cannot be known bars them, with the reason."""
         try:
-            barred = await self._against(user)
+            barred, unsure = await self._against(user), False
             may_ask = not barred and await self._is_among(user, self._requesters)
             may_approve = not barred and await self._is_among(user, self._approvers)
         except SlackAway as away:
             barred = f"Slack did not say who you are and what you may ({away}); try again in a minute"
             may_ask = may_approve = False
-        return Person(id=user, may_ask=may_ask, may_approve=may_approve, barred=barred)
+            unsure = True
+        return Person(id=user, may_ask=may_ask, may_approve=may_approve, barred=barred, unsure=unsure)
 
     async def _against(self, user: str) -> str:
         if not _USER.fullmatch(user):

@@ -15,7 +15,7 @@ from datetime import datetime
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.blocks import File, Message, bare, marked
+from bot.adapters.slack.blocks import File, Message, bare, escape, marked
 from bot.adapters.slack.posts import Pace, Post, Posts, Row
 from bot.adapters.slack.search import Place, RootGone, Search, metadata
 from bot.adapters.slack.trouble import ERRORS, Trouble, judged, name_of, passes
@@ -136,6 +136,17 @@ class Poster:
                 failures += 1
             else:
                 return
+
+    async def warn(self, root: Post, text: str) -> bool:
+        """Post a line that no fact stands for; once, and not again when it went wrong. Never raises."""
+        try:
+            await self._client.chat_postMessage(
+                channel=root.channel, thread_ts=root.ts, text=f":warning: {escape(text)} (Not in the journal.)"
+            )
+        except ERRORS as error:
+            _log.warning("run %s: a warning was not posted: %s", self._run, name_of(error))
+            return False
+        return True
 
     def _thread(self) -> tuple[str, str]:
         root = self.root

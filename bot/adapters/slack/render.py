@@ -10,6 +10,7 @@ from bot.core import events as fact
 from bot.core.events import Entry, How, Outcome, Ran
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import Run
+from bot.core.upnext import DEVIATIONS
 
 _HOW = {
     How.FOUND: ":white_check_mark: *Found done already*, nothing was run",
@@ -46,6 +47,8 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
             return (asking.approval(entry, asked, after, approvers),)
         case fact.ApprovalRefused() as attempt:
             return (asking.refused(entry, attempt, after.run),)
+        case fact.ApprovalRepeated() as again:
+            return (asking.repeated(entry, again, after, approvers),)
         case fact.SkipProposed() as proposed:
             return (asking.skip_proposed(entry, proposed, after, approvers),)
         case fact.RunEnded() as end:
@@ -60,9 +63,30 @@ def answered(asked: Entry, before: Story | None, after: Story, ending: Entry, *,
     return asking.ended(replies(asked, before, after, approvers=approvers)[0], asked, after, ending)
 
 
+def _of_the_ring(entry: Entry, run: Run) -> Message:
+    """What the watch saw while the backend is out, and what came of setting it back."""
+    at = clock(entry.at)
+    if isinstance(entry.fact, fact.RingDeviated):
+        host, seen = escape(entry.fact.host), escape(entry.fact.reason)
+        sheet = Sheet(f"{host} says otherwise than this run left it, {at}; it is set back.")
+        sheet.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(host)}, {at}")
+        times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
+        sheet.say(f"*Seen* {seen}\nIt is set back now. {times}.")
+        return sheet.message(name=file_name(entry, "ring"))
+    assert isinstance(entry.fact, fact.RingSetBack)
+    mark, word = (":white_check_mark:", "Set back") if entry.fact.holds else (":x:", "Not set back")
+    sheet = Sheet(f"{word}: {escape(entry.fact.reason)[:500]}, {at}.")
+    sheet.say(f"{mark} *{word}*, {at}")
+    sheet.say(f"*Seen* {escape(entry.fact.reason)}")
+    files = _commands(sheet, entry, entry.fact.ran)
+    return sheet.message(name=file_name(entry, "ring"), files=files)
+
+
 def _of_step(entry: Entry, before: Story, after: Story) -> Message:
     step = before.run.step
     match entry.fact:
+        case fact.RingDeviated() | fact.RingSetBack():
+            return _of_the_ring(entry, after.run)
         case fact.StepDone() as done:
             return _step_done(entry, done, before.run)
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired():

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.adapters.slack.asking import ended
-from bot.adapters.slack.blocks import Message, Sheet, escape, inline, marked, without_buttons
+from bot.adapters.slack.blocks import File, Message, Sheet, escape, inline, marked, without_buttons
 from bot.adapters.slack.posting import Poster
 from bot.adapters.slack.posts import Pace, Posts
 from bot.adapters.slack.render import replies
 from bot.adapters.slack.root import abort_button, root
 from bot.adapters.slack.search import RootGone
 from bot.adapters.slack.story import Story, no_way_back, story_of, told
-from bot.core.events import Entry
+from bot.core.events import Entry, RunEnded
 from bot.core.run import Run, Status
 from bot.engine.ports import Journal
 from bot.errors import Illegal, Refused
@@ -28,6 +29,9 @@ _PARTS = 10
 _REPOSTED = 1_000
 """Parts from here on are buttons that were posted again."""
 
+Record = Callable[[Sequence[Entry]], str]
+"""What makes the whole record of a run from its facts, for the file at the thread's end."""
+
 _AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
 _GONE = "The first message of this thread was deleted; the record goes on here."
 
@@ -37,8 +41,19 @@ _log = logging.getLogger(__name__)
 class Teller:
     """Tells one run until it has ended and all of it was told."""
 
-    def __init__(self, *, run: str, journal: Journal, posts: Posts, poster: Poster, approvers: str, pace: Pace) -> None:
+    def __init__(
+        self,
+        *,
+        run: str,
+        journal: Journal,
+        posts: Posts,
+        poster: Poster,
+        approvers: str,
+        record: Record,
+        pace: Pace,
+    ) -> None:
         self._run = run
+        self._record = record
         self._journal = journal
         self._posts = posts
         self._poster = poster
@@ -141,6 +156,9 @@ class Teller:
             await self._poster.reply((entry.seq, first), message)
             for which, file in enumerate(message.files[: _PARTS - 1]):
                 await self._poster.share((entry.seq, first + 1 + which), file)
+        if isinstance(entry.fact, RunEnded):
+            whole = self._record(self._entries[: entry.seq])
+            await self._poster.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
@@ -189,6 +207,12 @@ class Teller:
         if (pause := await self._draw(story)) is not None:
             await asyncio.sleep(pause)
             await self._draw(story)
+
+    async def warn(self, text: str) -> bool:
+        """Say something that stands in no journal; False when it could not be said. Never raises."""
+        if self._poster.root is None or self._poster.root.ts is None:
+            return False
+        return await self._poster.warn(self._poster.root, text)
 
     async def repost(self) -> str:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.posting import Poster
 from bot.adapters.slack.posts import Pace, Post, Posts
-from bot.adapters.slack.teller import Teller
+from bot.adapters.slack.teller import Record, Teller
 from bot.adapters.slack.trouble import ERRORS
 from bot.engine.ports import Journal
 
@@ -20,6 +21,9 @@ __all__ = ["Pace", "Post", "Posts", "Thread"]
 _RECENT = 20
 """Runs that are looked at when starting though they have ended: their last words may not have been said."""
 
+_ONCE_IN = 600.0
+"""Seconds before the same warning is said again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +31,16 @@ class Thread:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve."""
 
     def __init__(
-        self, *, client: AsyncWebClient, journal: Journal, posts: Posts, approvers: Allowed, pace: Pace | None = None
+        self,
+        *,
+        client: AsyncWebClient,
+        journal: Journal,
+        posts: Posts,
+        approvers: Allowed,
+        record: Record,
+        pace: Pace | None = None,
     ) -> None:
+        self._record = record
         self._client = client
         self._journal = journal
         self._posts = posts
@@ -36,6 +48,8 @@ class Thread:
         self._pace = pace or Pace()
         self._tellers: dict[str, tuple[Teller, asyncio.Task[None]]] = {}
         self._closed = False
+        self._warned: dict[tuple[str, str], float] = {}
+        self._warnings: set[asyncio.Task[bool]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
         """Go on telling these runs, and those that ended lately; raises JournalError."""
@@ -45,7 +59,7 @@ class Thread:
     async def close(self) -> None:
         """Stop telling, at once; what is half posted is recognised at the next start."""
         self._closed = True
-        tasks = [task for _, task in self._tellers.values()]
+        tasks: list[asyncio.Task[Any]] = [*(task for _, task in self._tellers.values()), *self._warnings]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -71,6 +85,17 @@ class Thread:
             return ""
         return str(answer["permalink"])
 
+    def warn(self, run: str, text: str) -> None:
+        """Say something in the thread that the journal cannot hold now; the same text once in ten minutes."""
+        now = asyncio.get_running_loop().time()
+        if self._closed or now < self._warned.get((run, text), 0.0):
+            return
+        recent = {key: until for key, until in self._warned.items() if until > now}
+        self._warned = recent | {(run, text): now + _ONCE_IN}
+        task = asyncio.create_task(self._teller(run).warn(text), name=f"warning of {run}")
+        self._warnings.add(task)
+        task.add_done_callback(self._warnings.discard)
+
     async def repost(self, run: str) -> str:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
         return await self._teller(run).repost()
@@ -86,6 +111,7 @@ class Thread:
             posts=self._posts,
             poster=poster,
             approvers=self._approvers.mention,
+            record=self._record,
             pace=self._pace,
         )
         task = asyncio.create_task(teller.tell(), name=f"thread of {run}")

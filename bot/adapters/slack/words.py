@@ -28,8 +28,10 @@ def moment(at: datetime) -> str:
 
 
 def length(took: timedelta) -> str:
-    """A length of time: 0.4 s, 3 min 20 s, 1 h 15 min."""
+    """A length of time: 12 ms, 1.4 s, 3 min 20 s, 1 h 15 min."""
     seconds = took.total_seconds()
+    if 0 < seconds < 0.95:
+        return f"{max(1, round(seconds * 1000))} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
