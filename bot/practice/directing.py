@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from bot.practice.ringstate import RingState, View
 from bot.practice.values import Answer, Call, failed, said
@@ -14,7 +14,6 @@ _RING = (
     *("director ip", "port", "type", "last failed", "status", "ping ms", "input", "output"),
     *("buffered", "buffered peak", "last read", "last write"),
 )
-_LOOK_AGAIN = timedelta(seconds=0.02)
 _USAGE = {
     "status": "[-a <director socket path>] [<user>] [<tag>]",
     "update": "[-a <director socket path>] <host> <vhost count>",
@@ -59,8 +58,9 @@ class Directing:
             return _printed(_RING, self._directors(), shape)
         answer = self._change(words)
         # A change is answered when the ring is synced: with a director just gone, not before it is given up.
-        while answer.exit_status == 0 and self._ring.waits_since(self._now()) is not None:
-            await asyncio.sleep(_LOOK_AGAIN.total_seconds())
+        if answer.exit_status == 0:
+            now = self._now()
+            await asyncio.sleep(max(0.0, (self._ring.waits_until(now) - now).total_seconds()))
         return answer
 
     def _change(self, words: list[str]) -> Answer:
@@ -136,10 +136,14 @@ class Directing:
         if kind == "":
             return ""
         if kind == "self":
-            since = self._ring.waits_since(self._now()) if view.knows else view.restarted
-            ago = 0 if since is None else int((self._now() - since).total_seconds())
-            return "ring synced" if since is None else f"ring syncing - last sync {ago} secs ago"
+            return self._own_status(view, self._now())
         return "synced" if view.knows else "handshaking - 0 USERs sent"
+
+    def _own_status(self, view: View, now: datetime) -> str:
+        if view.knows and self._ring.waits_until(now) <= now:
+            return "ring synced"
+        since = max((each.restarted for each in self._ring.directors.values() if each.restarted), default=now)
+        return f"ring syncing - last sync {int((now - since).total_seconds())} secs ago"
 
 
 def _stamp(moment: datetime | None, never: str) -> str:

@@ -197,7 +197,7 @@ class Dovecot:
         if self.serving and port == "143":
             return said(f"* OK [CAPABILITY {_CAPABILITY}] Dovecot (Debian) ready.\r\n")
         if self.serving and port == "24" and "lmtp" not in self.stopped_services:
-            return said(f"220 {self._name} Dovecot (Debian) ready.\r\n")
+            return said(f"220 {self._name} Dovecot ready.\r\n")
         # bash calls itself by its $0, which is the address here.
         return failed(
             1,

@@ -99,10 +99,9 @@ class RingState:
         view.away, view.failed = away, now + self.learning_takes if away else None
         self.restart([name], now)
 
-    def waits_since(self, now: datetime) -> datetime | None:
-        """Since when the ring waits for a director that went away and is not yet given up, or None."""
-        lost = [view.restarted for view in self.directors.values() if view.failed is not None and now < view.failed]
-        return min((moment for moment in lost if moment is not None), default=None)
+    def waits_until(self, now: datetime) -> datetime:
+        """When the ring will have given up whoever went away; a moment that is past when it waits for nobody."""
+        return max((view.failed for view in self.directors.values() if view.failed is not None), default=now)
 
     def _forget_if_nobody_knows(self) -> None:
         if not any(view.knows for view in self.directors.values()):
