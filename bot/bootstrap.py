@@ -127,10 +127,12 @@ async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]
         alarms.start()
         stack.push_async_callback(alarms.stop)
         stack.push_async_callback(service.close)
-        await app.start()
-        stack.push_async_callback(app.close)
+        await app.sign_in()
         await thread.start(await kept.open_runs())
         taken = await recover(world, service)
+        # Only now: a run that was asked for meanwhile would be taken up twice, and a click would find no run.
+        stack.push_async_callback(app.close)
+        await app.listen()
         log.info("the bot is up; runs under way: %s", ", ".join(taken) or "none")
         yield app
 

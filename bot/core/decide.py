@@ -10,7 +10,9 @@ from bot.core import events as fact
 from bot.core.approval import Person, asked_now, objection
 from bot.core.events import Fact
 from bot.core.goback import may_turn
+from bot.core.laws import gate_needed
 from bot.core.plan import Kind, PlannedStep
+from bot.core.procedure import Gate
 from bot.core.run import Run, Status
 from bot.errors import Refused
 
@@ -139,11 +141,23 @@ def _held(run: Run, held: int) -> PlannedStep:
 def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
     step = _held(run, command.held)
-    if step.kind is Kind.APPROVAL:
-        raise Refused("An approval cannot be skipped.")
+    if against := no_skip(step):
+        raise Refused(against)
     if not command.reason.strip():
         raise Refused("A skip needs a reason.")
     return (fact.SkipProposed(by=command.person.id, step=step.name, reason=command.reason.strip()[:500]),)
+
+
+def no_skip(step: PlannedStep) -> str:
+    """Why a step can never be left out, empty when it can."""
+    if step.kind is Kind.APPROVAL:
+        return "An approval cannot be skipped."
+    if step.action and gate_needed(step.action.command.text) is Gate.RESTORE:
+        return (
+            "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"
+            " director and click Retry: it is then found done."
+        )
+    return ""
 
 
 def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:

@@ -136,6 +136,13 @@ def test_an_approval_can_never_be_skipped() -> None:
         decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="nobody is there"), story.at)
 
 
+def test_giving_users_back_can_never_be_skipped() -> None:
+    """Or the run could end, and free its ring, with a backend that everybody has forgotten at vhost count 0."""
+    story = Story().until("set-vhosts-back").fail()
+    with pytest.raises(Refused, match="forgotten"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="later"), story.at)
+
+
 def test_there_is_no_way_back_once_users_come_back() -> None:
     """Taking the backend away from users who are on it again is an outage of its own."""
     story = Story().until("director-up").fail()

@@ -69,6 +69,7 @@ class SlackApp:
         self._service = service
         self._silence = silence
         self._socket: Socket | None = None
+        self._address: str | None = None
         self._work = Work(Answers(client, client.session))
         self._listeners = Listeners(
             client=client,
@@ -78,18 +79,26 @@ class SlackApp:
         )
 
     async def start(self) -> None:
-        """Sign in and listen; raises Misconfigured for tokens that Slack does not take.
+        """Sign in and listen."""
+        await self.sign_in()
+        await self.listen()
 
-        Where Slack is away it goes on trying: runs that are under way must not wait for it.
+    async def sign_in(self) -> None:
+        """Show Slack both tokens; raises Misconfigured for those that it does not take. Nothing is listened to yet.
+
+        Where Slack is away they are believed: runs that are under way must not wait for it.
         """
         await self._sign_in()
-        address = await self._address()
+        self._address = await self._opened()
+
+    async def listen(self) -> None:
+        """Take commands and clicks from here on; goes on trying where Slack is away."""
         # Bolt's own client: without a token it signs in nowhere by itself, and nothing is ever called through it.
         bolts = AsyncWebClient(base_url=self._client.base_url, session=self._client.session)
         app = AsyncApp(client=bolts, authorize=_authorize, signing_secret="", request_verification_enabled=False)
         self._listeners.listen(app, self._service.commands)
         self._socket = Socket(app=app, client=self._client, app_token=self._app_token, silence=self._silence)
-        await self._socket.open(address)
+        await self._socket.open(self._address)
 
     @property
     def failed(self) -> asyncio.Future[str]:
@@ -111,7 +120,7 @@ class SlackApp:
         else:
             _log.info("signed in to Slack: workspace %s, user %s", known.get("team_id"), known.get("user_id"))
 
-    async def _address(self) -> str | None:
+    async def _opened(self) -> str | None:
         """Where the socket is; None while Slack is away."""
         try:
             answer = await self._client.apps_connections_open(app_token=self._app_token)

@@ -23,6 +23,7 @@ from bot.adapters.slack.plans import write_step
 from bot.adapters.slack.story import Story, no_way_back
 from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who
 from bot.core import events as fact
+from bot.core.decide import no_skip
 from bot.core.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
@@ -97,7 +98,7 @@ def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
     sheet.say(f"*What it means* {_meaning(run)}")
     gate = run.step is not None and run.step.kind is Kind.APPROVAL
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
-    if not gate:
+    if run.step and not no_skip(run.step):
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
     against = no_way_back(run)
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
@@ -126,7 +127,7 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
         return ()
     again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?", "Retry")
     buttons = [button("Retry", "retry", answer, style="primary", confirm=again)]
-    if step.kind is not Kind.APPROVAL:
+    if not no_skip(step):
         buttons.append(button("Skip…", "skip", answer))  # its dialog is the form that asks for the reason
     if back:
         turn = dialog(f"Go back on {name}", f"Turn run {run.id} round and undo what it did on {name}?", "Go back")

@@ -1,0 +1,264 @@
+"""Any order of commands, outcomes, crashes and clock jumps: the laws hold, the fold is the state, a refusal is nothing.
+
+A hypothesis state machine over the core: the runner's part is played by its rules, people and accidents by others.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bot.core import events as fact
+from bot.core.approval import Person, still_good
+from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering, decide
+from bot.core.events import Entry, Fact
+from bot.core.goback import going_back
+from bot.core.laws import gate_needed
+from bot.core.plan import Kind, PlannedStep
+from bot.core.procedure import Gate
+from bot.core.run import Run, Status, apply, begin, fold
+from bot.core.upnext import ATTEMPTS, LookUp, MakeChange, Rest, SeeCheck, Tell, Turn, next_action
+from bot.errors import Illegal, Refused
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
+
+PEOPLE = {
+    REQUESTER: Person(id=REQUESTER, may_ask=True, may_approve=True),
+    SECOND: Person(id=SECOND, may_ask=True, may_approve=True),
+    THIRD: Person(id=THIRD, may_ask=True, may_approve=True),
+    "U0GUEST": Person(id="U0GUEST", may_ask=False, may_approve=False, barred="a guest"),
+    "U0OTHER": Person(id="U0OTHER", may_ask=False, may_approve=False),
+}
+
+
+STARTS = [
+    "one-backend-at-a-time",
+    "set-vhosts-to-zero",
+    "drain",
+    "approve-flush",
+    "stop-lmtp",
+    "stop-dovecot",
+    "director-down",
+    "flush-users",
+    "start-dovecot",
+    "test-user-reads-mail",
+    "approve-restore",
+    "set-vhosts-back",
+    "director-up",
+    "users-come-back",
+]
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """One run, and everything that can come to it."""
+
+    @initialize(whole=st.booleans(), start=st.sampled_from(STARTS))
+    def ask(self, whole: bool, start: str) -> None:
+        """Begin somewhere: from the request alone, chance would seldom get beyond the preflight."""
+        story = Story(plan(config=whole, packages=whole)).until(start)
+        self.entries = list(story.entries)
+        self.now = story.at
+        self.run_: Run = fold(self.entries) or begin(self.entries[0])
+        self.sent: list[tuple[str, frozenset[Gate]]] = []
+        self.in_doubt: set[str] = set()
+        self.asked: list[int] = []
+        self.holds: list[int] = [1]
+
+    def tell(self, *facts: Fact) -> None:
+        for told in facts:
+            entry = Entry(run=self.run_.id, seq=self.run_.seq + 1, at=self.now, fact=told)
+            self.run_ = apply(self.run_, entry)
+            self.entries.append(entry)
+            if isinstance(told, fact.ApprovalAsked | fact.SkipProposed):
+                self.asked.append(entry.seq)
+            if self.run_.held == entry.seq:
+                self.holds.append(entry.seq)
+
+    # the runner
+
+    @rule(times=st.integers(1, 8))
+    def all_goes_well(self, times: int) -> None:
+        for _ in range(times):
+            self.go_on("well")
+
+    @rule(outcome=st.sampled_from(["fails", "unclear", "not run"]))
+    def something_goes_wrong(self, outcome: str) -> None:
+        self.go_on(outcome)
+
+    def go_on(self, outcome: str) -> None:
+        match next_action(self.run_, self.now):
+            case Tell(fact=told):
+                self.tell(told)
+            case SeeCheck(step=step):
+                self.see(step, outcome)
+            case MakeChange(step=step):
+                self.make(step, outcome)
+            case LookUp(step=step):
+                self.look_up(step, outcome)
+            case Turn():
+                self.turn()
+            case Rest():
+                pass
+
+    def see(self, step: PlannedStep, outcome: str) -> None:
+        if outcome != "well":
+            self.tell(fact.StepFailed(step=step.name, reason=outcome))
+            return
+        remembered = dict.fromkeys(step.remember or {}, "dovecot-core=1:2.3.19.1-1")
+        self.tell(fact.StepDone(step=step.name, how=fact.How.RAN, reason="seen", remembered=remembered))
+
+    def make(self, step: PlannedStep, outcome: str) -> None:
+        grant = self.run_.unconfirmed
+        if grant and still_good(self.run_, grant, PEOPLE[grant.by], self.now):
+            self.tell(fact.RunHeld(reason="not good any more"))
+            return
+        assert step.action is not None
+        text = step.action.command.text
+        # What a host would be sent: only ever behind a look that said it is not done.
+        assert step.name not in self.in_doubt, "sent again without having been looked up"
+        attempt = self.run_.attempt + 1
+        self.tell(fact.StepStarted(step=step.name, attempt=attempt, host="somewhere", command=text))
+        self.sent.append((text, self.run_.granted))
+        self.in_doubt.add(step.name)
+        if outcome == "well":
+            self.done(step, fact.How.RAN)
+        elif outcome == "fails":
+            self.in_doubt.discard(step.name)
+            self.tell(fact.StepFailed(step=step.name, reason=outcome))
+        elif outcome == "not run":
+            self.in_doubt.discard(step.name)
+            self.tell(fact.StepNotDone(step=step.name, reason=outcome))
+        else:
+            self.tell(fact.StepUnclear(step=step.name, reason=outcome))
+
+    def done(self, step: PlannedStep, how: fact.How) -> None:
+        self.in_doubt.discard(step.name)
+        self.tell(fact.StepDone(step=step.name, how=how, reason="seen"))
+
+    def look_up(self, step: PlannedStep, outcome: str) -> None:
+        self.in_doubt.discard(step.name)
+        if outcome == "well":
+            self.done(step, fact.How.LOOKED_UP)
+        elif step.repeatable and self.run_.attempt < ATTEMPTS and outcome == "not run":
+            self.tell(fact.StepNotDone(step=step.name, reason="looked up"))
+        else:
+            self.tell(fact.StepFailed(step=step.name, reason="nobody knows"))
+
+    def turn(self) -> None:
+        try:
+            back = going_back(self.run_)
+        except Refused as error:
+            self.tell(fact.RunHeld(reason=str(error)))
+            return
+        nothing = fact.RunEnded(outcome=fact.Outcome.ABORTED)
+        self.tell(fact.TurnedBack(plan=back) if back else nothing)
+
+    # accidents
+
+    @precondition(lambda self: self.run_.status is Status.BUSY)
+    @rule()
+    def crash_while_busy(self) -> None:
+        assert self.run_.step is not None
+        self.tell(fact.StepUnclear(step=self.run_.step.name, reason="the bot was stopped"))
+
+    @rule()
+    def restart(self) -> None:
+        self.run_ = fold(self.entries) or self.run_
+
+    @rule(minutes=st.sampled_from([1, 6, 16, 61, 500]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @precondition(lambda self: self.run_.kept and self.run_.status is not Status.ENDED)
+    @rule()
+    def somebody_changes_the_ring(self) -> None:
+        step = self.run_.kept[0]
+        self.tell(fact.RingDeviated(step=step.name, host="director-1", reason="vhosts is 100"))
+        self.tell(fact.RingSetBack(step=step.name, holds=True, reason="vhosts 0"))
+
+    # people
+
+    def command(self, command: Steering) -> None:
+        before, facts_before = self.run_, len(self.entries)
+        try:
+            facts = decide(self.run_, command, self.now)
+        except Refused:
+            assert self.run_ is before
+            assert len(self.entries) == facts_before
+            return
+        self.tell(*facts)
+
+    @rule(user=st.sampled_from(sorted(PEOPLE)), deny=st.sampled_from([False, False, False, True]), old=st.booleans())
+    def answer(self, user: str, deny: bool, old: bool) -> None:
+        if self.asked:
+            ask = self.asked[0] if old else self.asked[-1]
+            kind = Deny if deny else Approve
+            self.command(kind(person=PEOPLE[user], ask=ask, message="1.1"))
+
+    @rule(user=st.sampled_from(sorted(PEOPLE)), old=st.booleans())
+    def retry(self, user: str, old: bool) -> None:
+        self.command(Retry(person=PEOPLE[user], held=self.holds[0] if old else self.holds[-1]))
+
+    @rule(user=st.sampled_from(sorted(PEOPLE)), second=st.sampled_from(sorted(PEOPLE)))
+    def skip(self, user: str, second: str) -> None:
+        self.command(ProposeSkip(person=PEOPLE[user], held=self.holds[-1], reason="because"))
+        if self.asked:
+            self.command(AgreeToSkip(person=PEOPLE[second], ask=self.asked[-1]))
+
+    @rule(user=st.sampled_from(sorted(PEOPLE)), rarely=st.sampled_from([True, False, False, False]))
+    def go_back(self, user: str, rarely: bool) -> None:
+        if rarely:
+            self.command(GoBack(person=PEOPLE[user], reason="abort"))
+
+    # what must hold, always
+
+    @invariant()
+    def the_fold_is_the_state(self) -> None:
+        assert fold(self.entries) == self.run_
+
+    @invariant()
+    def nothing_was_sent_without_its_approval(self) -> None:
+        for text, granted in self.sent[-1:]:
+            gate = gate_needed(text)
+            assert gate is None or gate in granted, text
+
+    @invariant()
+    def every_approval_is_by_somebody_else_of_the_approvers(self) -> None:
+        for entry in self.entries[-3:]:
+            if isinstance(entry.fact, fact.Approved):
+                assert entry.fact.by not in {REQUESTER, "U0GUEST", "U0OTHER"}
+
+    @invariant()
+    def a_run_that_ended_left_the_ring_as_it_was_or_said_why_not(self) -> None:
+        """Ended runs free their ring: then the backend must be back, or never have been out."""
+        run = self.run_
+        if run.status is not Status.ENDED:
+            return
+        out = [step for step in run.touched if step.name == "set-vhosts-to-zero"]
+        done = {entry.fact.step for entry in self.entries if isinstance(entry.fact, fact.StepDone)}
+        back = {"set-vhosts-back", "undo-set-vhosts-to-zero"}
+        assert not out or back & done
+
+    @invariant()
+    def what_cannot_follow_is_refused(self) -> None:
+        if self.run_.status is Status.ENDED:
+            entry = Entry(run=self.run_.id, seq=self.run_.seq + 1, at=self.now, fact=fact.RetryChosen(by=SECOND))
+            with pytest.raises(Illegal):
+                apply(self.run_, entry)
+
+
+AnyOrder.TestCase.settings = settings(
+    max_examples=50,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestAnyOrder = AnyOrder.TestCase
+
+
+def test_kinds_of_steps_are_all_met() -> None:
+    """The machine is only worth something if the plan has all that it is to meet."""
+    assert {step.kind for step in plan().steps} == set(Kind)
