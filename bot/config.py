@@ -33,6 +33,7 @@ from bot.errors import Misconfigured
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
 GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,20}$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
+Length = Annotated[Duration, Field(ge=timedelta(seconds=1))]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -46,11 +47,11 @@ class BotPart(_Part):
     journal: Path
     configs: Path | None = None
     procedures: Path | None = None
-    drain: Duration = timedelta(minutes=15)
-    approval_open: Duration = timedelta(minutes=60)
-    approval_repeats: tuple[Duration, ...] = (timedelta(minutes=5), timedelta(minutes=15))
-    count_every: Duration = timedelta(seconds=30)
-    watch_every: Duration = timedelta(seconds=30)
+    drain: Length = timedelta(minutes=15)
+    approval_open: Length = timedelta(minutes=60)
+    approval_repeats: tuple[Length, ...] = (timedelta(minutes=5), timedelta(minutes=15))
+    count_every: Length = timedelta(seconds=30)
+    watch_every: Length = timedelta(seconds=30)
 
 
 class SlackPart(_Part):
@@ -276,6 +277,6 @@ def _try_out(path: Path, procedure: Procedure, rules: Rules) -> None:
     try:
         plan = make_plan(procedure, order)
         check_expectations(plan)
-        hold_against(plan, rules)
+        hold_against(plan, rules, str(order.target.backend.ip))
     except Misconfigured as error:
         raise Misconfigured(f"{path}: {error}") from None

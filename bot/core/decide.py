@@ -10,9 +10,8 @@ from bot.core import events as fact
 from bot.core.approval import Person, asked_now, objection
 from bot.core.events import Fact
 from bot.core.goback import may_turn
-from bot.core.laws import gate_needed
+from bot.core.laws import restores
 from bot.core.plan import Kind, PlannedStep
-from bot.core.procedure import Gate
 from bot.core.run import Run, Status
 from bot.errors import Refused
 
@@ -152,7 +151,7 @@ def no_skip(step: PlannedStep) -> str:
     """Why a step can never be left out, empty when it can."""
     if step.kind is Kind.APPROVAL:
         return "An approval cannot be skipped."
-    if step.action and gate_needed(step.action.command.text) is Gate.RESTORE:
+    if step.action and restores(step.action.command.text):
         return (
             "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"
             " director and click Retry: it is then found done."

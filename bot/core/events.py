@@ -214,8 +214,16 @@ class ApprovalExpired:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ApprovalLapsed:
+    """An approval was given, but may not be acted on any more; it is asked for again."""
+
+    gate: Gate
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RingDeviated:
-    """A director says otherwise than this run left it; written before it is set back. `step` had made it so."""
+    """A director says otherwise than this run left it, first of all `step`; written before it is set back."""
 
     step: str
     host: str
@@ -303,6 +311,7 @@ Fact = (
     | Approved
     | Denied
     | ApprovalExpired
+    | ApprovalLapsed
     | RingDeviated
     | RingSetBack
     | RunHeld

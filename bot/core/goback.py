@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from bot.core.command import Command
-from bot.core.laws import gate_needed
+from bot.core.laws import restores
 from bot.core.plan import Action, Expected, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
 from bot.core.procedure import Gate
 from bot.core.run import Run
 from bot.errors import Refused
+
+_OPEN = timedelta(hours=1)
+"""How long a way back can be approved when its procedure has no approval to go by."""
 
 _OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
 
@@ -54,7 +58,7 @@ def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage
 
 
 def _restores(action: Action | None) -> bool:
-    return action is not None and gate_needed(action.command.text) is Gate.RESTORE
+    return action is not None and restores(action.command.text)
 
 
 def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
@@ -95,14 +99,15 @@ def _value(observed: Mapping[str, str], name: str) -> str:
 
 
 def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:
-    """The last first; two changes in a row that undo each other, both seen done, come to nothing."""
+    """The last first. Of two changes in a row that undo each other, both seen done, only the second is undone: it would
+    be done again at once. What it brings back is looked for in any case: it may be gone by now.
+    """
     kept: list[PlannedStep] = []
     for step in reversed(steps):
         last = kept[-1] if kept else None
-        if last and {step.name, last.name} <= run.looks.keys() and _opposite(step, last):
+        if last and {step.name, last.name} <= run.seen_done and _opposite(step, last):
             kept.pop()
-        else:
-            kept.append(step)
+        kept.append(step)
     return tuple(_undoing(step, run.observed) for step in kept)
 
 
@@ -118,13 +123,15 @@ def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]
     """The changes on the backend, behind an approval of their own."""
     if not steps:
         return ()
-    gate = replace(
-        _restore_gate(run),
+    like = next((step for step in run.request.plan.steps if step.gate), None)
+    gate = PlannedStep(
         name="approve-going-back",
+        kind=Kind.APPROVAL,
         says=f"Undo {len(steps)} changes on {run.request.target.backend.name}",
         because="going back is a change like any other, and a second engineer has seen it first",
         gate=Gate.GO_BACK,
-        evidence=(),
+        length=like.length if like else _OPEN,
+        repeats=like.repeats if like else (),
     )
     return (gate, *steps)
 
@@ -135,15 +142,14 @@ def _verifying(run: Run) -> tuple[PlannedStep, ...]:
     )
 
 
-def _restore_gate(run: Run) -> PlannedStep:
-    return next(step for step in run.request.plan.steps if step.gate is Gate.RESTORE)
-
-
 def _restoring(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
-    """The restore approval, what gives the backend users again, and the checks that end the forward plan."""
+    """The restore approval, what gives the backend users again, and the forward plan's checks around that."""
     if not steps:
         return ()
     forward = run.request.plan.steps
-    last = max((at for at, step in enumerate(forward) if _restores(step.action)), default=len(forward))
-    closing = tuple(step for step in forward[last + 1 :] if step.kind is Kind.CHECK)
-    return (_restore_gate(run), *steps, *closing)
+    at = next(at for at, step in enumerate(forward) if step.gate is Gate.RESTORE)
+    changes = [at for at, step in enumerate(forward) if _restores(step.action)]
+    first, last = min(changes, default=at), max(changes, default=at)
+    checks_before = tuple(step for step in forward[at:first] if step.kind is Kind.CHECK)
+    checks_after = tuple(step for step in forward[last + 1 :] if step.kind is Kind.CHECK)
+    return (forward[at], *checks_before, *steps, *checks_after)

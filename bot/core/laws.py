@@ -17,17 +17,24 @@ from bot.core.procedure import Gate
 from bot.errors import Misconfigured
 
 _LAWS = (
-    (re.compile(r"\bdoveadm\b.*\bdirector\b.*\bflush\b"), Gate.FLUSH),
-    (re.compile(r"\bsystemctl\b.*\b(stop|kill|restart|disable|isolate)\b"), Gate.FLUSH),
-    (re.compile(r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b"), Gate.FLUSH),
-    (re.compile(r"\bdoveadm\b.*\bdirector\b.*\bup\b(?!date)"), Gate.RESTORE),
-    (re.compile(r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+(?!0+(\s|$))"), Gate.RESTORE),
+    (r"\bdoveadm\b.*\bflush\b", Gate.FLUSH),
+    (r"\bsystemctl\b.*\b(stop|kill|\S*restart|disable|isolate|mask\b.*--now|reboot|poweroff|halt|kexec)\b", Gate.FLUSH),
+    (r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b", Gate.FLUSH),
+    (r"\bdovecot\s+stop\b|\bservice\s+\S+\s+(stop|restart)\b|\binit\.d/\S+\s+(stop|restart)\b", Gate.FLUSH),
+    (r"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt)(\s|$)", Gate.FLUSH),
+    (r"\bdoveadm\b.*\bdirector\b.*\bup\b", Gate.RESTORE),
+    (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+(?!0+(\s|$))", Gate.RESTORE),
 )
 
 
-def gate_needed(command: str) -> Gate | None:
-    """The approval without which this command must never run."""
-    return next((gate for pattern, gate in _LAWS if pattern.search(command)), None)
+def gates_needed(command: str) -> frozenset[Gate]:
+    """The approvals without which this command must never run."""
+    return frozenset(gate for pattern, gate in _LAWS if re.search(pattern, command, re.DOTALL))
+
+
+def restores(command: str) -> bool:
+    """Whether the command gives a backend users again."""
+    return Gate.RESTORE in gates_needed(command)
 
 
 class Rule(BaseModel):
@@ -54,19 +61,42 @@ class _Placed:
     action: Action
 
 
-def hold_against(plan: Plan, rules: Rules) -> None:
-    """Raises Misconfigured when a command of the plan breaks a rule, or stands before the approval that it needs."""
+def hold_against(plan: Plan, rules: Rules, ip: str) -> None:
+    """Raises Misconfigured when a command of the plan breaks a rule, stands before the approval that it needs, or
+    speaks to the directors of another address than the target's `ip`.
+    """
     opened: set[Gate] = set()
     for step in plan.steps:
         if step.gate:
             opened.add(step.gate)
-        if step.action and not plan.back and (gate := gate_needed(step.action.command.text)) and gate not in opened:
-            raise Misconfigured(f"step {step.name}: `{step.action.command.text}` stands before the {gate} approval")
+        # A way back may begin after the flush approval: there the state is asked, before each command.
+        if step.action and not plan.back and (missing := gates_needed(step.action.command.text) - opened):
+            raise Misconfigured(
+                f"step {step.name}: `{step.action.command.text}` stands before the {min(missing)} approval"
+            )
     for placed in _actions(plan):
-        text = placed.action.command.text
-        for rule in rules.rules:
-            if any(rule.never.search(line) for line in (text, " ".join(placed.action.command.argv))):
-                raise Misconfigured(f"step {placed.step}: `{text}` breaks the rule {rule.rule}: {rule.because}")
+        _hold_one(placed, rules, ip)
+    _can_be_undone(plan)
+
+
+def _hold_one(placed: _Placed, rules: Rules, ip: str) -> None:
+    text = placed.action.command.text
+    for rule in rules.rules:
+        if any(rule.never.search(line) for line in (text, " ".join(placed.action.command.argv))):
+            raise Misconfigured(f"step {placed.step}: `{text}` breaks the rule {rule.rule}: {rule.because}")
+    others = set(_ADDRESSED.findall(text)) - {ip}
+    if others:
+        raise Misconfigured(f"step {placed.step}: `{text}` is about {', '.join(sorted(others))}, which is not {ip}")
+
+
+_ADDRESSED = re.compile(r"\bdirector\s+(?:update|down|up|flush)\s+(\S+)")
+
+
+def _can_be_undone(plan: Plan) -> None:
+    """A way back that gives users back needs the restore approval of the plan that it undoes."""
+    restoring = [placed.step for placed in _actions(plan) if restores(placed.action.command.text)]
+    if restoring and not plan.back and Gate.RESTORE not in {step.gate for step in plan.steps}:
+        raise Misconfigured(f"step {restoring[0]}: there is no restore approval in this procedure, and it needs one")
 
 
 def _actions(plan: Plan) -> Iterator[_Placed]:

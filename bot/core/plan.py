@@ -270,9 +270,12 @@ class Filling:
     def step(self, step: file.Step) -> PlannedStep:
         """One step of the plan; raises Misconfigured, naming the step."""
         try:
-            return self._step(step)
+            planned = self._step(step)
         except Misconfigured as error:
             raise Misconfigured(f"step {step.step}: {error}") from None
+        if planned.action and "{observed." in planned.action.command.text:
+            raise Misconfigured(f"step {step.step}: {{observed.…}} can stand in an undo only")
+        return planned
 
     def _step(self, step: file.Step) -> PlannedStep:
         base = PlannedStep(

@@ -151,7 +151,7 @@ class Check(_Step):
 class Change(Running, _Step):
     """The only kind that alters a host; it says when it is done, and how it is undone or why it is not."""
 
-    where: Where
+    where: Literal[Where.BACKEND, Where.ONE_DIRECTOR]
     repeatable: bool = True
     undo: Undo | None = None
     no_undo_because: Line | None = None

@@ -15,7 +15,6 @@ from typing import Any
 
 from bot.core import events as fact
 from bot.core.events import Entry, RunRequested
-from bot.core.laws import gate_needed
 from bot.core.plan import Action, Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.procedure import Gate
 from bot.errors import Illegal
@@ -54,6 +53,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.StepFailed: _H,
             fact.WaitBegan: _W,
             fact.ApprovalAsked: _A,
+            fact.ApprovalLapsed: _R,
             fact.RunHeld: _H,
             fact.GoBackAsked: _R,
             fact.TurnedBack: _R,
@@ -82,9 +82,12 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.Denied: _R,
             fact.ApprovalRepeated: _A,
             fact.ApprovalExpired: _H,
+            fact.RunHeld: _H,
             fact.GoBackAsked: _R,
         },
         _H: {
+            fact.TurnedBack: _R,
+            fact.RunHeld: _H,
             fact.RetryChosen: _R,
             fact.SkipProposed: _H,
             fact.SkipAgreed: _R,
@@ -136,10 +139,10 @@ class Run:
     unconfirmed: Grant | None = None
     touched: tuple[PlannedStep, ...] = ()
     looks: Mapping[str, str] = field(default_factory=dict)
+    seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     turning: bool = False
-    restoring: bool = False
     deviations: int = 0
     back_asked_by: str | None = None
     outcome: fact.Outcome | None = None
@@ -169,20 +172,29 @@ class Run:
     @property
     def kept(self) -> tuple[PlannedStep, ...]:
         """The changes of the ring that have to stay as they were made until the backend is given users again."""
-        made = (step for step in self.touched if step.name in self.looks and not self.restoring)
+        if Gate.RESTORE in self.granted:
+            return ()  # from here on a person may give them back by hand, and nobody is to fight that
+        made = (step for step in self.touched if step.name in self.seen_done)
         return tuple(step for step in made if step.action and _is_of_the_ring(step.action))
 
     @property
     def only_looked(self) -> bool:
-        """Whether it is still in its first stage: nothing that serves mail was changed, so there is nothing to hold."""
-        return not self.plan.back and self.stage == self.plan.stages[0]
+        """Whether it is still in its first stage and made nothing that needs undoing: there is nothing to hold."""
+        return not self.plan.back and self.stage == self.plan.stages[0] and not any(step.undo for step in self.touched)
+
+    @property
+    def committed(self) -> bool:
+        """Whether it is in the middle of a stage that waits for nobody: a change of that stage was begun."""
+        stage, step = self.stage, self.step
+        if stage is None or step is None or not stage.uninterrupted or self.stage_begun != stage.name:
+            return False
+        before = stage.steps[: [member.name for member in stage.steps].index(step.name)]
+        return self.attempt > 0 or any(member.kind is Kind.CHANGE for member in before)
 
     @property
     def stands_safely(self) -> bool:
-        """Whether the run may turn round here: not in the middle of a stage that waits for nobody."""
-        stage = self.stage
-        inside = stage is not None and stage.uninterrupted and self.stage_begun == stage.name
-        return not inside or self.failed is not None or self.step == (stage.steps[0] if stage else None)
+        """Whether the run may turn round, hold or rest here."""
+        return not self.committed or self.failed is not None
 
     def digest_for(self, step: PlannedStep) -> str:
         """What an approval at this step is for: plan, target, configuration and what was observed, as one digest."""
@@ -262,17 +274,20 @@ def _stage_began(run: Run, entry: Entry) -> Run:
 def _step_started(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepStarted)
     step = _named_step(run, entry.fact.step)
-    restoring = run.restoring or gate_needed(entry.fact.command) is Gate.RESTORE
-    return replace(_touch(run, step), attempt=entry.fact.attempt, unconfirmed=None, restoring=restoring)
+    return replace(_touch(run, step), attempt=entry.fact.attempt)
 
 
 def _step_done(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepDone)
     step = _named_step(run, entry.fact.step)
+    if step.kind is Kind.APPROVAL:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval is given by somebody, not done")
     run = replace(
         run,
         looks={**run.looks, step.name: entry.fact.reason},
         observed={**run.observed, **(entry.fact.remembered or {})},
+        seen_done=run.seen_done | {step.name},
+        unconfirmed=None if step.kind is Kind.CHANGE else run.unconfirmed,
     )
     return _next(_touch(run, step))
 
@@ -303,12 +318,29 @@ def _repeated(run: Run, entry: Entry) -> Run:
 def _approved(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.Approved)
     asked = run.asked.fact if run.asked else None
-    if not isinstance(asked, fact.ApprovalAsked) or asked.digest != entry.fact.digest:
+    same = isinstance(asked, fact.ApprovalAsked) and (asked.step, asked.gate, asked.digest) == (
+        entry.fact.step,
+        entry.fact.gate,
+        entry.fact.digest,
+    )
+    if not isinstance(asked, fact.ApprovalAsked) or not same:
         raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
     if entry.fact.by in asked.not_by:
         raise Illegal(f"run {run.id}, fact {entry.seq}: {entry.fact.by} may not approve this run")
     grant = Grant(gate=entry.fact.gate, by=entry.fact.by, digest=entry.fact.digest, expires=asked.expires)
     return _next(replace(run, grants=(*run.grants, grant), unconfirmed=grant))
+
+
+def _lapsed(run: Run, entry: Entry) -> Run:
+    """Back to the gate: it is asked again, and what was looked at since is looked at again."""
+    assert isinstance(entry.fact, fact.ApprovalLapsed)
+    gate = entry.fact.gate
+    if run.unconfirmed is None or run.unconfirmed.gate is not gate:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: there is no {gate} approval that could lapse")
+    position = next(at for at, step in enumerate(run.plan.steps) if step.gate is gate)
+    kept = tuple(grant for grant in run.grants if grant is not run.unconfirmed)
+    stage = run.plan.stage_of(run.plan.steps[position])
+    return replace(_next(run), position=position, grants=kept, unconfirmed=None, stage_begun=stage.name)
 
 
 def _denied(run: Run, entry: Entry) -> Run:
@@ -325,7 +357,7 @@ def _expired(run: Run, entry: Entry) -> Run:
 def _held(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.RunHeld)
     failed = run.step.name if run.step else None
-    return replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, asked=None, until=None)
+    return replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, asked=None, until=None, turning=False)
 
 
 def _retry(run: Run, _entry: Entry) -> Run:
@@ -340,8 +372,13 @@ def _skip_proposed(run: Run, entry: Entry) -> Run:
     return replace(run, skip=entry)
 
 
-def _skip_agreed(run: Run, _entry: Entry) -> Run:
-    return _next(run)
+def _skip_agreed(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.SkipAgreed)
+    step = _named_step(run, entry.fact.step)
+    if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
+        raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
+    said = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
+    return _next(replace(run, looks={**run.looks, step.name: said}))
 
 
 def _go_back_asked(run: Run, entry: Entry) -> Run:
@@ -354,7 +391,9 @@ def _go_back_asked(run: Run, entry: Entry) -> Run:
 def _turned_back(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.TurnedBack)
     kept = tuple(grant for grant in run.grants if grant.gate is Gate.FLUSH)
-    return replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None, grants=kept)
+    # What was read on the way there is no evidence for the way back.
+    turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None)
+    return replace(turned, grants=kept, unconfirmed=None, looks={})
 
 
 def _counted(run: Run, entry: Entry) -> Run:
@@ -378,6 +417,7 @@ _REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
         fact.ApprovalRepeated: _repeated,
         fact.RingDeviated: _deviated,
         fact.Approved: _approved,
+        fact.ApprovalLapsed: _lapsed,
         fact.Denied: _denied,
         fact.ApprovalExpired: _expired,
         fact.RunHeld: _held,

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from bot.core import events as fact
 from bot.core.events import Fact
-from bot.core.laws import gate_needed
+from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import Run, Status
 
@@ -70,6 +70,8 @@ def next_action(run: Run, now: datetime) -> Next:
     match run.status:
         case Status.ENDED:
             return Rest(until=None)
+        case Status.HELD if run.turning:
+            return Turn()
         case Status.HELD:
             return _end(run, fact.Outcome.REFUSED) if run.only_looked else Rest(until=None)
         case Status.BUSY | Status.DOUBT:
@@ -107,6 +109,8 @@ def _while_asking(run: Run, now: datetime) -> Next:
     assert run.asked is not None
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
+    if run.deviations >= DEVIATIONS:
+        return Tell(fact=_deviated(run))
     if now >= asked.expires:
         return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
     due = sum(1 for at in asked.repeats if now >= at)
@@ -149,9 +153,9 @@ def _deviated(run: Run) -> fact.RunHeld:
 
 def _change(run: Run, step: PlannedStep) -> Next:
     assert step.action is not None
-    gate = gate_needed(step.action.command.text)
-    if gate and gate not in run.granted:
-        reason = f"`{step.action.command.text}` needs the {gate} approval, which was not given"
+    missing = gates_needed(step.action.command.text) - run.granted
+    if missing:
+        reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
         return Tell(fact=fact.RunHeld(reason=reason))
     return MakeChange(step=step)
 

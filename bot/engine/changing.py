@@ -18,6 +18,9 @@ from bot.errors import HostError, NotRun, Refused
 EX_TEMPFAIL = 75
 """doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
 
+_DOUBTFUL = timedelta(seconds=3)
+"""How long a 75 is waited for: then another director is asked, or the same again; all of it may be repeated."""
+
 
 class Changing:
     """The changes of one run."""
@@ -39,7 +42,7 @@ class Changing:
             reason = f"not begun, as it cannot be seen whether it is done: {before.judgement.reason}"
             await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=before.ran, seen=before.seen))
             return
-        host = self._host(step)
+        host = self._host(step, before)
         attempt = self._ledger.run.attempt + 1
         text = step.action.command.text
         started = fact.StepStarted(step=step.name, attempt=attempt, host=host.name, command=text)
@@ -47,11 +50,13 @@ class Changing:
             return  # somebody said something while this looked: ask again what is next
         await self._send(step, step.action, host)
 
-    def _host(self, step: PlannedStep) -> Host:
-        """The host to do it on: another director at every attempt."""
+    def _host(self, step: PlannedStep, seen: Sight) -> Host:
+        """The host to do it on: of the directors that just answered if there are any, another one at every attempt."""
         assert step.where is not None
         hosts = hosts_for(self._ledger.run.request.target, step.where)
-        return hosts[self._ledger.run.attempt % len(hosts)]
+        answered = {one.host for one in seen.seen if one.reading is not None}
+        there = [host for host in hosts if host.name in answered] or list(hosts)
+        return there[self._ledger.run.attempt % len(there)]
 
     async def _send(self, step: PlannedStep, action: Action, host: Host) -> None:
         try:
@@ -85,7 +90,8 @@ class Changing:
     async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
         told = (ran(result, changes=True),)
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
-        patience = action.within if result.exit_status in {0, EX_TEMPFAIL} else timedelta(0)
+        waited = {0: action.within, EX_TEMPFAIL: min(action.within, _DOUBTFUL)}
+        patience = waited.get(result.exit_status, timedelta(0))
         sight = await self._looking.until_seen(action.done_when, patience)
         if sight.judgement.holds:
             await self._done(step, fact.How.RAN, sight, told)

@@ -104,5 +104,5 @@ class Planner:
         )
         plan = make_plan(procedure, order)
         check_expectations(plan)
-        hold_against(plan, self._book.rules)
+        hold_against(plan, self._book.rules, str(target.backend.ip))
         return procedure, order, plan

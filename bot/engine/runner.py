@@ -29,7 +29,7 @@ from bot.errors import JournalError, Misconfigured, Refused
 
 log = logging.getLogger(__name__)
 
-_JOURNAL_AGAIN = timedelta(seconds=30)
+_AGAIN = timedelta(seconds=30)
 _LOOK_AT_LEAST_EVERY = timedelta(seconds=60)
 
 
@@ -71,13 +71,25 @@ class Runner:
             self._world.alarms.clear(self._ledger.run.id)
 
     async def _go_on_if_written(self) -> None:
+        run = self._ledger.run.id
         try:
             await self._go_on()
         except JournalError as error:
-            run = self._ledger.run.id
             log.exception("run %s stands still: its journal cannot be written", run)
             self._world.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
-            self._ring_in(_JOURNAL_AGAIN)
+            await self._try_again()
+        except Exception:
+            log.exception("run %s stands still after an error of the bot's own", run)
+            self._world.announcer.warn(run, "This run stands still after an error of the bot's own; its log has it.")
+            await self._try_again()
+
+    async def _try_again(self) -> None:
+        """Soon in the middle of the take-down, where users wait; else when the alarm rings."""
+        if self._ledger.run.stands_safely:
+            self._ring_in(_AGAIN)
+        else:
+            await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+            self.nudge()
 
     async def _rest(self) -> None:
         """Until a nudge; and now and then without one, as an alarm may ring late when a clock is set back."""
@@ -96,10 +108,14 @@ class Runner:
             await asyncio.gather(nudged, passed, return_exceptions=True)
 
     def _over(self) -> bool:
-        return self._leaving or self._ledger.run.status is Status.ENDED
+        return self._may_leave() or self._ledger.run.status is Status.ENDED
+
+    def _may_leave(self) -> bool:
+        """Not in the middle of the take-down: users of a stopped backend wait for its end."""
+        return self._leaving and self._ledger.run.stands_safely
 
     async def _go_on(self) -> None:
-        while not self._leaving:
+        while not self._may_leave():
             run = self._ledger.run
             action = upnext.next_action(run, self._world.clock.now())
             if not await self._do(action, run):
@@ -166,7 +182,8 @@ class Runner:
                 self._ring_in(self._world.timings.shown_within)
                 return False
             if objection := still_good(run, run.unconfirmed, person, self._world.clock.now()):
-                await self._ledger.tell(fact.RunHeld(reason=objection), only_after=run.seq)
+                lapsed = fact.ApprovalLapsed(gate=run.unconfirmed.gate, reason=objection)
+                await self._ledger.tell(lapsed, only_after=run.seq)
                 return True
         async with self._hands if step.where is not Where.BACKEND else nullcontext():
             await self._changing.make(step)
@@ -205,7 +222,7 @@ class Runner:
             plan = going_back(run)
             if plan is None:
                 return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing had been changed")
-            hold_against(plan, self._rules)
+            hold_against(plan, self._rules, str(run.request.target.backend.ip))
         except (Refused, Misconfigured) as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")
         return fact.TurnedBack(plan=plan)

@@ -78,7 +78,9 @@ class Service:
         live = self._live.get(run)
         if live is None:
             known = await self._folded(run)
-            raise Refused(f"Run {run} is over: {known.outcome}." if known else f"There is no run {run}.")
+            if known is None:
+                raise Refused(f"There is no run {run} that can be read.")
+            raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
         facts = await live.ledger.decide(command)
         live.runner.nudge()
         for told in facts:
@@ -127,7 +129,7 @@ class Service:
         if live := self._live.get(run):
             live.runner.nudge()
 
-    async def close(self, within: timedelta = timedelta(seconds=8)) -> None:
+    async def close(self, within: timedelta = timedelta(seconds=7)) -> None:
         """Let what is under way be finished and written down, as long as `within`; what is left is in doubt then."""
         live = list(self._live.values())
         for one in live:

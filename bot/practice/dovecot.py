@@ -16,6 +16,7 @@ from bot.practice.values import Answer, Call, failed, said
 VERSION = "2.3.19.1 (9b53102964)"
 _SERVICES = ("anvil", "auth", "config", "doveadm", "imap", "imap-login", "lmtp", "log", "stats")
 _STATUS = {
+    "process_count": "1",
     "process_avail": "0",
     "process_limit": "500",
     "client_limit": "1",
@@ -108,9 +109,13 @@ class Dovecot:
     # doveadm
 
     def doveadm(self, call: Call) -> Answer:
-        """Answer doveadm's service, reload and mail commands; 89 for each while the configuration is broken."""
-        if (trouble := self._trouble(f"{CONFIG}/dovecot.conf")) is not None:
-            return failed(89, trouble)
+        """Answer doveadm's service, reload and mail commands."""
+        # Without a running Dovecot to tell it the settings, doveadm reads the files itself.
+        if not self.serving and (trouble := self._trouble(f"{CONFIG}/dovecot.conf")) is not None:
+            if self._disk.read(f"{CONFIG}/dovecot.conf") is not None:
+                return failed(89, trouble)
+            missing = f"stat({CONFIG}/dovecot.conf) failed: No such file or directory"
+            return failed(75, f"Fatal: Error reading configuration: {missing}")
         match call.args:
             case ("-f", "json", "service", "status", *names):
                 return self._service_status(names)
@@ -134,7 +139,7 @@ class Dovecot:
             {
                 "name": name,
                 **_STATUS,
-                "process_count": "0" if name in self.stopped_services else "1",
+                **({"process_count": "0"} if name in self.stopped_services else {}),
                 "listening": "n" if name in self.stopped_services else "y",
                 "doveadm_stop": "y" if name in self.stopped_services else "n",
                 "process_total": "1",

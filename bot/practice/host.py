@@ -124,7 +124,10 @@ class Host:
         words = call.args
         if words[:1] != ("-n",):
             return failed(1, "sudo: a password is required")
-        return await self.run(words[2:] if words[1:2] == ("--",) else words[1:], call.stdin)
+        words = words[2:] if words[1:2] == ("--",) else words[1:]
+        if words and words[0] not in self.words:
+            return failed(1, f"sudo: {words[0]}: command not found")
+        return await self.run(words, call.stdin)
 
     async def _env(self, call: Call) -> Answer:
         words = call.args

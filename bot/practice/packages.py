@@ -13,7 +13,7 @@ NAMES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
 _READING = "Reading package lists...\nBuilding dependency tree...\nReading state information...\n"
 _WITH_VALUE = {"-o", "--option", "-t", "--target-release"}
 _KNOWN = {
-    *("--yes", "-y", "--allow-downgrades", "--no-install-recommends", "--only-upgrade"),
+    *("--yes", "-y", "--allow-downgrades", "--no-remove", "--no-install-recommends", "--only-upgrade"),
     *("-q", "-qq", "--quiet", "--simulate", "-s", "--allow-change-held-packages"),
 }
 

@@ -87,6 +87,7 @@ class LocalSlack:
         self.world = World(clock=clock)
         self.send_envelopes_twice = False
         self.lose_envelopes = False
+        self.lose_acknowledgements = False
         self._office = Office(world=self.world, scopes=frozenset(scopes))
         self._faults = Faults()
         meter = Meter(rate=rate, clock=clock)
@@ -227,6 +228,8 @@ class LocalSlack:
             # Nobody would acknowledge it, and there is no need to sit out the time.
             raise SlackTimeout(f"operation_timeout: {kind} was lost")
         answer = await self._sockets.send(kind, payload, answerable=answerable, twice=self.send_envelopes_twice)
+        if self.lose_acknowledgements:
+            raise SlackTimeout(f"operation_timeout: the acknowledgement of {kind} was lost")
         return Reply(payload=answer, response_url=payload.get("response_url"))
 
     # What is to be seen

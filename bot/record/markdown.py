@@ -66,12 +66,14 @@ def _approval(entry: Entry) -> str:
     match entry.fact:
         case fact.Approved(gate=gate, by=by, digest=digest, message=message):
             return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
-        case fact.Denied(gate=gate, by=by):
-            return f"- {at}: {gate} denied by {by}"
+        case fact.Denied(gate=gate, by=by, message=message):
+            return f"- {at}: {gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
             return f"- {at}: {gate}: an attempt by {by} did not count: {_plain(reason)}"
         case fact.ApprovalExpired(gate=gate):
             return f"- {at}: {gate} expired, nobody answered"
+        case fact.ApprovalLapsed(gate=gate, reason=reason):
+            return f"- {at}: {gate} lapsed, and is asked for again: {_plain(reason)}"
         case fact.SkipAgreed(step=step, by=by):
             return f"- {at}: skipping {step} agreed by {by}"
         case _:
@@ -82,13 +84,14 @@ def _counts(entries: Sequence[Entry]) -> Iterator[str]:
     counted = [(entry.at, entry.fact.users) for entry in entries if isinstance(entry.fact, fact.UsersCounted)]
     if not counted:
         return
+    directors = sorted({director for _, users in counted for director in users})
     yield ""
     yield "## Users mapped to the backend"
     yield ""
-    yield "| Time | " + " | ".join(counted[0][1]) + " |"
-    yield "|---|" + "---|" * len(counted[0][1])
+    yield "| Time | " + " | ".join(directors) + " |"
+    yield "|---|" + "---|" * len(directors)
     for at, users in counted:
-        yield f"| {_time(at)} | " + " | ".join(str(users.get(host, "?")) for host in counted[0][1]) + " |"
+        yield f"| {_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
 
 
 def _told(entry: Entry, run: Run) -> Iterator[str]:
@@ -136,16 +139,17 @@ def _others(entry: Entry) -> Iterator[str]:
             yield f"The {gate} approval was asked for, until {_time(expires)}"
             yield from (f"- Evidence: {_plain(line)}" for line in evidence)
             yield f"- For digest {digest}; not by {', '.join(not_by)}"
+        case fact.ApprovalRepeated(gate=gate, times=times):
+            yield f"The {gate} approval was asked for again, time {times}"
+        case fact.RingDeviated(step=step, host=host, reason=reason):
+            yield f"{host} says otherwise than {step} left it"
+            yield _plain(reason)
+        case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
+            yield f"{step} {'holds again' if holds else 'could not be set back'}"
+            yield _plain(reason)
+            yield from _commands(ran)
         case fact.RunHeld(reason=reason):
             yield "The run holds"
-            yield _plain(reason)
-        case fact.RetryChosen(by=by):
-            yield f"{by} chose to retry"
-        case fact.SkipProposed(by=by, step=step, reason=reason):
-            yield f"{by} proposes to skip {step}"
-            yield _plain(reason)
-        case fact.GoBackAsked(by=by, reason=reason):
-            yield f"{by} asked to go back"
             yield _plain(reason)
         case fact.TurnedBack(plan=plan):
             yield f"The run turned round: {plan.title}"
@@ -153,6 +157,21 @@ def _others(entry: Entry) -> Iterator[str]:
             yield from (f"- Not undone: {left.step}, as {left.because}" for left in plan.left_out)
         case fact.RunEnded(outcome=outcome, reason=reason):
             yield f"The run ended: {outcome}"
+            yield _plain(reason)
+        case _:
+            yield from _said(entry)
+
+
+def _said(entry: Entry) -> Iterator[str]:
+    """What people decided."""
+    match entry.fact:
+        case fact.RetryChosen(by=by):
+            yield f"{by} chose to retry"
+        case fact.SkipProposed(by=by, step=step, reason=reason):
+            yield f"{by} proposes to skip {step}"
+            yield _plain(reason)
+        case fact.GoBackAsked(by=by, reason=reason):
+            yield f"{by} asked to go back"
             yield _plain(reason)
         case _:
             if line := _approval(entry):
@@ -178,18 +197,26 @@ def _rounded(one: fact.Ran) -> timedelta:
 
 
 def _code(text: str) -> str:
+    text = _clean(text)
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{pad}{text}{pad}{fence}".replace("\n", " ") if text else "nothing"
+    return f"{fence}{pad}{text}{pad}{fence}" if text else "nothing"
 
 
 def _block(text: str) -> Iterator[str]:
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     yield f"{fence}text"
-    yield from text.splitlines()
+    yield from (_clean(line) for line in text.splitlines())
     yield fence
 
 
 def _plain(text: str) -> str:
-    """Text of a host or a person that must not become Markdown."""
-    return re.sub(r"([\\`*_{}\[\]<>#|])", r"\\\1", text.replace("\n", " "))
+    """Text of a host or a person that must not become Markdown, wherever in a line it comes to stand."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", _clean(text).strip())
+    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped)
+
+
+def _clean(text: str) -> str:
+    """One line, without what would move a terminal's cursor."""
+    line = " ".join(text.splitlines())
+    return "".join(character if character.isprintable() or character == "\t" else "�" for character in line)

@@ -6,7 +6,7 @@ import pytest
 
 from bot.core import events as fact
 from bot.core.goback import going_back
-from bot.core.laws import gate_needed, hold_against
+from bot.core.laws import hold_against, restores
 from bot.core.plan import Kind, Plan
 from bot.core.procedure import Gate
 from bot.core.run import Status
@@ -48,7 +48,7 @@ def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> 
         ),
         "systemctl mask --runtime dovecot",
         (
-            "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades -o DPkg::Lock::Timeout=120"
+            "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades --no-remove -o DPkg::Lock::Timeout=120"
             " -o Dpkg::Options::=--force-confold"
         ),
         "systemctl unmask --runtime dovecot",
@@ -60,8 +60,9 @@ def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> 
 
 
 def test_a_healthy_backend_is_not_stopped_only_to_be_started_again() -> None:
-    """With neither packages nor config, undoing start and stop comes to nothing."""
+    """With neither packages nor config, undoing start and stop comes to seeing that it runs."""
     assert commands(back_from("test-user-reads-mail", config=False, packages=False)) == [
+        "systemctl start dovecot",
         "doveadm reload",
         "doveadm director up 192.0.2.13",
         "doveadm director update 192.0.2.13 100",
@@ -90,6 +91,7 @@ def test_it_verifies_before_it_restores_and_a_second_engineer_opens_both_gates()
         ("approve-going-back", Gate.GO_BACK),
         ("test-user-reads-mail", None),
         ("approve-restore", Gate.RESTORE),
+        ("ring-is-whole-for-the-restore", None),
         ("users-come-back", None),
     ]
 
@@ -105,8 +107,8 @@ def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_tur
         names = [step.name for step in made.steps]
         gate = names.index("approve-restore")
         for step in made.steps[:gate]:
-            assert step.action is None or gate_needed(step.action.command.text) is not Gate.RESTORE
-        hold_against(made, library().rules)
+            assert step.action is None or not restores(step.action.command.text)
+        hold_against(made, library().rules, "192.0.2.13")
 
 
 def test_what_is_not_undone_is_said_with_its_reason() -> None:

@@ -131,6 +131,14 @@ def test_nothing_typed_becomes_anything_but_plain_names(typed: str) -> None:
         "-----BEGIN RSA PRIVATE KEY-----\nhush\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\nhush",
         "mail_crypt_private_password = hush",
+        "connect = host=db password='hu sh' dbname=mail".replace("hu sh", "hush"),
+        'connect = host=db password="hush" dbname=mail',
+        "alice:{PLAIN}hush:1000:1000::/home/alice",
+        "+alice:{SHA512-CRYPT}$6$hush/hush",
+        "uris = ldap://admin:hu/sh@ldap.example/".replace("hu/sh", "a/hush"),
+        '"password": "hush"',
+        "access_key = hush",
+        "sasl_password hush",
     ],
 )
 def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
@@ -139,5 +147,16 @@ def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
 
 
 def test_what_is_no_secret_stays() -> None:
-    for text in ("ssl_key = </etc/dovecot/private/key.pem", "auth_mechanisms = plain login", "passdb {"):
+    for text in (
+        "ssl_key = </etc/dovecot/private/key.pem",
+        "auth_mechanisms = plain login",
+        "passdb {",
+        "-rw-r--r-- 1 root root 12 passwd",
+    ):
         assert hide(text) == text
+
+
+@pytest.mark.parametrize("line", ["-" * 60_000, " " * 60_000, "password" * 8_000, "a:" * 30_000, "{A" * 30_000])
+def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
+    """Bounded by work, not by time: every line is cut before anything is looked for in it."""
+    assert len(hide(line)) < 3_000

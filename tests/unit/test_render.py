@@ -99,6 +99,7 @@ def troubled() -> Story:
     story.tell(fact.ApprovalRefused(gate=Gate.FLUSH, by=REQUESTER, reason="whoever asked for a run cannot approve it"))
     story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
     story.tell(fact.RetryChosen(by=REQUESTER)).until("stop-lmtp")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="the flush approval has expired")).until("stop-lmtp")
     story.tell(fact.RunHeld(reason=f"<@{SECOND}>, who approved, may not approve any more")).tell(
         fact.RetryChosen(by=SECOND)
     )
@@ -465,7 +466,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
         fits(message)
     said = "".join(seen(message) for message in messages)
     assert all(step.says in said for step in made.steps)
-    assert "2 of 3 checks do not hold" in said
+    assert "Of 3 checks, 1 does not hold now and 1 cannot be said now" in said
     assert len(messages) <= 4
     assert all(step.action.command.text in plan_text(made) for step in made.steps if step.action)
 

@@ -11,6 +11,7 @@ from bot.core.events import Entry, Fact, body_of, fact_from
 from bot.core.plan import Kind
 from bot.core.procedure import Gate
 from bot.core.run import TRANSITIONS, Status, apply, fold
+from bot.core.upnext import Turn, next_action
 from bot.errors import Illegal
 from tests.build import SECOND, THIRD, Story, plan
 
@@ -43,7 +44,8 @@ def test_a_fact_that_the_table_does_not_know_is_refused_and_changes_nothing(stat
     before = story.run
     for told in _one_of_each():
         known = type(told) in TRANSITIONS[status] or (
-            isinstance(told, fact.UsersCounted | fact.ApprovalRefused) and status is not Status.ENDED
+            isinstance(told, fact.UsersCounted | fact.ApprovalRefused | fact.RingDeviated | fact.RingSetBack)
+            and status is not Status.ENDED
         )
         if not known:
             with pytest.raises(Illegal):
@@ -98,6 +100,8 @@ def test_denying_turns_the_run_round_and_asking_to_go_back_does_too() -> None:
 
 def test_a_run_turns_round_inside_the_take_down_only_when_a_step_of_it_failed() -> None:
     """Once begun, the take-down waits for nobody: a stop half done is the worst place to stand."""
+    waiting = Story().until("stop-lmtp").tell(fact.GoBackAsked(by=THIRD, reason="abort"))
+    assert waiting.run.stands_safely
     story = Story().until("stop-dovecot", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="abort"))
     assert not story.run.stands_safely
     story.until("mask-dovecot")
@@ -119,6 +123,35 @@ def test_the_drains_end_is_a_date_in_the_facts() -> None:
     began = next(entry for entry in story.entries if isinstance(entry.fact, fact.WaitBegan))
     assert story.run.until is not None
     assert timedelta(0) <= began.at + timedelta(minutes=15) - story.run.until <= timedelta(seconds=2)
+
+
+def test_the_ring_is_no_longer_kept_as_it_was_once_the_restore_is_approved() -> None:
+    """From then on the run, or a person by hand, gives users back: the watch must not fight that."""
+    story = Story().until("approve-restore", on=Status.ASKING)
+    assert [step.name for step in story.run.kept] == ["set-vhosts-to-zero", "director-down", "flush-users"]
+    assert story.tell(*story.well()).run.kept == ()
+
+
+def test_a_lapsed_approval_is_asked_for_again_with_a_fresh_look() -> None:
+    """A restore that was approved an hour ago must not be a dead end, nor be acted on."""
+    story = Story().until("set-vhosts-back")
+    story.tell(fact.ApprovalLapsed(gate=Gate.RESTORE, reason="the restore approval has expired"))
+    assert story.run.granted == {Gate.FLUSH}
+    assert story.run.step is not None
+    assert story.run.step.name == "approve-restore"
+    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_what_was_read_on_the_way_there_is_no_evidence_for_the_way_back() -> None:
+    story = Story().until("set-vhosts-back").fail()
+    assert story.run.looks
+    story.tell(fact.GoBackAsked(by=THIRD, reason="no"), fact.TurnedBack(plan=plan()))
+    assert story.run.looks == {}
+
+
+def test_somebody_asks_to_go_back_while_a_change_runs_and_it_fails_then_the_run_turns() -> None:
+    story = Story().until("stop-dovecot", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="abort")).fail()
+    assert isinstance(next_action(story.run, story.at), Turn)
 
 
 def test_every_change_sent_or_found_done_counts_as_made_by_the_run() -> None:
@@ -171,6 +204,8 @@ def _one_of_each() -> list[Fact]:
         fact.Approved(step=asked.step, gate=asked.gate, by=SECOND, digest=asked.digest, message="1.1"),
         fact.Denied(step=asked.step, gate=asked.gate, by=SECOND, message="1.1"),
         fact.ApprovalExpired(step=asked.step, gate=asked.gate),
+        fact.ApprovalRepeated(step=asked.step, gate=asked.gate, times=1, last=True),
+        fact.ApprovalLapsed(gate=asked.gate, reason="?"),
         fact.RunHeld(reason="?"),
         fact.RetryChosen(by=SECOND),
         fact.SkipProposed(by=SECOND, step=step, reason="?"),

@@ -31,7 +31,7 @@ API_URL = "https://slack.com/api/"
 _CALL_WITHIN = aiohttp.ClientTimeout(total=30)
 """A session that is given to the SDK is used with its own bound, not with the SDK's."""
 
-_WORK_WITHIN = timedelta(seconds=5)
+_WORK_WITHIN = timedelta(seconds=1)
 
 _log = logging.getLogger(__name__)
 

@@ -117,10 +117,7 @@ _HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":
 def foreseen(found: Foreseen) -> tuple[Message, ...]:
     """What would run, with the checks as they are now; in more than one message where it is long."""
     plan = found.plan
-    against = [holds for _, holds, _ in found.checks if holds is not True]
-    verdict = (
-        "every check holds now" if not against else f"{len(against)} of {len(found.checks)} checks do not hold now"
-    )
+    verdict = _verdict(found)
     sheet = Sheet(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
     sheet.head(f"Plan: {plan.title}")
     sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
@@ -137,6 +134,17 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
         for step in stage.steps:
             write_step(sheet, plan, step)
     return (*messages, sheet.message())
+
+
+def _verdict(found: Foreseen) -> str:
+    """How the checks stand, in a clause: what cannot be said now is neither for the run nor against it."""
+    said = [holds for _, holds, _ in found.checks]
+    against, unsaid = said.count(False), said.count(None)
+    if not against and not unsaid:
+        return "every check holds now"
+    counts = ((against, "does not hold now", "do not hold now"), (unsaid, "cannot be said now", "cannot be said now"))
+    parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    return f"of {len(said)} checks, {' and '.join(parts)}"
 
 
 def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:

@@ -123,6 +123,10 @@ def _said(entry: Entry, run: Run) -> Message:
             then = "the run holds" if run.plan.back else "the run goes back"
             line = f"*Denied*: {escape(opens(no.gate, run))}, by {who(no.by)}, {at}; {then}"
             return _line(entry, ":no_entry:", line)
+        case fact.ApprovalLapsed(gate=gate, reason=reason):
+            why = prose(reason, known(run))
+            line = f"*The {gate} approval cannot be used any more*, {at}: {why}. It is asked for again"
+            return _line(entry, ":hourglass:", line)
         case fact.RetryChosen(by=by):
             return _line(entry, ":repeat:", f"*Retry*, said {who(by)}, {at}: {_step_line(run)}")
         case fact.SkipAgreed(by=by):

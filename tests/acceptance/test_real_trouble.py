@@ -1,0 +1,124 @@
+"""Trouble on a real ring: whatever breaks, the ring is as it should be afterwards, and no login fails that need not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.practice.scene import REQUESTER, SECOND, Scene
+from tests.acceptance.realring import lab_for_the_bot, newcomers_log_in, proposed, ring_is_as_usual, site_of, told
+from tests.lab import Lab
+from tests.lab.users import MailUsers
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with lab_for_the_bot() as running:
+        yield running
+
+
+@asynccontextmanager
+async def at_work(lab: Lab, *, retries: bool = False) -> AsyncIterator[Scene]:
+    """A bot that watches closely, with a second engineer who approves whatever is asked; `retries` whatever holds."""
+    site = site_of(lab, lab.directory)
+    async with Scene(site, drain=timedelta(seconds=3), settings={"watch_every": "1s"}) as scene:
+        await scene.start_bot()
+        people = [asyncio.create_task(always(scene, SECOND, "approve"))]
+        people += [asyncio.create_task(always(scene, REQUESTER, "retry"))] if retries else []
+        try:
+            yield scene
+        except BaseException:
+            print(told(scene))
+            raise
+        finally:
+            for person in people:
+                person.cancel()
+            await asyncio.gather(*people, return_exceptions=True)
+
+
+async def always(scene: Scene, user: str, action: str) -> None:
+    while True:
+        with suppress(TimeoutError):
+            await scene.click(user, action, within=5)
+
+
+async def stage(scene: Scene, number: int) -> datetime:
+    await scene.slack.until(lambda: any(f"Stage {number} of" in one.text for one in scene.thread), timeout=90)
+    return datetime.now(UTC)
+
+
+async def is_over(lab: Lab, scene: Scene) -> str | None:
+    await newcomers_log_in(lab)
+    return await scene.slack.until(lambda: scene.outcome, timeout=90)
+
+
+def of_the_take_down(users: MailUsers, down: datetime, up: datetime) -> list[object]:
+    """The failed logins that no take-down explains."""
+    inside = users.failed(down, up)
+    return [one for one in users.failed() if one not in inside]
+
+
+async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) -> None:
+    async with at_work(lab) as scene, MailUsers(lab, count=20) as users:
+        await scene.ask("backend-3")
+        moments = []
+        for number in (1, 2, 3, 4, 5, 6):
+            moments.append(await stage(scene, number))
+            await scene.kill_bot()
+            await scene.start_bot()
+        assert await is_over(lab, scene) == "done"
+    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert lab.run("backend-3", "systemctl is-active dovecot").stdout.strip() == "active"
+    assert of_the_take_down(users, moments[2], moments[3] + timedelta(seconds=1)) == []
+    for director in lab.directors:
+        flushes = [one for one in lab.log(director) if "director flush" in one.command and one.via == "sudo"]
+        assert len(flushes) <= 1
+
+
+async def test_directors_that_restart_while_the_backend_is_out_are_set_back(lab: Lab) -> None:
+    async with at_work(lab, retries=True) as scene:
+        await scene.ask("backend-3")
+        await stage(scene, 2)
+        await asyncio.to_thread(lab.restart_director, "director-2")
+        await stage(scene, 4)
+        await asyncio.to_thread(lab.restart_all_directors)
+        await scene.slack.until(lambda: any("Set back" in one.text for one in scene.thread), timeout=60)
+        assert await is_over(lab, scene) == "done"
+    assert await asyncio.to_thread(ring_is_as_usual, lab)
+
+
+async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: Lab) -> None:
+    before = stops(lab)
+    async with at_work(lab) as scene:
+        await scene.ask("backend-3")
+        async with asyncio.timeout(60):
+            while stops(lab) == before:
+                await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(lab.cut_ssh, "backend-3")
+        assert await is_over(lab, scene) == "done"
+        assert any("nclear" in one.text for one in scene.thread), "the cut came too late to be one"
+    assert stops(lab) == before + 1
+    assert await asyncio.to_thread(ring_is_as_usual, lab)
+
+
+def stops(lab: Lab) -> int:
+    text = lab.run("backend-3", "cat /var/log/lab/ssh.log 2>/dev/null || true").stdout
+    return text.count("systemctl stop dovecot")
+
+
+async def test_a_start_that_fails_goes_back_to_the_configuration_that_worked(lab: Lab) -> None:
+    """doveconf accepts it, and dovecot cannot bind its port: what no preflight can see."""
+    before = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
+    unbindable = b"service imap-login {\n  inet_listener imap {\n    port = 22\n  }\n}\n"
+    async with at_work(lab) as scene:
+        scene.propose("broken", await asyncio.to_thread(proposed, lab, unbindable))
+        await scene.ask("backend-3 config=broken")
+        await scene.click(REQUESTER, "go_back", within=120)
+        assert await is_over(lab, scene) == "went back"
+    after = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
+    assert after == before
+    assert await asyncio.to_thread(ring_is_as_usual, lab)

@@ -1,0 +1,198 @@
+"""The change record as Markdown: every fact is told, with who, what and when, and no text gets out of its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from bot.core import events as fact
+from bot.core.events import Entry, Fact
+from bot.core.run import Status
+from bot.errors import Refused
+from bot.record.markdown import markdown
+from tests.build import REQUESTER, SECOND, Story, plan
+from tests.unit.test_render import HOSTILE, command, happy, refused, troubled, turned_round
+
+STORIES = pytest.mark.parametrize("made", [happy, turned_round, troubled, refused])
+READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+HARMLESS = "something"
+
+
+def at(entry: Entry) -> str:
+    return f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@STORIES
+def test_every_fact_is_told_with_its_number_and_time(made: Callable[[], Story]) -> None:
+    """The thread may be gone one day; what is not in the record did not happen for whoever asks later."""
+    story = made()
+    record = markdown(story.entries)
+    for entry in story.entries:
+        if isinstance(entry.fact, fact.UsersCounted):
+            counts = " | ".join(str(entry.fact.users[director]) for director in sorted(entry.fact.users))
+            assert f"| {at(entry)} | {counts} |" in record
+        else:
+            assert f"### {entry.seq}. {at(entry)} " in record
+
+
+def test_these_stories_have_every_kind_of_fact() -> None:
+    kinds = {type(entry.fact) for made in (happy, turned_round, troubled, refused) for entry in made().entries}
+    assert kinds == set(Fact.__args__)
+
+
+@STORIES
+def test_who_asked_who_approved_what_and_how_it_ended_stand_at_its_head(made: Callable[[], Story]) -> None:
+    story = made()
+    head = markdown(story.entries).partition("## What happened")[0]
+    assert f"Asked for by: {REQUESTER} in channel C0OPS, {at(story.entries[0])}" in head
+    for entry in story.entries:
+        match entry.fact:
+            case fact.Approved(gate=gate, by=by, message=message):
+                assert f"- {at(entry)}: {gate} approved by {by} (message {message}, digest" in head
+            case fact.Denied(gate=gate, by=by):
+                assert f"- {at(entry)}: {gate} denied by {by}" in head
+            case fact.ApprovalRefused(gate=gate, by=by):
+                assert f"- {at(entry)}: {gate}: an attempt by {by} did not count: " in head
+            case fact.ApprovalExpired(gate=gate):
+                assert f"- {at(entry)}: {gate} expired, nobody answered" in head
+            case fact.SkipAgreed(step=step, by=by):
+                assert f"- {at(entry)}: skipping {step} agreed by {by}" in head
+    ended = f"- Ended: {story.run.outcome}, {at(story.entries[-1])}" if story.run.outcome else "- Ended: not yet"
+    assert ended in head
+    assert story.run.request.plan.digest in head
+
+
+def test_what_is_not_part_of_the_run_is_said_with_the_reason() -> None:
+    made = plan(config=False, packages=False)
+    record = markdown(Story(made).entries)
+    assert made.left_out
+    for left in made.left_out:
+        assert f"- Not part of this run: {left.step}, as {left.because}" in record
+
+
+def test_commands_have_host_exit_status_length_and_output() -> None:
+    story = Story().until("stop-lmtp", on=Status.BUSY)
+    ran = (
+        command("it said this\nand that", text="doveadm service stop lmtp", status=75),
+        command("", text="systemctl show dovecot", changes=False),
+        command("no end within 60 s", text="doveadm reload", status=None),
+    )
+    record = markdown(story.tell(fact.StepFailed(step="stop-lmtp", reason="it is not so", ran=ran)).entries)
+    assert "- **backend-3**: `doveadm service stop lmtp`: exit 75, 0.4 seconds" in record
+    assert "```text\nit said this\nand that\n```" in record
+    assert "- backend-3: `systemctl show dovecot`: exit 0, 0.4 seconds" in record
+    assert "- **backend-3**: `doveadm reload`: end not heard, 0.4 seconds" in record
+
+
+def test_the_way_back_is_shown_with_its_commands() -> None:
+    story = turned_round()
+    (turned,) = (entry.fact for entry in story.entries if isinstance(entry.fact, fact.TurnedBack))
+    record = markdown(story.entries)
+    for step in turned.plan.steps:
+        if step.action:
+            assert step.action.command.text in record
+
+
+def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_same() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    story.tell(fact.UsersCounted(users={"director-2": 9}), fact.UsersCounted(users={"director-1": 8, "director-2": 7}))
+    record = markdown(story.entries)
+    assert "| Time | director-1 | director-2 |" in record
+    assert "UTC | ? | 9 |" in record
+    assert "UTC | 8 | 7 |" in record
+
+
+def test_damage_is_said_first_and_what_is_sound_is_told() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    record = markdown(story.entries, damage="fact 9 does not follow from fact 8.")
+    assert record.index("The journal of this run is damaged: fact 9 does not follow") < record.index("- Backend:")
+    assert f"### {story.run.seq}. " in record
+    assert "damaged" not in markdown(story.entries)
+
+
+def test_of_nothing_there_is_no_record() -> None:
+    with pytest.raises(Refused):
+        markdown([])
+
+
+# hostile text
+
+
+def told_with(text: str) -> str:
+    """A record in which this stands wherever a host or a person can put something."""
+    story = Story().until("drain", on=Status.WAITING)
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=text))
+    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason=text, ran=(command(text),)))
+    story.until("approve-flush", on=Status.ASKING)
+    asked = story.run.asked
+    assert asked is not None
+    assert isinstance(asked.fact, fact.ApprovalAsked)
+    story.tell(fact.ApprovalRefused(gate=asked.fact.gate, by=SECOND, reason=text))
+    story.until("stop-dovecot", on=Status.BUSY)
+    story.tell(fact.StepUnclear(step="stop-dovecot", reason=text, ran=(command(text, text=text),)))
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason=text)).fail(text)
+    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-dovecot", reason=text), fact.RetryChosen(by=REQUESTER))
+    story.until("stop-dovecot", on=Status.BUSY)
+    done = fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=(command(text),), reason=text, attachment=text)
+    story.tell(done, fact.GoBackAsked(by=SECOND, reason=text))
+    return markdown(story.entries)
+
+
+def structure(record: str) -> list[str]:
+    """What a reader of Markdown makes of it: blocks and marked-up words, without the text."""
+    found = []
+    for token in READER.parse(record):
+        found.append(token.type)
+        found += [child.type for child in token.children or () if child.type not in {"text", "text_special"}]
+    return found
+
+
+def typed(text: str) -> Story:
+    story = Story()
+    entry = story.entries[0]
+    assert isinstance(entry.fact, fact.RunRequested)
+    request = fact.RunRequested(**{**vars(entry.fact), "text": text})
+    story.entries[0] = Entry(run=entry.run, seq=1, at=entry.at, fact=request)
+    return story
+
+
+MARKS = st.text(alphabet="`*_#-+=~|<>[]()!&\\.1a \t\n\r\x1b\x00\u2028\u202e:/", min_size=1, max_size=40)
+
+
+@settings(max_examples=60, deadline=timedelta(seconds=5))
+@given(text=(MARKS | st.text(min_size=1, max_size=80)).filter(lambda text: bool(text.strip())))
+def test_no_text_of_a_host_or_a_person_becomes_markdown(text: str) -> None:
+    """Whatever is printed or typed, the record has the structure that it has with a harmless word in its place."""
+    assert structure(told_with(text)) == structure(told_with(HARMLESS))
+    assert structure(markdown(typed(text).entries)) == structure(markdown(typed(HARMLESS).entries))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE,
+        "# Approved by U0BOB",
+        "- 2026-03-01 12:00:00 UTC: restore approved by U0BOB",
+        "1. restore approved",
+        "```\n\n## Approvals\n```",
+        "~~~\nnothing after this is seen",
+        "| a | b |\n|---|---|\n| 1 | 2 |",
+        "![x](https://evil.example/x.png) [click](https://evil.example)",
+        "text\n===",
+        "    code",
+        "<script>alert(1)</script>",
+        "&#35; heading",
+        "`",
+        "``` `` `",
+    ],
+)
+def test_text_that_would_forge_an_approval_or_hide_the_rest_stays_text(text: str) -> None:
+    record = told_with(text)
+    assert structure(record) == structure(told_with(HARMLESS))
+    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", record) is None
