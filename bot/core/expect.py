@@ -72,9 +72,16 @@ def _conditions(expected: Expected) -> dict[str, Value]:
 def _problems(expected: Expected, reading: Reading) -> list[str]:
     return [
         f"{_named(expected)}{key.replace('_', ' ')} is {_shown(reading[key])}, expected {_wanted(wanted)}"
+        + _detail(key, reading)
         for key, wanted in _conditions(expected).items()
         if not _meets(reading[key], wanted)
     ]
+
+
+def _detail(key: str, reading: Reading) -> str:
+    """What the host itself said of it, where a yes or no says too little."""
+    said = {"parses": "said", "greets": "said", "synced": "status"}.get(key)
+    return f" ({reading[said]})" if said and reading.get(said) else ""
 
 
 def _meets(value: str | int | bool, wanted: Value) -> bool:

@@ -175,8 +175,12 @@ class Scene:
     @property
     def root(self) -> Message:
         """The newest root message."""
+        return self._roots[-1]
+
+    @property
+    def _roots(self) -> list[Message]:
         roots = [one for one in self.slack.messages if one.channel == CHANNEL and one.thread_ts in {None, one.ts}]
-        return [one for one in roots if one.bot_id][-1]
+        return [one for one in roots if one.bot_id]
 
     @property
     def thread(self) -> list[Message]:
@@ -184,13 +188,10 @@ class Scene:
         return [one for one in self.slack.thread(CHANNEL, self.root.ts) if one.ts != self.root.ts]
 
     async def ask(self, text: str, *, user: str = REQUESTER) -> None:
-        """Type the slash command, and wait for the root message."""
-        before = len(self.slack.messages)
-        answers = len(self.slack.ephemerals)
+        """Type the slash command, and wait for the root message, or for what is said against it."""
+        roots, answers = len(self._roots), len(self.slack.ephemerals)
         await self.slack.command(user, CHANNEL, "/dovecot-upgrade", text)
-        await self.slack.until(
-            lambda: len(self.slack.messages) > before or len(self.slack.ephemerals) > answers, timeout=20
-        )
+        await self.slack.until(lambda: len(self._roots) > roots or len(self.slack.ephemerals) > answers, timeout=20)
 
     @property
     def outcome(self) -> str | None:
