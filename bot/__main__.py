@@ -64,7 +64,7 @@ def plan(
     request = Request(command=procedure, text=text, requester="U000", team="", channel="")
     foreseen = asyncio.run(bootstrap.foresee(read_settings(config), request))
     _print_plan(foreseen)
-    if any(holds is False for _, holds, _ in foreseen.checks):
+    if not all(holds for _, holds, _ in foreseen.checks):
         raise typer.Exit(1)
 
 
@@ -84,6 +84,8 @@ def _print_plan(foreseen: Foreseen) -> None:
     marks = {True: "yes", False: "NO", None: "?"}
     for says, holds, reason in foreseen.checks:
         print(f"  {marks[holds]:>3}  {says}: {reason}")
+    for says in foreseen.later:
+        print(f"       {says}: seen in the run itself")
 
 
 @app.command()

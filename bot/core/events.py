@@ -87,12 +87,13 @@ class StageBegan:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStarted:
-    """A change is about to be sent to a host: written before the host hears of it."""
+    """A change is about to be sent to a host: written before the host hears of it. `looked`: what showed the need."""
 
     step: str
     attempt: int
     host: str
     command: str
+    looked: tuple[Ran, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

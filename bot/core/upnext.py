@@ -178,4 +178,4 @@ def length(time: timedelta) -> str:
     seconds = time.total_seconds()
     if seconds >= 120 and seconds % 60 == 0:
         return f"{seconds / 60:.0f} minutes"
-    return f"{seconds:g} seconds"
+    return "1 second" if seconds == 1 else f"{seconds:g} seconds"

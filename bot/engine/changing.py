@@ -45,7 +45,7 @@ class Changing:
         host = self._host(step, before)
         attempt = self._ledger.run.attempt + 1
         text = step.action.command.text
-        started = fact.StepStarted(step=step.name, attempt=attempt, host=host.name, command=text)
+        started = fact.StepStarted(step=step.name, attempt=attempt, host=host.name, command=text, looked=before.ran)
         if not await self._ledger.tell(started, only_after=seq):
             return  # somebody said something while this looked: ask again what is next
         await self._send(step, step.action, host)

@@ -36,6 +36,9 @@ class Foreseen:
     checks: tuple[tuple[str, bool | None, str], ...]
     """(what the step says, holds: yes, no or cannot be said, the reason)."""
 
+    later: tuple[str, ...] = ()
+    """The checks of the first stage that need what an earlier step of the run makes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Book:
@@ -76,6 +79,7 @@ class Planner:
         _, order, plan = await self._prepare(request, run)
         looking = Looking(self._hosts, self._clock, self._timings, order.target)
         checks: list[tuple[str, bool | None, str]] = []
+        later: list[str] = []
         changed = False
         for step in plan.stages[0].steps:
             changed = changed or step.kind is Kind.CHANGE
@@ -83,8 +87,8 @@ class Planner:
                 judgement = (await looking.until_seen(step.expect, timedelta(0))).judgement
                 checks.append((step.says, judgement.holds, judgement.reason))
             elif step.kind is Kind.CHECK:
-                checks.append((step.says, None, "seen in the run itself, as it needs what a step before it makes"))
-        return Foreseen(plan=plan, checks=tuple(checks))
+                later.append(step.says)
+        return Foreseen(plan=plan, checks=tuple(checks), later=tuple(later))
 
     async def _prepare(self, request: Request, run: str) -> tuple[Procedure, Order, Plan]:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)

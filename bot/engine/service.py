@@ -112,7 +112,9 @@ class Service:
             return None
 
     def take_up(self, run: Run) -> Ledger:
-        """Bring a run forward from where it stands."""
+        """Bring a run forward from where it stands; one that is under way already is left to itself."""
+        if run.id in self._live:
+            return self._live[run.id].ledger
         ledger = Ledger(self._world, run)
         runner = Runner(self._world, ledger, self._book.rules)
         task = asyncio.create_task(runner.drive(), name=f"run {run.id}")

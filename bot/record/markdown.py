@@ -109,9 +109,10 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             yield f"{run.request.plan.title} was asked for"
         case fact.StageBegan(stage=stage):
             yield f"Stage {stage} began"
-        case fact.StepStarted(step=step, attempt=attempt, host=host, command=command):
+        case fact.StepStarted(step=step, attempt=attempt, host=host, command=command, looked=looked):
             yield f"{step} started on {host}, attempt {attempt}"
             yield _code(command)
+            yield from _commands(looked)
         case fact.StepDone(step=step, how=how, ran=ran, reason=reason, attachment=attachment):
             yield f"{step} done ({how})"
             yield f"Read back: {_plain(reason)}"

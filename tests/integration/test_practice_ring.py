@@ -158,14 +158,15 @@ async def test_a_ring_that_restarts_as_a_whole_forgets(ring: PracticeRing, ssh: 
 
 
 async def test_a_director_that_is_away_learns_on_its_return(ring: PracticeRing, ssh: Client) -> None:
-    """Update and down work without it; it says 75 meanwhile, and the ring shows it as away."""
+    """Update and down work without it; it says 75 meanwhile, and the ring shows it as away once it is given up."""
     ring.directors["director-2"].away = True
     assert (await ssh("director-2", "doveadm -f tab director status")).exit_status == 75
+    assert "ring syncing - last sync" in await ssh.out("director-1", "doveadm -f tab director ring status")
+    await ssh.out("director-1", f"doveadm director update {IP} 0")
     table = await ssh.out("director-1", "doveadm -f tab director ring status")
     rows = list(csv.DictReader(io.StringIO(table), delimiter="\t"))
     assert [(row["type"], row["status"]) for row in rows if row["type"] != ""] == [("self", "ring synced")]
     assert [row["last failed"] != "never" for row in rows if row["type"] == ""] == [True]
-    await ssh.out("director-1", f"doveadm director update {IP} 0")
     ring.directors["director-2"].away = False
     await until(lambda: ring.state.directors["director-2"].knows, "it is back")
     assert (await ssh.row("director-2"))["vhosts"] == "0"
@@ -178,7 +179,7 @@ async def test_a_director_that_is_away_learns_on_its_return(ring: PracticeRing, 
         (f"down {IP}", 0),
         (f"up {IP}", 0),
         (f"flush {IP}", 0),
-        ("update 192.0.2.99 0", 68),
+        ("update 192.0.2.99 0", 75),
         ("flush 192.0.2.99", 68),
         (f"update {IP}", 64),
         (f"update {IP} many", 64),

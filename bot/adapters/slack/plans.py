@@ -123,6 +123,8 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
     sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
     for says, holds, reason in found.checks:
         sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}\n{escape(reason)[:1_500]}")
+    for says in found.later:
+        sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
     _left_out(sheet, plan)
     sheet.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
     messages: list[Message] = []

@@ -158,12 +158,15 @@ class Poster:
         row = self._rows.get(errand.place)
         if row and row.ts:
             return
+        seq, part = errand.place
+        begun = Row(run=self._run, seq=seq, part=part, channel=errand.channel, ts=None, state="sending")
         if row is None:
             await self._posts.begin(self._run, *errand.place, errand.channel)
+            # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.
+            self._rows[errand.place] = begun
         ts = await self._until_taken(errand, doubt=row is not None)
         await self._posts.sent(self._run, *errand.place, ts)
-        seq, part = errand.place
-        self._rows[errand.place] = Row(run=self._run, seq=seq, part=part, channel=errand.channel, ts=ts, state="sent")
+        self._rows[errand.place] = replace(begun, ts=ts, state="sent")
 
     async def _until_taken(self, errand: _Errand, *, doubt: bool) -> str:
         """Try until Slack has it; `doubt`: it may have it already."""

@@ -19,8 +19,9 @@ from bot.core.inventory import Host
 from bot.engine.ports import Clock
 from bot.errors import HostError, MayHaveRun, NotRun
 
-AT_ONCE = 8
-"""Commands that one host gets at the same time: OpenSSH's MaxSessions refuses the eleventh on a connection."""
+AT_ONCE = 5
+"""Commands that one host gets at the same time. OpenSSH refuses the eleventh session of a connection (MaxSessions), and
+sessions that are still closing count."""
 
 
 class SshHosts:

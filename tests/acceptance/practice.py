@@ -1,0 +1,255 @@
+"""What the tests on the practice ring share: which commands only look, what thread and journal say, the program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from bot import bootstrap
+from bot.config import read_settings
+from bot.core.events import Entry, Fact, StepStarted, UsersCounted
+from bot.practice.files import File, Link
+from bot.practice.ring import PracticeRing
+from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, practice_site, reviewed_config
+from bot.practice.slack import Message
+from bot.practice.values import Ran
+
+CHECKOUT = Path(__file__).parents[2]
+IP = "192.0.2.13"
+BOTH = f"backend-3 config={CONFIG} packages={PACKAGES}"
+
+_LOOKS = re.compile(
+    r"(dovecot --version|doveadm -f tab director (ring )?status|doveadm -f json service status lmtp"
+    r"|doveadm mailbox (list|status) [^;&|]*|doveadm fetch [^;&|]*|systemctl show [^;&|]*"
+    r"|timeout 5 bash -c 'exec 3<>\"/dev/tcp/\$0/\$1\" && head -n 1 <&3' [0-9.]+ [0-9]+"
+    r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*|diff [^;&|]*)"
+)
+"""The commands that alter nothing; every other one counts as a change."""
+
+UNTOLD = (StepStarted, UsersCounted)
+"""The facts that the thread has no reply for."""
+
+
+def bare(command: str) -> str:
+    """A command without the `sudo -n` that the hosts of this ring want."""
+    return command.removeprefix("sudo -n -- ")
+
+
+def only_looks(command: str) -> bool:
+    """Whether a command alters nothing."""
+    return _LOOKS.fullmatch(bare(command)) is not None
+
+
+def changes(ring: PracticeRing, since: int = 0) -> list[Ran]:
+    """The commands that altered hosts, or might have, in the order in which they began; `since` so many in the log."""
+    return [ran for ran in ring.log[since:] if not only_looks(ran.command)]
+
+
+def changed(ring: PracticeRing, run: str = "", since: int = 0) -> list[tuple[str, str]]:
+    """The same as host and command, with the run's id written as RUN."""
+    return [(ran.host, bare(ran.command).replace(run or "RUN", "RUN")) for ran in changes(ring, since)]
+
+
+# what is expected to run, in order
+
+GUARD = 'test "$(systemctl show --property=ActiveState --value dovecot)" = inactive || exit 97; '
+APT = (
+    "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades --no-remove -o DPkg::Lock::Timeout=120"
+    " -o Dpkg::Options::=--force-confold install "
+)
+STAGED, BEFORE = "/etc/dovecot.RUN.proposed", "/etc/dovecot.RUN.before"
+
+STAGE_CONFIG = [
+    (
+        "backend-3",
+        f"sh -c 'mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-'",
+    )
+]
+DRAIN = [("director-1", f"doveadm director update {IP} 0")]
+TAKE_DOWN = [
+    ("backend-3", "doveadm service stop lmtp"),
+    ("backend-3", "systemctl stop dovecot"),
+    ("director-1", f"doveadm director down {IP}"),
+    ("director-1", f"doveadm director flush {IP}"),
+]
+INSTALL_PACKAGES = [
+    ("backend-3", "systemctl mask --runtime dovecot"),
+    ("backend-3", APT + PACKAGES.replace(",", " ")),
+    ("backend-3", "systemctl unmask --runtime dovecot"),
+]
+PUT_IN_PLACE = (
+    f"sh -c 'test -d {STAGED} || exit 96; test -e {BEFORE} || mv -T /etc/dovecot {BEFORE}; mv -T {STAGED} /etc/dovecot'"
+)
+INSTALL_CONFIG = [("backend-3", PUT_IN_PLACE)]
+CLEAN_METACACHE = [
+    ("backend-3", f"sh -c '{GUARD}rm -f /var/lib/dovecot/metacache/metacache-users*'"),
+    ("backend-3", f"sh -c '{GUARD}find /var/dovecot/vmail -xdev -mindepth 1 -delete'"),
+]
+START = [("backend-3", "systemctl start dovecot")]
+RESTORE = [("director-1", f"doveadm director update {IP} 100"), ("director-1", f"doveadm director up {IP}")]
+
+WHOLE = [
+    *STAGE_CONFIG,
+    *DRAIN,
+    *TAKE_DOWN,
+    *INSTALL_PACKAGES,
+    *INSTALL_CONFIG,
+    *CLEAN_METACACHE,
+    *START,
+    *RESTORE,
+]
+"""Everything that a run with a configuration and packages does on a site with metacache."""
+
+
+# the ring, Slack and the bot
+
+
+@asynccontextmanager
+async def staged(
+    *,
+    drain: float = 1,
+    metacache: bool = True,
+    start: bool = True,
+    settings: Mapping[str, str] | None = None,
+) -> AsyncIterator[tuple[PracticeRing, Scene]]:
+    """A ring whose users come and go quickly, with a proposed configuration and the bot; it ends with the block."""
+    # A director is patient here: how fast a take-down is, is measured elsewhere, not on whatever machine runs this.
+    ring = PracticeRing(user_expire=timedelta(seconds=1), metacache=metacache, login_patience=timedelta(seconds=8))
+    async with ring:
+        site = practice_site(ring, metacache=metacache)
+        async with Scene(site, drain=timedelta(seconds=drain), settings=settings) as scene:
+            scene.propose(CONFIG, reviewed_config(ring))
+            if start:
+                await scene.start_bot()
+            yield ring, scene
+
+
+def run_of(scene: Scene) -> str:
+    """The id of the newest run."""
+    return str((scene.root.metadata or {})["event_payload"]["run"])
+
+
+async def at_gate(scene: Scene, gate: str) -> Message:
+    """Wait until that approval is asked for; returns the message with the buttons."""
+    question = f"Approval needed: {gate} backend-3"
+    asked = await scene.slack.until(
+        lambda: [one for one in scene.open_buttons("approve") if question in one.text], timeout=60
+    )
+    return asked[-1]
+
+
+async def ended(scene: Scene) -> str:
+    """Wait until the run is over; returns its outcome."""
+    return str(await scene.slack.until(lambda: scene.outcome, timeout=60))
+
+
+def wording(message: Message) -> str:
+    """All that a message says, in its text and its blocks."""
+    texts = [part["text"] for block in message.blocks for part in _texts(block)]
+    return "\n".join([message.text, *texts])
+
+
+def _texts(block: Mapping[str, object]) -> list[dict[str, str]]:
+    parts = [block.get("text"), *(block.get("fields") or []), *(block.get("elements") or [])]  # type: ignore[misc]
+    return [part for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+
+
+async def answer(
+    scene: Scene, user: str, text: str, *, channel: str = CHANNEL, command: str = "/dovecot-upgrade"
+) -> str:
+    """Type a slash command; returns what that person alone is told."""
+    before = len(scene.slack.ephemerals)
+    await scene.slack.command(user, channel, command, text)
+    return await told_alone(scene, user, since=before)
+
+
+async def clicked(scene: Scene, user: str, message: Message, action: str, *, stale: bool = False) -> str:
+    """Click a button; returns what that person alone is told."""
+    before = len(scene.slack.ephemerals)
+    await scene.slack.click(user, message, action, stale=stale)
+    return await told_alone(scene, user, since=before)
+
+
+async def told_alone(scene: Scene, user: str, *, since: int) -> str:
+    """Wait for a message that this person alone sees, after so many."""
+    found = await scene.slack.until(
+        lambda: [one for one in scene.slack.ephemerals[since:] if one.user == user], timeout=20
+    )
+    return wording(found[-1])
+
+
+async def facts(scene: Scene, run: str = "") -> Sequence[Entry]:
+    """The journal of a run, by default the newest."""
+    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or run_of(scene))
+    assert not damage
+    return entries
+
+
+async def facts_of(scene: Scene, kind: type[Fact]) -> list[Fact]:
+    """The facts of one kind of the newest run."""
+    return [entry.fact for entry in await facts(scene) if type(entry.fact) is kind]
+
+
+async def assert_thread_is_whole(scene: Scene) -> None:
+    """Every fact that is told has its replies, in order, once: no gap, no repeat."""
+    told = [one.metadata["event_payload"] for one in scene.thread if one.metadata]
+    places = [(one["seq"], one["part"]) for one in told]
+    assert len(set(places)) == len(places)
+    expected = [entry.seq for entry in await facts(scene) if not isinstance(entry.fact, UNTOLD)]
+    assert [seq for seq, part in places if part == 1] == expected
+    files = [file.name for file in scene.slack.files]
+    assert len(set(files)) == len(files)
+
+
+def tree(ring: PracticeRing, path: str = "/etc/dovecot") -> dict[str, object]:
+    """What lies below a path on backend-3: the content and mode of files, the targets of links."""
+    found = ring.backends["backend-3"].disk.tree(path)
+    return {
+        name: (node.data, node.mode) if isinstance(node, File) else node.target
+        for name, node in found
+        if isinstance(node, File | Link)
+    }
+
+
+def usual(ring: PracticeRing) -> bool:
+    """Whether every director has every backend up with vhosts 100."""
+    views = ring.state.directors.values()
+    return all(seen.up and seen.vhosts == 100 for view in views for seen in view.backends.values())
+
+
+# the command line
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def cli(*arguments: str, env: Mapping[str, str] | None = None) -> Said:
+    """`python -m bot …` to its end; `env` takes the place of all SLACK_ variables."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SLACK_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", *arguments),
+        cwd=CHECKOUT,
+        env={**clean, **(env or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), 30)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    return Said(status=process.returncode or 0, out=out.decode(), err=err.decode())

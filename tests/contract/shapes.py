@@ -1,0 +1,96 @@
+"""What two rings have in common when they differ in names, numbers and times: the shape of what they answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.core.command import Result
+from bot.core.inventory import Target
+from bot.core.probes import PROBES
+from bot.core.readings import Reading
+from bot.errors import Unreadable
+
+_COUNTED = frozenset({"users", "processes"})
+"""Goes up and down by itself."""
+_EXACT = frozenset({"vhosts", "usable_others", "directors"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """An answer to a probe; two that are equal are read alike, for the same reasons."""
+
+    probe: str
+    exit_status: int
+    output: object
+    complaint: str
+    reading: object
+
+
+def shape(target: Target, probe: str, asks: Mapping[str, str], result: Result) -> Shape:
+    """The shape of one raw answer, and of its reading."""
+    complaints = plain(target, result.stderr).splitlines()
+    return Shape(
+        probe=probe,
+        exit_status=result.exit_status,
+        output=_output(target, probe, result.stdout),
+        complaint=complaints[-1] if complaints else "",
+        reading=_reading(target, probe, asks, result),
+    )
+
+
+def _reading(target: Target, probe: str, asks: Mapping[str, str], result: Result) -> object:
+    try:
+        reading: Reading = PROBES[probe].read(target, asks, result)
+    except Unreadable as error:
+        return plain(target, str(error))
+    skipped = _COUNTED | ({"said"} if probe == "greeting" else set())
+    return {key: _value(target, key, value) for key, value in reading.items() if key not in skipped}
+
+
+def _value(target: Target, key: str, value: str | int | bool) -> object:
+    if isinstance(value, str):
+        return plain(target, value)
+    return value if isinstance(value, bool) or key in _EXACT else value > 0
+
+
+def _output(target: Target, probe: str, text: str) -> object:
+    lines = plain(target, text).splitlines()
+    match probe:
+        case "service":
+            return [list(row) for row in json.loads(text)] if text else []
+        case "tree":  # a link is no less a file, and not every configuration has one
+            return sorted({line.split(" ")[0] for line in lines if not line.startswith("link ")})
+        case "files":
+            return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
+        case "config-difference":
+            return sorted({line[0] for line in lines if line and line[0] != " "})
+        case "mailbox-list":
+            return bool(lines)
+        case "mailbox-status":
+            return sorted({re.sub(r"^\w+", "FOLDER", line) for line in lines})
+        case "greeting":
+            return [line.partition(" ")[0] for line in lines]
+        case "packages" | "offered-packages":
+            return sorted({re.sub(r"(\| VERSION \|).*", r"\1", line) for line in lines})
+        case "unit" | "director-hosts" | "director-ring":
+            return [*lines[:1], *sorted(set(lines[1:]))]
+        case _:
+            return sorted(set(lines))
+
+
+def plain(target: Target, text: str) -> str:
+    """Without what differs between two rings, and between two moments of one."""
+    ring = target.ring
+    # Quotes are the locale's.
+    text = text.replace(ring.test_user, "USER").replace("‘", "'").replace("’", "'")
+    for backend in ring.backends:
+        text = re.sub(rf"{re.escape(str(backend.ip))}(?!\d)", "OWN" if backend == target.backend else "OTHER", text)
+    text = re.sub(r"(?:\b\d+:)?\b\d[\d.]*\+dfsg\S*", "VERSION", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "-", text)
+    text = re.sub(r"\b(?:127|192)\.0(?:\.\d{1,3}){2}\b", "DIRECTOR", text)
+    text = re.sub(r"<\d+><>", "", text)
+    return re.sub(r"(?<=[\t=])[0-9]+(?=\t|$)", "9", text, flags=re.MULTILINE)

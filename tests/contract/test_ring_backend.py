@@ -1,0 +1,160 @@
+"""A backend of the practice ring and one of the real ring: mail, configuration, deletions, packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.configs import FolderProposals
+from bot.core.plan import GUARD_REFUSED, Action, Plan
+from bot.errors import Unreadable
+from tests.contract.fixtures import practice, real, ring
+from tests.contract.rings import NAME, NEVER_WRITTEN_TO, PACKAGES, EitherRing
+from tests.contract.walking import METACACHE, STAGED, VMAIL, Material, plan_for, proposed
+from tests.lab.fixtures import lab
+
+__all__ = ["lab", "practice", "real", "ring"]
+
+
+def action_of(plan: Plan, step: str) -> Action:
+    """What the plan does at a step."""
+    return next(one.action for one in plan.steps if one.name == step and one.action)
+
+
+# mail
+
+
+async def test_the_test_user_has_mail_until_somebody_empties_the_mailbox(ring: EitherRing) -> None:
+    """An empty mailbox exits 0 everywhere: only the numbers show that there was something to read."""
+    user = ring.target.ring.test_user
+    assert int((await ring.read(NAME, "mailbox-status", user=user))["messages"]) >= 3
+    assert int((await ring.read(NAME, "fetched-mail", user=user))["bytes"]) > 100
+    await ring.empty_mailboxes()
+    assert (await ring.read(NAME, "mailbox-status", user=user))["messages"] == 0
+    assert (await ring.read(NAME, "fetched-mail", user=user))["bytes"] == 0
+    assert int((await ring.read(NAME, "mailbox-list", user=user))["folders"]) >= 1
+
+
+async def test_a_user_whom_nobody_has_written_to_has_folders_and_nothing_to_count(ring: EitherRing) -> None:
+    """No folder is there to have a status: not 0 messages, but no answer at all."""
+    assert int((await ring.read(NAME, "mailbox-list", user=NEVER_WRITTEN_TO))["folders"]) >= 1
+    assert (await ring.read(NAME, "fetched-mail", user=NEVER_WRITTEN_TO))["bytes"] == 0
+    asked = await ring.ask(NAME, "mailbox-status", user=NEVER_WRITTEN_TO)
+    assert (asked.exit_status, asked.stdout) == (0, "")
+    with pytest.raises(Unreadable, match="no folder"):
+        await ring.read(NAME, "mailbox-status", user=NEVER_WRITTEN_TO)
+
+
+async def test_a_user_who_does_not_exist_is_an_answer_that_cannot_be_read(ring: EitherRing) -> None:
+    """A test user who was mistyped in the settings must not look like one without mail."""
+    await ring.know_only_some_users()
+    for probe in ("mailbox-list", "mailbox-status", "fetched-mail"):
+        with pytest.raises(Unreadable, match=r"exited with 67: doveadm\(nobody-here\): Error: User doesn't exist"):
+            await ring.read(NAME, probe, user="nobody-here")
+
+
+# configuration
+
+BROKEN = {
+    "BROKEN = yes\n": "line 1: Unknown setting: BROKEN",
+    "service imap {\n": "Missing '}' (section started at {path}:1)",
+    "}\n": "line 1: Unexpected '}'",
+    "listen\n": "line 1: Expecting '{'",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN)
+async def test_a_broken_configuration_is_refused_where_it_is_staged(
+    ring: EitherRing, tmp_path: Path, text: str
+) -> None:
+    """And the one in place stays as it is, and serves."""
+    (tmp_path / "review").mkdir()
+    ring.config(tmp_path / "review")
+    (tmp_path / "review/conf.d/95-broken.conf").write_text(text)
+    for path in (path for path in (tmp_path / "review").rglob("*") if path.is_file()):
+        path.chmod(0o644)
+    proposals = FolderProposals(tmp_path)
+    script = f"mkdir -p {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-"
+    packed = await proposals.archive(await proposals.proposal("review"))
+    assert (await ring.run(NAME, ["sh", "-c", script], material=packed)).exit_status == 0
+    reading = await ring.read(NAME, "config-parses", path=f"{STAGED}/dovecot.conf")
+    said = BROKEN[text].replace("{path}", f"{STAGED}/conf.d/95-broken.conf")
+    assert (reading["parses"], str(reading["said"]).endswith(said)) == (False, True), reading
+    assert (await ring.read(NAME, "config-parses", path="/etc/dovecot/dovecot.conf"))["parses"]
+
+
+async def test_without_its_configuration_dovecot_does_not_start_and_doveadm_does_not_answer(
+    ring: EitherRing,
+) -> None:
+    """The harm that the check before the take-down prevents: nothing can even be asked any more."""
+    await ring.run(NAME, "systemctl stop dovecot")
+    await ring.run(NAME, "mv -T /etc/dovecot /etc/dovecot.set-aside")
+    assert (await ring.run(NAME, "systemctl start dovecot")).exit_status == 1
+    unit = await ring.read(NAME, "unit", name="dovecot")
+    assert (unit["active"], unit["result"]) == ("failed", "exit-code")
+    asked = await ring.ask(NAME, "service", name="lmtp")
+    assert (asked.exit_status, "stat(/etc/dovecot/dovecot.conf) failed" in asked.stderr) == (75, True)
+    assert (await ring.run(NAME, "mv -T /etc/dovecot.set-aside /etc/dovecot")).exit_status == 0
+    assert (await ring.run(NAME, "systemctl start dovecot")).exit_status == 0
+    assert (await ring.read(NAME, "unit", name="dovecot"))["active"] == "active"
+
+
+async def test_the_digest_of_a_proposal_is_the_digest_of_its_tree_on_the_host(ring: EitherRing, tmp_path: Path) -> None:
+    """Files, modes, links and folders: what was approved is what lies there, and another byte is seen."""
+    proposals, proposal = await proposed(ring, tmp_path)
+    brought = Material(proposals=proposals, proposal=proposal, packages=())
+    stage = action_of(plan_for(ring, brought), "stage-config").command
+    packed = await proposals.archive(proposal)
+    assert (await ring.run(NAME, stage, material=packed)).exit_status == 0
+    assert (await ring.read(NAME, "tree", path=STAGED))["digest"] == proposal.digest
+    assert (await ring.run(NAME, f"rm {STAGED}/newest.conf.ext")).exit_status == 0
+    assert (await ring.read(NAME, "tree", path=STAGED))["digest"] != proposal.digest
+    assert (await ring.read(NAME, "tree", path="/nowhere")) == {"digest": "none", "files": 0}
+
+
+# deletions
+
+
+async def test_the_deletions_refuse_while_dovecot_runs_and_leave_what_is_not_theirs(ring: EitherRing) -> None:
+    """Deleting while dovecot runs can corrupt indexes, so the same command looks and deletes."""
+    plan = plan_for(ring)
+    deletions = [action_of(plan, step).command for step in ("remove-old-metacache-database", "clean-metacache")]
+    before = [await ring.read(NAME, "files", path=path) for path in (METACACHE, VMAIL)]
+    for deletion in deletions:
+        assert (await ring.run(NAME, deletion)).exit_status == GUARD_REFUSED
+    assert [await ring.read(NAME, "files", path=path) for path in (METACACHE, VMAIL)] == before
+    await ring.run(NAME, "systemctl stop dovecot")
+    for deletion in (*deletions, *deletions):
+        assert (await ring.run(NAME, deletion)).exit_status == 0
+    assert await ring.read(NAME, "files", path=METACACHE, named="metacache-users*") == {"exists": True, "count": 0}
+    assert await ring.read(NAME, "files", path=METACACHE) == {"exists": True, "count": 1}
+    assert await ring.read(NAME, "files", path=VMAIL) == {"exists": True, "count": 0}
+
+
+# packages
+
+
+async def test_without_a_mask_the_installation_starts_a_stopped_dovecot(ring: EitherRing) -> None:
+    """That is what the mask is for."""
+    version = await ring.other_version()
+    await ring.run(NAME, "systemctl stop dovecot")
+    command = "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades -o Dpkg::Options::=--force-confold"
+    done = await ring.run(NAME, f"{command} install {' '.join(f'{name}={version}' for name in PACKAGES)}")
+    assert done.exit_status == 0, done
+    assert (await ring.read(NAME, "unit", name="dovecot"))["active"] == "active"
+    read = await ring.read(NAME, "packages", names=f"{PACKAGES[0]}={version}")
+    assert read == {"installed": f"{PACKAGES[0]}={version}", "status": "installed"}
+
+
+async def test_a_version_that_is_not_offered_is_seen_before_and_refused_at_the_installation(ring: EitherRing) -> None:
+    """Both, since what apt offers may change in between; nothing is changed by the refusal."""
+    spec = f"{PACKAGES[0]}=1:9.9"
+    assert (await ring.read(NAME, "offered-packages", names=spec))["missing"] == spec
+    assert (await ring.read(NAME, "offered-packages", names="nosuch=1"))["missing"] == "nosuch=1"
+    before = await ring.read(NAME, "packages", names=spec)
+    assert (await ring.read(NAME, "offered-packages", names=str(before["installed"])))["missing"] == "none"
+    done = await ring.run(NAME, f"apt-get --yes install {spec}")
+    assert (done.exit_status, done.stderr) == (100, f"E: Version '1:9.9' for '{PACKAGES[0]}' was not found\n")
+    assert await ring.read(NAME, "packages", names=spec) == before
+    assert (await ring.read(NAME, "packages", names="nosuch=1"))["status"] == "nosuch is not installed"

@@ -1,0 +1,193 @@
+"""Goes through a plan step by step on a ring, as the engine would, and writes down what every probe saw on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from bot.adapters.configs import FolderProposals
+from bot.core.goback import going_back
+from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.proposal import PackageChange, Proposal
+from bot.engine.looking import Sight, hosts_for
+from tests.build import Story, library
+from tests.contract.rings import PACKAGES, EitherRing
+from tests.contract.shapes import Shape, shape
+
+RUN = "r2025a"
+STAGED = f"/etc/dovecot.{RUN}.proposed"
+METACACHE = "/var/lib/dovecot/metacache"
+VMAIL = "/var/dovecot/vmail"
+AT_ONCE = 5
+"""Half of OpenSSH's MaxSessions: sessions that are just being closed count there, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What an upgrade brings: a proposed configuration in a folder of such, and packages of another version."""
+
+    proposals: FolderProposals
+    proposal: Proposal
+    packages: tuple[PackageChange, ...]
+
+
+async def proposed(ring: EitherRing, folder: Path) -> tuple[FolderProposals, Proposal]:
+    """The backend's own configuration with a file more, a link and a mode of its own."""
+    tree = folder / "review"
+    tree.mkdir()
+    ring.config(tree)
+    for path in (path for path in tree.rglob("*") if path.is_file()):
+        path.chmod(0o644)
+    (tree / "conf.d/90-review.conf").write_text("mail_max_userip_connections = 21\n")
+    (tree / "conf.d/90-review.conf").chmod(0o640)
+    (tree / "newest.conf.ext").symlink_to("conf.d/90-review.conf")
+    proposals = FolderProposals(folder)
+    return proposals, await proposals.proposal("review")
+
+
+async def material(ring: EitherRing, folder: Path) -> Material:
+    """Such a configuration, and packages of the other version."""
+    proposals, proposal = await proposed(ring, folder)
+    version = await ring.other_version()
+    packages = tuple(PackageChange(name=name, version=version) for name in PACKAGES)
+    return Material(proposals=proposals, proposal=proposal, packages=packages)
+
+
+def plan_for(ring: EitherRing, brought: Material | None = None) -> Plan:
+    """The shipped procedure's plan for the ring's target."""
+    order = Order(
+        run=RUN,
+        target=ring.target,
+        proposal=brought.proposal if brought else None,
+        packages=brought.packages if brought else (),
+        drain=timedelta(0),
+        approval_open=timedelta(hours=1),
+    )
+    return make_plan(library().procedures[0], order)
+
+
+def way_back(plan: Plan, observed: dict[str, str]) -> Plan:
+    """The plan that undoes all of it up to the restore, made by the core from a run in which that was done."""
+    back = going_back(replace(Story(plan).until("approve-restore").run, observed=observed))
+    assert back is not None
+    return back
+
+
+LookAt = tuple[str, str, dict[str, str]]
+"""A host, a probe and its parameters."""
+
+
+def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[LookAt]:
+    """What the steps of an upgrade change."""
+    backend = ring.target.backend.name
+    for director in ring.target.ring.directors:
+        for probe in ("director-hosts", "director-ring"):
+            yield director.name, probe, {}
+    for name in ("dovecot", "dovecot-metacache-flush"):
+        yield backend, "unit", {"name": name}
+    for port in ("143", "24"):
+        yield backend, "greeting", {"port": port}
+    for path in ("/etc/dovecot", STAGED):
+        yield backend, "tree", {"path": path}
+        yield backend, "config-parses", {"path": f"{path}/dovecot.conf"}
+    yield backend, "config-difference", {"path": "/etc/dovecot", "to": STAGED}
+    yield backend, "packages", {"names": names_of(brought)}
+    yield backend, "files", {"path": METACACHE, "named": "metacache-users*"}
+    for path in (METACACHE, VMAIL):
+        yield backend, "files", {"path": path}
+
+
+def serving(ring: EitherRing) -> Iterator[LookAt]:
+    """What only a running dovecot answers; doveadm tries for a second before it gives up a stopped one."""
+    backend, user = ring.target.backend.name, {"user": ring.target.ring.test_user}
+    yield backend, "service", {"name": "lmtp"}
+    for probe in ("mailbox-list", "mailbox-status", "fetched-mail"):
+        yield backend, probe, user
+
+
+def standing(ring: EitherRing, brought: Material | None = None) -> Iterator[LookAt]:
+    """What they leave as it is, and what is not there at all."""
+    backend = ring.target.backend.name
+    for host in (*ring.target.ring.directors, ring.target.backend):
+        yield host.name, "dovecot-version", {}
+    yield backend, "unit", {"name": "nosuch"}
+    yield backend, "service", {"name": "nosuch"}
+    yield backend, "greeting", {"port": "1"}
+    yield backend, "files", {"path": "/nowhere"}
+    yield backend, "packages", {"names": "nosuch=1"}
+    yield backend, "offered-packages", {"names": "nosuch=1"}
+    yield backend, "offered-packages", {"names": names_of(brought)}
+
+
+def names_of(brought: Material | None) -> str:
+    packages = brought.packages if brought else tuple(PackageChange(name=name, version="1") for name in PACKAGES)
+    return " ".join(map(str, packages))
+
+
+async def panorama(ring: EitherRing, looks: Iterable[LookAt]) -> list[Shape]:
+    """What is seen there now, as shapes."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def seen(host: str, probe: str, asks: dict[str, str]) -> Shape:
+        async with room:
+            return shape(ring.target, probe, asks, await ring.ask(host, probe, **asks))
+
+    return list(await asyncio.gather(*(seen(*look) for look in looks)))
+
+
+Told = dict[str, tuple[bool | None, list[Shape]]]
+"""By step: whether what shows that it is done held before it, and what was seen after it."""
+
+
+@dataclass
+class Walk:
+    """Follows plans on a ring; `told` grows with each change."""
+
+    ring: EitherRing
+    brought: Material | None = None
+    told: Told = field(default_factory=dict)
+    observed: dict[str, str] = field(default_factory=dict)
+
+    async def follow(self, plan: Plan, *, until: str | None = None) -> None:
+        """Do every step up to that one; AssertionError, with the reason, where it is not as it should be."""
+        for step in plan.steps:
+            if step.name == until:
+                return
+            sight = await self._do(step)
+            if sight and step.remember:
+                self.observed |= sight.remembered(dict(step.remember))
+
+    async def _do(self, step: PlannedStep) -> Sight | None:
+        if step.name in {"set-vhosts-to-zero", "users-come-back"}:
+            await self.ring.log_users_in()
+        match step.kind:
+            case Kind.CHANGE:
+                assert step.action is not None
+                return await self._change(step, step.action)
+            case Kind.CHECK:
+                return await self._see(step, await self.ring.looking.until_seen(step.expect, step.within))
+            case Kind.WAIT if step.watch:
+                return await self._see(step, await self.ring.looking.look([step.watch]))
+        return None
+
+    async def _change(self, step: PlannedStep, action: Action) -> Sight:
+        before = await self.ring.looking.look(action.done_when)
+        assert step.where is not None
+        host = hosts_for(self.ring.target, step.where)[0]
+        sent = b""
+        if action.command.sends and self.brought:
+            sent = await self.brought.proposals.archive(self.brought.proposal)
+        result = await self.ring.run(host.name, action.command, material=sent)
+        assert result.exit_status == 0, (step.name, result)
+        sight = await self._see(step, await self.ring.looking.until_seen(action.done_when, action.within))
+        stops_or_starts = "stop-" in step.name or "start-" in step.name
+        looks = [*changing(self.ring, self.brought), *(serving(self.ring) if stops_or_starts else ())]
+        self.told[step.name] = (before.judgement.holds, await panorama(self.ring, looks))
+        return sight
+
+    async def _see(self, step: PlannedStep, sight: Sight) -> Sight:
+        assert sight.judgement.holds, (step.name, sight.judgement, [ran.output for ran in sight.ran])
+        return sight

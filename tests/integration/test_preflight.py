@@ -1,0 +1,348 @@
+"""Preflight on the practice ring, over real SSH: everything that has to be refused before anything is changed.
+
+The engine runs in this process, with the real hosts adapter and stand-ins for journal, Slack and alarms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from bot.adapters.clock import SystemClock
+from bot.adapters.configs import FolderProposals
+from bot.adapters.ssh import SshHosts
+from bot.core import events as fact
+from bot.core.inventory import Inventory, Ring
+from bot.engine.planning import Book, Request
+from bot.engine.ports import Timings, World
+from bot.engine.service import Service
+from bot.errors import Refused
+from bot.practice.ring import PracticeRing
+from bot.practice.ringstate import Seen
+from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
+from bot.practice.values import Fault
+from tests.acceptance import practice
+from tests.acceptance.practice import changed
+from tests.build import library
+from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
+
+RUN = "rtest23"
+Spoil = Callable[[PracticeRing], Awaitable[object] | object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A ring, a service for it, and the folder of proposed configurations."""
+
+    ring: PracticeRing
+    journal: FakeJournal
+    service: Service
+    configs: Path
+
+    def propose(self, name: str, files: dict[str, bytes]) -> None:
+        for path, content in files.items():
+            target = self.configs / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+            target.chmod(0o644)
+
+    async def spoil(self, case: Case) -> None:
+        """Make it so; the broken configuration is there in any case."""
+        broken = {"conf.d/99-broken.conf": b"BROKEN = yes\n"}
+        self.propose("broken", reviewed_config(self.ring) | broken)
+        done = case.spoil(self.ring)
+        if isinstance(done, Awaitable):
+            await done
+
+    async def ask(self, text: str) -> None:
+        request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
+        await self.service.request(request)
+
+    async def until(self, *kinds: type[fact.Fact]) -> fact.Fact:
+        """The first fact of one of these kinds, waited for."""
+        async with asyncio.timeout(20):
+            while True:
+                for entry in self.journal.facts.get(RUN, []):
+                    if isinstance(entry.fact, kinds):
+                        return entry.fact
+                await asyncio.sleep(0.01)
+
+
+def inventory(ring: PracticeRing, *, metacache: bool) -> Inventory:
+    table = {
+        "name": "practice",
+        "test_user": ring.test_user,
+        "directors": [{"name": name, "sudo": True} for name in ring.directors],
+        "backends": [{"name": name, "ip": host.ip, "sudo": True} for name, host in ring.backends.items()],
+    }
+    return Inventory(rings=(Ring.model_validate(table | ({"metacache": {}} if metacache else {})),))
+
+
+@asynccontextmanager
+async def staged(configs: Path, *, metacache: bool = True) -> AsyncIterator[Stage]:
+    learning = timedelta(minutes=1)  # a restarted director stays without the ring's state for a whole test
+    async with PracticeRing(users=12, metacache=metacache, learning_takes=learning) as ring:
+        clock, journal = SystemClock(), FakeJournal()
+        reach = SshHosts([ring.ssh_config], None, timedelta(seconds=5), timedelta(seconds=5), clock)
+        world = World(
+            journal=journal,
+            hosts=reach,
+            announcer=FakeAnnouncer(),
+            alarms=FakeAlarms(clock),
+            clock=clock,
+            people=FakePeople(),
+            proposals=FolderProposals(configs),
+            timings=Timings(look_again=timedelta(milliseconds=80)),
+        )
+        book = Book(
+            inventory=inventory(ring, metacache=metacache), procedures=library().procedures, rules=library().rules
+        )
+        service = Service(world, book, lambda: RUN)
+        try:
+            yield Stage(ring=ring, journal=journal, service=service, configs=configs)
+        finally:
+            await service.close()
+            await reach.close()
+
+
+def known_hosts_without(ring: PracticeRing, name: str, instead: str = "") -> None:
+    """Take a host's key out of known_hosts, or put another one there."""
+    where = f"[127.0.0.1]:{ring.backends[name].port} "
+    lines = ring.known_hosts.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith(where)]
+    ring.known_hosts.write_text("\n".join([*kept, *([where + instead] if instead else []), ""]))
+
+
+def another_key() -> str:
+    return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
+
+
+def one_director_says(ring: PracticeRing, backend: str, seen: Seen) -> None:
+    """Only director-2 sees this backend so."""
+    ring.state.directors["director-2"].backends[ring.backends[backend].ip] = seen
+
+
+def everyone_says(ring: PracticeRing, *backends: str, vhosts: int | None = None, up: bool | None = None) -> None:
+    for backend in backends:
+        ring.state.change(ring.backends[backend].ip, now=SystemClock().now(), vhosts=vhosts, up=up)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Something wrong with the ring; the step that has to see it, and what its reason has to say."""
+
+    step: str
+    reason: tuple[str, ...]
+    spoil: Spoil = lambda _ring: None
+    options: str = ""
+    staged: bool = False
+
+
+ONE, WELL, FLUSH, APT, CONF = (
+    "one-backend-at-a-time",
+    "backend-is-well",
+    "metacache-is-flushed-at-stop",
+    "packages-are-offered",
+    "proposed-config-is-valid",
+)
+CASES = {
+    "a ring that is not synced": Case(
+        spoil=lambda ring: ring.restart_director("director-2"), step=ONE, reason=("director-2: synced is no",)
+    ),
+    "directors that disagree about the backend": Case(
+        spoil=lambda ring: one_director_says(ring, "backend-3", Seen(vhosts=50)),
+        step=ONE,
+        reason=("director-2: vhosts is 50, expected 100",),
+    ),
+    "directors that disagree about another backend": Case(
+        spoil=lambda ring: one_director_says(ring, "backend-1", Seen(up=False)),
+        step=ONE,
+        reason=("director-2: others is backend-1 is down with vhosts 100",),
+    ),
+    "a director that cannot be reached": Case(
+        spoil=lambda ring: setattr(ring.directors["director-2"], "unreachable", True),
+        step=ONE,
+        reason=("director-2: no SSH connection, and nothing was run",),
+    ),
+    "a director whose director process is gone": Case(
+        spoil=lambda ring: setattr(ring.directors["director-2"], "away", True),
+        step=ONE,
+        reason=("director-1: synced is no", "exited with 75"),
+    ),
+    "a director that answers with something else": Case(
+        spoil=lambda ring: ring.fault(
+            Fault(host="director-1", matches="director status", when="after", what="exit", exit_status=0, times=9)
+        ),
+        step=ONE,
+        reason=("director-1", "no table with the columns"),
+    ),
+    "a backend that is not up": Case(
+        spoil=lambda ring: everyone_says(ring, "backend-3", up=False),
+        step=ONE,
+        reason=("director-1: state is down, expected up", "director-2: state is down, expected up"),
+    ),
+    "a backend whose vhost count is not the usual one": Case(
+        spoil=lambda ring: everyone_says(ring, "backend-3", vhosts=70),
+        step=ONE,
+        reason=("director-1: vhosts is 70, expected 100",),
+    ),
+    "another backend that is out": Case(
+        spoil=lambda ring: everyone_says(ring, "backend-2", vhosts=0),
+        step=ONE,
+        reason=("others is backend-2 is up with vhosts 0, expected as usual",),
+    ),
+    "no other usable backend": Case(
+        spoil=lambda ring: everyone_says(ring, "backend-1", "backend-2", vhosts=0),
+        step=ONE,
+        reason=("usable others is 0, expected at least 1",),
+    ),
+    "a director with Dovecot 2.4": Case(
+        spoil=lambda ring: setattr(ring.directors["director-1"], "version_text", "2.4.1-4 (7d8c0e5759)"),
+        step=ONE,
+        reason=("director-1: version is 2.4.1, expected below 2.4",),
+    ),
+    "a backend with Dovecot 2.4": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"].dovecot, "version", "2.4.0 (7d8c0e5759)"),
+        step=WELL,
+        reason=("backend-3: version is 2.4.0, expected below 2.4",),
+    ),
+    "a backend that cannot be reached": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"], "unreachable", True),
+        step=WELL,
+        reason=("backend-3: no SSH connection, and nothing was run",),
+    ),
+    "a backend whose host key is not known": Case(
+        spoil=lambda ring: known_hosts_without(ring, "backend-3"),
+        step=WELL,
+        reason=("its host key is not known", "ssh-keyscan -p"),
+    ),
+    "a backend whose host key has changed": Case(
+        spoil=lambda ring: known_hosts_without(ring, "backend-3", another_key()),
+        step=WELL,
+        reason=("its HOST KEY HAS CHANGED", "do not just replace the key"),
+    ),
+    "a backend whose dovecot does not run": Case(
+        spoil=lambda ring: ring.backends["backend-3"].dovecot_unit.stop(),
+        step=WELL,
+        reason=("dovecot active is inactive, expected active",),
+    ),
+    "a backend whose LMTP is stopped": Case(
+        spoil=lambda ring: ring.backends["backend-3"].dovecot.stopped_services.add("lmtp"),
+        step=WELL,
+        reason=("lmtp stopped is yes, expected no",),
+    ),
+    "a test user without mail": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"], "mailboxes_empty", True),
+        step=WELL,
+        reason=("messages is 0, expected at least 1",),
+    ),
+    "a flush unit that is missing": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"], "metacache_flush", None),
+        step=FLUSH,
+        reason=("dovecot-metacache-flush load is not-found, expected loaded",),
+    ),
+    "a flush unit that is disabled": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"], "metacache_flush", "disabled"),
+        step=FLUSH,
+        reason=("dovecot-metacache-flush enabled is disabled, expected enabled or static",),
+    ),
+    "a flush unit that is masked": Case(
+        spoil=lambda ring: setattr(ring.backends["backend-3"].units["dovecot-metacache-flush"], "masked", True),
+        step=FLUSH,
+        reason=("dovecot-metacache-flush load is masked, expected loaded",),
+    ),
+    "a package version that apt does not offer": Case(
+        options="packages=dovecot-core=1:2.3.99-1",
+        step=APT,
+        reason=("missing is dovecot-core=1:2.3.99-1, expected none",),
+    ),
+    "a package of Dovecot 2.4": Case(
+        spoil=lambda ring: ring.backends["backend-3"].packages.offered["dovecot-core"].append("1:2.4.1-4"),
+        options="packages=dovecot-core=1:2.4.1-4",
+        step=APT,
+        reason=("dovecot is 2.4.1", "expected below 2.4"),
+    ),
+    "a proposed configuration that does not parse": Case(
+        options="config=broken",
+        step=CONF,
+        reason=("backend-3: parses is no, expected yes",),
+        staged=True,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_preflight_refuses_with_the_reason_and_nothing_is_changed(tmp_path: Path, name: str) -> None:
+    """Refused is the end of the run: the ring is free again, and nobody has to do anything about it."""
+    case = CASES[name]
+    async with staged(tmp_path / "configs") as stage:
+        await stage.spoil(case)
+        await stage.ask(f"backend-3 {case.options}")
+        ended = await stage.until(fact.RunEnded)
+        failed = await stage.until(fact.StepFailed)
+        assert isinstance(ended, fact.RunEnded)
+        assert isinstance(failed, fact.StepFailed)
+        assert failed.step == case.step
+        for part in case.reason:
+            assert part in failed.reason
+        assert (ended.outcome, ended.reason) == (fact.Outcome.REFUSED, failed.reason)
+        assert changed(stage.ring, RUN) == (practice.STAGE_CONFIG if case.staged else [])
+        assert stage.journal.holds == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "a proposed configuration that does not parse",
+            f"Error in configuration file /etc/dovecot.{RUN}.proposed/conf.d/99-broken.conf line 1",
+        ),
+        ("a ring that is not synced", "ring syncing - last sync"),
+        ("a director whose director process is gone", "192.0.2.2 away"),
+    ],
+)
+async def test_what_the_host_said_of_it_is_in_the_reason(tmp_path: Path, name: str, said: str) -> None:
+    """`parses is no` sends a person to the host to ask again what the bot has been told already."""
+    case = CASES[name]
+    async with staged(tmp_path / "configs") as stage:
+        await stage.spoil(case)
+        await stage.ask(f"backend-3 {case.options}")
+        failed = await stage.until(fact.StepFailed)
+        assert isinstance(failed, fact.StepFailed)
+        assert said in failed.reason
+
+
+@pytest.mark.parametrize("name", ["never-made", "../../etc", "a;reboot"])
+async def test_a_configuration_that_is_none_is_refused_before_a_run_begins(tmp_path: Path, name: str) -> None:
+    async with staged(tmp_path / "configs") as stage:
+        stage.propose(CONFIG, reviewed_config(stage.ring))
+        with pytest.raises(Refused, match="There are: " + CONFIG if name == "never-made" else "is not a name"):
+            await stage.ask(f"backend-3 config={name}")
+        assert stage.journal.facts == {}
+        assert stage.ring.log == []
+
+
+async def test_a_site_without_metacache_needs_no_flush_unit(tmp_path: Path) -> None:
+    async with staged(tmp_path / "configs", metacache=False) as stage:
+        await stage.ask("backend-3")
+        await stage.until(fact.WaitBegan)
+        assert changed(stage.ring) == practice.DRAIN
+
+
+async def test_where_nothing_is_wrong_the_run_goes_on_to_its_first_change(tmp_path: Path) -> None:
+    """So that the refusals above are about what is wrong there, and nothing else."""
+    async with staged(tmp_path / "configs") as stage:
+        stage.propose(CONFIG, reviewed_config(stage.ring))
+        await stage.ask(f"backend-3 config={CONFIG} packages={PACKAGES}")
+        await stage.until(fact.WaitBegan)
+        assert changed(stage.ring, RUN) == [*practice.STAGE_CONFIG, *practice.DRAIN]
+        attached = [entry.fact for entry in stage.journal.facts[RUN] if isinstance(entry.fact, fact.StepDone)]
+        assert any(re.search(r"^\+metacache_max_space = 400G$", one.attachment, re.MULTILINE) for one in attached)
