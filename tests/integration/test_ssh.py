@@ -12,6 +12,7 @@ from typing import Any
 import asyncssh
 import pytest
 
+from bot.adapters.ssh.hosts import AT_ONCE
 from bot.core.command import OUTPUT_KEPT, Command
 from bot.core.inventory import Host
 from bot.errors import MayHaveRun, NotRun
@@ -124,8 +125,8 @@ async def test_a_host_gets_no_more_commands_at_once_than_its_sshd_takes(site: Si
     machine = await site.machine("backend-1")
     host, hosts = site.reach("backend-1", machine.port), site.hosts()
     running = [asyncio.create_task(hosts.run(host, run("hang", timeout=timedelta(seconds=0.3)))) for _ in range(12)]
-    await machine.begun(8)
-    assert len(machine.log) == 8
+    await machine.begun(AT_ONCE)
+    assert len(machine.log) == AT_ONCE
     await asyncio.gather(*running, return_exceptions=True)
     assert len(machine.log) == 12
 
