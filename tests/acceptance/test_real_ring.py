@@ -35,7 +35,9 @@ async def scene(lab: Lab) -> AsyncIterator[Scene]:
         yield made
 
 
-async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(lab: Lab, scene: Scene) -> None:
+async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
+    lab: Lab, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The job itself. What the users noticed is counted from outside, by logins through both directors."""
     version = await asyncio.to_thread(lab.other_version, "backend-3")
     scene.propose("review", await asyncio.to_thread(proposed, lab, b"mail_max_userip_connections = 21\n"))
@@ -64,10 +66,10 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(lab:
 
     inside = users.failed(down, flushed)
     outside = [one for one in users.failed(began, ended) if one not in inside]
-    print(f"\n{users.count} users, {len(users.logins)} logins, {len(users.kicks)} sessions moved; logins that failed:")
-    print(
-        f"  in the take-down ({(flushed - down).total_seconds():.1f} s): {len(inside)}; outside of it: {len(outside)}"
-    )
+    took = (flushed - down).total_seconds()
+    with capsys.disabled():
+        print(f"\n{users.count} users, {len(users.logins)} logins, {len(users.kicks)} sessions ended by the server;")
+        print(f"logins that failed in the take-down ({took:.1f} s): {len(inside)}; outside of it: {len(outside)}")
     assert outside == []
 
 

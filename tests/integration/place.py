@@ -1,0 +1,137 @@
+"""A bot's engine on the practice ring, in this process: for tests that act in the middle of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.adapters.alarms import ApsAlarms
+from bot.adapters.clock import SystemClock
+from bot.adapters.ssh import SshHosts
+from bot.core import events as fact
+from bot.core.approval import Person
+from bot.core.command import Command
+from bot.core.decide import Approve
+from bot.core.inventory import Inventory, Ring
+from bot.core.run import Run, Status
+from bot.engine.planning import Book, Request
+from bot.engine.ports import Timings, World
+from bot.engine.service import Service
+from bot.practice.ring import PracticeRing
+from bot.practice.scene import practice_site
+from tests.build import REQUESTER, SECOND, library
+from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
+
+RUN = "r2025w"
+
+QUICK = Timings(
+    drain=timedelta(seconds=0.5),
+    count_every=timedelta(seconds=0.1),
+    watch_every=timedelta(seconds=0.1),
+    shown_within=timedelta(seconds=0.3),
+    look_again=timedelta(seconds=0.1),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A bot's engine on the practice ring, with a drain that does not end by itself in a test."""
+
+    ring: PracticeRing
+    service: Service
+    journal: FakeJournal
+    announcer: FakeAnnouncer
+    people: FakePeople
+    hosts: SshHosts
+    inventory: Ring
+
+    async def run(self) -> Run:
+        (run,) = await self.service.runs()
+        return run
+
+    async def facts(self, kind: type) -> list[fact.Fact]:
+        return [entry.fact for entry in await self.service.entries(RUN) if isinstance(entry.fact, kind)]
+
+    async def until(self, holds: Callable[[Run], bool]) -> Run:
+        async with asyncio.timeout(20):
+            while True:
+                run = await self.run()
+                if holds(run):
+                    return run
+                await asyncio.sleep(0.02)
+
+    async def say(self, director: str, command: str) -> None:
+        host = next(one for one in self.inventory.directors if one.name == director)
+        result = await self.hosts.run(host, Command(argv=tuple(command.split())))
+        assert result.exit_status == 0
+
+    def vhosts(self) -> list[int]:
+        ip = self.ring.backends["backend-3"].ip
+        return [view.backends[ip].vhosts for view in self.ring.state.directors.values()]
+
+    async def at(self, step: str) -> Run:
+        """Wait until that step is at hand."""
+        return await self.until(lambda run: run.step is not None and run.step.name == step)
+
+    async def approve(self) -> None:
+        run = await self.until(lambda run: run.status is Status.ASKING)
+        assert run.asked is not None
+        person = Person(id=SECOND, may_ask=True, may_approve=True)
+        await self.service.steer(RUN, Approve(person=person, ask=run.asked.seq, message="1.1"))
+
+
+def inventory(ring: PracticeRing) -> Ring:
+    site = practice_site(ring)
+    return Ring.model_validate(
+        {
+            "name": "practice",
+            "test_user": site.test_user,
+            "metacache": {},
+            "directors": [{"name": name} for name in site.directors],
+            "backends": [{"name": name, "ip": ip} for name, ip in site.backends.items()],
+        }
+    )
+
+
+@asynccontextmanager
+async def a_place() -> AsyncIterator[Place]:
+    """A run on backend-3 has just been asked for."""
+    async with PracticeRing(user_expire=timedelta(seconds=1)) as ring:
+        clock, journal, announcer = SystemClock(), FakeJournal(), FakeAnnouncer()
+        hosts = SshHosts([ring.ssh_config], ring.known_hosts, timedelta(seconds=5), timedelta(seconds=5), clock)
+        people = FakePeople({user: Person(id=user, may_ask=True, may_approve=True) for user in (REQUESTER, SECOND)})
+        alarms = ApsAlarms(clock)
+        alarms.start()
+        world = World(
+            journal=journal,
+            hosts=hosts,
+            announcer=announcer,
+            alarms=alarms,
+            clock=clock,
+            people=people,
+            proposals=FakeProposals(),
+            timings=QUICK,
+        )
+        made, read = inventory(ring), library()
+        book = Book(inventory=Inventory(rings=(made,)), procedures=read.procedures, rules=read.rules)
+        service = Service(world, book, lambda: RUN)
+        await service.request(
+            Request(command="/dovecot-upgrade", text="backend-3", requester=REQUESTER, team="T0", channel="C0")
+        )
+        try:
+            yield Place(
+                ring=ring,
+                service=service,
+                journal=journal,
+                announcer=announcer,
+                people=people,
+                hosts=hosts,
+                inventory=made,
+            )
+        finally:
+            await service.close(timedelta(0))
+            await alarms.stop()
+            await hosts.close()
