@@ -79,6 +79,7 @@ class Runner:
             self._world.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
             await self._try_again()
         except Exception:
+            # The task's boundary: a run that died unseen would hold its ring for ever.
             log.exception("run %s stands still after an error of the bot's own", run)
             self._world.announcer.warn(run, "This run stands still after an error of the bot's own; its log has it.")
             await self._try_again()

@@ -49,6 +49,7 @@ class Watch:
             try:
                 await self.look_round()
             except Exception:
+                # The task's boundary: a watch that ended unseen would watch nothing.
                 log.exception("run %s: a look at the ring went wrong; it goes on being watched", self._ledger.run.id)
 
     async def look_round(self) -> None:
