@@ -22,7 +22,8 @@ from bot.adapters.slack.thread import Thread
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
 from bot.core.events import Entry
-from bot.core.run import Run, fold
+from bot.core.fold import fold
+from bot.core.run import Run
 from bot.core.sudoers import sudoers
 from bot.engine.planning import Book, Foreseen, Planner, Request
 from bot.engine.ports import Timings, World

@@ -9,10 +9,11 @@ from functools import cache
 from bot.config import Library, procedures_folder, read_library
 from bot.core import events as fact
 from bot.core.events import Entry, Fact, RunRequested
+from bot.core.fold import apply, begin
 from bot.core.inventory import Ring, Target
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.proposal import PackageChange, Proposal
-from bot.core.run import Run, Status, apply, begin
+from bot.core.run import Run, Status
 from bot.core.upnext import MakeChange, SeeCheck, Tell, next_action
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"

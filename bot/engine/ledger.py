@@ -6,7 +6,8 @@ import asyncio
 
 from bot.core.decide import Steering, decide
 from bot.core.events import Entry, Fact
-from bot.core.run import Run, apply
+from bot.core.fold import apply
+from bot.core.run import Run
 from bot.engine.ports import World
 
 

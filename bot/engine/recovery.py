@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from bot.core.events import StepUnclear
-from bot.core.run import Status, apply, fold
+from bot.core.fold import apply, fold
+from bot.core.run import Status
 from bot.engine.ports import World
 from bot.engine.service import Service
 from bot.errors import Illegal, JournalError

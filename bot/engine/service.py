@@ -11,7 +11,8 @@ from datetime import timedelta
 from bot.core import events as fact
 from bot.core.decide import Steering
 from bot.core.events import Entry
-from bot.core.run import Run, fold
+from bot.core.fold import fold
+from bot.core.run import Run
 from bot.engine.ledger import Ledger
 from bot.engine.planning import Book, Foreseen, Planner, Request
 from bot.engine.ports import World

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from bot.core import events as fact
 from bot.core.events import Entry
-from bot.core.run import Run, fold
+from bot.core.fold import fold
+from bot.core.run import Run
 from bot.core.upnext import length
 from bot.errors import Refused
 

@@ -16,11 +16,12 @@ from bot.core import events as fact
 from bot.core.approval import Person, still_good
 from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering, decide
 from bot.core.events import Entry, Fact
+from bot.core.fold import apply, begin, fold
 from bot.core.goback import going_back
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
-from bot.core.run import Run, Status, apply, begin, fold
+from bot.core.run import Run, Status
 from bot.core.upnext import ATTEMPTS, LookUp, MakeChange, Rest, SeeCheck, Tell, Turn, next_action
 from bot.errors import Illegal, Refused
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan

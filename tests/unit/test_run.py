@@ -8,9 +8,10 @@ import pytest
 
 from bot.core import events as fact
 from bot.core.events import Entry, Fact, body_of, fact_from
+from bot.core.fold import apply, fold
 from bot.core.plan import Kind
 from bot.core.procedure import Gate
-from bot.core.run import TRANSITIONS, Status, apply, fold
+from bot.core.run import TRANSITIONS, Status
 from bot.core.upnext import Turn, next_action
 from bot.errors import Illegal
 from tests.build import SECOND, THIRD, Story, plan

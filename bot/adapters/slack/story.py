@@ -8,8 +8,9 @@ from datetime import datetime
 
 from bot.core import events as fact
 from bot.core.events import Entry
+from bot.core.fold import apply, begin
 from bot.core.goback import may_turn
-from bot.core.run import Run, Status, apply, begin
+from bot.core.run import Run, Status
 from bot.core.upnext import Rest, next_action
 from bot.errors import Refused
 
