@@ -1,0 +1,35 @@
+"""One thing that is caused, by name: what it is, when it may end otherwise than done, how long it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.chaos.play import Play
+
+Kind = Literal["kills", "cuts", "slack", "ring"]
+KINDS: tuple[Kind, ...] = ("kills", "cuts", "slack", "ring")
+
+Trouble = Callable[[Play], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A case. `family` groups those that differ only in where they strike; `slow`: seconds before people approve.
+    `denies`: the gate that they deny when it is asked for the first time, so that the run goes back.
+
+    `within`: seconds that the whole scene may take. `seldom`: only with --all.
+    """
+
+    name: str
+    kind: Kind
+    family: str
+    trouble: Trouble
+    may_end: frozenset[str] = frozenset({"done"})
+    disturbs_ring: bool = False
+    slow: float = 0.0
+    denies: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    within: float = 60.0
+    seldom: bool = False

@@ -1,0 +1,92 @@
+"""A handful of the chaos program's scenes, so that the tests run it too; `tests/run chaos` plays them all."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import cuts, kills, rings, slacks
+from tests.chaos.act import Verdict, act
+from tests.chaos.case import Case
+from tests.chaos.cases import all_cases, good_run, sample
+from tests.chaos.play import Play
+from tests.chaos.program import GOOD, Account
+
+CASES = (
+    GOOD,
+    Case(name="kill", kind="kills", family="kill", trouble=kills.at_facts("StepStarted:stop-dovecot")),
+    Case(
+        name="cut",
+        kind="cuts",
+        family="cut-during",
+        trouble=cuts.command("systemctl stop dovecot", when="during", what="cut"),
+    ),
+    Case(
+        name="drop",
+        kind="slack",
+        family="drop",
+        trouble=slacks.call_fails_at("StageBegan:drain", "chat.postMessage", "drop_after_accept", times=2),
+    ),
+    Case(
+        name="restart",
+        kind="ring",
+        family="restart",
+        trouble=rings.director_restarts_at("StageBegan:upgrade", "director-2"),
+        disturbs_ring=True,
+    ),
+)
+
+
+async def _take_another_backend_out(play: Play) -> None:
+    play.struck = True
+    await play.facts.until("StageBegan:upgrade")
+    ip = play.ring.backends["backend-2"].ip
+    play.ring.state.change(ip, now=datetime.now(UTC), vhosts=0)
+    await asyncio.sleep(0.2)  # some samples long
+    play.ring.state.change(ip, now=datetime.now(UTC), vhosts=100)
+
+
+TWO_OUT = Case(name="two out", kind="ring", family="two", trouble=_take_another_backend_out)
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
+    """All at once, in a loop of their own: a scene mostly waits for its bot."""
+
+    async def all_of_them() -> list[Verdict]:
+        return await asyncio.gather(*(act(case, folder=folders[case.name], seed=1) for case in (*CASES, TWO_OUT)))
+
+    folders: dict[str, Path] = {case.name: tmp_path_factory.mktemp(case.name) for case in (*CASES, TWO_OUT)}
+    return {verdict.case: verdict for verdict in asyncio.run(all_of_them())}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_trouble_happens_and_no_law_is_broken(verdicts: dict[str, Verdict], case: Case) -> None:
+    assert verdicts[case.name].struck
+    assert verdicts[case.name].broken == ()
+
+
+def test_the_sample_is_the_same_for_a_seed_and_has_every_kind_and_every_fact(verdicts: dict[str, Verdict]) -> None:
+    """A run that went wrong can be repeated; and nothing is left out silently."""
+    first = verdicts["good"]
+    assert first.evidence is not None
+    good = good_run(first.facts, first.evidence)
+    names = [case.name for case in sample(good, 7)]
+    assert names == [case.name for case in sample(good, 7)]
+    assert names != [case.name for case in sample(good, 8)]
+    families = {(case.kind, case.family) for case in all_cases(good) if not case.seldom}
+    assert {(case.kind, case.family) for case in sample(good, 7)} == families
+    killed = {fact for name in names if name.startswith("kill/") for fact in name.removeprefix("kill/").split("+")}
+    assert killed >= set(good.facts)
+
+
+def test_a_scene_in_which_two_backends_are_out_is_seen(verdicts: dict[str, Verdict]) -> None:
+    """Whoever does it: the program counts it, and ends with 1."""
+    account = Account()
+    account.add(TWO_OUT, verdicts["two out"])
+    assert account.broken["two_out"] == 1
+    assert account.status == 1
+    assert " two_out=1" in account.last_line

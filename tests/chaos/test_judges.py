@@ -1,0 +1,359 @@
+"""The judges themselves: a good run passes them all, and each law, broken in a made-up log, is seen to be broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import cache
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.events import Entry
+from bot.core.inventory import Target
+from bot.core.plan import PlannedStep
+from bot.core.probes import PROBES
+from bot.core.run import Status
+from bot.practice.slack import Message
+from bot.practice.values import FailedLogin, Ran
+from tests.build import SECOND, Story
+from tests.chaos.act import JUDGES
+from tests.chaos.evidence import Click, Evidence, Sample, hosts_of
+from tests.chaos.threads import UNTOLD
+
+BLINK = timedelta(milliseconds=100)
+EVERYBODY = frozenset({"backend-1", "backend-2", "backend-3"})
+
+
+@cache
+def made_entries() -> tuple[Entry, ...]:
+    """A run in which all went well."""
+    story = Story().until("drain", on=Status.WAITING)
+    assert story.run.until is not None
+    story.at = story.run.until
+    return tuple(story.until(None, on=Status.ENDED).entries)
+
+
+def looks(step: PlannedStep, target: Target, at: datetime) -> Iterator[Ran]:
+    assert step.action is not None
+    for expected in step.action.done_when:
+        text = PROBES[expected.probe].command(target, expected.asks).text
+        for host in sorted(hosts_of(target, expected.where)):
+            yield Ran(at=at, host=host, command=text, exit_status=0, finished=at)
+
+
+def made_log(entries: tuple[Entry, ...]) -> Iterator[Ran]:
+    """Each change as the bot makes it: a look, the command, a look."""
+    asked = entries[0].fact
+    assert isinstance(asked, fact.RunRequested)
+    steps = {step.name: step for step in asked.plan.steps}
+    for entry in entries:
+        if isinstance(entry.fact, fact.StepStarted):
+            step = steps[entry.fact.step]
+            assert step.where is not None
+            host = min(hosts_of(asked.target, step.where))
+            yield from looks(step, asked.target, entry.at - BLINK)
+            began, ended = entry.at + BLINK, entry.at + 2 * BLINK
+            yield Ran(at=began, host=host, command=entry.fact.command, exit_status=0, finished=ended)
+            yield from looks(step, asked.target, entry.at + 3 * BLINK)
+
+
+def made_thread(entries: tuple[Entry, ...]) -> Iterator[Message]:
+    asked = entries[0].fact
+    assert isinstance(asked, fact.RunRequested)
+    stages = {stage.name: (number, stage.says) for number, stage in enumerate(asked.plan.stages, start=1)}
+    for entry in entries:
+        if isinstance(entry.fact, UNTOLD):
+            continue
+        text = type(entry.fact).__name__
+        match entry.fact:
+            case fact.StageBegan(stage=name):
+                text = f"Stage {stages[name][0]} of {len(stages)} begins: {stages[name][1]}."
+            case fact.ApprovalAsked(gate=gate):
+                text = f"Approval needed: {gate} backend-3."
+            case fact.RunEnded(outcome=outcome):
+                text = f"Run {entry.run} on backend-3 has ended: {outcome}."
+        yield message(entry.seq, entry.at, text)
+
+
+def message(seq: int, at: datetime, text: str) -> Message:
+    told = {"event_payload": {"run": "r2025a", "seq": seq, "part": 1}}
+    return Message(channel="C0OPS", ts=f"{at.timestamp():.6f}", text=text, user="U0BOT", metadata=told)
+
+
+def made_clicks(entries: tuple[Entry, ...]) -> Iterator[Click]:
+    for entry in entries:
+        if isinstance(entry.fact, fact.Approved):
+            yield Click(
+                at=entry.at - BLINK, user=SECOND, action="approve", gate=entry.fact.gate, message=entry.fact.message
+            )
+
+
+@pytest.fixture
+def good() -> Evidence:
+    entries = made_entries()
+    log = tuple(made_log(entries))
+    zero = next(ran for ran in log if ran.command == "doveadm director update 192.0.2.13 0")
+    stopped = next(ran for ran in log if ran.command == "systemctl stop dovecot")
+    assert zero.finished is not None
+    assert stopped.finished is not None
+    out = frozenset({"backend-3"})
+    return Evidence(
+        entries=entries,
+        log=log,
+        thread=tuple(made_thread(entries)),
+        roots=(message(1, entries[0].at, "root"),),
+        files=("change-record-r2025a.md",),
+        clicks=tuple(made_clicks(entries)),
+        samples=(
+            Sample(at=entries[0].at, out=frozenset(), active=EVERYBODY, usable=EVERYBODY),
+            Sample(at=zero.finished + BLINK, out=out, active=EVERYBODY, usable=EVERYBODY - out),
+            Sample(at=stopped.finished + BLINK, out=out, active=EVERYBODY - out, usable=EVERYBODY - out),
+        ),
+        drain=timedelta(minutes=15),
+    )
+
+
+def judged(seen: Evidence) -> list[str]:
+    return [f"{one.law}: {one.what}" for judge in JUDGES for one in judge(seen)]
+
+
+def command(seen: Evidence, part: str) -> Ran:
+    return next(ran for ran in seen.log if part in ran.command)
+
+
+def with_log(seen: Evidence, *more: Ran) -> Evidence:
+    return replace(seen, log=tuple(sorted((*seen.log, *more), key=lambda ran: ran.at)))
+
+
+def again(ran: Ran, after: timedelta) -> Ran:
+    at = ran.at + after
+    return replace(ran, at=at, finished=at + BLINK)
+
+
+def test_a_good_run_breaks_no_law(good: Evidence) -> None:
+    """Or every other test here would prove nothing."""
+    assert judged(good) == []
+
+
+# repeated
+
+
+def test_a_change_that_begins_again_without_a_look_is_seen(good: Evidence) -> None:
+    flush = command(good, "director flush")
+    said = judged(with_log(good, again(flush, 1.5 * BLINK)))
+    assert len(said) == 1
+    assert said[0].startswith("repeated: doveadm director flush")
+    assert "without a look" in said[0]
+
+
+def test_a_look_at_something_else_does_not_count_as_a_look(good: Evidence) -> None:
+    """Between the two there is a probe, but of another step's effect."""
+    stop = replace(command(good, "systemctl stop dovecot"), exit_status=1)
+    other = Ran(at=stop.at + 1.2 * BLINK, host="backend-3", command="dovecot --version", exit_status=0)
+    said = judged(with_log(good, other, again(stop, 1.5 * BLINK)))
+    assert any("without a look" in one for one in said)
+
+
+def test_a_change_that_had_succeeded_and_runs_again_after_the_look_is_seen(good: Evidence) -> None:
+    """apt runs twice although the look between showed that it was done."""
+    said = judged(with_log(good, again(command(good, "apt-get"), 5 * BLINK)))
+    assert len(said) == 1
+    assert "although that of" in said[0]
+
+
+def test_a_change_that_begins_while_the_first_still_runs_is_seen(good: Evidence) -> None:
+    """A command whose connection broke runs on, on its host."""
+    apt = command(good, "apt-get")
+    apt.finished = apt.at + 20 * BLINK
+    assert any("still ran" in one for one in judged(with_log(good, again(apt, 5 * BLINK))))
+
+
+def test_a_change_that_failed_may_run_again_after_a_look(good: Evidence) -> None:
+    apt = command(good, "apt-get")
+    apt.exit_status = 100
+    assert judged(with_log(good, again(apt, 5 * BLINK))) == []
+
+
+def test_a_change_of_the_ring_may_be_made_again_where_somebody_else_changed_the_ring(good: Evidence) -> None:
+    twice = with_log(good, again(command(good, "director down"), 5 * BLINK))
+    assert any("had succeeded" in one for one in judged(twice))
+    assert judged(replace(twice, ring_disturbed=True)) == []
+
+
+def test_after_a_kill_in_the_middle_the_look_that_counts_is_the_one_after_the_kill(good: Evidence) -> None:
+    apt = command(good, "apt-get")
+    apt.exit_status, apt.finished = 1, apt.at + 20 * BLINK
+    second = with_log(good, again(apt, 5 * BLINK))
+    assert judged(replace(second, interrupted=(apt.at + BLINK / 2,))) == []
+
+
+# unapproved
+
+
+@pytest.mark.parametrize("part", ["systemctl stop dovecot", "service stop lmtp", "director flush"])
+def test_a_stop_or_a_flush_before_its_click_is_seen(good: Evidence, part: str) -> None:
+    flush = next(click for click in good.clicks if click.gate == "flush")
+    early = replace(flush, at=command(good, part).at + BLINK)
+    said = judged(replace(good, clicks=(early, *(one for one in good.clicks if one.gate != "flush"))))
+    assert any(one.startswith("unapproved") and part in one for one in said)
+
+
+@pytest.mark.parametrize("part", ["director update 192.0.2.13 100", "director up"])
+def test_vhosts_or_up_without_the_restore_click_are_seen(good: Evidence, part: str) -> None:
+    only = tuple(click for click in good.clicks if click.gate != "restore")
+    assert any(one.startswith("unapproved") and part in one for one in judged(replace(good, clicks=only)))
+
+
+def test_a_denial_is_no_approval(good: Evidence) -> None:
+    denied = tuple(replace(click, action="deny") for click in good.clicks)
+    assert sum(one.startswith("unapproved") for one in judged(replace(good, clicks=denied))) == 5
+
+
+def test_a_delete_while_dovecot_runs_is_seen_unless_the_guard_refused_it(good: Evidence) -> None:
+    delete = command(good, "-delete")
+    started = replace(good, samples=(*good.samples, Sample(at=delete.at - BLINK, out=frozenset(), active=EVERYBODY)))
+    assert any("while dovecot was active" in one for one in judged(started))
+    delete.exit_status = 97
+    assert judged(started) == []
+
+
+def test_a_stage_that_begins_before_people_could_see_it_is_seen(good: Evidence) -> None:
+    """Slack was away, and the bot went on."""
+    drain = next(one for one in good.thread if one.text.startswith("Stage 2 of"))
+    drain.ts = f"{(command(good, 'director update').at + BLINK).timestamp():.6f}"
+    assert any("before anybody could see stage drain" in one for one in judged(good))
+
+
+# two out
+
+
+def test_two_backends_that_are_out_at_the_same_moment_are_seen(good: Evidence) -> None:
+    both = Sample(at=good.entries[9].at, out=frozenset({"backend-2", "backend-3"}), active=EVERYBODY)
+    assert any(one.startswith("two_out") for one in judged(replace(good, samples=(*good.samples, both))))
+
+
+def test_a_change_on_a_backend_of_no_run_is_seen(good: Evidence) -> None:
+    stop = replace(command(good, "systemctl stop dovecot"), host="backend-2")
+    assert any("no host of this run" in one for one in judged(with_log(good, stop)))
+
+
+# lost
+
+Breaking = Callable[[Evidence], Evidence]
+
+
+def _without_a_line(seen: Evidence) -> Evidence:
+    return replace(seen, thread=(*seen.thread[:7], *seen.thread[8:]))
+
+
+def _out_of_order(seen: Evidence) -> Evidence:
+    return replace(seen, thread=(*seen.thread[:7], seen.thread[8], seen.thread[7], *seen.thread[9:]))
+
+
+def _told_twice(seen: Evidence) -> Evidence:
+    return replace(seen, thread=(*seen.thread[:8], seen.thread[7], *seen.thread[8:]))
+
+
+def _two_roots(seen: Evidence) -> Evidence:
+    return replace(seen, roots=seen.roots * 2)
+
+
+def _file_twice(seen: Evidence) -> Evidence:
+    return replace(seen, files=seen.files * 2)
+
+
+def _no_record(seen: Evidence) -> Evidence:
+    return replace(seen, files=())
+
+
+def _renumbered(seen: Evidence, place: int, *more: Entry) -> Evidence:
+    entries = (*seen.entries[:place], *more, *seen.entries[place:])
+    told = tuple(replace(entry, seq=seq) for seq, entry in enumerate(entries, start=1))
+    return replace(seen, entries=told, thread=tuple(made_thread(told)))
+
+
+def _asked_again(seen: Evidence) -> Evidence:
+    place = next(at for at, entry in enumerate(seen.entries) if isinstance(entry.fact, fact.ApprovalAsked))
+    return _renumbered(seen, place, seen.entries[place])
+
+
+def _shown_again(seen: Evidence) -> Evidence:
+    question = next(one for one in seen.thread if "Approval needed" in one.text)
+    place = seen.thread.index(question)
+    other = replace(question, metadata={"event_payload": {"run": "r2025a", "seq": place, "part": 1}})
+    return replace(seen, thread=(*seen.thread, other))
+
+
+def _waits_again(seen: Evidence) -> Evidence:
+    place = next(at for at, entry in enumerate(seen.entries) if isinstance(entry.fact, fact.WaitBegan))
+    return _renumbered(seen, place, seen.entries[place])
+
+
+def _waits_too_short(seen: Evidence) -> Evidence:
+    place = next(at for at, entry in enumerate(seen.entries) if isinstance(entry.fact, fact.WaitBegan))
+    early = replace(seen.entries[place + 1], at=seen.entries[place].at + BLINK)
+    return replace(seen, entries=(*seen.entries[: place + 1], early, *seen.entries[place + 2 :]))
+
+
+def _stopped_too_early(seen: Evidence) -> Evidence:
+    return replace(seen, drain=timedelta(hours=1))
+
+
+def _never_ended(seen: Evidence) -> Evidence:
+    return replace(seen, entries=seen.entries[:-1], thread=seen.thread[:-1], outcome=None)
+
+
+def _ended_otherwise(seen: Evidence) -> Evidence:
+    return replace(seen, outcome="aborted")
+
+
+def _backend_left_out(seen: Evidence) -> Evidence:
+    return replace(seen, unusual=("at the end director-2 has backend-3 at 0, up",))
+
+
+def _unwatched(seen: Evidence) -> Evidence:
+    forgot = replace(seen.samples[-1], at=command(seen, "director flush").at, usable=EVERYBODY)
+    return replace(seen, samples=(*seen.samples, forgot))
+
+
+def _login_failed(seen: Evidence) -> Evidence:
+    return replace(seen, failed_logins=(FailedLogin(at=seen.entries[3].at, user="user-001", backend="192.0.2.13"),))
+
+
+@pytest.mark.parametrize(
+    ("breaking", "said"),
+    [
+        (_without_a_line, "has no line in the thread"),
+        (_out_of_order, "out of order"),
+        (_told_twice, "is told twice"),
+        (_two_roots, "fact 1, part 0, is told twice"),
+        (_file_twice, "was posted 2 times"),
+        (_no_record, "the change record was not posted"),
+        (_asked_again, "is asked again"),
+        (_shown_again, "stands 2 times in the thread"),
+        (_waits_again, "began again"),
+        (_waits_too_short, "ended before its date"),
+        (_stopped_too_early, "before the drain had passed"),
+        (_never_ended, "the run did not end"),
+        (_ended_otherwise, "the run ended: aborted"),
+        (_backend_left_out, "at the end director-2"),
+        (_unwatched, "gave users to the backend that is out"),
+        (_login_failed, "a login failed outside of the take-down"),
+    ],
+)
+def test_whatever_is_lost_is_seen(good: Evidence, breaking: Breaking, said: str) -> None:
+    found = judged(breaking(good))
+    assert any(one.startswith("lost: ") and said in one for one in found), found
+
+
+def test_a_repeat_that_says_so_is_no_loss(good: Evidence) -> None:
+    """Slack could not be asked whether it had taken the first one; the mark may be gone after an edit."""
+    marked = replace(good.thread[7], text=f"Possibly a repeat: Slack could not say. {good.thread[7].text}")
+    assert judged(replace(good, thread=(*good.thread[:8], marked, *good.thread[8:]))) == []
+
+
+def test_a_login_that_failed_in_the_take_down_is_not_held_against_the_run(good: Evidence) -> None:
+    at = command(good, "systemctl stop dovecot").at + BLINK
+    assert judged(replace(good, failed_logins=(FailedLogin(at=at, user="user-001", backend="192.0.2.13"),))) == []
