@@ -13,7 +13,7 @@ from itertools import pairwise
 from bot.core.plan import PlannedStep
 from bot.core.procedure import Where
 from bot.practice.values import Ran
-from tests.chaos.evidence import Broken, Evidence, bare, hosts_of, is_look
+from tests.chaos.evidence import Broken, Evidence, Sample, bare, hosts_of, is_look
 
 GUARD_REFUSED = 97
 """What a guarded delete answers when it found dovecot running: it deleted nothing."""
@@ -135,11 +135,14 @@ def unwatched(seen: Evidence) -> Iterator[Broken]:
         return
     back = [ran.at for ran in seen.log if _RESTORE.search(bare(ran.command)) and ran.at > zero]
     end = min([*back, seen.entries[-1].at])
-    moments = [*(sample.at for sample in seen.samples), end]
-    for sample, until in zip(seen.samples, moments[1:], strict=True):
-        since = max(sample.at, zero)
-        if seen.target.backend.name in sample.usable and min(until, end) - since > WATCHED:
+    last = Sample(at=end, out=frozenset(), active=frozenset())
+    since: datetime | None = None
+    for sample in (*(one for one in seen.samples if one.at < end), last):
+        if since is not None and sample.at - max(since, zero) > WATCHED:
             yield Broken(law="lost", what=f"from {_clock(since)} on a director gave users to the backend that is out")
+            return
+        usable = seen.target.backend.name in sample.usable
+        since = (since or sample.at) if usable else None
 
 
 def in_take_down(seen: Evidence, at: datetime) -> bool:

@@ -47,6 +47,7 @@ class Place:
     people: FakePeople
     hosts: SshHosts
     inventory: Ring
+    world: World
 
     async def run(self) -> Run:
         (run,) = await self.service.runs()
@@ -130,6 +131,7 @@ async def a_place() -> AsyncIterator[Place]:
                 people=people,
                 hosts=hosts,
                 inventory=made,
+                world=world,
             )
         finally:
             await service.close(timedelta(0))

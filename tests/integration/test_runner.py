@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -12,10 +13,14 @@ import pytest
 from bot.core import events as fact
 from bot.core.approval import Person
 from bot.core.decide import GoBack, Retry
+from bot.core.inventory import Inventory
 from bot.core.run import Status
+from bot.engine.planning import Book
+from bot.engine.recovery import recover
+from bot.engine.service import Service
 from bot.errors import JournalError
 from bot.practice.values import Fault
-from tests.build import REQUESTER, SECOND
+from tests.build import REQUESTER, SECOND, library
 from tests.integration.place import RUN, Place, a_place
 
 
@@ -164,3 +169,20 @@ async def test_an_abort_before_anything_was_stopped_stops_nothing(place: Place) 
     await place.until(lambda run: run.status is Status.ASKING)
     assert not place.ring.ran("service stop lmtp")
     assert not place.ring.ran("director flush")
+
+
+async def test_a_run_keeps_the_procedure_that_it_began_with(place: Place) -> None:
+    """What people approved is what runs, whatever somebody does to the file meanwhile."""
+    await place.until(lambda run: run.status is Status.ASKING)
+    await place.service.close(timedelta(seconds=1))
+    (old,) = library().procedures
+    kept = tuple(stage for stage in old.stages if stage.stage in {"preflight", "drain"})
+    changed = old.model_copy(update={"stages": kept, "title": "Something else"})
+    book = Book(inventory=Inventory(rings=(place.inventory,)), procedures=(changed,), rules=library().rules)
+    service = Service(place.world, book, lambda: "r2025x")
+    assert await recover(place.world, service) == (RUN,)
+    again = replace(place, service=service)
+    await again.approve()
+    await restored(again)
+    assert place.ring.ran("metacache-users*'")
+    await service.close()
