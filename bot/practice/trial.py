@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -77,6 +78,8 @@ class Trial:
                     self._show(message)
                     await self._answer(scene, message)
             if scene.outcome:
+                with suppress(TimeoutError):  # the root message is edited at most every two seconds
+                    await scene.slack.until(lambda: "ended" in shown(scene.root, _NAMES), timeout=10)
                 self._show(scene.root)
                 return scene.outcome in {"done", "went back"}
             known = len(told)
