@@ -67,10 +67,13 @@ async def act(case: Case, *, folder: Path, seed: int) -> Verdict:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if not entries:
-            broken = (Broken(law="lost", what="; ".join(("no run began", *play.remarks))),)
-            return Verdict(case=case.name, struck=play.struck, broken=broken)
-        evidence = _evidence(play, case, people, samples, entries)
+        return _judged(play, case, _evidence(play, case, people, samples, entries) if entries else None)
+
+
+def _judged(play: Play, case: Case, evidence: Evidence | None) -> Verdict:
+    if evidence is None:
+        broken = (Broken(law="lost", what="; ".join(("no run began", *play.remarks))),)
+        return Verdict(case=case.name, struck=play.struck, broken=broken)
     found = tuple(one for judge in JUDGES for one in judge(evidence))
     return Verdict(
         case=case.name,

@@ -64,7 +64,7 @@ def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = ()) -> 
 
 def all_cases(good: Good) -> tuple[Case, ...]:
     """Every case."""
-    return (*_kills(good), *_cuts(good), *_slack(good), *_ring(good))
+    return (*_kills(good), *_of_the_bot(good), *_cuts(good), *_slack(good), *_ring(good))
 
 
 def _kills(good: Good) -> Iterator[Case]:
@@ -83,6 +83,9 @@ def _kills(good: Good) -> Iterator[Case]:
         )
     for step, part in good.changes:
         yield Case(name=f"kill-in/{step}", kind="kills", family="kill-in", trouble=kills.at_command(part))
+
+
+def _of_the_bot(good: Good) -> Iterator[Case]:
     for every in (1, 5, 7):
         storm = kills.again_and_again(every)
         yield Case(

@@ -2,117 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import timedelta
 
 import pytest
 
 from bot.core import events as fact
 from bot.core.events import Entry
-from bot.core.inventory import Target
-from bot.core.plan import PlannedStep
-from bot.core.probes import PROBES
-from bot.core.run import Status
-from bot.practice.slack import Message
 from bot.practice.values import FailedLogin, Ran
-from tests.build import SECOND, Story
 from tests.chaos.act import JUDGES
-from tests.chaos.evidence import Click, Evidence, Sample, hosts_of
-from tests.chaos.threads import UNTOLD
-
-BLINK = timedelta(milliseconds=100)
-EVERYBODY = frozenset({"backend-1", "backend-2", "backend-3"})
-
-
-@cache
-def made_entries() -> tuple[Entry, ...]:
-    """A run in which all went well."""
-    story = Story().until("drain", on=Status.WAITING)
-    assert story.run.until is not None
-    story.at = story.run.until
-    return tuple(story.until(None, on=Status.ENDED).entries)
-
-
-def looks(step: PlannedStep, target: Target, at: datetime) -> Iterator[Ran]:
-    assert step.action is not None
-    for expected in step.action.done_when:
-        text = PROBES[expected.probe].command(target, expected.asks).text
-        for host in sorted(hosts_of(target, expected.where)):
-            yield Ran(at=at, host=host, command=text, exit_status=0, finished=at)
-
-
-def made_log(entries: tuple[Entry, ...]) -> Iterator[Ran]:
-    """Each change as the bot makes it: a look, the command, a look."""
-    asked = entries[0].fact
-    assert isinstance(asked, fact.RunRequested)
-    steps = {step.name: step for step in asked.plan.steps}
-    for entry in entries:
-        if isinstance(entry.fact, fact.StepStarted):
-            step = steps[entry.fact.step]
-            assert step.where is not None
-            host = min(hosts_of(asked.target, step.where))
-            yield from looks(step, asked.target, entry.at - BLINK)
-            began, ended = entry.at + BLINK, entry.at + 2 * BLINK
-            yield Ran(at=began, host=host, command=entry.fact.command, exit_status=0, finished=ended)
-            yield from looks(step, asked.target, entry.at + 3 * BLINK)
-
-
-def made_thread(entries: tuple[Entry, ...]) -> Iterator[Message]:
-    asked = entries[0].fact
-    assert isinstance(asked, fact.RunRequested)
-    stages = {stage.name: (number, stage.says) for number, stage in enumerate(asked.plan.stages, start=1)}
-    for entry in entries:
-        if isinstance(entry.fact, UNTOLD):
-            continue
-        text = type(entry.fact).__name__
-        match entry.fact:
-            case fact.StageBegan(stage=name):
-                text = f"Stage {stages[name][0]} of {len(stages)} begins: {stages[name][1]}."
-            case fact.ApprovalAsked(gate=gate):
-                text = f"Approval needed: {gate} backend-3."
-            case fact.RunEnded(outcome=outcome):
-                text = f"Run {entry.run} on backend-3 has ended: {outcome}."
-        yield message(entry.seq, entry.at, text)
-
-
-def message(seq: int, at: datetime, text: str) -> Message:
-    told = {"event_payload": {"run": "r2025a", "seq": seq, "part": 1}}
-    return Message(channel="C0OPS", ts=f"{at.timestamp():.6f}", text=text, user="U0BOT", metadata=told)
-
-
-def made_clicks(entries: tuple[Entry, ...]) -> Iterator[Click]:
-    for entry in entries:
-        if isinstance(entry.fact, fact.Approved):
-            yield Click(
-                at=entry.at - BLINK, user=SECOND, action="approve", gate=entry.fact.gate, message=entry.fact.message
-            )
+from tests.chaos.evidence import Evidence, Sample
+from tests.chaos.made import BLINK, EVERYBODY, made_evidence, made_thread
 
 
 @pytest.fixture
 def good() -> Evidence:
-    entries = made_entries()
-    log = tuple(made_log(entries))
-    zero = next(ran for ran in log if ran.command == "doveadm director update 192.0.2.13 0")
-    stopped = next(ran for ran in log if ran.command == "systemctl stop dovecot")
-    assert zero.finished is not None
-    assert stopped.finished is not None
-    out = frozenset({"backend-3"})
-    return Evidence(
-        entries=entries,
-        log=log,
-        thread=tuple(made_thread(entries)),
-        roots=(message(1, entries[0].at, "root"),),
-        files=("change-record-r2025a.md",),
-        clicks=tuple(made_clicks(entries)),
-        samples=(
-            Sample(at=entries[0].at, out=frozenset(), active=EVERYBODY, usable=EVERYBODY),
-            Sample(at=zero.finished + BLINK, out=out, active=EVERYBODY, usable=EVERYBODY - out),
-            Sample(at=stopped.finished + BLINK, out=out, active=EVERYBODY - out, usable=EVERYBODY - out),
-        ),
-        drain=timedelta(minutes=15),
-    )
+    return made_evidence()
 
 
 def judged(seen: Evidence) -> list[str]:
