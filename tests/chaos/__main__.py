@@ -39,7 +39,8 @@ async def _main(wanted: Wanted) -> int:
     """Told to end, every scene ends what it started."""
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, task.cancel)
     return await run(wanted)
 
 
@@ -48,5 +49,5 @@ if __name__ == "__main__":
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
     try:
         sys.exit(asyncio.run(_main(_wanted(sys.argv[1:]))))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         sys.exit(130)
