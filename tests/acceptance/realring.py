@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -57,17 +58,21 @@ def proposed(lab: Lab, change: bytes) -> dict[str, bytes]:
     return files | {"conf.d/90-review.conf": change}
 
 
-async def newcomers_log_in(lab: Lab) -> None:
-    """Once the backend is up, users come whom no director has mapped: the sixty stay on the backends they are on."""
-    await asyncio.to_thread(
-        wait_for, "the ring is as usual", lambda: ring_is_as_usual(lab), within=timedelta(minutes=2)
-    )
-    directors = list(lab.directors.values())
-    batch = uuid4().hex[:8]
-    for number in range(24):
-        async with connected(directors[number % 2].ip, timedelta(seconds=30)) as session:
-            await session.command(f"LOGIN new-{batch}-{number:02} {lab.password}")
-            await session.command("LOGOUT")
+async def outcome_as_users_come(lab: Lab, scene: Scene, *, within: timedelta = timedelta(minutes=2)) -> str | None:
+    """How the run ended; once the backend is up, users come whom no director has mapped, and go on coming.
+
+    Those who work all the time stay on the backends they are on, and a mapping that nobody renews expires.
+    """
+    usual = lambda: ring_is_as_usual(lab)  # noqa: E731
+    await asyncio.to_thread(wait_for, "the ring is as usual", usual, within=timedelta(minutes=2))
+    directors = itertools.cycle(lab.directors.values())
+    async with asyncio.timeout(within.total_seconds()):
+        while not scene.outcome:
+            async with connected(next(directors).ip, timedelta(seconds=30)) as session:
+                await session.command(f"LOGIN new-{uuid4().hex[:12]} {lab.password}")
+                await session.command("LOGOUT")
+            await asyncio.sleep(0.05)
+    return scene.outcome
 
 
 def installed(lab: Lab) -> str:

@@ -13,7 +13,7 @@ from tests.acceptance.realring import (
     PACKAGES,
     installed,
     lab_for_the_bot,
-    newcomers_log_in,
+    outcome_as_users_come,
     proposed,
     ring_is_as_usual,
     site_of,
@@ -50,11 +50,9 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
         await scene.slack.until(lambda: any("Stage 4 of" in one.text for one in scene.thread), timeout=120)
         flushed = datetime.now(UTC)
         await scene.click(SECOND, "approve", within=180)
-        await newcomers_log_in(lab)
-        await scene.slack.until(lambda: scene.outcome, timeout=120)
+        assert await outcome_as_users_come(lab, scene) == "done"
         ended = datetime.now(UTC)
 
-    assert scene.outcome == "done"
     assert await asyncio.to_thread(installed, lab) == version
     config = lab.run("backend-3", "doveconf -h mail_max_userip_connections", check=True).stdout.strip()
     assert config == "21"
@@ -85,9 +83,7 @@ async def test_a_denied_restore_goes_back_to_what_was_there(lab: Lab, scene: Sce
         await scene.click(SECOND, "deny", within=180)
         await scene.click(SECOND, "approve", within=60)
         await scene.click(SECOND, "approve", within=180)
-        await newcomers_log_in(lab)
-        await scene.slack.until(lambda: scene.outcome, timeout=180)
-    assert scene.outcome == "went back"
+        assert await outcome_as_users_come(lab, scene) == "went back"
     assert await asyncio.to_thread(installed, lab) == version
     after = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
     assert after == before

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.practice.scene import REQUESTER, SECOND, Scene
-from tests.acceptance.realring import lab_for_the_bot, newcomers_log_in, proposed, ring_is_as_usual, site_of, told
+from tests.acceptance.realring import lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual, site_of, told
 from tests.lab import Lab, wait_for
 from tests.lab.users import MailUsers
 
@@ -50,11 +50,6 @@ async def stage(scene: Scene, number: int) -> datetime:
     return datetime.now(UTC)
 
 
-async def is_over(lab: Lab, scene: Scene) -> str | None:
-    await newcomers_log_in(lab)
-    return await scene.slack.until(lambda: scene.outcome, timeout=90)
-
-
 def of_the_take_down(users: MailUsers, down: datetime, up: datetime) -> list[object]:
     """The failed logins that no take-down explains."""
     inside = users.failed(down, up)
@@ -69,7 +64,7 @@ async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) ->
             moments.append(await stage(scene, number))
             await scene.kill_bot()
             await scene.start_bot()
-        assert await is_over(lab, scene) == "done"
+        assert await outcome_as_users_come(lab, scene) == "done"
     assert await asyncio.to_thread(ring_is_as_usual, lab)
     assert lab.run("backend-3", "systemctl is-active dovecot").stdout.strip() == "active"
     assert of_the_take_down(users, moments[2], moments[3] + timedelta(seconds=1)) == []
@@ -100,7 +95,7 @@ async def test_a_director_that_restarts_while_the_backend_drains_is_set_back(lab
         await set_back(lab, scene)
         await scene.click(SECOND, "approve")
         await scene.click(SECOND, "approve")
-        assert await is_over(lab, scene) == "done"
+        assert await outcome_as_users_come(lab, scene) == "done"
     assert await asyncio.to_thread(ring_is_as_usual, lab)
 
 
@@ -112,7 +107,7 @@ async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: L
             while stops(lab) == before:
                 await asyncio.sleep(0.01)
         assert await asyncio.to_thread(lab.cut_ssh, "backend-3")
-        assert await is_over(lab, scene) == "done"
+        assert await outcome_as_users_come(lab, scene) == "done"
         assert any("nclear" in one.text for one in scene.thread), "the cut came too late to be one"
     assert stops(lab) == before + 1
     assert await asyncio.to_thread(ring_is_as_usual, lab)
@@ -136,6 +131,6 @@ async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_s
         await asyncio.to_thread(lab.restart_all_directors)
         await set_back(lab, scene)
         await scene.click(REQUESTER, "go_back", within=60)
-        assert await is_over(lab, scene) == "went back"
+        assert await outcome_as_users_come(lab, scene) == "went back"
     assert lab.run("backend-3", files, check=True).stdout == before
     assert await asyncio.to_thread(ring_is_as_usual, lab)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shlex
 import shutil
 from abc import ABC, abstractmethod
@@ -151,6 +152,11 @@ async def practising() -> AsyncIterator[Practice]:
             await practice.hosts.close()
 
 
+_NEWCOMERS = itertools.count(1)
+ENOUGH_FOR_EVERY_BACKEND = 48
+"""Of so many users, whose backends their names' hashes decide, three backends all get some."""
+
+
 class Real(EitherRing):
     """The real one, which all tests share: `keep` once, and `put_back` after each."""
 
@@ -165,7 +171,6 @@ class Real(EitherRing):
         )
         super().__init__(site)
         self._lab = lab
-        self._logins = 0
 
     async def _inside(self, host: str, script: str) -> str:
         """Run a script as root inside the host, without SSH."""
@@ -178,11 +183,10 @@ class Real(EitherRing):
         shutil.copytree(self._lab.dovecot_config(NAME), folder, dirs_exist_ok=True)
 
     async def log_users_in(self) -> None:
-        self._logins += 1
-        directors = list(self._lab.directors.values())
-        for number in range(24):
-            async with connected(directors[number % 2].ip, PATIENCE) as session:
-                await session.command(f"LOGIN user-{self._logins}-{number} {self._lab.password}")
+        directors = itertools.cycle(self._lab.directors.values())
+        for number in itertools.islice(_NEWCOMERS, ENOUGH_FOR_EVERY_BACKEND):
+            async with connected(next(directors).ip, PATIENCE) as session:
+                await session.command(f"LOGIN newcomer-{number} {self._lab.password}")
                 await session.command("LOGOUT")
 
     async def restart(self, *directors: str) -> None:

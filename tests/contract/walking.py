@@ -14,7 +14,7 @@ from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.proposal import PackageChange, Proposal
 from bot.engine.looking import Sight, hosts_for
 from tests.build import Story, library
-from tests.contract.rings import PACKAGES, EitherRing
+from tests.contract.rings import PACKAGES, PATIENCE, EitherRing
 from tests.contract.shapes import Shape, shape
 
 RUN = "r2025a"
@@ -168,7 +168,9 @@ class Walk:
                 assert step.action is not None
                 return await self._change(step, step.action)
             case Kind.CHECK:
-                return await self._see(step, await self.ring.looking.until_seen(step.expect, step.within))
+                return await self._see(
+                    step, await self.ring.looking.until_seen(step.expect, min(step.within, PATIENCE))
+                )
             case Kind.WAIT if step.watch:
                 return await self._see(step, await self.ring.looking.look([step.watch]))
         return None

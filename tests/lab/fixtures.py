@@ -2,10 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
 from tests.lab import Lab, missing
+
+FOR_AS_LONG_AS_IT_TAKES = timedelta(minutes=15)
+"""Dovecot's own default: a user mapped by a test stays mapped in it, however slow the machine is."""
 
 
 def skip_without_lab() -> None:
@@ -20,5 +24,5 @@ def skip_without_lab() -> None:
 def lab() -> Iterator[Lab]:
     """One ring for all tests of a module: each leaves it as it found it."""
     skip_without_lab()
-    with Lab() as ring:
+    with Lab(user_expire=FOR_AS_LONG_AS_IT_TAKES) as ring:
         yield ring
