@@ -8,6 +8,7 @@ from bot.core import events as fact
 from bot.core.command import Result
 from bot.core.inventory import Host
 from bot.core.plan import GUARD_REFUSED, Action, PlannedStep
+from bot.core.procedure import Where
 from bot.core.proposal import Proposal
 from bot.core.upnext import ATTEMPTS
 from bot.engine.ledger import Ledger
@@ -19,7 +20,11 @@ EX_TEMPFAIL = 75
 """doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
 
 _DOUBTFUL = timedelta(seconds=3)
-"""How long a 75 is waited for: then another director is asked, or the same again; all of it may be repeated."""
+"""How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
+for it, and all that is asked of directors may be repeated."""
+
+_AWAY = timedelta(seconds=15)
+"""How long a host may be away before a change: nobody need be called for one that is just being restarted."""
 
 
 class Changing:
@@ -34,7 +39,7 @@ class Changing:
         """Find it done already, or do it; every way it can come out is told as a fact."""
         assert step.action is not None
         seq = self._ledger.run.seq
-        before = await self._looking.until_seen(step.action.done_when, timedelta(0))
+        before = await self._looking.until_known(step.action.done_when, _AWAY)
         if before.judgement.holds:
             await self._done(step, fact.How.FOUND, before, ())
             return
@@ -107,7 +112,10 @@ class Changing:
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
-        sight = await self._looking.until_seen(step.action.done_when, step.action.within)
+        within = step.action.within
+        # A backend's command may still be running there, and is given its time; a director's has no such length.
+        patience = within if step.where is Where.BACKEND else min(within, _DOUBTFUL)
+        sight = await self._looking.until_seen(step.action.done_when, patience)
         if sight.judgement.holds:
             await self._done(step, fact.How.LOOKED_UP, sight, ())
         elif sight.judgement.holds is False and self._may_repeat(step):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -113,6 +113,15 @@ class Looking:
 
     async def until_seen(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
         """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case."""
+        return await self._until(lambda holds: holds is True, expectations, within)
+
+    async def until_known(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
+        """Look until it can be said whether it holds, as long as `within`: every host that matters was read."""
+        return await self._until(lambda holds: holds is not None, expectations, within)
+
+    async def _until(
+        self, enough: Callable[[bool | None], bool], expectations: Sequence[Expected], within: timedelta
+    ) -> Sight:
         give_up = self._clock.now() + within
         pause = self._timings.look_again / 8
         looked = 0
@@ -120,7 +129,7 @@ class Looking:
             sight = await self.look(expectations)
             looked += 1
             unread = sight.judgement.holds is None and looked < _LOOKS_AT_LEAST
-            if sight.judgement.holds or (self._clock.now() >= give_up and not unread):
+            if enough(sight.judgement.holds) or (self._clock.now() >= give_up and not unread):
                 return sight
             await self._clock.sleep(pause.total_seconds())
             pause = min(pause * 2, _LONGEST_PAUSE)

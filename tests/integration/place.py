@@ -16,6 +16,7 @@ from bot.core.approval import Person
 from bot.core.command import Command
 from bot.core.decide import Approve
 from bot.core.inventory import Inventory, Ring
+from bot.core.procedure import Check, Procedure, Step
 from bot.core.run import Run, Status
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
@@ -26,6 +27,7 @@ from tests.build import REQUESTER, SECOND, library
 from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
 
 RUN = "r2025w"
+A_MOMENT = timedelta(seconds=1)
 
 QUICK = Timings(
     drain=timedelta(seconds=0.5),
@@ -97,8 +99,19 @@ def inventory(ring: PracticeRing) -> Ring:
     )
 
 
+def hurried(procedure: Procedure) -> Procedure:
+    """The procedure, with checks that wait a moment only for a host that is away."""
+
+    def sooner(step: Step) -> Step:
+        waits = isinstance(step, Check) and A_MOMENT < step.within <= timedelta(seconds=15)
+        return step.model_copy(update={"within": A_MOMENT}) if waits else step
+
+    stages = [stage.model_copy(update={"steps": tuple(map(sooner, stage.steps))}) for stage in procedure.stages]
+    return procedure.model_copy(update={"stages": tuple(stages)})
+
+
 @asynccontextmanager
-async def a_place() -> AsyncIterator[Place]:
+async def a_place(timings: Timings = QUICK) -> AsyncIterator[Place]:
     """A run on backend-3 has just been asked for."""
     async with PracticeRing(user_expire=timedelta(seconds=1)) as ring:
         clock, journal, announcer = SystemClock(), FakeJournal(), FakeAnnouncer()
@@ -114,10 +127,11 @@ async def a_place() -> AsyncIterator[Place]:
             clock=clock,
             people=people,
             proposals=FakeProposals(),
-            timings=QUICK,
+            timings=timings,
         )
         made, read = inventory(ring), library()
-        book = Book(inventory=Inventory(rings=(made,)), procedures=read.procedures, rules=read.rules)
+        procedures = tuple(map(hurried, read.procedures))
+        book = Book(inventory=Inventory(rings=(made,)), procedures=procedures, rules=read.rules)
         service = Service(world, book, lambda: RUN)
         await service.request(
             Request(command="/dovecot-upgrade", text="backend-3", requester=REQUESTER, team="T0", channel="C0")

@@ -21,7 +21,7 @@ from bot.engine.service import Service
 from bot.errors import JournalError
 from bot.practice.values import Fault
 from tests.build import REQUESTER, SECOND, library
-from tests.integration.place import RUN, Place, a_place
+from tests.integration.place import QUICK, RUN, Place, a_place
 
 
 @pytest.fixture
@@ -134,6 +134,34 @@ async def test_a_connection_cut_during_the_stop_is_looked_up_and_not_repeated(pl
     await restored(place)
     assert len(place.ring.ran("systemctl stop dovecot")) == 1
     assert len(await place.facts(fact.StepUnclear)) == 1
+
+
+async def test_a_flush_that_was_never_sent_is_repeated_at_once(place: Place) -> None:
+    """Users of the stopped backend wait for it, and the time that a flush may take would be theirs."""
+    place.ring.fault(Fault(matches="director flush", when="before", what="cut"))
+    await place.approve()
+    await place.until(lambda run: "flush-users" in run.seen_done)
+    assert len(await place.facts(fact.StepUnclear)) == 1
+    await restored(place)
+
+
+async def test_a_ring_that_forgets_just_before_it_is_judged_is_set_back_and_calls_nobody() -> None:
+    """The next look of the watch may be half a minute away, and it is no reason to wake anybody."""
+    async with a_place(replace(QUICK, watch_every=timedelta(hours=1))) as place:
+        await place.at("drain")
+        await place.say("director-1", f"doveadm director update {place.ring.backends['backend-3'].ip} 100")
+        run = await place.until(lambda run: run.status in {Status.ASKING, Status.HELD})
+        assert run.status is Status.ASKING
+        assert place.vhosts() == [0, 0]
+        assert len(await place.facts(fact.RingSetBack)) == 1
+
+
+async def test_a_backend_that_cannot_be_read_for_a_moment_before_a_change_calls_nobody(place: Place) -> None:
+    await place.until(lambda run: run.status is Status.ASKING)
+    place.ring.fault(Fault(matches="service status lmtp", when="before", what="cut", times=5))
+    await place.approve()
+    await restored(place)
+    assert await place.facts(fact.StepFailed) == []
 
 
 async def test_a_director_away_is_gone_round_and_the_take_down_waits_for_it(place: Place) -> None:
