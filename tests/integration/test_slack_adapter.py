@@ -70,6 +70,10 @@ class FakeService:
     requests: list[Request] = field(default_factory=list)
     steered: list[Steering] = field(default_factory=list)
     fails: Exception | None = None
+    journal_answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.journal_answers.set()
 
     async def request(self, request: Request) -> str:
         self.requests.append(request)
@@ -86,6 +90,7 @@ class FakeService:
         if run != self.story.run.id:
             raise Refused(f"There is no run {run}.")
         self.steered.append(command)
+        await self.journal_answers.wait()
         facts = decide(self.story.run, command, self.story.at)
         self.story.tell(*facts)
         self.publish()
@@ -464,6 +469,32 @@ async def test_a_second_engineers_click_approves_and_the_buttons_are_gone(app: P
     assert isinstance(command, Approve)
     assert (command.person.id, command.message) == (SECOND, asked.ts)
     await app.slack.until(lambda: app.said[-1].text.startswith(f"Approved: flush backend-3, by <@{SECOND}>"))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_a_click_is_acknowledged_once_it_is_on_the_record(app: Place, twice: bool) -> None:
+    """Should the bot be killed before, Slack tells whoever clicked; a repeat of the envelope must not say otherwise."""
+    asked = await asking(app)
+    app.service.journal_answers.clear()
+    app.slack.send_envelopes_twice = twice
+    click = asyncio.create_task(app.slack.click(SECOND, asked, "approve"))
+    await app.slack.until(lambda: app.service.steered)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")  # whatever comes after it is acknowledged
+    assert not click.done()
+    app.service.journal_answers.set()
+    await click
+    assert len(app.service.steered) == 1
+    assert app.service.story.run.grants
+
+
+async def test_a_click_whose_record_takes_long_is_acknowledged_all_the_same(app: Place) -> None:
+    """Else Slack would say after 3 seconds that it came to nothing."""
+    asked = await asking(app)
+    app.service.journal_answers.clear()
+    await app.slack.click(SECOND, asked, "approve")
+    assert not app.service.story.run.grants
+    app.service.journal_answers.set()
+    await app.slack.until(lambda: app.service.story.run.grants)
 
 
 async def test_the_requesters_own_click_does_not_count_and_is_on_the_record(app: Place) -> None:

@@ -1,7 +1,7 @@
 """Answers to one person (short, seen by nobody else, never part of the record) and the work behind what they did.
 
-Work is done after the acknowledgement, in tasks of the bot's own, so that nothing keeps Slack waiting and nothing is
-lost when the bot is told to stop.
+Work is done in tasks of the bot's own, so that nothing keeps Slack waiting and nothing is lost when the bot is told to
+stop.
 """
 
 from __future__ import annotations
@@ -96,13 +96,16 @@ class Work:
         self._answers = answers
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def begin(
-        self, asker: Asker, doing: Callable[[], Coroutine[Any, Any, Message | tuple[Message, ...] | None]]
-    ) -> None:
-        """Do it in a task of its own, and tell the asker what came of it; returns at once."""
-        task = asyncio.create_task(self._done(asker, doing))
+    def begin(self, asker: Asker, doing: Doing) -> asyncio.Event:
+        """Do it in a task of its own, and tell the asker what came of it; returns at once.
+
+        The event is set when it is done, or has failed, before anybody is told.
+        """
+        over = asyncio.Event()
+        task = asyncio.create_task(self._done(asker, doing, over))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return over
 
     async def close(self, within: timedelta) -> None:
         """Let what was begun be finished, as long as `within`."""
@@ -112,7 +115,7 @@ class Work:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _done(self, asker: Asker, doing: Doing) -> None:
+    async def _done(self, asker: Asker, doing: Doing, over: asyncio.Event) -> None:
         try:
             said = await doing()
         except BotError as error:
@@ -125,5 +128,7 @@ class Work:
                 " have been done: look at the thread.",
                 ":x: Error:",
             )
+        finally:
+            over.set()
         if said:
             await self._answers.tell(asker, *(said if isinstance(said, tuple) else (said,)))

@@ -1,14 +1,16 @@
-"""What Slack sends, taken: each listener acknowledges at once, hands the work to a task of the bot's own, and returns.
+"""What Slack sends, taken: each listener hands the work to a task of the bot's own, acknowledges, and returns.
 
-Nothing slow and no network before the acknowledgement: Slack waits 3 seconds.
-What nobody listens to gets an answer too.
+Slack waits 3 seconds for that. A click is acknowledged once it is on the record: should the bot be killed before, Slack
+says so to whoever clicked. What nobody listens to gets an answer too.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -25,6 +27,8 @@ from bot.errors import SlackAway
 
 _BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "abort")
 _ANY = re.compile("")
+_ACKNOWLEDGED_BY = 2.0
+"""Seconds. What takes longer, a slow answer of Slack itself, is acknowledged before it is on the record."""
 _log = logging.getLogger(__name__)
 
 
@@ -70,8 +74,8 @@ class Listeners:
         self._say(_of_command(body), f"This bot does not know {body.get('command')}; nothing was done.")
 
     async def _on_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await _on_record(self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body))))
         await ack()
-        self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body)))
 
     async def _on_skip(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -89,8 +93,8 @@ class Listeners:
         if not reason:
             await ack(response_action="errors", errors={REASON: "A skip needs a reason."})
             return
+        await _on_record(self._work.begin(asker, lambda: self._clicks.skip(click, reason)))
         await ack()
-        self._work.begin(asker, lambda: self._clicks.skip(click, reason))
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -106,6 +110,12 @@ class Listeners:
             return note(text, ":no_entry:")
 
         self._work.begin(asker, said)
+
+
+async def _on_record(done: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ACKNOWLEDGED_BY):
+            await done.wait()
 
 
 async def _acknowledged(ack: AsyncAck) -> None:

@@ -76,7 +76,7 @@ class Socket(AsyncBaseSocketModeHandler):
         self._web = client
         self._silence = silence.total_seconds()
         self._heard = time.monotonic()
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen: OrderedDict[str, asyncio.Event] = OrderedDict()
         self._watching: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -110,16 +110,21 @@ class Socket(AsyncBaseSocketModeHandler):
         await self.client.close()  # type: ignore[no-untyped-call]
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """Hand an envelope to Bolt once; its repeat is acknowledged, and that is all."""
-        if req.envelope_id in self._seen:
+        """Hand an envelope to Bolt once; its repeat is acknowledged when the first has been, and that is all."""
+        if (taken := self._seen.get(req.envelope_id)) is not None:
             _log.info("envelope %s came again and was dropped", req.envelope_id)
+            await taken.wait()
             await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
             return
-        self._seen[req.envelope_id] = None
+        taken = self._seen[req.envelope_id] = asyncio.Event()
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         began = time.time()
-        await send_async_response(client, req, await run_async_bolt_app(self.app, req), began)
+        try:
+            answer = await run_async_bolt_app(self.app, req)
+        finally:
+            taken.set()
+        await send_async_response(client, req, answer, began)
 
     def _hear(self) -> None:
         self._heard = time.monotonic()
