@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import shutil
 import tempfile
 import time
@@ -20,6 +21,7 @@ from tests.chaos.judges import in_take_down
 from tests.chaos.play import Play
 
 LAWS = ("repeated", "lost", "unapproved", "two_out")
+_SAID_EVERY = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,7 @@ def chosen(good: Good, wanted: Wanted) -> Sequence[Case]:
 
 async def _all(wanted: Wanted, cases: Sequence[Case], account: Account, began: float) -> None:
     left, only_one = list(reversed(cases)), len(cases) == 1
+    played_so_far = itertools.count(1)
 
     async def take_turns() -> None:
         while left:
@@ -133,6 +136,8 @@ async def _all(wanted: Wanted, cases: Sequence[Case], account: Account, began: f
             case = left.pop()
             verdict = await played(case, wanted.seed, keep=bool(wanted.only) and only_one)
             account.add(case, verdict)
+            if (number := next(played_so_far)) % _SAID_EVERY == 0:
+                print(f"{number} of {len(cases)} played, {account.broken.total()} broken laws", flush=True)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(wanted.at_once, len(cases))):

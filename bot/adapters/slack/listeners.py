@@ -27,7 +27,7 @@ from bot.errors import SlackAway
 
 _BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "abort")
 _ANY = re.compile("")
-_ACKNOWLEDGED_BY = 2.0
+_ACKNOWLEDGED_BY = 1.5
 """Seconds. What takes longer, a slow answer of Slack itself, is acknowledged before it is on the record."""
 _log = logging.getLogger(__name__)
 
