@@ -39,6 +39,7 @@ _TREE = (
 )
 
 
+_APT_SIMULATES = ("apt-get", "--simulate", "--allow-downgrades", "install")
 _DPKG_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
 
 
@@ -167,6 +168,15 @@ _ALL = (
         readings.offered,
         "names",
         "missing dovecot",
+    ),
+    _probe(
+        "package-changes",
+        lambda _target, asks: Command(
+            argv=(*_APT_SIMULATES, *(f"{name}={version}" for name, version in readings.specs(asks))), root=False
+        ),
+        readings.package_changes,
+        "names",
+        "refused removed_too changed_too added_too",
     ),
     _probe(
         "tree",

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.core.command import Result
 from bot.core.inventory import Target
@@ -204,6 +204,34 @@ def offered(_target: Target, asks: Asks, result: Result) -> Reading:
     missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in offered]
     dovecot = [version.split(":", 1)[-1] for name, version in specs(asks) if name.startswith("dovecot")]
     return {"missing": ", ".join(missing) or "none", "dovecot": max(dovecot, key=version_key, default="0")}
+
+
+def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What apt would do, from its simulation: `Inst NAME [OLD] (NEW …)`, `Inst NAME (NEW …)`, `Remv NAME …`."""
+    named = names(asks)
+    lines = [line.split() for line in _answered(result, _APT_REFUSES).splitlines()]
+    installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
+    return {
+        "refused": _apts_reason(result) if result.exit_status else "none",
+        "removed_too": _listed(line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1),
+        "changed_too": _listed(line[1] for line in installs if line[2].startswith("[")),
+        "added_too": _listed(line[1] for line in installs if not line[2].startswith("[")),
+    }
+
+
+_APT_REFUSES = 100
+
+
+def _apts_reason(result: Result) -> str:
+    unmet = [line for line in result.stdout.splitlines() if " : " in line]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
+    if not errors:
+        raise Unreadable(f"apt exited with {result.exit_status} and gave no reason")
+    return "; ".join(" ".join(line.split()) for line in (*errors, *unmet))
+
+
+def _listed(found: Iterable[str]) -> str:
+    return ", ".join(sorted(found)) or "none"
 
 
 def version_key(version: str) -> tuple[int, ...]:

@@ -94,23 +94,64 @@ class Packages:
                 return failed(100, f"E: Invalid operation {' '.join(operands)}")
 
     async def _install(self, specs: list[str], options: set[str]) -> Answer:
-        wanted: dict[str, str] = {}
-        for spec in specs:
-            name, _, version = spec.partition("=")
-            if name not in self.offered:
-                return _refused(f"E: Unable to locate package {name}")
-            wanted[name] = version or self.offered[name][-1]
-            if wanted[name] not in self.offered[name]:
-                return _refused(f"E: Version '{version}' for '{name}' was not found")
-        changed = {name: version for name, version in wanted.items() if self.installed.get(name) != version}
-        if any(self._is_older(*change) for change in changed.items()) and "--allow-downgrades" not in options:
-            return _refused("E: Packages were downgraded and -y was used without --allow-downgrades.")
-        if options & {"--simulate", "-s"} or not changed:
-            return said(_READING + f"0 upgraded, 0 newly installed, 0 to remove and {len(changed)} not upgraded.\n")
+        wanted = {name: version or self.offered.get(name, [""])[-1] for name, _, version in map(_spec, specs)}
+        together = self._together(wanted)
+        if against := self._against(wanted, together, options):
+            return _refused(against)
+        assert together is not None
+        changed, removed = together
+        if options & {"--simulate", "-s"}:
+            return self._simulated(changed, removed)
+        if not changed:
+            return said(_READING + "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n")
         await asyncio.sleep(self.takes.total_seconds())
         if self.fails:
             return _refused("E: Sub-process /usr/bin/dpkg returned an error code (1)")
+        for name in removed:
+            del self.installed[name]
         return self._set_up(changed)
+
+    def _against(
+        self, wanted: dict[str, str], together: tuple[dict[str, str], list[str]] | None, options: set[str]
+    ) -> str:
+        """Why apt does not do it; empty when it does."""
+        for name, version in wanted.items():
+            if name not in self.offered:
+                return f"E: Unable to locate package {name}"
+            if version not in self.offered[name]:
+                return f"E: Version '{version}' for '{name}' was not found"
+        if together is None:
+            return "E: Unable to correct problems, you have held broken packages."
+        changed, removed = together
+        if removed and "--no-remove" in options:
+            return "E: Packages need to be removed but remove is disabled."
+        if any(self._is_older(*change) for change in changed.items()) and "--allow-downgrades" not in options:
+            return "E: Packages were downgraded and -y was used without --allow-downgrades."
+        return ""
+
+    def _together(self, wanted: dict[str, str]) -> tuple[dict[str, str], list[str]] | None:
+        """What changes and what is removed, as each package needs the core of its own version; None if that cannot be.
+
+        A package that nobody named goes along to the newest version, and is removed for any other.
+        """
+        core, *others = NAMES
+        newest = self.offered[core][-1]
+        pulled = any(wanted.get(name) == newest for name in others)
+        to = wanted.get(core) or (newest if pulled else self.installed[core])
+        if any(wanted[name] != to for name in others if name in wanted):
+            return None
+        unnamed = [name for name in others if name not in wanted and self.installed.get(name, to) != to]
+        removed = [] if to == newest else unnamed
+        along = {} if removed else dict.fromkeys(unnamed, to)
+        meant = {**wanted, core: to, **along}
+        return {name: version for name, version in meant.items() if self.installed.get(name) != version}, removed
+
+    def _simulated(self, changed: dict[str, str], removed: list[str]) -> Answer:
+        was = {name: f" [{self.installed[name]}]" if name in self.installed else "" for name in changed}
+        lines = [f"Remv {name} [{self.installed[name]}]" for name in removed]
+        lines += [f"Inst {name}{was[name]} ({version} Debian [amd64])" for name, version in changed.items()]
+        lines += [f"Conf {name} ({version} Debian [amd64])" for name, version in changed.items()]
+        return said("NOTE: This is only a simulation!\n" + _READING + "".join(f"{line}\n" for line in lines))
 
     def _is_older(self, name: str, version: str) -> bool:
         order = self.offered[name]
@@ -126,6 +167,10 @@ class Packages:
                 "E: Sub-process /usr/bin/dpkg returned an error code (1)",
             )
         return said(_READING + "".join(f"{line}\n" for line in lines))
+
+
+def _spec(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
 
 
 def _refused(*lines: str) -> Answer:

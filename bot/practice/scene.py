@@ -28,7 +28,7 @@ REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
 CHANNEL = "C0MAILOPS"
 GROUP = "S0MAILENG"
 CONFIG = "review-2026-11"
-PACKAGES = "dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7,dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7"
+PACKAGES = ",".join(f"dovecot-{name}=1:2.3.19.1+dfsg1-2.1+deb12u7" for name in ("core", "imapd", "lmtpd"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,8 @@ _LOOKS = re.compile(
     r"(dovecot --version|doveadm -f tab director (ring )?status|doveadm -f json service status lmtp"
     r"|doveadm mailbox (list|status) [^;&|]*|doveadm fetch [^;&|]*|systemctl show [^;&|]*"
     r"|timeout 5 bash -c 'exec 3<>\"/dev/tcp/\$0/\$1\" && head -n 1 <&3' [0-9.]+ [0-9]+"
-    r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*|diff [^;&|]*)"
+    r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
+    r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*|diff [^;&|]*)"
 )
 """The commands that alter nothing; every other one counts as a change."""
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from bot.core import events as fact
 from bot.core.procedure import Gate
-from bot.practice.packages import OLD
+from bot.practice.packages import NAMES, OLD
 from bot.practice.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
 from tests.acceptance import practice
@@ -24,7 +24,7 @@ WITHDRAW = (
     "sh -c 'test -d /etc/dovecot.RUN.before || exit 96; test -e /etc/dovecot.RUN.withdrawn || mv -T"
     " /etc/dovecot /etc/dovecot.RUN.withdrawn; mv -T /etc/dovecot.RUN.before /etc/dovecot'"
 )
-OLD_PACKAGES = f"dovecot-core={OLD} dovecot-imapd={OLD}"
+OLD_PACKAGES = " ".join(f"{name}={OLD}" for name in NAMES)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

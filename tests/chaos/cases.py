@@ -88,9 +88,11 @@ def _kills(good: Good) -> Iterator[Case]:
 def _of_the_bot(good: Good) -> Iterator[Case]:
     for every in (1, 5, 7):
         storm = kills.again_and_again(every)
-        yield Case(
-            name=f"kill-every/{every}", kind="kills", family="storm", trouble=storm, within=300, seldom=every == 1
-        )
+        # A bot that is killed at each fact never gets to send a command; at the third time it does not try again.
+        rare = every == 1
+        may_end = _REFUSED if rare else _DONE
+        name = f"kill-every/{every}"
+        yield Case(name=name, kind="kills", family="storm", trouble=storm, within=300, seldom=rare, may_end=may_end)
     for name in good.stages:
         yield Case(name=f"second/{name}", kind="kills", family="second", trouble=kills.second_start_at(name))
         locked = kills.journal_locked_at(name, 7.0)

@@ -15,6 +15,8 @@ from bot.errors import Unreadable
 
 _COUNTED = frozenset({"users", "processes"})
 """Goes up and down by itself."""
+_KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
+"""What lines begin with. A link is no less a file, and not every configuration has one."""
 _EXACT = frozenset({"vhosts", "usable_others", "directors"})
 
 
@@ -61,8 +63,8 @@ def _output(target: Target, probe: str, text: str) -> object:
     match probe:
         case "service":
             return [list(row) for row in json.loads(text)] if text else []
-        case "tree":  # a link is no less a file, and not every configuration has one
-            return sorted({line.split(" ")[0] for line in lines if not line.startswith("link ")})
+        case "tree" | "package-changes":
+            return sorted({line.split(" ")[0] for line in lines} & _KINDS[probe])
         case "files":
             return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
         case "config-difference":

@@ -135,16 +135,54 @@ async def test_the_deletions_refuse_while_dovecot_runs_and_leave_what_is_not_the
 # packages
 
 
+async def install(ring: EitherRing, version: str) -> None:
+    command = "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades -o Dpkg::Options::=--force-confold"
+    done = await ring.run(NAME, f"{command} install {' '.join(f'{name}={version}' for name in PACKAGES)}")
+    assert done.exit_status == 0, done
+
+
 async def test_without_a_mask_the_installation_starts_a_stopped_dovecot(ring: EitherRing) -> None:
     """That is what the mask is for."""
     version = await ring.other_version()
     await ring.run(NAME, "systemctl stop dovecot")
-    command = "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades -o Dpkg::Options::=--force-confold"
-    done = await ring.run(NAME, f"{command} install {' '.join(f'{name}={version}' for name in PACKAGES)}")
-    assert done.exit_status == 0, done
+    await install(ring, version)
     assert (await ring.read(NAME, "unit", name="dovecot"))["active"] == "active"
     read = await ring.read(NAME, "packages", names=f"{PACKAGES[0]}={version}")
     assert read == {"installed": f"{PACKAGES[0]}={version}", "status": "installed"}
+
+
+async def besides(ring: EitherRing, *specs: str) -> dict[str, str | int | bool]:
+    """What apt would do besides these packages, or why it would not do it; what is `none` left out."""
+    reading = await ring.read(NAME, "package-changes", names=" ".join(specs))
+    return {key: value for key, value in reading.items() if value != "none"}
+
+
+async def test_what_apt_would_do_to_packages_that_nobody_named_is_seen_before_upwards_and_downwards(
+    ring: EitherRing,
+) -> None:
+    """Each needs the core of its own version: else it fails while the backend is out, or goes along unasked."""
+    core, imapd, lmtpd = PACKAGES
+    newest = (await ring.ask(NAME, "offered-packages", names=f"{core}=1")).stdout.split("|")[1].strip()
+    oldest = min({await ring.other_version(), (await installed(ring)), newest} - {newest})
+    for quickly in ("systemctl stop dovecot", "systemctl mask --runtime dovecot"):
+        await ring.run(NAME, quickly)
+    await install(ring, newest)
+    assert await besides(ring, *(f"{name}={oldest}" for name in PACKAGES)) == {}
+    assert await besides(ring, f"{core}={oldest}") == {"removed_too": f"{imapd}, {lmtpd}"}
+    refused = (await besides(ring, f"{imapd}={oldest}"))["refused"]
+    assert str(refused).startswith("E: Unable to correct problems, you have held broken packages.")
+    assert (await ring.run(NAME, f"apt-get --yes --no-remove --allow-downgrades install {core}={oldest}")).stderr == (
+        "E: Packages need to be removed but remove is disabled.\n"
+    )
+    await install(ring, oldest)
+    assert await besides(ring, f"{core}={newest}") == {"changed_too": f"{imapd}, {lmtpd}"}
+    assert await besides(ring, f"{imapd}={newest}") == {"changed_too": f"{core}, {lmtpd}"}
+    assert (await besides(ring, f"{core}=1:9.9"))["refused"] == f"E: Version '1:9.9' for '{core}' was not found"
+
+
+async def installed(ring: EitherRing) -> str:
+    read = await ring.read(NAME, "packages", names=f"{PACKAGES[0]}=1")
+    return str(read["installed"]).partition("=")[2]
 
 
 async def test_a_version_that_is_not_offered_is_seen_before_and_refused_at_the_installation(ring: EitherRing) -> None:

@@ -120,6 +120,7 @@ def standing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     yield backend, "packages", {"names": "nosuch=1"}
     yield backend, "offered-packages", {"names": "nosuch=1"}
     yield backend, "offered-packages", {"names": names_of(brought)}
+    yield backend, "package-changes", {"names": names_of(brought)}
 
 
 def names_of(brought: Material | None) -> str:

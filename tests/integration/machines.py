@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncssh
+import pytest
 
 from bot.adapters.ssh import SshHosts
+from bot.core.command import Command
 from bot.core.inventory import Host
 from tests.fakes import FakeClock
 
@@ -192,6 +194,16 @@ class Site:
         hosts = SshHosts(**settings | changed)
         self._stack.push_async_callback(hosts.close)
         return hosts
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with AsyncExitStack() as stack:
+        yield Site(tmp_path, stack)
+
+
+def run(*argv: str, **more: Any) -> Command:
+    return Command(argv=argv, **{"timeout": timedelta(seconds=5), **more})
 
 
 async def _stop(acceptor: asyncssh.SSHAcceptor, machine: Machine) -> None:

@@ -5,112 +5,22 @@ The engine runs in this process, with the real hosts adapter and stand-ins for j
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import asyncssh
 import pytest
 
 from bot.adapters.clock import SystemClock
-from bot.adapters.configs import FolderProposals
-from bot.adapters.ssh import SshHosts
 from bot.core import events as fact
-from bot.core.inventory import Inventory, Ring
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
-from bot.engine.service import Service
 from bot.errors import Refused
 from bot.practice.ring import PracticeRing
 from bot.practice.ringstate import Seen
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
+from bot.practice.scene import CONFIG, PACKAGES, reviewed_config
 from bot.practice.values import Fault
 from tests.acceptance import practice
 from tests.acceptance.practice import changed
-from tests.build import library
-from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
-
-RUN = "rtest23"
-Spoil = Callable[[PracticeRing], Awaitable[object] | object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A ring, a service for it, and the folder of proposed configurations."""
-
-    ring: PracticeRing
-    journal: FakeJournal
-    service: Service
-    configs: Path
-
-    def propose(self, name: str, files: dict[str, bytes]) -> None:
-        for path, content in files.items():
-            target = self.configs / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            target.chmod(0o644)
-
-    async def spoil(self, case: Case) -> None:
-        """Make it so; the broken configuration is there in any case."""
-        broken = {"conf.d/99-broken.conf": b"BROKEN = yes\n"}
-        self.propose("broken", reviewed_config(self.ring) | broken)
-        done = case.spoil(self.ring)
-        if isinstance(done, Awaitable):
-            await done
-
-    async def ask(self, text: str) -> None:
-        request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
-        await self.service.request(request)
-
-    async def until(self, *kinds: type[fact.Fact]) -> fact.Fact:
-        """The first fact of one of these kinds, waited for."""
-        async with asyncio.timeout(20):
-            while True:
-                for entry in self.journal.facts.get(RUN, []):
-                    if isinstance(entry.fact, kinds):
-                        return entry.fact
-                await asyncio.sleep(0.01)
-
-
-def inventory(ring: PracticeRing, *, metacache: bool) -> Inventory:
-    table = {
-        "name": "practice",
-        "test_user": ring.test_user,
-        "directors": [{"name": name, "sudo": True} for name in ring.directors],
-        "backends": [{"name": name, "ip": host.ip, "sudo": True} for name, host in ring.backends.items()],
-    }
-    return Inventory(rings=(Ring.model_validate(table | ({"metacache": {}} if metacache else {})),))
-
-
-@asynccontextmanager
-async def staged(configs: Path, *, metacache: bool = True) -> AsyncIterator[Stage]:
-    learning = timedelta(minutes=1)  # a restarted director stays without the ring's state for a whole test
-    async with PracticeRing(users=12, metacache=metacache, learning_takes=learning) as ring:
-        clock, journal = SystemClock(), FakeJournal()
-        reach = SshHosts([ring.ssh_config], None, timedelta(seconds=5), timedelta(seconds=5), clock)
-        world = World(
-            journal=journal,
-            hosts=reach,
-            announcer=FakeAnnouncer(),
-            alarms=FakeAlarms(clock),
-            clock=clock,
-            people=FakePeople(),
-            proposals=FolderProposals(configs),
-            timings=Timings(look_again=timedelta(milliseconds=80)),
-        )
-        book = Book(
-            inventory=inventory(ring, metacache=metacache), procedures=library().procedures, rules=library().rules
-        )
-        service = Service(world, book, lambda: RUN)
-        try:
-            yield Stage(ring=ring, journal=journal, service=service, configs=configs)
-        finally:
-            await service.close()
-            await reach.close()
+from tests.integration.stage import RUN, Case, staged
 
 
 def known_hosts_without(ring: PracticeRing, name: str, instead: str = "") -> None:
@@ -133,17 +43,6 @@ def one_director_says(ring: PracticeRing, backend: str, seen: Seen) -> None:
 def everyone_says(ring: PracticeRing, *backends: str, vhosts: int | None = None, up: bool | None = None) -> None:
     for backend in backends:
         ring.state.change(ring.backends[backend].ip, now=SystemClock().now(), vhosts=vhosts, up=up)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """Something wrong with the ring; the step that has to see it, and what its reason has to say."""
-
-    step: str
-    reason: tuple[str, ...]
-    spoil: Spoil = lambda _ring: None
-    options: str = ""
-    staged: bool = False
 
 
 ONE, WELL, FLUSH, APT, CONF = (
@@ -263,6 +162,11 @@ CASES = {
         options="packages=dovecot-core=1:2.3.99-1",
         step=APT,
         reason=("missing is dovecot-core=1:2.3.99-1, expected none",),
+    ),
+    "a package without those that depend on its version": Case(
+        options="packages=dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7",
+        step=APT,
+        reason=("changed too is dovecot-imapd, dovecot-lmtpd, expected none",),
     ),
     "a package of Dovecot 2.4": Case(
         spoil=lambda ring: ring.backends["backend-3"].packages.offered["dovecot-core"].append("1:2.4.1-4"),

@@ -138,6 +138,37 @@ def test_packages_and_what_apt_offers() -> None:
     assert installed["status"] == "nosuch is not installed"
 
 
+OLDER = "1:2.3.19.1+dfsg1-2.1+deb12u6"
+
+
+@pytest.mark.parametrize(
+    ("file", "names", "expected"),
+    [
+        ("apt-get-simulate.txt", ("core", "imapd", "lmtpd"), {}),
+        ("apt-get-simulate-adds.txt", ("core", "imapd", "lmtpd"), {"added_too": "dovecot-sieve"}),
+        ("apt-get-simulate-removes.txt", ("core",), {"removed_too": "dovecot-imapd, dovecot-lmtpd"}),
+        ("apt-get-simulate-also.txt", ("core",), {"changed_too": "dovecot-imapd, dovecot-lmtpd"}),
+    ],
+)
+def test_what_apt_would_change_besides_what_is_named(
+    file: str, names: tuple[str, ...], expected: dict[str, str]
+) -> None:
+    named = " ".join(f"dovecot-{name}={OLDER}" for name in names)
+    nothing = dict.fromkeys(("refused", "removed_too", "changed_too", "added_too"), "none")
+    assert read("package-changes", file, names=named) == nothing | expected
+
+
+def test_why_apt_would_not_do_it_is_read_with_the_dependency_that_is_in_the_way() -> None:
+    said = (RECORDED / "apt-get-simulate-refused.txt").read_text()
+    errors = (RECORDED / "apt-get-simulate-refused.stderr").read_text()
+    asks = {"names": f"dovecot-imapd={OLDER}"}
+    reading = PROBES["package-changes"].read(target(), asks, result(said, 100, errors))
+    assert str(reading["refused"]).startswith("E: Unable to correct problems, you have held broken packages.; dovecot-")
+    assert f"Depends: dovecot-core (= {OLDER})" in str(reading["refused"])
+    with pytest.raises(Unreadable):
+        PROBES["package-changes"].read(target(), asks, result("", 100))
+
+
 def test_mail_of_the_test_user() -> None:
     assert read("mailbox-status", "mailbox-status.txt", user="testuser")["messages"] == 3
     assert read("mailbox-list", "mailbox-list.txt", user="testuser")["folders"] == 3

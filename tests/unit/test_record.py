@@ -17,7 +17,7 @@ from bot.core.run import Status
 from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
-from tests.unit.test_render import HOSTILE, command, happy, refused, troubled, turned_round
+from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
 
 STORIES = pytest.mark.parametrize("made", [happy, turned_round, troubled, refused])
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])

@@ -1,170 +1,27 @@
-"""What the thread says: every fact fits Slack's limits, no text of a host or a person gets out of its place, and people
-find in it what they need at night."""
+"""What the thread says: people find in it what they need at night."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from slack_sdk.models.blocks import Block
 
 from bot.adapters.slack.asking import covers
-from bot.adapters.slack.blocks import SECTION, Message, Sheet, bare, cut, escape, inline, marked, pieces, prose
 from bot.adapters.slack.plans import foreseen, help_text, plan_text
 from bot.adapters.slack.render import answered, replies
 from bot.adapters.slack.root import listing, root
-from bot.adapters.slack.story import Story as Shown
-from bot.adapters.slack.story import story_of, told
+from bot.adapters.slack.story import story_of
 from bot.adapters.slack.words import clock, length, moment
 from bot.core import events as fact
-from bot.core.events import Entry, Ran
 from bot.core.goback import going_back
 from bot.core.plan import Kind
 from bot.core.procedure import Gate
 from bot.core.run import Status
 from bot.engine.planning import Foreseen
-from bot.practice.slack_limits import problems
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan
-
-GROUP = "<!subteam^S0MAIL>"
-HOSTILE = "<!channel> <@U0EVIL> <https://evil.example|click> @here & ``` ` *bold* \u202e\x1b[31m\x00 &amp; <b>"
-
-
-def command(
-    output: str = "", *, changes: bool = True, status: int | None = 0, text: str = "systemctl stop dovecot"
-) -> Ran:
-    return Ran(
-        host="backend-3",
-        command=text,
-        exit_status=status,
-        took=timedelta(seconds=0.4),
-        output=output,
-        output_bytes=len(output.encode()),
-        changes=changes,
-    )
-
-
-def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
-    """Everything that a whole run says, the root after each fact and the questions' ends included."""
-    said: list[tuple[Entry, Message]] = []
-    story: Shown | None = None
-    asked: dict[int, tuple[Entry, Shown | None, Shown]] = {}
-    for entry in entries:
-        before, story = story, told(story, entry)
-        said += [(entry, message) for message in replies(entry, before, story, approvers=GROUP)]
-        said.append((entry, root(story)))
-        asked |= {question.seq: (question, before, story) for question in story.open_questions if question is entry}
-        still = {question.seq for question in story.open_questions}
-        for gone in [question for question in (before.open_questions if before else ()) if question.seq not in still]:
-            said.append((entry, answered(*asked[gone.seq], entry, approvers=GROUP)))
-    return said
-
-
-def happy() -> Story:
-    return Story().until(None, on=Status.ENDED)
-
-
-def turned_round() -> Story:
-    """Fails in the take-down, is retried, a skip is proposed twice and agreed, and then it goes back to its end."""
-    story = Story().until("stop-dovecot").fail()
-    story.tell(fact.RetryChosen(by=REQUESTER)).fail()
-    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-dovecot", reason="it is stopped by hand"))
-    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason="the unit is masked"))
-    story.tell(fact.SkipAgreed(by=SECOND, step="stop-dovecot")).until("start-dovecot").fail()
-    story.tell(fact.GoBackAsked(by=THIRD, reason="it does not start"))
-    way_back = going_back(story.run)
-    assert way_back is not None
-    story.tell(fact.TurnedBack(plan=way_back))
-    return story.until(None, on=Status.ENDED)
-
-
-def troubled() -> Story:
-    """Doubt, refused clicks, an expired question, a denied one, a hold, and the way back that nobody allows."""
-    story = Story().until("set-vhosts-to-zero", on=Status.BUSY)
-    story.tell(
-        fact.StepUnclear(step="set-vhosts-to-zero", reason="the connection was lost", ran=(command(status=None),))
-    )
-    story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="vhosts is 100"))
-    story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12, "director-2": 12}))
-    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="director-1: vhosts is 100"))
-    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts 0", ran=(command(),)))
-    story.until("approve-flush", on=Status.ASKING)
-    story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False))
-    story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=2, last=True))
-    story.tell(fact.ApprovalRefused(gate=Gate.FLUSH, by=REQUESTER, reason="whoever asked for a run cannot approve it"))
-    story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
-    story.tell(fact.RetryChosen(by=REQUESTER)).until("stop-lmtp")
-    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="the flush approval has expired")).until("stop-lmtp")
-    story.tell(fact.RunHeld(reason=f"<@{SECOND}>, who approved, may not approve any more")).tell(
-        fact.RetryChosen(by=SECOND)
-    )
-    story.until("approve-restore", on=Status.ASKING)
-    story.tell(fact.Denied(step="approve-restore", gate=Gate.RESTORE, by=SECOND, message="1.1"))
-    way_back = going_back(story.run)
-    assert way_back is not None
-    story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
-    story.tell(fact.Denied(step="approve-going-back", gate=Gate.GO_BACK, by=SECOND, message="1.1"))
-    return story.tell(fact.RunHeld(reason="the go back approval was denied; the backend stays as it is"))
-
-
-def refused() -> Story:
-    story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
-    return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
-
-
-def fits(message: Message) -> None:
-    """What Slack would refuse; and that it can be posted and edited whatever happens to it."""
-    blocks = list(message.blocks)
-    assert problems(blocks) == []
-    parsed = Block.parse_all(blocks)
-    assert len(parsed) == len(blocks)
-    assert all(block is not None for block in parsed)
-    for block in parsed:
-        block.validate_json()
-    assert 0 < len(message.text) <= 4_000
-    assert len(json.dumps(blocks)) <= 13_200
-    assert not message.text.startswith(":"), "a screen reader would spell a sign"
-    assert len({file.name for file in message.files}) == len(message.files)
-    assert all(file.content for file in message.files)
-    json.dumps(blocks, ensure_ascii=False).encode()
-
-
-def seen(message: Message) -> str:
-    return json.dumps(message.blocks, ensure_ascii=False)
-
-
-def buttons(message: Message) -> dict[str, dict[str, object]]:
-    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
-    return {button["action_id"]: button for row in rows for button in row}
-
-
-def last(story: Story) -> Message:
-    before, after = story_of(story.entries[:-1]), story_of(story.entries)
-    assert after is not None
-    (message,) = replies(story.entries[-1], before, after, approvers=GROUP)
-    return message
-
-
-def shown(story: Story) -> Shown:
-    after = story_of(story.entries)
-    assert after is not None
-    return after
-
-
-def test_every_kind_of_fact_fits_slacks_limits() -> None:
-    kinds = set()
-    for story in (happy(), turned_round(), troubled(), refused()):
-        for _, message in all_messages(story.entries):
-            fits(message)
-            fits(marked(message, "Possibly a repeat."))
-            fits(bare(message))
-        kinds |= {type(entry.fact) for entry in story.entries}
-    assert kinds == set(fact.Fact.__args__), "a kind of fact that no test renders"
+from tests.unit.messages import GROUP, buttons, fits, last, seen, shown
+from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
 
 
 def test_a_poll_and_a_start_make_no_reply() -> None:
@@ -358,100 +215,6 @@ def test_the_end_says_who_approved_what_and_when_also_after_a_way_back() -> None
     for entry in approvals:
         assert clock(entry.at) in seen(last(story))
     assert "went back" in last(story).text
-
-
-def test_mentions_in_a_reason_stay_only_for_the_people_of_the_run() -> None:
-    """A host's output must not call anybody; the bot's own sentences may name who approved."""
-    story = Story().until("stop-lmtp").tell(fact.RunHeld(reason=f"<@{SECOND}> may not; a host said <@U0EVIL> <!here>"))
-    said = seen(last(story))
-    assert f"<@{SECOND}>" in said
-    assert "<@U0EVIL>" not in said
-    assert "<!here>" not in said
-
-
-def hostile(text: str) -> list[Entry]:
-    """A run in which everything that a host or a person may have written is this text."""
-    story = Story().until("stop-dovecot", on=Status.BUSY)
-    told_by_host = (command(text, text=text), command(text, changes=False, text=text))
-    story.tell(fact.StepUnclear(step="stop-dovecot", reason=text, ran=told_by_host))
-    story.tell(fact.StepNotDone(step="stop-dovecot", reason=text, ran=told_by_host)).tell(*story.well())
-    story.tell(fact.StepFailed(step="stop-dovecot", reason=text, ran=told_by_host))
-    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason=text or "-"))
-    story.tell(fact.RetryChosen(by=THIRD)).tell(*story.well())
-    story.tell(fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=told_by_host, reason=text, attachment=text))
-    story.tell(fact.UsersCounted(users={text: 3})).tell(fact.RunHeld(reason=text))
-    story.tell(fact.GoBackAsked(by=THIRD, reason=text))
-    entries = list(story.entries)
-    request = entries[0].fact
-    assert isinstance(request, fact.RunRequested)
-    entries[0] = replace(entries[0], fact=replace(request, text=text))
-    return entries
-
-
-def test_text_of_hosts_and_people_cannot_call_link_or_leave_its_code_block() -> None:
-    for _, message in all_messages(hostile(HOSTILE)):
-        fits(message)
-        for said in (message.text, *strings(message.blocks)):
-            assert "<!channel>" not in said
-            assert "<@U0EVIL>" not in said
-            assert "<https://evil" not in said
-            assert "@here" not in said
-            assert "\x1b" not in said
-            assert "\u202e" not in said
-            assert said.count("```") in {0, 2}, "a block of code that does not end where it should"
-
-
-def strings(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [found for part in value.values() for found in strings(part)]
-    if isinstance(value, list | tuple):
-        return [found for part in value for found in strings(part)]
-    return [value] if isinstance(value, str) else []
-
-
-@settings(max_examples=15, deadline=None)
-@given(text=st.text(max_size=50), times=st.sampled_from([1, 40, 4_000]))
-def test_however_long_the_output_the_message_fits(text: str, times: int) -> None:
-    for _, message in all_messages(hostile(text * times)):
-        fits(message)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.text(alphabet=st.characters(), max_size=8_000))
-def test_pieces_fit_a_section_each_and_lose_no_word(text: str) -> None:
-    safe = escape(text)
-    found = pieces(safe)
-    assert all(0 < len(piece) <= SECTION for piece in found)
-    assert "".join("".join(found).split()) == "".join(safe.split())
-
-
-@settings(deadline=None)
-@given(st.text(max_size=3_000), st.integers(min_value=2, max_value=900))
-def test_what_is_cut_is_never_longer_and_never_half_an_escape(text: str, most: int) -> None:
-    short = cut(text, most)
-    assert len(short) <= most
-    assert "&" not in short.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
-
-
-def test_a_code_span_stays_in_its_line() -> None:
-    assert inline("a`b\n`c").count("`") == 2
-    assert "\n" not in inline("a\nb")
-    assert inline("") == "` `"
-
-
-def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:
-    assert prose("<@U1AA> and <@U2BB>", people=["U1AA"]) == "<@U1AA> and &lt;@U2BB&gt;"
-    assert prose("<@U1AA> <!here>", people=None) == "<@U1AA> &lt;!here&gt;"
-
-
-def test_what_does_not_fit_is_in_the_file_whole() -> None:
-    sheet = Sheet("Much was said.")
-    for number in range(60):
-        sheet.say(f"paragraph {number} " + "x" * 400)
-    message = sheet.message(name="r-1-all.txt")
-    fits(message)
-    assert "paragraph 59" in message.files[0].content
-    assert "r-1-all.txt" in seen(message)
 
 
 def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:

@@ -1,0 +1,183 @@
+"""The Slack app on the local Slack: it signs in, goes on listening, and answers every command to its sender alone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+
+from bot.adapters.slack.app import SlackApp, web_client
+from bot.errors import Misconfigured, Refused
+from bot.practice.slack import Fault, LocalSlack
+from tests.build import REQUESTER
+from tests.fakes import FakeJournal
+from tests.integration.workspace import APP_TOKEN, BOT_TOKEN, CHANNEL, FakePosts, Place, a_place, app, place, slack
+
+__all__ = ["app", "place", "slack"]
+
+
+# commands
+
+
+async def test_a_request_begins_a_run_and_tells_where_to_follow_it(app: Place) -> None:
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 config=spring")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert f"Run {app.run} has begun" in answer.text
+    assert "/archives/C0OPS/p" in str(answer.blocks)
+    (request,) = app.service.requests
+    assert (request.requester, request.channel, request.text) == (REQUESTER, CHANNEL, "backend-3 config=spring")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", "begin a run"),
+        ("help", "begin a run"),
+        ("plan backend-3", "Nothing was changed"),
+        ("plan", "Which backend"),
+        ("status", "Open runs"),
+        ("list", "All runs"),
+        ("abort", "Which run"),
+        ("abort <!channel>", "Which run"),
+        ("abort nothing", "There is no run nothing"),
+        ("repost nothing", "There is no run nothing"),
+    ],
+)
+async def test_every_command_is_answered_to_its_sender_alone(app: Place, text: str, answer: str) -> None:
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", text)
+    told = await app.slack.until(lambda: app.slack.ephemerals)
+    assert answer in told[0].text + str(told[0].blocks)
+    assert {one.user for one in told} == {REQUESTER}
+    assert app.slack.messages == []
+
+
+async def test_a_command_that_the_bot_does_not_know_is_answered_too(app: Place) -> None:
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-downgrade", "backend-3")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "does not know /dovecot-downgrade" in answer.text
+    assert app.service.requests == []
+
+
+async def test_whoever_may_not_is_told_why_and_nothing_happens(app: Place) -> None:
+    app.slack.add_user("U0GUEST", name="guest", is_restricted=True)
+    app.slack.add_channel("C0OTHER", name="random")
+    for user, channel in (("U0DAVE", CHANNEL), ("U0GUEST", CHANNEL), (REQUESTER, "C0OTHER")):
+        await app.slack.command(user, channel, "/dovecot-upgrade", "backend-3")
+    told = await app.slack.until(lambda: len(app.slack.ephemerals) == 3 and app.slack.ephemerals)
+    assert isinstance(told, list)
+    said = {(one.user, one.channel): one.text for one in told}
+    assert "not among those who may ask" in said["U0DAVE", CHANNEL]
+    assert "guests" in said["U0GUEST", CHANNEL]
+    assert "not one of the channels" in said[REQUESTER, "C0OTHER"]
+    assert app.service.requests == []
+
+
+async def test_an_answer_whose_response_url_fails_is_whispered_instead(app: Place) -> None:
+    app.slack.fault(Fault(method="response_url", what="error", error="used_url"))
+    app.slack.fault(Fault(method="response_url", what="status_500"))
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")
+    await app.slack.until(lambda: any(one.via == "chat.postEphemeral" for one in app.slack.ephemerals))
+
+
+async def test_an_error_of_the_bots_own_is_told_with_a_reference_that_is_in_the_log(
+    app: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    app.service.fails = ZeroDivisionError("a defect")
+    with caplog.at_level(logging.ERROR):
+        await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3")
+        (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    reference = next(record.args[0] for record in caplog.records if isinstance(record.args, tuple) and record.args)
+    assert f"error {reference}" in answer.text
+    assert "a defect" not in answer.text
+
+
+async def test_what_somebody_typed_calls_nobody_in_the_answer(app: Place) -> None:
+    app.service.fails = Refused("'<!channel>' is not the name of a backend; run r1 is <@U0BOB>'s.")
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "<!channel>")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "<!channel>" not in str(answer.blocks) + answer.text
+    assert "<@U0BOB>" in str(answer.blocks)
+
+
+async def test_an_envelope_that_comes_twice_acts_once(app: Place) -> None:
+    app.slack.send_envelopes_twice = True
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3")
+    await app.slack.until(lambda: app.slack.ephemerals)
+    app.slack.send_envelopes_twice = False
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "plan backend-3")
+    await app.slack.until(lambda: len(app.service.requests) >= 2)
+    assert [request.text for request in app.service.requests] == ["backend-3", "backend-3"]
+    assert len([one for one in app.slack.ephemerals if "has begun" in one.text]) == 1
+
+
+async def test_the_bot_listens_again_after_slack_renewed_its_socket(app: Place) -> None:
+    await app.slack.close_sockets()
+    await app.slack.until(lambda: app.slack.sockets, timeout=15)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")
+    await app.slack.until(lambda: app.slack.ephemerals)
+
+
+# signing in
+
+
+@pytest.mark.parametrize(
+    ("bot_token", "app_token", "what"),
+    [
+        ("", APP_TOKEN, "bot token is missing"),
+        ("xoxp-secret", APP_TOKEN, "begin with xoxb-"),
+        (BOT_TOKEN, "", "app-level token is missing"),
+        (BOT_TOKEN, "xoxb-secret", "begin with xapp-"),
+        ("xoxb-secret", APP_TOKEN, "bot token: invalid_auth"),
+        (BOT_TOKEN, "xapp-secret", "app-level token: invalid_auth"),
+    ],
+)
+async def test_tokens_that_cannot_be_used_are_said_at_the_start_and_never_shown(
+    place: Place, bot_token: str, app_token: str, what: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        with pytest.raises(Misconfigured) as caught:
+            client = await stack.enter_async_context(web_client(token=bot_token, api_url=place.slack.api_url))
+            app = SlackApp(
+                client=client, app_token=app_token, service=place.service, people=place.people, threads=place.thread
+            )
+            await app.start()
+    assert what in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(slack: LocalSlack) -> None:
+    """A socket can look connected and be dead; only being started anew helps then."""
+    async with a_place(slack, FakeJournal(), FakePosts()) as place:
+        app = SlackApp(
+            client=place.client,
+            app_token=APP_TOKEN,
+            service=place.service,
+            people=place.people,
+            threads=place.thread,
+            silence=timedelta(seconds=0.4),
+        )
+        await app.start()
+        assert "though Slack answers" in await asyncio.wait_for(app.failed, 10)
+        await app.close()
+
+
+async def test_slack_being_away_is_no_reason_to_end_the_bot(slack: LocalSlack) -> None:
+    """Runs that are under way must not be cut off because Slack has a bad night."""
+    slack.away()
+    async with a_place(slack, FakeJournal(), FakePosts()) as place:
+        app = SlackApp(
+            client=place.client,
+            app_token=APP_TOKEN,
+            service=place.service,
+            people=place.people,
+            threads=place.thread,
+            silence=timedelta(seconds=0.2),
+        )
+        await app.start()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(app.failed), 1)
+        await app.close()

@@ -1,0 +1,152 @@
+"""What people click on the local Slack: which clicks count, once, and what becomes of the buttons."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
+from bot.core.run import Status
+from bot.practice.slack import Message
+from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.integration.workspace import CHANNEL, Place, app, place, slack
+
+__all__ = ["app", "place", "slack"]
+
+
+# clicks
+
+
+def question(place: Place, action: str) -> Message:
+    """The last message with such a button; LookupError while there is none, which `until` waits out."""
+    return [message for message in place.said if f"'{action}'" in str(message.blocks)][-1]
+
+
+async def asking(place: Place) -> Message:
+    await place.tell(Story().until("approve-flush", on=Status.ASKING))
+    return question(place, "approve")
+
+
+async def test_a_second_engineers_click_approves_and_the_buttons_are_gone(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: asked.edits)
+    assert "actions" not in str(asked.blocks)
+    assert f"*Approved* by <@{SECOND}> (asked by <@{REQUESTER}>)" in str(asked.blocks)
+    (command,) = app.service.steered
+    assert isinstance(command, Approve)
+    assert (command.person.id, command.message) == (SECOND, asked.ts)
+    await app.slack.until(lambda: app.said[-1].text.startswith(f"Approved: flush backend-3, by <@{SECOND}>"))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_a_click_is_acknowledged_once_it_is_on_the_record(app: Place, twice: bool) -> None:
+    """Should the bot be killed before, Slack tells whoever clicked; a repeat of the envelope must not say otherwise."""
+    asked = await asking(app)
+    app.service.journal_answers.clear()
+    app.slack.send_envelopes_twice = twice
+    click = asyncio.create_task(app.slack.click(SECOND, asked, "approve"))
+    await app.slack.until(lambda: app.service.steered)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")  # whatever comes after it is acknowledged
+    assert not click.done()
+    app.service.journal_answers.set()
+    await click
+    assert len(app.service.steered) == 1
+    assert app.service.story.run.grants
+
+
+async def test_a_click_whose_record_takes_long_is_acknowledged_all_the_same(app: Place) -> None:
+    """Else Slack would say after 3 seconds that it came to nothing."""
+    asked = await asking(app)
+    app.service.journal_answers.clear()
+    await app.slack.click(SECOND, asked, "approve")
+    assert not app.service.story.run.grants
+    app.service.journal_answers.set()
+    await app.slack.until(lambda: app.service.story.run.grants)
+
+
+async def test_the_requesters_own_click_does_not_count_and_is_on_the_record(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(REQUESTER, asked, "approve")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "whoever asked for a run cannot approve it" in answer.text
+    await app.slack.until(lambda: "Did not count" in str(app.said[-1].blocks))
+    assert app.service.story.run.status is Status.ASKING
+    assert "actions" in str(asked.blocks)
+
+
+async def test_a_late_click_is_told_who_was_first(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: asked.edits)
+    await app.slack.click(THIRD, asked, "deny", stale=True)
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert f"<@{SECOND}> was first" in answer.text
+    assert answer.user == THIRD
+
+
+async def test_aborting_while_a_question_is_open_closes_the_question(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(THIRD, app.said[0], "abort")
+    await app.slack.until(lambda: "asked to go back" in str(asked.blocks))
+    assert isinstance(app.service.steered[0], GoBack)
+    await app.slack.until(lambda: "abort" not in str(app.said[0].blocks))
+
+
+async def held(place: Place) -> Message:
+    await place.tell(Story().until("stop-dovecot").fail())
+    return question(place, "retry")
+
+
+async def test_a_held_run_is_retried_once_and_an_old_button_does_not_retry_a_later_hold(app: Place) -> None:
+    first = await held(app)
+    await app.slack.click(REQUESTER, first, "retry")
+    await app.slack.until(lambda: "*Retry*, said" in str(first.blocks))
+    await app.tell(app.service.story.fail())
+    await app.slack.click(REQUESTER, first, "retry", stale=True)
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "older question" in answer.text
+    assert [type(entry.fact) for entry in app.service.story.entries].count(fact.RetryChosen) == 1
+
+
+async def test_a_skip_needs_a_reason_and_a_second_engineer(app: Place) -> None:
+    first = await held(app)
+    await app.slack.click(REQUESTER, first, "skip")
+    view = (await app.slack.until(lambda: app.slack.views))[0]
+    reply = await app.slack.submit(REQUESTER, view, {"reason": {"reason": "   "}})
+    assert "needs a reason" in str(reply.errors)
+    await app.slack.submit(REQUESTER, view, {"reason": {"reason": "stopped by hand <!channel>"}})
+    proposal = await app.slack.until(lambda: question(app, "agree_skip"))
+    assert "&lt;!channel&gt;" in str(proposal.blocks)
+    await app.slack.click(REQUESTER, proposal, "agree_skip")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "a second engineer has to agree" in answer.text
+    await app.slack.click(SECOND, proposal, "agree_skip")
+    await app.slack.until(lambda: "*Skipped*" in str(proposal.blocks) and "*Skipped*" in str(first.blocks))
+    assert [type(command) for command in app.service.steered] == [ProposeSkip, AgreeToSkip, AgreeToSkip]
+
+
+async def test_reposted_buttons_work_and_vanish_with_the_question(app: Place) -> None:
+    """Clicks were seen lost behind a stale socket; people need buttons that work."""
+    asked = await asking(app)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", f"repost {app.run}")
+    await app.slack.until(lambda: "Posted again at the end" in app.slack.ephemerals[-1].text)
+    again = question(app, "approve")
+    assert again.ts != asked.ts
+    assert "Posted again" in str(again.blocks)
+    await app.slack.click(SECOND, again, "approve")
+    await app.slack.until(lambda: "*Approved*" in str(again.blocks) and "*Approved*" in str(asked.blocks))
+    assert "actions" not in str(again.blocks) + str(asked.blocks)
+
+
+@pytest.mark.parametrize("value", ["r2025a:1:2", "r2025a:-1", "", "x" * 200, "r2025a:abc", "../../x:1"])
+async def test_a_button_that_this_bot_did_not_write_does_nothing(app: Place, value: str) -> None:
+    asked = await asking(app)
+    row = next(block for block in asked.blocks if block["type"] == "actions")
+    row["elements"][0]["value"] = value
+    await app.slack.click(SECOND, asked, "approve")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "nothing that the bot knows" in answer.text
+    assert app.service.steered == []

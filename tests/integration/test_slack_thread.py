@@ -1,0 +1,172 @@
+"""A run's thread on the local Slack: whatever Slack does when it fails, all is told once and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from bot.adapters.slack.posts import Pace, Row
+from bot.adapters.slack.thread import Thread
+from bot.core import events as fact
+from bot.core.run import Status
+from bot.practice.slack import Fault, LocalSlack
+from bot.record.markdown import markdown
+from tests.build import Story
+from tests.fakes import FakeJournal
+from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, place, slack
+
+__all__ = ["place", "slack"]
+
+
+def in_order(place: Place) -> bool:
+    return place.places() == sorted(set(place.places()))
+
+
+# the thread
+
+
+async def test_a_run_is_one_thread_in_order_and_its_end_is_in_the_root(place: Place) -> None:
+    await place.tell(Story().until(None, on=Status.ENDED))
+    assert in_order(place)
+    root, *replies = place.said
+    assert all(reply.thread_ts == root.ts for reply in replies)
+    assert "Done" in str(root.blocks)
+    assert [file.name for file in place.slack.files] == ["r2025a-1-plan.txt", "change-record-r2025a.md"]
+    assert "flush approved by U0BOB" in place.slack.files[-1].text
+    assert [reply.reply_broadcast for reply in replies].count(True) == 2, "the two approvals"
+    assert not any("actions" in str(message.blocks) for message in place.said)
+
+
+@pytest.mark.parametrize("what", ["drop_after_accept", "status_500", "refuse", "rate_limited"])
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "files.completeUploadExternal"])
+async def test_what_goes_wrong_in_a_call_loses_nothing_and_repeats_nothing(
+    place: Place, what: str, method: str
+) -> None:
+    for _ in range(3):
+        place.slack.fault(Fault(method=method, what=what, retry_after=0))  # type: ignore[arg-type]
+    await place.tell(Story().until("ring-is-still-whole"))
+    assert in_order(place)
+    assert len(place.slack.files) == 1
+    assert "Possibly a repeat" not in str([message.text for message in place.said])
+
+
+async def test_slack_away_for_a_while_loses_nothing(place: Place) -> None:
+    await place.tell(Story().until("drain"))
+    place.slack.away()
+    story = place.service.story.until("drain", on=Status.WAITING)
+    place.service.publish()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), 0.2)
+    place.slack.away(False)
+    await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), 10)
+    assert in_order(place)
+
+
+@pytest.mark.parametrize("taken", [True, False])
+@pytest.mark.parametrize("seq", [1, 3])
+async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
+    slack: LocalSlack, taken: bool, seq: int
+) -> None:
+    """The row says *sending*; only Slack knows whether it arrived."""
+    journal, posts = FakeJournal(), FakePosts()
+    story = Story().until("backend-is-well")
+    async with a_place(slack, journal, posts) as first:
+        await first.tell(story)
+    part = 0 if seq == 1 else 1
+    if not taken:
+        slack.messages[:] = [m for m in slack.messages if not m.metadata or m.metadata["event_payload"]["seq"] < seq]
+    posts.rows = {key: row for key, row in posts.rows.items() if key[1] < seq}
+    posts.rows[story.run.id, seq, part] = Row(
+        run=story.run.id, seq=seq, part=part, channel=CHANNEL, ts=None, state="sending"
+    )
+    posts.cursors[story.run.id] = seq - 1
+    async with a_place(slack, journal, posts) as second:
+        await second.thread.start([story.run.id])
+        await asyncio.wait_for(second.thread.shown(story.run.id, seq), 10)
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        told = [place for place in second.places() if place == (seq, part)]
+        assert told == [(seq, part)]
+
+
+async def test_where_slack_cannot_be_searched_a_message_says_that_it_may_be_a_repeat(place: Place) -> None:
+    place.slack.fault(Fault(method="conversations.replies", what="error", error="missing_scope", times=None))
+    await place.tell(Story())
+    place.slack.fault(Fault(method="chat.postMessage", what="drop_after_accept"))
+    await place.tell(place.service.story.until("one-backend-at-a-time"))
+    await place.tell(place.service.story.tell(*place.service.story.well()))
+    assert sum("Possibly a repeat" in message.text for message in place.said) == 1
+
+
+async def test_a_message_that_slack_refuses_is_posted_as_plain_text(place: Place) -> None:
+    """A mistake in a message must not keep all that follow from being told."""
+    await place.tell(Story())
+    place.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks"))
+    story = place.service.story
+    await place.tell(story.tell(*story.well()))
+    assert "plain text" in place.said[-1].text
+    assert "The ring is whole" in place.said[-1].text
+    assert place.said[-1].blocks == []
+
+
+async def test_a_file_that_slack_refuses_is_said_instead(place: Place) -> None:
+    place.slack.fault(Fault(method="files.getUploadURLExternal", what="error", error="missing_scope", times=None))
+    await place.tell(Story())
+    assert "r2025a-1-plan.txt could not be posted" in place.said[-1].text
+
+
+async def test_a_root_that_somebody_deleted_is_posted_again_and_the_record_goes_on(place: Place) -> None:
+    await place.tell(Story())
+    place.slack.messages.clear()
+    story = place.service.story
+    await place.tell(story.until("backend-is-well"))
+    root, *replies = place.said
+    assert root.thread_ts is None
+    assert [reply.thread_ts for reply in replies] == [root.ts] * len(replies)
+    assert replies
+
+
+async def test_root_edits_are_apart_identical_ones_are_dropped_and_the_last_state_arrives(slack: LocalSlack) -> None:
+    async with a_place(slack, FakeJournal(), FakePosts()) as place:
+        slow = Pace(edits=timedelta(seconds=0.3), first=timedelta(milliseconds=5))
+        thread = Thread(
+            client=place.client,
+            journal=place.journal,
+            posts=place.posts,
+            approvers=APPROVERS,
+            record=markdown,
+            pace=slow,
+        )
+        place.thread = place.service.thread = thread
+        story = Story().until("drain", on=Status.WAITING)
+        await place.tell(story)
+        for users in range(20, 0, -1):
+            await place.tell(story.tell(fact.UsersCounted(users={"director-1": users})))
+        await slack.until(lambda: "director-1: 1)" in str(slack.messages[0].blocks))
+        edits = [call.at for call in slack.calls if call.method == "chat.update"]
+        assert len(edits) < 10
+        assert all(later - earlier > timedelta(seconds=0.25) for earlier, later in pairwise(edits))
+        await place.tell(story.tell(fact.UsersCounted(users={"director-1": 1})))
+        assert len([call for call in slack.calls if call.method == "chat.update"]) == len(edits)
+        await thread.close()
+
+
+async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_next_start(slack: LocalSlack) -> None:
+    journal, posts = FakeJournal(), FakePosts()
+    story = Story().until("users-come-back")
+    async with a_place(slack, journal, posts) as first:
+        await first.tell(story)
+    story.until(None, on=Status.ENDED)
+    journal.facts[story.run.id] = list(story.entries)
+    async with a_place(slack, journal, posts) as second:
+        await second.thread.start([])
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        assert in_order(second)
+        assert "Done" in str(slack.messages[0].blocks)
+        edits = len([call for call in slack.calls if call.method == "chat.update"])
+    async with a_place(slack, journal, posts) as third:
+        await third.thread.start([])
+        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), 10)
+    assert len([call for call in slack.calls if call.method == "chat.update"]) == edits, "nothing is drawn anew"

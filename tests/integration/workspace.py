@@ -1,0 +1,191 @@
+"""A workspace of the local Slack with the adapter in it, and a service of one run that decides as the core does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.app import SlackApp, web_client
+from bot.adapters.slack.people import Allowed, SlackPeople
+from bot.adapters.slack.posts import Pace, Row
+from bot.adapters.slack.thread import Thread
+from bot.core import events as fact
+from bot.core.decide import Steering, decide
+from bot.core.events import Entry
+from bot.core.run import Run, Status
+from bot.engine.planning import Foreseen, Request
+from bot.errors import Refused
+from bot.practice.slack import LocalSlack, Message
+from bot.record.markdown import markdown
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
+from tests.fakes import FakeJournal
+
+CHANNEL = "C0OPS"
+BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
+FAST = Pace(edits=timedelta(0), first=timedelta(milliseconds=5), most=timedelta(milliseconds=50))
+APPROVERS = Allowed(usergroup="S0MAIL")
+
+
+@dataclass
+class FakePosts:
+    """Rows and cursors in memory; they outlive a Thread as the database does."""
+
+    rows: dict[tuple[str, int, int], Row] = field(default_factory=dict)
+    cursors: dict[str, int] = field(default_factory=dict)
+
+    async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
+        row = Row(run=run, seq=seq, part=part, channel=channel, ts=None, state="sending")
+        self.rows.setdefault((run, seq, part), row)
+
+    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
+        row = self.rows[run, seq, part]
+        self.rows[run, seq, part] = Row(run=run, seq=seq, part=part, channel=row.channel, ts=ts, state="sent")
+
+    async def of(self, run: str) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows.values() if row.run == run)
+
+    async def cursor(self, run: str) -> int:
+        return self.cursors.get(run, 0)
+
+    async def advance(self, run: str, seq: int) -> None:
+        self.cursors[run] = max(seq, self.cursors.get(run, 0))
+
+
+@dataclass
+class FakeService:
+    """A service with one run, that decides as the core does and tells the thread."""
+
+    journal: FakeJournal
+    thread: Thread
+    story: Story
+    commands: Mapping[str, str] = field(default_factory=lambda: {"/dovecot-upgrade": "Upgrades a backend"})
+    requests: list[Request] = field(default_factory=list)
+    steered: list[Steering] = field(default_factory=list)
+    fails: Exception | None = None
+    journal_answers: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.journal_answers.set()
+
+    async def request(self, request: Request) -> str:
+        self.requests.append(request)
+        if self.fails:
+            raise self.fails
+        self.publish()
+        return self.story.run.id
+
+    async def foresee(self, request: Request) -> Foreseen:
+        self.requests.append(request)
+        return Foreseen(plan=plan(), checks=(("The ring is whole", True, "as it should be"),))
+
+    async def steer(self, run: str, command: Steering) -> None:
+        if run != self.story.run.id:
+            raise Refused(f"There is no run {run}.")
+        self.steered.append(command)
+        await self.journal_answers.wait()
+        facts = decide(self.story.run, command, self.story.at)
+        self.story.tell(*facts)
+        self.publish()
+        for one in facts:
+            if isinstance(one, fact.ApprovalRefused):
+                raise Refused(f"This does not count: {one.reason}.")
+
+    async def entries(self, run: str) -> tuple[Entry, ...]:
+        if run != self.story.run.id:
+            raise Refused(f"There is no run {run}.")
+        return tuple(self.story.entries)
+
+    async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
+        return () if open_only and self.story.run.status is Status.ENDED else (self.story.run,)
+
+    def publish(self) -> None:
+        """What the story tells is in the journal, and the thread hears of it."""
+        self.journal.facts[self.story.run.id] = list(self.story.entries)
+        self.thread.nudge(self.story.run.id)
+
+
+@dataclass
+class Place:
+    """A workspace with the bot in it."""
+
+    slack: LocalSlack
+    client: AsyncWebClient
+    journal: FakeJournal
+    posts: FakePosts
+    thread: Thread
+    people: SlackPeople
+    service: FakeService
+
+    @property
+    def run(self) -> str:
+        return self.service.story.run.id
+
+    async def tell(self, story: Story) -> None:
+        """Have it told, and wait until people can see it."""
+        self.service.story = story
+        self.service.publish()
+        await asyncio.wait_for(self.thread.shown(story.run.id, story.run.seq), 10)
+
+    @property
+    def said(self) -> list[Message]:
+        """The thread, root first; files left out."""
+        return [message for message in self.slack.messages if not message.files]
+
+    def places(self) -> list[tuple[int, int]]:
+        """Which facts the thread tells, in its order."""
+        payloads = [message.metadata["event_payload"] for message in self.said if message.metadata]
+        return [(payload["seq"], payload["part"]) for payload in payloads]
+
+
+def workspace(slack: LocalSlack) -> None:
+    for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), ("U0DAVE", "dave")):
+        slack.add_user(user, name=name)
+    slack.add_channel(CHANNEL, name="mail-ops")
+    slack.add_usergroup("S0MAIL", handle="mail", users=[REQUESTER, SECOND, THIRD])
+
+
+@asynccontextmanager
+async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> AsyncIterator[Place]:
+    async with web_client(token=BOT_TOKEN, api_url=slack.api_url) as client:
+        thread = Thread(client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST)
+        people = SlackPeople(client=client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({CHANNEL}))
+        service = FakeService(journal=journal, thread=thread, story=Story())
+        try:
+            yield Place(slack, client, journal, posts, thread, people, service)
+        finally:
+            await thread.close()
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[LocalSlack]:
+    async with LocalSlack(bot_token=BOT_TOKEN, app_token=APP_TOKEN) as slack:
+        workspace(slack)
+        yield slack
+
+
+@pytest.fixture
+async def place(slack: LocalSlack) -> AsyncIterator[Place]:
+    async with a_place(slack, FakeJournal(), FakePosts()) as place:
+        yield place
+
+
+@pytest.fixture
+async def app(place: Place) -> AsyncIterator[Place]:
+    """The bot listens."""
+    app = SlackApp(
+        client=place.client,
+        app_token=APP_TOKEN,
+        service=place.service,
+        people=place.people,
+        threads=place.thread,
+    )
+    await app.start()
+    await place.slack.until(lambda: place.slack.sockets)
+    yield place
+    await app.close()

@@ -1,0 +1,74 @@
+"""What the thread's tests share: all messages of a run, what is seen and clicked in one, and whether it fits Slack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from slack_sdk.models.blocks import Block
+
+from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.render import answered, replies
+from bot.adapters.slack.root import root
+from bot.adapters.slack.story import Story as Shown
+from bot.adapters.slack.story import story_of, told
+from bot.core.events import Entry
+from bot.practice.slack_limits import problems
+from tests.build import Story
+
+GROUP = "<!subteam^S0MAIL>"
+
+
+def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
+    """Everything that a whole run says, the root after each fact and the questions' ends included."""
+    said: list[tuple[Entry, Message]] = []
+    story: Shown | None = None
+    asked: dict[int, tuple[Entry, Shown | None, Shown]] = {}
+    for entry in entries:
+        before, story = story, told(story, entry)
+        said += [(entry, message) for message in replies(entry, before, story, approvers=GROUP)]
+        said.append((entry, root(story)))
+        asked |= {question.seq: (question, before, story) for question in story.open_questions if question is entry}
+        still = {question.seq for question in story.open_questions}
+        for gone in [question for question in (before.open_questions if before else ()) if question.seq not in still]:
+            said.append((entry, answered(*asked[gone.seq], entry, approvers=GROUP)))
+    return said
+
+
+def fits(message: Message) -> None:
+    """What Slack would refuse; and that it can be posted and edited whatever happens to it."""
+    blocks = list(message.blocks)
+    assert problems(blocks) == []
+    parsed = Block.parse_all(blocks)
+    assert len(parsed) == len(blocks)
+    assert all(block is not None for block in parsed)
+    for block in parsed:
+        block.validate_json()
+    assert 0 < len(message.text) <= 4_000
+    assert len(json.dumps(blocks)) <= 13_200
+    assert not message.text.startswith(":"), "a screen reader would spell a sign"
+    assert len({file.name for file in message.files}) == len(message.files)
+    assert all(file.content for file in message.files)
+    json.dumps(blocks, ensure_ascii=False).encode()
+
+
+def seen(message: Message) -> str:
+    return json.dumps(message.blocks, ensure_ascii=False)
+
+
+def buttons(message: Message) -> dict[str, dict[str, object]]:
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return {button["action_id"]: button for row in rows for button in row}
+
+
+def last(story: Story) -> Message:
+    before, after = story_of(story.entries[:-1]), story_of(story.entries)
+    assert after is not None
+    (message,) = replies(story.entries[-1], before, after, approvers=GROUP)
+    return message
+
+
+def shown(story: Story) -> Shown:
+    after = story_of(story.entries)
+    assert after is not None
+    return after

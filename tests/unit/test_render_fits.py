@@ -1,0 +1,121 @@
+"""Every message of the thread fits Slack's limits, and no text of a host or a person gets out of its place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.adapters.slack.blocks import SECTION, Sheet, bare, cut, escape, inline, marked, pieces, prose
+from bot.core import events as fact
+from bot.core.events import Entry
+from bot.core.run import Status
+from tests.build import SECOND, THIRD, Story
+from tests.unit.messages import all_messages, fits, last, seen
+from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
+
+
+def test_every_kind_of_fact_fits_slacks_limits() -> None:
+    kinds = set()
+    for story in (happy(), turned_round(), troubled(), refused()):
+        for _, message in all_messages(story.entries):
+            fits(message)
+            fits(marked(message, "Possibly a repeat."))
+            fits(bare(message))
+        kinds |= {type(entry.fact) for entry in story.entries}
+    assert kinds == set(fact.Fact.__args__), "a kind of fact that no test renders"
+
+
+def test_mentions_in_a_reason_stay_only_for_the_people_of_the_run() -> None:
+    """A host's output must not call anybody; the bot's own sentences may name who approved."""
+    story = Story().until("stop-lmtp").tell(fact.RunHeld(reason=f"<@{SECOND}> may not; a host said <@U0EVIL> <!here>"))
+    said = seen(last(story))
+    assert f"<@{SECOND}>" in said
+    assert "<@U0EVIL>" not in said
+    assert "<!here>" not in said
+
+
+def hostile(text: str) -> list[Entry]:
+    """A run in which everything that a host or a person may have written is this text."""
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    told_by_host = (command(text, text=text), command(text, changes=False, text=text))
+    story.tell(fact.StepUnclear(step="stop-dovecot", reason=text, ran=told_by_host))
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason=text, ran=told_by_host)).tell(*story.well())
+    story.tell(fact.StepFailed(step="stop-dovecot", reason=text, ran=told_by_host))
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason=text or "-"))
+    story.tell(fact.RetryChosen(by=THIRD)).tell(*story.well())
+    story.tell(fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=told_by_host, reason=text, attachment=text))
+    story.tell(fact.UsersCounted(users={text: 3})).tell(fact.RunHeld(reason=text))
+    story.tell(fact.GoBackAsked(by=THIRD, reason=text))
+    entries = list(story.entries)
+    request = entries[0].fact
+    assert isinstance(request, fact.RunRequested)
+    entries[0] = replace(entries[0], fact=replace(request, text=text))
+    return entries
+
+
+def test_text_of_hosts_and_people_cannot_call_link_or_leave_its_code_block() -> None:
+    for _, message in all_messages(hostile(HOSTILE)):
+        fits(message)
+        for said in (message.text, *strings(message.blocks)):
+            assert "<!channel>" not in said
+            assert "<@U0EVIL>" not in said
+            assert "<https://evil" not in said
+            assert "@here" not in said
+            assert "\x1b" not in said
+            assert "\u202e" not in said
+            assert said.count("```") in {0, 2}, "a block of code that does not end where it should"
+
+
+def strings(value: object) -> list[str]:
+    if isinstance(value, dict):
+        return [found for part in value.values() for found in strings(part)]
+    if isinstance(value, list | tuple):
+        return [found for part in value for found in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+@settings(max_examples=15, deadline=None)
+@given(text=st.text(max_size=50), times=st.sampled_from([1, 40, 4_000]))
+def test_however_long_the_output_the_message_fits(text: str, times: int) -> None:
+    for _, message in all_messages(hostile(text * times)):
+        fits(message)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(alphabet=st.characters(), max_size=8_000))
+def test_pieces_fit_a_section_each_and_lose_no_word(text: str) -> None:
+    safe = escape(text)
+    found = pieces(safe)
+    assert all(0 < len(piece) <= SECTION for piece in found)
+    assert "".join("".join(found).split()) == "".join(safe.split())
+
+
+@settings(deadline=None)
+@given(st.text(max_size=3_000), st.integers(min_value=2, max_value=900))
+def test_what_is_cut_is_never_longer_and_never_half_an_escape(text: str, most: int) -> None:
+    short = cut(text, most)
+    assert len(short) <= most
+    assert "&" not in short.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
+
+
+def test_a_code_span_stays_in_its_line() -> None:
+    assert inline("a`b\n`c").count("`") == 2
+    assert "\n" not in inline("a\nb")
+    assert inline("") == "` `"
+
+
+def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:
+    assert prose("<@U1AA> and <@U2BB>", people=["U1AA"]) == "<@U1AA> and &lt;@U2BB&gt;"
+    assert prose("<@U1AA> <!here>", people=None) == "<@U1AA> &lt;!here&gt;"
+
+
+def test_what_does_not_fit_is_in_the_file_whole() -> None:
+    sheet = Sheet("Much was said.")
+    for number in range(60):
+        sheet.say(f"paragraph {number} " + "x" * 400)
+    message = sheet.message(name="r-1-all.txt")
+    fits(message)
+    assert "paragraph 59" in message.files[0].content
+    assert "r-1-all.txt" in seen(message)
