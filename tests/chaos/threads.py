@@ -82,8 +82,8 @@ def _repeats(told: list[tuple[Place, Message]]) -> Iterator[str]:
 
 
 def _marked(message: Message) -> bool:
-    """Whether it says of itself that it may be a repeat; taking its buttons away also took the mark."""
-    return any(_REPEAT in text for text in (message.text, *(edit.text for edit in message.edits)))
+    """Whether it says of itself that it may be a repeat."""
+    return _REPEAT in message.text
 
 
 def _questions(seen: Evidence) -> Iterator[str]:

@@ -18,9 +18,10 @@ async def test_a_message_is_noted_before_it_is_sent_and_after(sql: SqlJournal) -
     await sql.posts.begin("r1", 1, 1, "C1")
     await sql.posts.begin("r1", 1, 0, "C1")
     await sql.posts.sent("r1", 1, 0, "1700000000.000100")
+    await sql.posts.sent("r1", 1, 1, "1700000000.000200", marked=True)
     assert await sql.posts.of("r1") == (
         Post(run="r1", seq=1, part=0, channel="C1", ts="1700000000.000100", state="sent"),
-        Post(run="r1", seq=1, part=1, channel="C1", ts=None, state="sending"),
+        Post(run="r1", seq=1, part=1, channel="C1", ts="1700000000.000200", state="marked"),
         Post(run="r1", seq=2, part=0, channel="C1", ts=None, state="sending"),
     )
     assert await sql.posts.of("r2") == ()

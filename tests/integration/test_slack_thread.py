@@ -100,6 +100,19 @@ async def test_where_slack_cannot_be_searched_a_message_says_that_it_may_be_a_re
     assert sum("Possibly a repeat" in message.text for message in place.said) == 1
 
 
+async def test_a_question_that_may_be_a_repeat_says_so_still_when_it_is_answered(place: Place) -> None:
+    place.slack.fault(Fault(method="conversations.replies", what="error", error="missing_scope", times=None))
+    await place.tell(Story().until("approve-flush"))
+    place.slack.fault(Fault(method="chat.postMessage", what="drop_after_accept"))
+    story = place.service.story
+    await place.tell(story.until("approve-flush", on=Status.ASKING))
+    *_, second = (one for one in place.said if "Approval needed" in one.text)
+    await place.tell(story.until("stop-lmtp"))
+    assert "Possibly a repeat" in second.text
+    assert "Possibly a repeat" in str(second.blocks)
+    assert "'approve'" not in str(second.blocks)
+
+
 async def test_a_message_that_slack_refuses_is_posted_as_plain_text(place: Place) -> None:
     """A mistake in a message must not keep all that follow from being told."""
     await place.tell(Story())

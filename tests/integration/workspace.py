@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -43,9 +43,9 @@ class FakePosts:
         row = Row(run=run, seq=seq, part=part, channel=channel, ts=None, state="sending")
         self.rows.setdefault((run, seq, part), row)
 
-    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
+    async def sent(self, run: str, seq: int, part: int, ts: str, *, marked: bool = False) -> None:
         row = self.rows[run, seq, part]
-        self.rows[run, seq, part] = Row(run=run, seq=seq, part=part, channel=row.channel, ts=ts, state="sent")
+        self.rows[run, seq, part] = replace(row, ts=ts, state="marked" if marked else "sent")
 
     async def of(self, run: str) -> tuple[Row, ...]:
         return tuple(row for row in self.rows.values() if row.run == run)

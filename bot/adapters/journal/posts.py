@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, insert, select, update
 
 from bot.adapters.journal.database import CURSORS, POSTS, Database
 
-State = Literal["sending", "sent"]
+State = Literal["sending", "sent", "marked"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,11 @@ class SqlPosts:
                 values = {"run": run, "seq": seq, "part": part, "channel": channel, "state": "sending"}
                 await connection.execute(insert(POSTS).values(values))
 
-    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
-        """Slack has taken a message that was begun."""
+    async def sent(self, run: str, seq: int, part: int, ts: str, *, marked: bool = False) -> None:
+        """Slack has taken a message that was begun; `marked` as a possible repeat."""
+        state = "marked" if marked else "sent"
         async with self._database.writing() as connection:
-            await connection.execute(update(POSTS).where(_is(run, seq, part)).values(ts=ts, state="sent"))
+            await connection.execute(update(POSTS).where(_is(run, seq, part)).values(ts=ts, state=state))
 
     async def of(self, run: str) -> tuple[Post, ...]:
         """The messages of a run, in order."""

@@ -119,7 +119,8 @@ class Poster:
         await self._deliver(_Errand(place=place, channel=channel, message=message, send=send, find=find))
 
     async def edit(self, post: Post, message: Message) -> None:
-        """Change a message. One that Slack will not have changed stays as it is, and that is logged."""
+        """Change a message; a mark stays. One that Slack will not have changed stays as it is, and that is logged."""
+        message = marked(message, _REPEAT) if post.state == "marked" else message
         failures = 0
         while True:
             try:
@@ -164,24 +165,24 @@ class Poster:
             await self._posts.begin(self._run, *errand.place, errand.channel)
             # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.
             self._rows[errand.place] = begun
-        ts = await self._until_taken(errand, doubt=row is not None)
-        await self._posts.sent(self._run, *errand.place, ts)
-        self._rows[errand.place] = replace(begun, ts=ts, state="sent")
+        ts, marked = await self._until_taken(errand, doubt=row is not None)
+        await self._posts.sent(self._run, *errand.place, ts, marked=marked)
+        self._rows[errand.place] = replace(begun, ts=ts, state="marked" if marked else "sent")
 
-    async def _until_taken(self, errand: _Errand, *, doubt: bool) -> str:
-        """Try until Slack has it; `doubt`: it may have it already."""
-        message, failures = errand.message, 0
+    async def _until_taken(self, errand: _Errand, *, doubt: bool) -> tuple[str, bool]:
+        """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
+        message, failures, was_marked = errand.message, 0, False
         while True:
             said = message
             if doubt:
                 try:
                     if found := await errand.find():
-                        return found
+                        return found, was_marked
                 except SlackAway as away:
                     _log.warning("run %s: %s: message %s.%s may be posted twice", self._run, away, *errand.place)
-                    said = marked(message, _REPEAT)
+                    said, was_marked = marked(message, _REPEAT), True
             try:
-                return await errand.send(said)
+                return await errand.send(said), said is not message
             except ERRORS as error:
                 trouble = self._trouble(error, errand.place, message, failures)
             if trouble is Trouble.CONTENT:

@@ -34,7 +34,7 @@ class Post(Protocol):
 
     @property
     def state(self) -> str:
-        """*sending* or *sent*."""
+        """*sending*, *sent*, or *marked*: sent as a possible repeat."""
 
 
 class Posts(Protocol):
@@ -43,8 +43,8 @@ class Posts(Protocol):
     async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
         """Commit a row as *sending* before it returns; one that is there already stays as it is."""
 
-    async def sent(self, run: str, seq: int, part: int, ts: str) -> None:
-        """The row is *sent* from now on, with this ts; also when it was before, with another one."""
+    async def sent(self, run: str, seq: int, part: int, ts: str, *, marked: bool = False) -> None:
+        """The row is *sent*, or *marked*, from now on, with this ts; also when it was before, with another one."""
 
     async def of(self, run: str) -> Sequence[Post]:
         """All rows of a run."""
