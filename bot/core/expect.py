@@ -118,8 +118,11 @@ def _shown(value: str | int | bool) -> str:
 
 
 def _named(expected: Expected) -> str:
-    what = expected.asks.get("name") or expected.asks.get("port") or ""
-    return f"{what} " if what else ""
+    """What of the host was looked at, where a probe can look at several."""
+    asks = expected.asks
+    if "path" in asks:
+        return f"{asks['path']}/{asks['named']} " if "named" in asks else f"{asks['path']} "
+    return f"port {asks['port']} " if "port" in asks else f"{asks['name']} " if "name" in asks else ""
 
 
 def _summary(look: Look) -> str:

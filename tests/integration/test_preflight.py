@@ -177,7 +177,7 @@ CASES = {
     "a proposed configuration that does not parse": Case(
         options="config=broken",
         step=CONF,
-        reason=("backend-3: parses is no, expected yes",),
+        reason=("backend-3: /etc/dovecot.rtest23.proposed/dovecot.conf parses is no, expected yes",),
         staged=True,
     ),
 }
