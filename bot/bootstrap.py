@@ -128,9 +128,10 @@ async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]
         alarms.start()
         stack.push_async_callback(alarms.stop)
         stack.push_async_callback(service.close)
-        await app.sign_in()
         await thread.start(await kept.open_runs())
+        # Before Slack is asked for anything: users of a stopped backend wait for nobody's answer.
         taken = await recover(world, service)
+        await app.sign_in()
         # Only now: a run that was asked for meanwhile would be taken up twice, and a click would find no run.
         stack.push_async_callback(app.close)
         await app.listen()

@@ -151,6 +151,8 @@ def no_skip(step: PlannedStep) -> str:
     """Why a step can never be left out, empty when it can."""
     if step.kind is Kind.APPROVAL:
         return "An approval cannot be skipped."
+    if step.remember:
+        return "This step reads what going back needs; without it, there would be no way back. Click Retry."
     if step.action and restores(step.action.command.text):
         return (
             "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"

@@ -178,7 +178,7 @@ def _skip_agreed(run: Run, entry: Entry) -> Run:
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
     said = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
-    return _next(replace(run, looks={**run.looks, step.name: said}))
+    return _next(replace(run, looks={**run.looks, step.name: said}, deviations=0))
 
 
 def _go_back_asked(run: Run, entry: Entry) -> Run:
@@ -193,7 +193,7 @@ def _turned_back(run: Run, entry: Entry) -> Run:
     kept = tuple(grant for grant in run.grants if grant.gate is Gate.FLUSH)
     # What was read on the way there is no evidence for the way back.
     turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None)
-    return replace(turned, grants=kept, unconfirmed=None, looks={})
+    return replace(turned, grants=kept, unconfirmed=None, looks={}, deviations=0)
 
 
 def _counted(run: Run, entry: Entry) -> Run:

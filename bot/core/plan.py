@@ -262,7 +262,7 @@ class Filling:
         if running.while_stopped is None:
             return script
         state = f"systemctl show --property=ActiveState --value {running.while_stopped}"
-        return f'test "$({state})" = inactive || exit {GUARD_REFUSED}; {script}'
+        return f'test "$({state})" = inactive || {_REFUSES} {script}'
 
     def _expectations(self, expectations: tuple[file.Expectation, ...]) -> tuple[Expected, ...]:
         return tuple(self.expected(one) for one in expectations)
@@ -321,6 +321,13 @@ class Filling:
 
 GUARD_REFUSED = 97
 """The exit status of a guarded command that found the service not stopped, and did nothing."""
+
+_REFUSES = f"exit {GUARD_REFUSED};"
+
+
+def is_guarded(command: str) -> bool:
+    """Whether the command refuses on the host while a service runs there: it deletes."""
+    return _REFUSES in command
 
 
 def _values(order: Order) -> Iterator[tuple[str, list[str]]]:

@@ -44,7 +44,7 @@ def _table(text: str, needed: set[str]) -> list[dict[str, str]]:
 
 def _count(row: Mapping[str, str], column: str) -> int:
     text = row[column] or ""
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise Unreadable(f"column {column} is not a number: {text!r}")
     return int(text)
 

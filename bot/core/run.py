@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.core import events as fact
 from bot.core.events import Entry, RunRequested
+from bot.core.laws import restores
 from bot.core.plan import Action, Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.procedure import Gate
 
@@ -171,7 +172,8 @@ class Run:
     @property
     def kept(self) -> tuple[PlannedStep, ...]:
         """The changes of the ring that have to stay as they were made until the backend is given users again."""
-        if Gate.RESTORE in self.granted:
+        begun = (*self.touched, self.step) if self.step else self.touched
+        if Gate.RESTORE in self.granted and any(step.action and restores(step.action.command.text) for step in begun):
             return ()  # from here on a person may give them back by hand, and nobody is to fight that
         made = (step for step in self.touched if step.name in self.seen_done)
         return tuple(step for step in made if step.action and _is_of_the_ring(step.action))

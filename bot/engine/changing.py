@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.command import Result
+from bot.core.hide import hide
 from bot.core.inventory import Host
-from bot.core.plan import GUARD_REFUSED, Action, PlannedStep
+from bot.core.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
 from bot.core.procedure import Where
 from bot.core.proposal import Proposal
 from bot.core.upnext import ATTEMPTS
@@ -95,7 +96,7 @@ class Changing:
     async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
         told = (ran(result, changes=True),)
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
-        waited = {0: action.within, EX_TEMPFAIL: min(action.within, _DOUBTFUL)}
+        waited = {0: action.within, EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
         sight = await self._looking.until_seen(action.done_when, patience)
         if sight.judgement.holds:
@@ -112,10 +113,7 @@ class Changing:
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
-        within = step.action.within
-        # A backend's command may still be running there, and is given its time; a director's has no such length.
-        patience = within if step.where is Where.BACKEND else min(within, _DOUBTFUL)
-        sight = await self._looking.until_seen(step.action.done_when, patience)
+        sight = await self._looking.until_seen(step.action.done_when, self._in_doubt(step, step.action))
         if sight.judgement.holds:
             await self._done(step, fact.How.LOOKED_UP, sight, ())
         elif sight.judgement.holds is False and self._may_repeat(step):
@@ -126,6 +124,16 @@ class Changing:
         else:
             reason = f"it is not known whether it was done: {sight.judgement.reason}"
             await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen))
+
+    def _in_doubt(self, step: PlannedStep, action: Action) -> timedelta:
+        """How long it is looked for; a backend's command may still be running there, and is given its time."""
+        if is_guarded(action.command.text):
+            return action.command.timeout  # nothing may start dovecot while it is still deleting
+        return action.within if step.where is Where.BACKEND else self._until_repeated(step, action)
+
+    def _until_repeated(self, step: PlannedStep, action: Action) -> timedelta:
+        """Not long where it will be sent again; the last time, as long as it takes."""
+        return min(action.within, _DOUBTFUL) if self._may_repeat(step) else action.within
 
     def _may_repeat(self, step: PlannedStep) -> bool:
         return step.repeatable and self._ledger.run.attempt < ATTEMPTS
@@ -148,4 +156,4 @@ def _said(result: Result) -> str:
     if result.exit_status == 0:
         return "the command said yes, but it is not to be seen"
     lines = (result.stderr or result.stdout).strip().splitlines()
-    return f"exit {result.exit_status}" + (f", {lines[-1][:300]}" if lines else "")
+    return f"exit {result.exit_status}" + (f", {hide(lines[-1])[:300]}" if lines else "")

@@ -31,8 +31,11 @@ async def recover(world: World, service: Service) -> tuple[str, ...]:
         if run.status is Status.BUSY and run.step:
             reason = "the bot was stopped while this was under way"
             unclear = StepUnclear(step=run.step.name, reason=reason)
-            (entry,) = await world.journal.append(run_id, run.seq, world.clock.now(), (unclear,))
-            run = apply(run, entry)
+            try:
+                (entry,) = await world.journal.append(run_id, run.seq, world.clock.now(), (unclear,))
+                run = apply(run, entry)
+            except JournalError:
+                log.exception("run %s: its doubt cannot be written down now; it is looked up all the same", run_id)
         service.take_up(run)
         taken.append(run_id)
     return tuple(taken)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import assert_never
 
@@ -152,7 +152,8 @@ class Runner:
         seq = self._ledger.run.seq
         # What the ring forgot is set back before it is judged; nobody need be called for it.
         await self._watch.look_round()
-        if self._ledger.run.seq != seq:
+        # In the take-down it goes on all the same: users wait, and what does not let itself be set back would stop it.
+        if self._ledger.run.seq != seq and self._ledger.run.stands_safely:
             return
         sight = await self._look.until_seen(step.expect, step.within)
         if not sight.judgement.holds:
@@ -213,12 +214,17 @@ class Runner:
     # waiting, turning round
 
     async def _count_users(self, run: Run) -> None:
-        """While the run waits, count now and then; it is a glance, nothing is decided by it."""
+        """While the run waits, count now and then; it is a glance, nothing is decided by it, and none ends the run."""
         if run.step and run.step.watch:
             seq = run.seq
-            sight = await self._look.look([run.step.watch])
-            with suppress(JournalError):
+            try:
+                sight = await self._look.look([run.step.watch])
                 await self._ledger.tell(*self._counted(sight), only_after=seq)
+            except JournalError:
+                return
+            except Exception:
+                # The task's boundary, as above: a run that died unseen would hold its ring for ever.
+                log.exception("run %s: its users could not be counted; that is tried again", run.id)
 
     async def _turn(self, run: Run) -> None:
         await self._ledger.tell(self._turned(run), only_after=run.seq)

@@ -13,9 +13,9 @@ from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts
 from bot.core import events as fact
 from bot.core.approval import Person
-from bot.core.command import Command
+from bot.core.command import Command, Result
 from bot.core.decide import Approve
-from bot.core.inventory import Inventory, Ring
+from bot.core.inventory import Host, Inventory, Ring
 from bot.core.procedure import Check, Procedure, Step
 from bot.core.run import Run, Status
 from bot.engine.planning import Book, Request
@@ -99,6 +99,21 @@ def inventory(ring: PracticeRing) -> Ring:
     )
 
 
+Twist = Callable[[str, str, Result], Result]
+"""From a host, a command and its true result to the result that the bot gets, or an error."""
+
+
+@dataclass(frozen=True)
+class Twisted:
+    """Hosts whose answers are changed on the way."""
+
+    hosts: SshHosts
+    twist: Twist
+
+    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
+        return self.twist(host.name, command.text, await self.hosts.run(host, command, material=material))
+
+
 def hurried(procedure: Procedure) -> Procedure:
     """The procedure, with checks that wait a moment only for a host that is away."""
 
@@ -111,7 +126,7 @@ def hurried(procedure: Procedure) -> Procedure:
 
 
 @asynccontextmanager
-async def a_place(timings: Timings = QUICK) -> AsyncIterator[Place]:
+async def a_place(timings: Timings = QUICK, twist: Twist | None = None) -> AsyncIterator[Place]:
     """A run on backend-3 has just been asked for."""
     async with PracticeRing(user_expire=timedelta(seconds=1)) as ring:
         clock, journal, announcer = SystemClock(), FakeJournal(), FakeAnnouncer()
@@ -121,7 +136,7 @@ async def a_place(timings: Timings = QUICK) -> AsyncIterator[Place]:
         alarms.start()
         world = World(
             journal=journal,
-            hosts=hosts,
+            hosts=Twisted(hosts, twist) if twist else hosts,
             announcer=announcer,
             alarms=alarms,
             clock=clock,

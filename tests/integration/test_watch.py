@@ -69,6 +69,19 @@ async def test_the_third_time_the_run_holds_and_a_retry_goes_on(place: Place) ->
     await place.until(lambda run: run.step is not None and run.step.name == "approve-restore")
 
 
+async def test_the_ring_is_watched_still_when_a_run_holds_between_the_approval_and_the_restore(place: Place) -> None:
+    """Dovecot has died meanwhile: a ring that forgets now would send users to it."""
+    await place.approve()
+    await place.at("approve-restore")
+    await place.ring.backends["backend-3"].dovecot_unit.stop()
+    await place.approve()
+    await place.until(lambda run: run.status is Status.HELD)
+    await place.say("director-1", f"doveadm director update {place.ring.backends['backend-3'].ip} 100")
+    async with asyncio.timeout(10):
+        while not await place.facts(fact.RingSetBack) or place.vhosts() != [0, 0]:
+            await asyncio.sleep(0.02)
+
+
 async def test_nothing_is_set_back_once_the_backend_is_given_users_again(place: Place) -> None:
     """The run's own restore must not be taken for somebody else's hand."""
     await place.approve()

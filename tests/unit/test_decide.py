@@ -136,6 +136,13 @@ def test_an_approval_can_never_be_skipped() -> None:
         decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="nobody is there"), story.at)
 
 
+def test_what_going_back_needs_can_never_be_skipped() -> None:
+    """Else a configuration would be put in place that nothing could take away again."""
+    story = Story().until("running-config-is-known").fail()
+    with pytest.raises(Refused, match="no way back"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="in a hurry"), story.at)
+
+
 def test_giving_users_back_can_never_be_skipped() -> None:
     """Or the run could end, and free its ring, with a backend that everybody has forgotten at vhost count 0."""
     story = Story().until("set-vhosts-back").fail()

@@ -139,6 +139,12 @@ def test_nothing_typed_becomes_anything_but_plain_names(typed: str) -> None:
         '"password": "hush"',
         "access_key = hush",
         "sasl_password hush",
+        "auth_policy_server_api_header = Authorization: Basic hush",
+        "auth_policy_server_api_header = X-API-Key: hush",
+        "account_key = hush",
+        "shared-key=hush",
+        "bob:$6$salt$hush:1000:1000",
+        "bob:$2y$05$hush",
     ],
 )
 def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
@@ -152,6 +158,8 @@ def test_what_is_no_secret_stays() -> None:
         "auth_mechanisms = plain login",
         "passdb {",
         "-rw-r--r-- 1 root root 12 passwd",
+        "# Basic authorization is off",
+        "mail_location = maildir:~/Maildir:INDEX=$1",
     ):
         assert hide(text) == text
 
