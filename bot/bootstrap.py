@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import signal
 from collections.abc import AsyncIterator, Sequence
@@ -69,7 +70,11 @@ def timings(settings: Settings) -> Timings:
 def hosts(settings: Settings) -> SshHosts:
     """The way to the hosts; raises Misconfigured for files that are not there."""
     ssh = settings.ssh
-    config = [path for path in ssh.config if path.exists()]
+    chosen = "config" in ssh.model_fields_set
+    config = [path for path in ssh.config if chosen or os.access(path, os.R_OK)]
+    for path in config:
+        if not os.access(path, os.R_OK):
+            raise Misconfigured(f"{path}: the settings name this SSH config, and it is not there or cannot be read")
     return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, SystemClock())
 
 

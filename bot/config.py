@@ -22,12 +22,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.core.expect import check_expectations
-from bot.core.inventory import Inventory, Ring, Target
-from bot.core.laws import Rules, hold_against
-from bot.core.plan import Order, make_plan
-from bot.core.procedure import Duration, Need, Procedure
-from bot.core.proposal import PackageChange, Proposal
+from bot.core.inventory import Inventory, Ring
+from bot.core.laws import Rules
+from bot.core.procedure import Duration, Procedure
+from bot.core.tryout import try_out
 from bot.errors import Misconfigured
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
@@ -86,8 +84,8 @@ class SshPart(_Part):
 
     config: tuple[Path, ...] = (Path("~/.ssh/config"),)
     known_hosts: Path = Path("~/.ssh/known_hosts")
-    connect_timeout: Duration = timedelta(seconds=10)
-    keepalive: Duration = timedelta(seconds=10)
+    connect_timeout: Length = timedelta(seconds=10)
+    keepalive: Length = timedelta(seconds=10)
 
     @field_validator("config", mode="before")
     @classmethod
@@ -236,7 +234,10 @@ def read_library(folder: Path) -> Library:
     if mistakes or rules is None:
         raise Misconfigured("\n".join(mistakes))
     for path, procedure in procedures.items():
-        _try_out(path, procedure, rules)
+        try:
+            try_out(procedure, rules)
+        except Misconfigured as error:
+            raise Misconfigured(f"{path}: {error}") from None
     return Library(procedures=tuple(procedures.values()), rules=rules)
 
 
@@ -251,32 +252,3 @@ def _twice(procedures: Mapping[Path, Procedure]) -> Iterator[str]:
     for what in ("procedure", "command"):
         names = [getattr(procedure, what) for procedure in procedures.values()]
         yield from sorted({f"{what} {name} stands in two files" for name in names if names.count(name) > 1})
-
-
-_SAMPLE_RING = Ring.model_validate(
-    {
-        "name": "sample",
-        "test_user": "sample",
-        "metacache": {},
-        "directors": [{"name": "director-1"}],
-        "backends": [{"name": "backend-1", "ip": "192.0.2.1"}, {"name": "backend-2", "ip": "192.0.2.2"}],
-    }
-)
-
-
-def _try_out(path: Path, procedure: Procedure, rules: Rules) -> None:
-    """Make the plan of a sample backend with all that the procedure takes: its mistakes show here, not at night."""
-    order = Order(
-        run="sample",
-        target=Target(ring=_SAMPLE_RING, backend=_SAMPLE_RING.backends[0]),
-        proposal=Proposal(name="sample", digest="0" * 64) if Need.CONFIG in procedure.takes else None,
-        packages=(PackageChange(name="sample", version="1"),) if Need.PACKAGES in procedure.takes else (),
-        drain=timedelta(minutes=15),
-        approval_open=timedelta(hours=1),
-    )
-    try:
-        plan = make_plan(procedure, order)
-        check_expectations(plan)
-        hold_against(plan, rules, str(order.target.backend.ip))
-    except Misconfigured as error:
-        raise Misconfigured(f"{path}: {error}") from None

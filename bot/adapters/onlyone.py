@@ -18,7 +18,10 @@ def only_one(journal: Path) -> Iterator[None]:
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise Misconfigured(f"{path}: cannot be opened: {error.strerror}") from None
+        raise Misconfigured(
+            f"{path}: cannot be opened: {error.strerror}. What to do: its directory must exist, and it and what lies in"
+            " it belong to the user whom the bot runs as"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -77,7 +77,7 @@ def _filled(action: Action, observed: Mapping[str, str]) -> Action:
     argv: list[str] = []
     for word in action.command.argv:
         whole = _OBSERVED.fullmatch(word)
-        argv.extend(_value(observed, whole[1]).split() if whole else [word])
+        argv.extend(_value(observed, whole[1]).split() if whole else [_with(observed, word)])
     expected = tuple(_filled_expected(one, observed) for one in action.done_when)
     command: Command = replace(action.command, argv=tuple(argv))
     return replace(action, command=command, done_when=expected)
@@ -87,9 +87,13 @@ def _filled_expected(expected: Expected, observed: Mapping[str, str]) -> Expecte
     def fill(value: Value) -> Value:
         if not isinstance(value, str):
             return value
-        return _OBSERVED.sub(lambda found: _value(observed, found[1]), value)
+        return _with(observed, value)
 
     return replace(expected, asks={key: fill(value) for key, value in expected.asks.items()})
+
+
+def _with(observed: Mapping[str, str], text: str) -> str:
+    return _OBSERVED.sub(lambda found: _value(observed, found[1]), text)
 
 
 def _value(observed: Mapping[str, str], name: str) -> str:

@@ -37,13 +37,20 @@ def restores(command: str) -> bool:
     return Gate.RESTORE in gates_needed(command)
 
 
+def _compiled(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.DOTALL)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"this is no regular expression: {error}") from None
+
+
 class Rule(BaseModel):
     """Something that no rendered command may contain."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rule: str
-    never: Annotated[re.Pattern[str], BeforeValidator(lambda text: re.compile(text, re.DOTALL))]
+    never: Annotated[re.Pattern[str], BeforeValidator(_compiled)]
     because: str
 
 

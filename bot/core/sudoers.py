@@ -26,7 +26,11 @@ _OPEN = {
     _PACKAGE.name: f"{_NAME}( {_NAME})*",
     "{observed.packages_before}": f"{_SPEC}( {_SPEC})*",
 }
-_PATHS = {"dovecot": "/usr/sbin/dovecot"}
+_OBSERVED = re.compile(r"\\\{observed\\\.[a-z_]+\\\}")
+_PATHS = {"dovecot": ("/usr/sbin/dovecot",)}
+_IN_BIN = frozenset(
+    "apt-get bash diff doveadm doveconf env find mkdir mv rm sh sha256sum systemctl tar timeout".split()  # noqa: SIM905
+)
 
 
 def sudoers(procedures: Iterable[Procedure], ring: Ring, host: Host, user: str) -> str:
@@ -34,11 +38,12 @@ def sudoers(procedures: Iterable[Procedure], ring: Ring, host: Host, user: str) 
     targets = [Target(ring=ring, backend=host)] if isinstance(host, Backend) else _targets(ring)
     rules = sorted(
         {
-            _rule(command)
+            rule
             for procedure in procedures
             for target in targets
             for command in _commands(_fullest(procedure, target), target, host)
             if command.root
+            for rule in _rules(command)
         }
     )
     lines = [f"# {host.name}: what {user} may do there for dovecot-bot. Made by `dovecot-bot sudoers`."]
@@ -82,11 +87,19 @@ def _is_for(where: Where, host: Host) -> bool:
     return (where is Where.BACKEND) == isinstance(host, Backend)
 
 
-def _rule(command: Command) -> str:
+def _rules(command: Command) -> Iterator[str]:
     """A command with its arguments as an expression that matches them from the first to the last."""
     name, *arguments = command.argv
     pattern = re.escape(" ".join(arguments)).replace(r"\ ", " ").replace(r"\-", "-")
     for placeholder, expression in _OPEN.items():
         pattern = pattern.replace(re.escape(placeholder).replace(r"\-", "-"), expression)
-    path = _PATHS.get(name, f"/usr/bin/{name}")
-    return f"{path} ^{pattern}$".replace("#", r"\#")
+    pattern = _OBSERVED.sub("[0-9A-Za-z.+:~_-]+", pattern)
+    for path in _paths(name):
+        yield f"{path} ^{pattern}$".replace("#", r"\#")
+
+
+def _paths(name: str) -> tuple[str, ...]:
+    """Where the hosts have it; sudo finds a command by its path, and only one of two is ever there."""
+    if name.startswith("/"):
+        return (name,)
+    return _PATHS.get(name, (f"/usr/bin/{name}",) if name in _IN_BIN else (f"/usr/bin/{name}", f"/usr/sbin/{name}"))

@@ -136,6 +136,14 @@ def library(tmp_path: Path, old: str, new: str) -> Path:
         ("while_stopped: dovecot", "repeatable: true", "delete-only-while-stopped"),
         ("        no_undo_because: users come back by themselves once the backend is back\n", "", "undo"),
         ("wait: drain", "wait: 15 minutes", "wait"),
+        ("{observed.config_before}", "{observed.config_befor}", "remembers config_befor; remembered is: config_before"),
+        ("{packages_before: installed}", "{packages_before: instaled}", "packages_before is to be instaled"),
+        (
+            '        needs: metacache\n        says: "{metacache',
+            '        says: "{metacache',
+            "on a site without metacache",
+        ),
+        ("        needs: config\n        where", "        where", "in a run without config="),
         ("procedure: dovecot-upgrade", "procedure: [", "yaml"),
     ],
 )
@@ -166,6 +174,13 @@ stages:
 """
     )
     assert {procedure.command for procedure in read_library(folder).procedures} == {"/dovecot-upgrade", "/lmtp-look"}
+
+
+def test_a_rule_that_is_no_regular_expression_is_told_with_its_file_and_place(tmp_path: Path) -> None:
+    folder = library(tmp_path, "", "")
+    (folder / "rules.yaml").write_text("rules:\n  - {rule: no-foo, never: (foo, because: it is broken}\n")
+    with pytest.raises(Misconfigured, match=r"rules\.yaml: rules\.0\.never.*no regular expression"):
+        read_library(folder)
 
 
 def test_two_procedures_cannot_have_one_command(tmp_path: Path) -> None:
