@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bot import bootstrap
-from bot.config import read_settings, read_tokens
+from bot.config import procedures_folder, read_settings, read_tokens
 from bot.core.procedure import duration
 from bot.core.upnext import length
 from bot.engine.planning import Foreseen, Request
@@ -47,6 +47,7 @@ def check(config: Config = _DEFAULT) -> None:
     library = bootstrap.library(settings)
     for ring in settings.rings:
         print(f"ring {ring.name}: {len(ring.directors)} directors, {len(ring.backends)} backends")
+    print(f"procedures in {procedures_folder(settings.bot.procedures)}")
     for procedure in library.procedures:
         print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
     print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")

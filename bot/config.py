@@ -177,12 +177,36 @@ def _validated(model: type[Model], value: object, path: Path) -> Model:
         raise Misconfigured("\n".join(_mistakes(error, path))) from None
 
 
+_OWN_WORDS = {
+    "extra_forbidden": "there is no such key here",
+    "ip_v4_address": "an IP address is expected, not a name",
+    "ip_v6_address": "an IP address is expected, not a name",
+}
+_SLACK_ID = "an id is expected, which begins with C, G, U, W or S; Slack's Copy link, and the profile, have it"
+
+
 def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
-    for mistake in error.errors(include_url=False):
-        place = ".".join(str(part) for part in mistake["loc"])
+    mistakes = error.errors(include_url=False)
+    told = []
+    for mistake in mistakes:
+        if mistake["type"] == "too_short" and any(_inside(other["loc"], mistake["loc"]) for other in mistakes):
+            continue  # it is too short because of the others
+        # A part with brackets is pydantic's own name of a choice between types.
+        place = ".".join(str(part) for part in mistake["loc"] if "[" not in str(part))
         given = mistake["input"]
         shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
-        yield f"{path}: {place or 'the whole'}: {mistake['msg'].removeprefix('Value error, ')}{shown}"
+        told.append(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}{shown}")
+    yield from dict.fromkeys(told)
+
+
+def _inside(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
+def _said(kind: str, place: str, message: str) -> str:
+    if kind == "string_pattern_mismatch" and place.startswith(("slack.channels", "people.")):
+        return _SLACK_ID
+    return _OWN_WORDS.get(kind) or message.removeprefix("Value error, ")
 
 
 class _Loader(yaml.SafeLoader):

@@ -31,7 +31,7 @@ class Look:
 
 def judge(looks: Sequence[Look]) -> Judgement:
     """All looks together: every one must hold on every host; nothing seen at all is no proof."""
-    unread = [f"{seen.host}: {seen.problem}" for look in looks for seen in look.seen if seen.reading is None]
+    unread = _unread(looks)
     missing = [look for look in looks if not _read_enough(look)]
     against = [
         f"{seen.host}: {problem}"
@@ -45,6 +45,13 @@ def judge(looks: Sequence[Look]) -> Judgement:
     if missing or not looks:
         return Judgement(holds=None, reason="; ".join(unread) or "nothing was looked at")
     return Judgement(holds=True, reason="; ".join([*(_summary(look) for look in looks), *unread]))
+
+
+def _unread(looks: Sequence[Look]) -> list[str]:
+    """What was not read and why, each host's reason once: a host that is away is so for every probe."""
+    problems = [(seen.host, seen.problem) for look in looks for seen in look.seen if seen.reading is None]
+    told = (problem if problem.startswith(f"{host}: ") else f"{host}: {problem}" for host, problem in problems)
+    return list(dict.fromkeys(told))
 
 
 def _read_enough(look: Look) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from bot import bootstrap
 from bot.config import Tokens, procedures_folder, read_library, read_settings, read_tokens
 from bot.core.inventory import Inventory
 from bot.errors import Misconfigured, Refused
@@ -44,11 +45,11 @@ def test_good_settings_are_read_and_relative_paths_are_beside_them(tmp_path: Pat
     ("old", "new", "place"),
     [
         ('drain = "15m"', "drain = 15", "bot.drain"),
-        ('drain = "15m"', 'drian = "15m"', "bot.drian"),
-        ('"C0OPS"', '"#mail-ops"', "slack.channels.0"),
-        ('"U0BOB"', '"bob"', "people.approvers.users.0"),
+        ('drain = "15m"', 'drian = "15m"', "bot.drian: there is no such key here"),
+        ('"C0OPS"', '"#mail-ops"', "slack.channels.0: an id is expected"),
+        ('"U0BOB"', '"bob"', "people.approvers.users.0: an id is expected"),
         ('{usergroup = "S0MAIL"}', "{}", "people.requesters"),
-        ('"192.0.2.11"', '"backend-1.example.org"', "rings.0.backends.0.ip"),
+        ('"192.0.2.11"', '"backend-1.example.org"', "rings.0.backends.0.ip: an IP address is expected"),
         ('name = "backend-1"', 'name = "backend-1; rm -rf /"', "rings.0.backends.0.name"),
         ('name = "backend-1"', 'name = "../backend"', "rings.0.backends.0.name"),
         ('name = "backend-1"', 'name = "director-1"', "host named twice: director-1"),
@@ -64,6 +65,19 @@ def test_a_mistake_is_told_with_its_file_and_place(tmp_path: Path, old: str, new
         read_settings(path)
     assert str(path) in str(told.value)
     assert place in str(told.value)
+
+
+def test_one_mistake_is_told_once_and_nothing_that_only_follows_from_it(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured) as told:
+        read_settings(settings(tmp_path, GOOD.replace('"192.0.2.11"', '"backend-1.example.org"')))
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_an_ssh_config_that_the_settings_name_has_to_be_there(tmp_path: Path) -> None:
+    """Without it the bot would try other users and addresses than somebody has set up."""
+    named = GOOD.replace("[slack]", '[ssh]\nconfig = "nowhere"\n[slack]')
+    with pytest.raises(Misconfigured, match="nowhere: the settings name this SSH config"):
+        bootstrap.hosts(read_settings(settings(tmp_path, named)))
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
