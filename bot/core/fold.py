@@ -157,11 +157,18 @@ def _expired(run: Run, entry: Entry) -> Run:
 def _held(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.RunHeld)
     failed = run.step.name if run.step else None
-    return replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, asked=None, until=None, turning=False)
+    held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_told=run.deviations)
+    return replace(held, asked=None, until=None, turning=False)
 
 
 def _retry(run: Run, _entry: Entry) -> Run:
-    return replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, deviations=0)
+    again = replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None)
+    return _calm(again)
+
+
+def _calm(run: Run) -> Run:
+    """People have dealt with what kept changing the ring."""
+    return replace(run, deviations=0, deviations_told=0)
 
 
 def _deviated(run: Run, _entry: Entry) -> Run:
@@ -178,7 +185,7 @@ def _skip_agreed(run: Run, entry: Entry) -> Run:
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
     said = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
-    return _next(replace(run, looks={**run.looks, step.name: said}, deviations=0))
+    return _next(_calm(replace(run, looks={**run.looks, step.name: said})))
 
 
 def _go_back_asked(run: Run, entry: Entry) -> Run:
@@ -193,7 +200,7 @@ def _turned_back(run: Run, entry: Entry) -> Run:
     kept = tuple(grant for grant in run.grants if grant.gate is Gate.FLUSH)
     # What was read on the way there is no evidence for the way back.
     turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None)
-    return replace(turned, grants=kept, unconfirmed=None, looks={}, deviations=0)
+    return _calm(replace(turned, grants=kept, unconfirmed=None, looks={}))
 
 
 def _counted(run: Run, entry: Entry) -> Run:

@@ -144,6 +144,8 @@ class Run:
     users: Mapping[str, int] = field(default_factory=dict)
     turning: bool = False
     deviations: int = 0
+    deviations_told: int = 0
+    """How many of them there were when people were last called; they are called anew when there are too many."""
     back_asked_by: str | None = None
     outcome: fact.Outcome | None = None
 

@@ -72,8 +72,11 @@ def next_action(run: Run, now: datetime) -> Next:
             return Rest(until=None)
         case Status.HELD if run.turning:
             return Turn()
+        case Status.HELD if run.only_looked:
+            return _end(run, fact.Outcome.REFUSED)
         case Status.HELD:
-            return _end(run, fact.Outcome.REFUSED) if run.only_looked else Rest(until=None)
+            # It holds already, for another reason; whoever looks into that has to hear of the ring too.
+            return Tell(fact=_deviated(run)) if run.deviations >= DEVIATIONS > run.deviations_told else Rest(until=None)
         case Status.BUSY | Status.DOUBT:
             return LookUp(step=_at_hand(run))
         case Status.WAITING:

@@ -100,3 +100,17 @@ def test_a_journal_of_an_older_version_folds_to_the_same_run() -> None:
 def test_what_an_old_journal_has_and_this_version_does_not_know_is_damage_and_not_guessed() -> None:
     with pytest.raises(Illegal, match="unknown kind"):
         fact.fact_from("StepSomething", {})
+
+
+def test_people_are_called_once_about_a_ring_that_keeps_changing_while_the_run_holds_already() -> None:
+    """Its watch looks less often from then on: nobody may believe that all is quiet."""
+    story = Story().until("test-user-reads-mail").fail("no mail")
+    deviated = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100")
+    for _ in range(2):
+        assert isinstance(next_action(story.tell(deviated).run, story.at), Rest)
+    action = next_action(story.tell(deviated).run, story.at)
+    assert isinstance(action, Tell)
+    assert isinstance(action.fact, fact.RunHeld)
+    assert "set back 3 times" in action.fact.reason
+    story.tell(action.fact)
+    assert isinstance(next_action(story.tell(deviated).run, story.at), Rest)
