@@ -174,7 +174,7 @@ class Run:
     @property
     def kept(self) -> tuple[PlannedStep, ...]:
         """The changes of the ring that have to stay as they were made until the backend is given users again."""
-        begun = (*self.touched, self.step) if self.step else self.touched
+        begun = self.plan.steps[: self.position + 1]
         if Gate.RESTORE in self.granted and any(step.action and restores(step.action.command.text) for step in begun):
             return ()  # from here on a person may give them back by hand, and nobody is to fight that
         made = (step for step in self.touched if step.name in self.seen_done)

@@ -78,7 +78,7 @@ async def interrupted(stop: Stop) -> Tale:
         await scene.start_bot()
         await clicking
 
-        await scene.slack.until(lambda: ring.ran("apt-get"), timeout=30)
+        await scene.slack.until(lambda: ring.ran("apt-get --yes"), timeout=30)
         await again(scene, stop)
         await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
         outcome = await ended(scene)

@@ -38,6 +38,19 @@ def test_from_the_drain_only_the_vhosts_go_back_behind_the_restore_approval() ->
     assert [step.gate for step in made.steps if step.gate] == [Gate.RESTORE]
 
 
+def test_on_the_way_back_too_the_ring_is_kept_until_the_first_step_that_gives_users_back() -> None:
+    """A watch that went on after it would take the backend out again."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    story.tell(fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="1.1"))
+    back = going_back(story.run)
+    assert back is not None
+    story.tell(fact.TurnedBack(plan=back))
+    (restore,) = (step.name for step in back.steps if step.action)
+    assert [step.name for step in story.until("approve-restore", on=Status.ASKING).run.kept] == ["set-vhosts-to-zero"]
+    assert story.until(restore).run.kept == ()
+    assert story.until(back.steps[-1].name).run.kept == ()
+
+
 def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> None:
     made = back_from("test-user-reads-mail")
     assert [command.split(" install ")[0] for command in commands(made)] == [
