@@ -21,7 +21,8 @@ from bot.errors import Refused
 _OPEN = timedelta(hours=1)
 """How long a way back can be approved when its procedure has no approval to go by."""
 
-_OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
+OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
+"""What an undo leaves open until something was remembered under that name."""
 
 
 def may_turn(run: Run) -> None:
@@ -76,7 +77,7 @@ def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
 def _filled(action: Action, observed: Mapping[str, str]) -> Action:
     argv: list[str] = []
     for word in action.command.argv:
-        whole = _OBSERVED.fullmatch(word)
+        whole = OBSERVED.fullmatch(word)
         argv.extend(_value(observed, whole[1]).split() if whole else [_with(observed, word)])
     expected = tuple(_filled_expected(one, observed) for one in action.done_when)
     command: Command = replace(action.command, argv=tuple(argv))
@@ -93,7 +94,7 @@ def _filled_expected(expected: Expected, observed: Mapping[str, str]) -> Expecte
 
 
 def _with(observed: Mapping[str, str], text: str) -> str:
-    return _OBSERVED.sub(lambda found: _value(observed, found[1]), text)
+    return OBSERVED.sub(lambda found: _value(observed, found[1]), text)
 
 
 def _value(observed: Mapping[str, str], name: str) -> str:

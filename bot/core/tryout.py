@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import product
 
 from bot.core.expect import check_expectations
+from bot.core.goback import OBSERVED
 from bot.core.inventory import Ring, Target
 from bot.core.laws import Rules, hold_against
 from bot.core.plan import Order, Plan, PlannedStep, make_plan
@@ -16,7 +16,6 @@ from bot.core.procedure import Need, Procedure
 from bot.core.proposal import PackageChange, Proposal
 from bot.errors import Misconfigured
 
-_OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
 _WITHOUT = {
     Need.CONFIG: "in a run without config=",
     Need.PACKAGES: "in a run without packages=",
@@ -87,4 +86,4 @@ def _wanted(step: PlannedStep) -> set[str]:
     if step.undo is None:
         return set()
     asked = [str(value) for expected in step.undo.done_when for value in expected.asks.values()]
-    return {name for text in (*step.undo.command.argv, *asked) for name in _OBSERVED.findall(text)}
+    return {name for text in (*step.undo.command.argv, *asked) for name in OBSERVED.findall(text)}

@@ -14,7 +14,18 @@ from bot.errors import Misconfigured, Refused
 from bot.practice.slack import Fault, LocalSlack
 from tests.build import REQUESTER
 from tests.fakes import FakeJournal
-from tests.integration.workspace import APP_TOKEN, BOT_TOKEN, CHANNEL, FakePosts, Place, a_place, app, place, slack
+from tests.integration.workspace import (
+    APP_TOKEN,
+    BOT_TOKEN,
+    CHANNEL,
+    FakePosts,
+    Place,
+    a_place,
+    app,
+    app_of,
+    place,
+    slack,
+)
 
 __all__ = ["app", "place", "slack"]
 
@@ -152,14 +163,7 @@ async def test_tokens_that_cannot_be_used_are_said_at_the_start_and_never_shown(
 async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(slack: LocalSlack) -> None:
     """A socket can look connected and be dead; only being started anew helps then."""
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
-        app = SlackApp(
-            client=place.client,
-            app_token=APP_TOKEN,
-            service=place.service,
-            people=place.people,
-            threads=place.thread,
-            silence=timedelta(seconds=0.4),
-        )
+        app = app_of(place, silence=timedelta(seconds=0.4))
         await app.start()
         assert "though Slack answers" in await asyncio.wait_for(app.failed, 10)
         await app.close()
@@ -169,14 +173,7 @@ async def test_slack_being_away_is_no_reason_to_end_the_bot(slack: LocalSlack) -
     """Runs that are under way must not be cut off because Slack has a bad night."""
     slack.away()
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
-        app = SlackApp(
-            client=place.client,
-            app_token=APP_TOKEN,
-            service=place.service,
-            people=place.people,
-            threads=place.thread,
-            silence=timedelta(seconds=0.2),
-        )
+        app = app_of(place, silence=timedelta(seconds=0.2))
         await app.start()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(app.failed), 1)

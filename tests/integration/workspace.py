@@ -175,16 +175,22 @@ async def place(slack: LocalSlack) -> AsyncIterator[Place]:
         yield place
 
 
-@pytest.fixture
-async def app(place: Place) -> AsyncIterator[Place]:
-    """The bot listens."""
-    app = SlackApp(
+def app_of(place: Place, *, silence: timedelta = timedelta(minutes=1)) -> SlackApp:
+    """The bot's side of Slack in this workspace, not yet started."""
+    return SlackApp(
         client=place.client,
         app_token=APP_TOKEN,
         service=place.service,
         people=place.people,
         threads=place.thread,
+        silence=silence,
     )
+
+
+@pytest.fixture
+async def app(place: Place) -> AsyncIterator[Place]:
+    """The bot listens."""
+    app = app_of(place)
     await app.start()
     await place.slack.until(lambda: place.slack.sockets)
     yield place
