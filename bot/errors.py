@@ -31,6 +31,14 @@ class NotRun(HostError):
     """The command was certainly not run: no connection to the host was there."""
 
 
+class CameLate(NotRun):
+    """The host refused the command, as it came after the time that it was decided for."""
+
+
+class StillRuns(NotRun):
+    """The host refused the command, as an earlier one of this bot still runs there."""
+
+
 class MayHaveRun(HostError):
     """The command was sent and its end was not heard: it may have run, and may still be running."""
 

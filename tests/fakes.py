@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from bot.core.approval import Person
 from bot.core.command import Command, Result
 from bot.core.events import Entry, Fact, RunEnded, RunRequested
-from bot.core.inventory import Host
+from bot.core.fence import Fence
+from bot.core.identity import Identity
+from bot.core.inventory import Backend, Host
 from bot.core.plan import digest
 from bot.core.proposal import Proposal, config_name
 from bot.engine import ports
@@ -131,6 +133,9 @@ class FakeAlarms:
         return tuple(run for _, run in due)
 
 
+BOOT = "00000000-0000-4000-8000-000000000000"
+
+
 def answered(host: Host, command: Command, stdout: str = "", *, stderr: str = "", status: int = 0) -> Result:
     """What a host says that took no time over it."""
     return Result(
@@ -155,8 +160,15 @@ class FakeHosts:
         self.script = script
         self.log: list[tuple[str, str]] = []
         self.materials: list[bytes] = []
+        self.fences: list[Fence | None] = []
 
-    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
+    async def identity(self, host: Host) -> Identity:
+        """Each host is the one that the settings mean, always over the same connection."""
+        address = str(host.ip) if isinstance(host, Backend) else ""
+        return Identity(connection=host.name, reached=address, addresses=frozenset(), machine_id="0" * 32, boot_id=BOOT)
+
+    async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
+        self.fences.append(fence)
         self.log.append((host.name, command.text))
         self.materials.append(material)
         given = self.script(host, command)

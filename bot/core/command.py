@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 OUTPUT_KEPT = 64 * 1024
-"""Bytes of each stream that a result keeps; the rest is counted and dropped."""
+"""Bytes of each stream that a result keeps, unless its command says otherwise; the rest is counted and dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,8 @@ class Command:
     keeps_output: bool = True
     sends: str | None = None
     timeout: timedelta = timedelta(seconds=30)
+    keeps: int = OUTPUT_KEPT
+    """Bytes of each stream, where the output is kept."""
 
     @property
     def text(self) -> str:
@@ -34,8 +36,8 @@ class Command:
 class Result:
     """What a command that ran to its end answered; an exit status is a value, not an error.
 
-    `stdout` and `stderr` hold at most OUTPUT_KEPT bytes; `stdout_bytes` counts all of it. `exit_status` is the
-    shell's: 128 + N for a process ended by signal N.
+    `stdout` and `stderr` hold at most `kept` bytes; `stdout_bytes` counts all of it. `exit_status` is the shell's:
+    128 + N for a process ended by signal N. `connection` names the connection that it went over.
     """
 
     host: str
@@ -46,8 +48,10 @@ class Result:
     stdout_bytes: int
     began: datetime
     took: timedelta
+    connection: str = ""
+    kept: int = OUTPUT_KEPT
 
     @property
     def cut_short(self) -> bool:
         """Whether more was printed than was kept."""
-        return self.stdout_bytes > OUTPUT_KEPT
+        return self.stdout_bytes > self.kept

@@ -22,12 +22,14 @@ class Host(_Part):
     """A machine the bot reaches over SSH.
 
     `ssh` is the name that OpenSSH's configuration knows it by (its own name unless said otherwise). With `sudo`,
-    commands that need root are run through `sudo -n`.
+    commands that need root are run through `sudo -n`. `machine_id` is its /etc/machine-id, for a host that cannot prove
+    by an address who it is.
     """
 
     name: Name
     ssh: str = Field(default="", pattern=r"^[A-Za-z0-9._:-]*$")
     sudo: bool = False
+    machine_id: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
 
     @property
     def address(self) -> str:
@@ -36,7 +38,7 @@ class Host(_Part):
 
 
 class Director(Host):
-    """A Dovecot director of a ring."""
+    """A Dovecot director of a ring; which one of its members it is, its own row in the ring's status says."""
 
 
 class Backend(Host):

@@ -10,6 +10,8 @@ from typing import Protocol
 from bot.core.approval import Person
 from bot.core.command import Command, Result
 from bot.core.events import Entry, Fact
+from bot.core.fence import Fence
+from bot.core.identity import Identity
 from bot.core.inventory import Host
 from bot.core.proposal import Proposal
 
@@ -37,11 +39,18 @@ class Journal(Protocol):
 class Hosts(Protocol):
     """Runs commands on hosts."""
 
-    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
+    async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
         """Run it to its end; an exit status is a value.
 
-        `material` goes to standard input. Raises NotRun when the command certainly did not run, MayHaveRun when its
-        end was not heard (connection lost, time over).
+        `material` goes to standard input. A change goes in a fence: over that connection and no other. Raises NotRun
+        when the command certainly did not run (CameLate and StillRuns when the host refused it at its fence),
+        MayHaveRun when its end was not heard (connection lost, time over).
+        """
+
+    async def identity(self, host: Host) -> Identity:
+        """Who the host said that it is, when the connection that is kept to it was opened; opens one if there is none.
+
+        Raises NotRun when there is no connection, or when the host does not say who it is.
         """
 
 

@@ -15,6 +15,8 @@ from bot.core import events as fact
 from bot.core.approval import Person
 from bot.core.command import Command, Result
 from bot.core.decide import Approve
+from bot.core.fence import Fence
+from bot.core.identity import Identity
 from bot.core.inventory import Host, Inventory, Ring
 from bot.core.procedure import Check, Procedure, Step
 from bot.core.run import Run, Status
@@ -110,8 +112,11 @@ class Twisted:
     hosts: SshHosts
     twist: Twist
 
-    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
-        return self.twist(host.name, command.text, await self.hosts.run(host, command, material=material))
+    async def identity(self, host: Host) -> Identity:
+        return await self.hosts.identity(host)
+
+    async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
+        return self.twist(host.name, command.text, await self.hosts.run(host, command, material=material, fence=fence))
 
 
 def hurried(procedure: Procedure) -> Procedure:

@@ -15,9 +15,11 @@ import asyncssh
 from bot.adapters.ssh.hearing import Hearing
 from bot.adapters.ssh.lines import Lines, Unreached
 from bot.core.command import Command, Result
+from bot.core.fence import Fence
+from bot.core.identity import QUESTION, Identity, read_identity
 from bot.core.inventory import Host
 from bot.engine.ports import Clock
-from bot.errors import HostError, MayHaveRun, NotRun
+from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
 
 AT_ONCE = 5
 """Commands that one host gets at the same time. OpenSSH refuses the eleventh session of a connection (MaxSessions), and
@@ -43,11 +45,20 @@ class SshHosts:
         self._clock = clock
         self._room: dict[str, asyncio.Semaphore] = {}
 
-    async def run(self, host: Host, command: Command, *, material: bytes = b"") -> Result:
+    async def identity(self, host: Host) -> Identity:
+        """Who the host said that it is, when the connection that is kept to it was opened; raises NotRun."""
+        connection = await self._connection(host)
+        try:
+            return read_identity(str(id(connection)), await self._run(host, connection, QUESTION, QUESTION.text, b""))
+        except Unreadable as error:
+            raise NotRun(str(error)) from error
+
+    async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
         """Run it to its end, through `sudo -n` where the host wants that; raises NotRun or MayHaveRun.
 
         The result's `command` is the line as it was sent.
         """
+        del fence
         line = f"sudo -n -- {command.text}" if host.sudo and command.root else command.text
         async with self._room.setdefault(host.name, asyncio.Semaphore(AT_ONCE)):
             connection = await self._connection(host)
