@@ -15,7 +15,8 @@ class Command:
     """What is to run on one host.
 
     `root`: needs root there. `keeps_output=False`: the output is counted and thrown away (it is somebody's mail).
-    `sends`: the named material that goes to standard input. `timeout`: how long its end is waited for.
+    `sends`: the named material that goes to standard input. `timeout`: how long its end is waited for. `ahead`: it is
+    asked so that a change can go, and does not wait behind looks.
     """
 
     argv: tuple[str, ...]
@@ -25,6 +26,7 @@ class Command:
     timeout: timedelta = timedelta(seconds=30)
     keeps: int = OUTPUT_KEPT
     """Bytes of each stream, where the output is kept."""
+    ahead: bool = False
 
     @property
     def text(self) -> str:

@@ -39,7 +39,7 @@ def fenced(line: str, fence: Fence) -> str:
     return f"flock -n -E {LOCKED} {shlex.quote(fence.lock)} {guarded}" if fence.lock else guarded
 
 
-CLOCK = Command(argv=("date", "+%s"), root=False)
+CLOCK = Command(argv=("date", "+%s"), root=False, ahead=True)
 """A director's clock."""
 
 
@@ -49,7 +49,7 @@ def lock_question(backend: str) -> Command:
         f'date +%s; flock -n -E {LOCKED} "$HOME/.dovecot-bot-$0.lock" true; echo "$? $HOME/.dovecot-bot-$0.lock";'
         f' flock -n -E {LOCKED} "/run/lock/dovecot-bot-$0.lock" true; echo "$? /run/lock/dovecot-bot-$0.lock"'
     )
-    return Command(argv=("sh", "-c", script, backend), root=False)
+    return Command(argv=("sh", "-c", script, backend), root=False, ahead=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Who a host is: what it said of itself when a connection to it was opened, and whether that proves it.
+"""Who a host is: what it said of itself over a connection, and whether that proves it.
 
 A name in the settings, in the SSH configuration and in the ring are three claims. The host itself says that they are
 one, on the connection that a change then goes over.
@@ -21,8 +21,8 @@ _SCRIPT = (
     " PATH=$PATH:/usr/sbin:/sbin ip -json address 2>/dev/null || echo '[]'"
 )
 
-QUESTION = Command(argv=("sh", "-c", _SCRIPT), root=False, timeout=timedelta(seconds=10))
-"""Asked once a connection, before anything else goes over it."""
+QUESTION = Command(argv=("sh", "-c", _SCRIPT), root=False, timeout=timedelta(seconds=10), ahead=True)
+"""Asked once per connection, before the first change goes over it."""
 
 
 @dataclass(frozen=True, kw_only=True)

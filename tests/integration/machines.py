@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import pytest
 
 from bot.adapters.ssh import SshHosts
 from bot.core.command import Command
+from bot.core.fence import Fence
+from bot.core.identity import QUESTION
 from bot.core.inventory import Host
 from tests.fakes import FakeClock
 
@@ -93,24 +96,43 @@ class _Refusing(asyncssh.SSHServerSession[bytes]):
         return self._machine.answers != "no command"
 
 
+def _words(line: str) -> list[str]:
+    """The command itself, out of its fence and without its sudo."""
+    words = shlex.split(line)
+    if words[0] in {"flock", "sh"}:
+        words = shlex.split(words[-1].partition("exec ")[2])
+    return words[3:] if words[0] == "sudo" else words
+
+
 @dataclass
 class Machine:
-    """An SSH server on the loopback, its log of command lines, and the connections it has had."""
+    """An SSH server on the loopback, its log of command lines, and the connections it has had.
+
+    `says`: its answer to who it is; a shell that does not understand the question when it is empty. The question is not
+    in the log, but counted.
+    """
 
     name: str
     host_key: asyncssh.SSHKey
     log: list[str] = field(default_factory=list)
     connections: list[asyncssh.SSHServerConnection] = field(default_factory=list)
     answers: str = "as told"
+    says: str = ""
+    asked: int = 0
     port: int = 0
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def process(self, process: Process) -> None:
         assert process.command is not None
+        if process.command == QUESTION.text:
+            self.asked += 1
+            process.stdout.write(self.says.encode())
+            process.exit(0 if self.says else 127)
+            return
         self.log.append(process.command)
         async with self.arrived:
             self.arrived.notify_all()
-        command = process.command.removeprefix("sudo -n -- ").split()
+        command = _words(process.command)
         await COMMANDS[command[0]](process, *command[1:])
         process.exit(0)
 
@@ -204,6 +226,16 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 
 def run(*argv: str, **more: Any) -> Command:
     return Command(argv=argv, **{"timeout": timedelta(seconds=5), **more})
+
+
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+BOOT_ID = "11111111-2222-4333-8444-555555555555"
+WHO = f"127.0.0.1 50000 127.0.0.1 22\n{MACHINE_ID}\n{BOOT_ID}\n[]\n"
+"""What a host without `ip` says."""
+
+
+def fence(connection: str, lock: str | None = "/home/bot/the.lock") -> Fence:
+    return Fence(connection=connection, not_after=2_000_000_000, lock=lock)
 
 
 async def _stop(acceptor: asyncssh.SSHAcceptor, machine: Machine) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.ssh.hosts import AT_ONCE
+from bot.adapters.ssh.connection import AT_ONCE
 from bot.core.command import OUTPUT_KEPT
 from bot.errors import NotRun
 from tests.fakes import MORNING
@@ -78,6 +78,18 @@ async def test_output_is_bounded_in_what_is_kept_and_all_of_it_is_counted(site: 
     assert (len(result.stdout), len(result.stderr)) == (OUTPUT_KEPT, OUTPUT_KEPT)
     assert result.stdout_bytes == many
     assert result.cut_short
+
+
+async def test_a_command_says_itself_how_much_of_its_output_is_kept(site: Site) -> None:
+    """A comparison of two configurations is shown whole, and is longer than what others print."""
+    machine = await site.machine("backend-1")
+    host, hosts = site.reach("backend-1", machine.port), site.hosts()
+    more = await hosts.run(host, run("flood", str(OUTPUT_KEPT * 3), keeps=OUTPUT_KEPT * 2))
+    assert (len(more.stdout), len(more.stderr), more.kept) == (OUTPUT_KEPT * 2, OUTPUT_KEPT * 2, OUTPUT_KEPT * 2)
+    assert more.cut_short
+    assert not (await hosts.run(host, run("flood", str(OUTPUT_KEPT * 2), keeps=OUTPUT_KEPT * 2))).cut_short
+    nothing = await hosts.run(host, run("flood", "20", keeps=10, keeps_output=False))
+    assert (nothing.stdout, nothing.stdout_bytes, nothing.stderr) == ("", 20, "y" * 10)
 
 
 async def test_mail_is_counted_and_never_kept(site: Site) -> None:

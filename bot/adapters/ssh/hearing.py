@@ -11,15 +11,13 @@ import signal
 
 import asyncssh
 
-from bot.core.command import OUTPUT_KEPT
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Kept:
-    """The first OUTPUT_KEPT bytes of a stream, and the count of all."""
+    """The first bytes of a stream, and the count of all."""
 
-    def __init__(self, room: int = OUTPUT_KEPT) -> None:
+    def __init__(self, room: int) -> None:
         self._room = room
         self._head = bytearray()
         self.count = 0
@@ -38,12 +36,13 @@ class Kept:
 class Hearing(asyncssh.SSHClientSession[bytes]):
     """Listens to one command from its sending to its end.
 
-    `sent`: from here on it may have run. `ended` is done when the channel is closed, with the error that closed it.
+    `stdout`, `stderr`: what is kept of each. `sent`: from here on it may have run. `ended` is done when the channel is
+    closed, with the error that closed it.
     """
 
-    def __init__(self, *, keeps_output: bool) -> None:
-        self.stdout = Kept(OUTPUT_KEPT if keeps_output else 0)
-        self.stderr = Kept()
+    def __init__(self, *, stdout: int, stderr: int) -> None:
+        self.stdout = Kept(stdout)
+        self.stderr = Kept(stderr)
         self.sent = False
         self.exit_status: int | None = None
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()

@@ -7,23 +7,42 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import asyncssh
-
+from bot.adapters.ssh.connection import Connection, Unheard
 from bot.adapters.ssh.hearing import Hearing
 from bot.adapters.ssh.lines import Lines, Unreached
 from bot.core.command import Command, Result
-from bot.core.fence import Fence
+from bot.core.fence import LATE, LOCKED, Fence, fenced
 from bot.core.identity import QUESTION, Identity, read_identity
 from bot.core.inventory import Host
 from bot.engine.ports import Clock
-from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
+from bot.errors import CameLate, HostError, MayHaveRun, NotRun, StillRuns, Unreadable
 
-AT_ONCE = 5
-"""Commands that one host gets at the same time. OpenSSH refuses the eleventh session of a connection (MaxSessions), and
-sessions that are still closing count."""
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    host: Host
+    command: Command
+    material: bytes = b""
+    fence: Fence | None = None
+
+    @property
+    def line(self) -> str:
+        """The command as people read it."""
+        text = self.command.text
+        return f"sudo -n -- {text}" if self.host.sudo and self.command.root else text
+
+    @property
+    def sent(self) -> str:
+        """The command as it goes out."""
+        return fenced(self.line, self.fence) if self.fence else self.line
+
+    @property
+    def ahead(self) -> bool:
+        return self.fence is not None or self.command.ahead
 
 
 class SshHosts:
@@ -43,80 +62,99 @@ class SshHosts:
     ) -> None:
         self._lines = Lines(config, known_hosts, connect_timeout, keepalive)
         self._clock = clock
-        self._room: dict[str, asyncio.Semaphore] = {}
 
     async def identity(self, host: Host) -> Identity:
-        """Who the host said that it is, when the connection that is kept to it was opened; raises NotRun."""
+        """Who the host said that it is, over the connection that is kept to it; raises NotRun.
+
+        It is asked when that is first wanted of a connection, so that looks need no answer to it. What is no answer is
+        not kept.
+        """
         connection = await self._connection(host)
         try:
-            return read_identity(str(id(connection)), await self._run(host, connection, QUESTION, QUESTION.text, b""))
-        except Unreadable as error:
-            raise NotRun(str(error)) from error
+            return await self._identity(host, connection)
+        except NotRun:
+            if connection.alive:
+                raise
+        # The kept connection was dead: once more, over a new one.
+        return await self._identity(host, await self._connection(host))
 
     async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
         """Run it to its end, through `sudo -n` where the host wants that; raises NotRun or MayHaveRun.
 
-        The result's `command` is the line as it was sent.
+        The result's `command` is the line without its fence.
         """
-        del fence
-        line = f"sudo -n -- {command.text}" if host.sudo and command.root else command.text
-        async with self._room.setdefault(host.name, asyncio.Semaphore(AT_ONCE)):
-            connection = await self._connection(host)
-            try:
-                return await self._run(host, connection, command, line, material)
-            except NotRun:
-                if not connection.is_closed():
-                    raise
-            # The kept connection was dead, and the command had not been sent: once more, over a new one.
-            return await self._run(host, await self._connection(host), command, line, material)
+        request = _Request(host=host, command=command, material=material, fence=fence)
+        if fence is not None:
+            return _begun(request, fence, await self._run(self._named(host, fence), request))
+        connection = await self._connection(host)
+        try:
+            return await self._run(connection, request)
+        except NotRun:
+            if connection.alive:
+                raise
+        # The kept connection was dead, and the command had not been sent: once more, over a new one.
+        return await self._run(await self._connection(host), request)
 
     async def close(self) -> None:
         """Close every connection; commands that still run are heard no more."""
         await self._lines.close()
 
-    async def _connection(self, host: Host) -> asyncssh.SSHClientConnection:
+    async def _connection(self, host: Host) -> Connection:
         try:
             return await self._lines.to(host.address)
         except Unreached as why:
             raise NotRun(f"{host.name}: no SSH connection, and nothing was run. {why}") from why
 
-    async def _run(
-        self, host: Host, connection: asyncssh.SSHClientConnection, command: Command, line: str, material: bytes
-    ) -> Result:
-        hearing = Hearing(keeps_output=command.keeps_output)
-        began, start = self._clock.now(), asyncio.get_running_loop().time()
+    def _named(self, host: Host, fence: Fence) -> Connection:
+        """The connection that the fence names, if it still is the one to this host."""
+        connection = self._lines.kept(host.address)
+        if connection is None or connection.name != fence.connection:
+            raise NotRun(
+                f"{host.name}: the SSH connection on which it was looked at is gone, and nothing was run."
+                " Nothing has to be done: it is looked at anew, over a new one."
+            )
+        return connection
+
+    async def _identity(self, host: Host, connection: Connection) -> Identity:
+        async with connection.asking:
+            if connection.identity is None:
+                try:
+                    result = await self._heard(connection, _Request(host=host, command=QUESTION))
+                    connection.identity = read_identity(connection.name, result)
+                except Unheard as why:
+                    raise NotRun(f"{host.name} was asked who it is and gave no answer ({why}).") from why
+                except Unreadable as error:
+                    raise NotRun(str(error)) from error
+            return connection.identity
+
+    async def _run(self, connection: Connection, request: _Request) -> Result:
         try:
-            async with asyncio.timeout(command.timeout.total_seconds()):
-                await asyncio.shield(_opening(connection, hearing, line))
-                hearing.feed(material)
-                lost = await asyncio.shield(hearing.ended)
-        except TimeoutError as error:
-            within = f"no end within {command.timeout.total_seconds():g} s"
-            raise _unheard(host, sent=hearing.sent, why=within) from error
-        except (asyncssh.Error, OSError) as error:
-            raise _unheard(host, sent=hearing.sent, why=str(error) or type(error).__name__) from error
-        finally:
-            hearing.hang_up()
-        if lost is not None or hearing.exit_status is None:  # what it printed may be incomplete, too
-            raise _unheard(host, sent=True, why=str(lost or "the channel was closed without an exit status"))
-        took = timedelta(seconds=asyncio.get_running_loop().time() - start)
-        return _result(host, line, hearing, exit_status=hearing.exit_status, began=began, took=took)
+            return await self._heard(connection, request)
+        except Unheard as why:
+            raise _unheard(request.host, sent=why.sent, why=str(why)) from why
+
+    async def _heard(self, connection: Connection, request: _Request) -> Result:
+        async with connection.room(ahead=request.ahead):
+            began, start = self._clock.now(), asyncio.get_running_loop().time()
+            hearing = await connection.hear(request.command, request.sent, request.material, ahead=request.ahead)
+            took = timedelta(seconds=asyncio.get_running_loop().time() - start)
+        return _result(request, connection, hearing, began=began, took=took)
 
 
-def _opening(connection: asyncssh.SSHClientConnection, hearing: Hearing, line: str) -> asyncio.Task[None]:
-    """Open a channel and send the command, in a task: whoever gives up meanwhile leaves no channel open behind."""
-
-    async def opened() -> None:
-        try:
-            await connection.create_session(lambda: hearing, line, encoding=None)
-        except asyncssh.ChannelOpenError:
-            if not connection.is_closed() and not hearing.ended.done():
-                hearing.sent = False  # the host answered that it does not begin it
-            raise
-
-    opening = asyncio.ensure_future(opened())
-    opening.add_done_callback(lambda task: task.cancelled() or task.exception())
-    return opening
+def _begun(request: _Request, fence: Fence, result: Result) -> Result:
+    """The result of a command that the host let through its fence; raises CameLate or StillRuns for another."""
+    name = request.host.name
+    if result.exit_status == LATE:
+        raise CameLate(
+            f"{name}: the command came after the time that it was decided for; the host refused it, and nothing was"
+            " run. Nothing has to be done: it is looked at anew."
+        )
+    if result.exit_status == LOCKED and fence.lock is not None:
+        raise StillRuns(
+            f"{name}: an earlier command of this bot still runs there and holds {fence.lock}; the host refused this"
+            f" one, and nothing was run. What to do: wait for its end; `fuser -v {fence.lock}` there shows it."
+        )
+    return result
 
 
 def _unheard(host: Host, *, sent: bool, why: str) -> HostError:
@@ -128,14 +166,17 @@ def _unheard(host: Host, *, sent: bool, why: str) -> HostError:
     )
 
 
-def _result(host: Host, line: str, hearing: Hearing, *, exit_status: int, began: datetime, took: timedelta) -> Result:
+def _result(request: _Request, connection: Connection, hearing: Hearing, *, began: datetime, took: timedelta) -> Result:
+    assert hearing.exit_status is not None
     return Result(
-        host=host.name,
-        command=line,
-        exit_status=exit_status,
+        host=request.host.name,
+        command=request.line,
+        exit_status=hearing.exit_status,
         stdout=hearing.stdout.text,
         stderr=hearing.stderr.text,
         stdout_bytes=hearing.stdout.count,
         began=began,
         took=took,
+        connection=connection.name,
+        kept=request.command.keeps,
     )

@@ -8,6 +8,7 @@ none of these options, so each is opened here; and a key exchange by GSSAPI woul
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +17,7 @@ from typing import Any
 
 import asyncssh
 
+from bot.adapters.ssh.connection import Connection
 from bot.adapters.ssh.words import FOREIGN, Shown, Where, told, told_of_key
 
 _KEEPALIVES_MISSED = 2
@@ -45,7 +47,7 @@ class Way:
 @dataclass
 class _Line:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    connection: asyncssh.SSHClientConnection | None = None
+    connection: Connection | None = None
     where: Where | None = None
 
 
@@ -74,7 +76,12 @@ class Lines:
             "command": None,
         }
 
-    async def to(self, name: str) -> asyncssh.SSHClientConnection:
+    def kept(self, name: str) -> Connection | None:
+        """The connection to a host that there is, if it lives."""
+        line = self._lines.get(Way(host=name))
+        return line.connection if line and line.connection and line.connection.alive else None
+
+    async def to(self, name: str) -> Connection:
         """The connection to a host, the kept one if it lives; raises Unreached."""
         way = Way(host=name)
         try:
@@ -86,21 +93,21 @@ class Lines:
     async def close(self) -> None:
         """Close every connection, and make no new one."""
         self._closed = True
-        connections = [line.connection for line in self._lines.values() if line.connection is not None]
+        connections = [line.connection.ssh for line in self._lines.values() if line.connection is not None]
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
-    async def _line_to(self, way: Way, before: tuple[Way, ...]) -> asyncssh.SSHClientConnection:
+    async def _line_to(self, way: Way, before: tuple[Way, ...]) -> Connection:
         if way in before:
             raise Unreached(f"{way.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it.")
         line = self._lines.setdefault(way, _Line())
         async with line.lock:  # whoever waits here finds the connection that the first has made
-            if line.connection is None or line.connection.is_closed():
+            if line.connection is None or not line.connection.alive:
                 line.connection = await self._connect(way, line, (*before, way))
             return line.connection
 
-    async def _connect(self, way: Way, line: _Line, before: tuple[Way, ...]) -> asyncssh.SSHClientConnection:
+    async def _connect(self, way: Way, line: _Line, before: tuple[Way, ...]) -> Connection:
         where = self._guess(way)
         witness = _Witness()
         try:
@@ -110,17 +117,21 @@ class Lines:
             where = line.where = self._where(way, options, jump, files)
             witness.known = await asyncio.to_thread(_read, files)
             tunnel = await self._line_to(jump, before) if jump else None
-            connection = await asyncssh.connect(
-                **self._fixed, **way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
+            ssh = await asyncssh.connect(
+                **self._fixed,
+                **way.said,
+                tunnel=tunnel.ssh if tunnel else None,
+                known_hosts=witness.known,
+                client_factory=lambda: witness,
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise Unreached(told_of_key(witness.shown, where) if witness.shown else told(error, where)) from error
         except FOREIGN as error:
             raise Unreached(told(error, where)) from error
         if self._closed:
-            connection.abort()
+            ssh.abort()
             raise Unreached(f"{where}: the bot is stopping")
-        return connection
+        return Connection(name=f"{way.host}#{secrets.token_hex(6)}", ssh=ssh)
 
     def _files(self, configured: object) -> tuple[Path, ...]:
         """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
