@@ -72,6 +72,8 @@ def read_locks(text: str) -> Locks | None:
     now = read_clock(first)
     if now is None or len(rest) != 2:
         return None
-    states = [line.split(" ", 1) for line in rest]
-    usable = {path: status == "0" for status, path in states if status in {"0", str(LOCKED)} and path.startswith("/")}
+    states = [line.partition(" ") for line in rest]
+    usable = {
+        path: status == "0" for status, _, path in states if status in {"0", str(LOCKED)} and path.startswith("/")
+    }
     return Locks(now=now, free=usable)
