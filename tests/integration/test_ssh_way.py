@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import asyncssh
 import pytest
 
+from bot.adapters.ssh.connection import Connection
+from bot.adapters.ssh.lines import UNACKNOWLEDGED
 from bot.errors import NotRun
 from tests.integration.machines import Site, run, site
 
@@ -145,3 +148,42 @@ async def test_a_jump_host_for_every_host_is_itself_reached_directly(site: Site)
         file.write("Host *\nProxyJump jump\n")
     assert (await site.hosts().run(host, run("say", "far"))).stdout == "far"
     assert len(jump.connections) == 1
+
+
+# the network itself
+
+
+def option(connection: Connection | None, name: int, level: int = socket.IPPROTO_TCP) -> int:
+    assert connection is not None
+    found: int = connection.ssh.get_extra_info("socket").getsockopt(level, name)
+    return found
+
+
+async def test_what_the_network_does_not_acknowledge_is_given_up_before_a_fence_closes(site: Site) -> None:
+    """The kernel would try for a quarter of an hour, and bring a change to its host long after it was given up."""
+    jump, machine = await site.machine("jump"), await site.machine("backend-1")
+    ways = [
+        site.reach("jump", jump.port, "TCPKeepAlive no"),
+        site.reach("backend-1", machine.port),
+        site.reach("backend-2", machine.port, "ProxyJump jump"),
+    ]
+    hosts = site.hosts()
+    for way in ways:
+        await hosts.run(way, run("say"))
+    for way in ways:
+        connection = hosts._lines.kept(way.address)
+        assert option(connection, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED.total_seconds() * 1000 < 10_000
+        assert option(connection, socket.SO_KEEPALIVE, socket.SOL_SOCKET) == 1
+        idle, every, count = (
+            option(connection, name) for name in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert idle + every * count <= UNACKNOWLEDGED.total_seconds()
+
+
+async def test_a_host_behind_a_proxy_command_has_no_socket_of_ours(site: Site) -> None:
+    machine = await site.machine("backend-1")
+    proxy = site.folder / "proxy"
+    proxy.write_text(f"#!/bin/bash\nexec 3<>/dev/tcp/127.0.0.1/{machine.port}\ncat <&3 & exec cat >&3\n")
+    proxy.chmod(0o755)
+    host = site.reach("backend-1", machine.port, f"ProxyCommand {proxy}")
+    assert (await site.hosts().run(host, run("say", "far"))).stdout == "far"

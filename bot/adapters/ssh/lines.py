@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,16 @@ from bot.adapters.ssh.words import FOREIGN, Shown, Where, told, told_of_key
 
 _KEEPALIVES_MISSED = 2
 """asyncssh gives a peer up when this many are unanswered and one more is due: after three intervals."""
+
+UNACKNOWLEDGED = timedelta(seconds=7)
+"""How long the kernel tries to bring something to a host. Shorter than a change may take to begin, which is some ten
+seconds by the host's clock (its fence's `not_after`): what is given up here does then not lie in our buffers, to arrive
+later. The fence is for what lies in the network's. Behind a jump host or a ProxyCommand another kernel tries, and only
+the fence helps.
+"""
+
+_PROBES = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}
+"""How the kernel finds out that a peer is gone while nothing is sent: in seconds, and tries; within the same time."""
 
 
 class Unreached(Exception):
@@ -116,13 +127,9 @@ class Lines:
             files = self._files(options.known_hosts)
             where = line.where = self._where(way, options, jump, files)
             witness.known = await asyncio.to_thread(_read, files)
-            tunnel = await self._line_to(jump, before) if jump else None
+            tunnel = (await self._line_to(jump, before)).ssh if jump else None
             ssh = await asyncssh.connect(
-                **self._fixed,
-                **way.said,
-                tunnel=tunnel.ssh if tunnel else None,
-                known_hosts=witness.known,
-                client_factory=lambda: witness,
+                **self._fixed, **way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise Unreached(told_of_key(witness.shown, where) if witness.shown else told(error, where)) from error
@@ -170,11 +177,26 @@ class Lines:
 
 
 class _Witness(asyncssh.SSHClient):
-    """Asked by asyncssh about a host key that it does not trust: remembers it for the message, and says no."""
+    """What asyncssh tells of a connection that is being made: that it is there, and a host key that it does not trust.
+
+    The key is remembered for the message, and the answer is no.
+    """
 
     def __init__(self) -> None:
         self.known = asyncssh.SSHKnownHosts()
         self.shown: Shown | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Have the kernel give up what nobody acknowledges, as far as this system can, from the first byte on."""
+        tcp = conn.get_extra_info(
+            "socket"
+        )  # behind a jump host that one's, which has all this; None for a ProxyCommand
+        if tcp is None:
+            return
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in {**_PROBES, "TCP_USER_TIMEOUT": int(UNACKNOWLEDGED.total_seconds() * 1000)}.items():
+            if (option := getattr(socket, name, None)) is not None:
+                tcp.setsockopt(socket.IPPROTO_TCP, option, value)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         keys, *_ = self.known.match(host, addr, port if port != asyncssh.DEFAULT_PORT else None)
