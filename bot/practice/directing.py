@@ -4,16 +4,19 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from bot.practice.ringstate import RingState, View
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, Now, failed, said
 
 _HOSTS = ("mail server ip", "tag", "vhosts", "state", "state changed", "users")
 _RING = (
     *("director ip", "port", "type", "last failed", "status", "ping ms", "input", "output"),
     *("buffered", "buffered peak", "last read", "last write"),
 )
+_PATIENCE = timedelta(seconds=30)
+"""How long doveadm waits for its director, and a director for the ring."""
+_LOOKS = timedelta(seconds=0.25)
 _USAGE = {
     "status": "[-a <director socket path>] [<user>] [<tag>]",
     "update": "[-a <director socket path>] <host> <vhost count>",
@@ -28,7 +31,7 @@ _USAGE = {
 class Directing:
     """doveadm on the director of this name."""
 
-    def __init__(self, name: str, ring: RingState, now: Callable[[], datetime]) -> None:
+    def __init__(self, name: str, ring: RingState, now: Now) -> None:
         """`now` says the time, aware."""
         self._ring = ring
         self._name = name
@@ -52,16 +55,36 @@ class Directing:
                 75,
                 "Fatal: net_connect_unix(/run/dovecot/director-admin) failed: Connection refused",
             )
+        if not await self._wait_while(lambda: self._view.hanging):
+            # What a director that hangs has in its socket is carried out when it wakes; by then, this was given up.
+            return failed(75, "Error: Timeout waiting for a reply from director")
         if words == ["status"]:
             return _printed(_HOSTS, self._hosts(), shape)
         if words == ["ring", "status"]:
             return _printed(_RING, self._directors(), shape)
         answer = self._change(words)
-        # A change is answered when the ring is synced: with a director just gone, not before it is given up.
-        if answer.exit_status == 0:
-            now = self._now()
-            await asyncio.sleep(max(0.0, (self._ring.waits_until(now) - now).total_seconds()))
-        return answer
+        return await self._confirmed(words) if answer.exit_status == 0 else answer
+
+    async def _confirmed(self, words: list[str]) -> Answer:
+        """A change is answered when the ring is synced; a flush when it has begun."""
+        now = self._now()
+        # With a director just gone, not before it is given up.
+        await asyncio.sleep(max(0.0, (self._ring.waits_until(now) - now).total_seconds()))
+        if words[0] in {"update", "up", "down"} and not await self._wait_while(self._unsynced):
+            return failed(75, "Error: Ring sync timed out")
+        return Answer()
+
+    def _unsynced(self) -> bool:
+        return self._ring.unsynced_since is not None
+
+    async def _wait_while(self, holds: Callable[[], bool]) -> bool:
+        """Whether it ended within the time that doveadm waits."""
+        give_up = self._now() + _PATIENCE
+        while holds():
+            if self._now() >= give_up:
+                return False
+            await asyncio.sleep(_LOOKS.total_seconds())
+        return True
 
     def _change(self, words: list[str]) -> Answer:
         now = self._now()
@@ -101,7 +124,7 @@ class Directing:
     def _hosts(self) -> Iterator[tuple[str, ...]]:
         for ip, seen in self._view.backends.items():
             users = str(self._ring.users(self._view, ip))
-            yield ip, "", str(seen.vhosts), "up" if seen.up else "down", _stamp(seen.changed, "-"), users
+            yield ip, seen.tag, str(seen.vhosts), "up" if seen.up else "down", _stamp(seen.changed, "-"), users
 
     def _directors(self) -> Iterator[tuple[str, ...]]:
         """The director itself, its neighbours to the left and right (with two directors: the same), the others."""
@@ -137,12 +160,14 @@ class Directing:
             return ""
         if kind == "self":
             return self._own_status(view, self._now())
-        return "synced" if view.knows else "handshaking - 0 USERs sent"
+        return "synced" if view.knows or view.hanging else "handshaking - 0 USERs sent"
 
     def _own_status(self, view: View, now: datetime) -> str:
-        if view.knows and self._ring.waits_until(now) <= now:
+        unsynced = self._ring.unsynced_since
+        if view.knows and self._ring.waits_until(now) <= now and unsynced is None:
             return "ring synced"
         since = max((each.restarted for each in self._ring.directors.values() if each.restarted), default=now)
+        since = since if unsynced is None else unsynced
         return f"ring syncing - last sync {int((now - since).total_seconds())} secs ago"
 
 

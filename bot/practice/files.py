@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 _MOST_LINKS = 8
 
@@ -16,8 +16,8 @@ class File:
     """A regular file."""
 
     data: bytes
+    changed: datetime
     mode: int = 0o644
-    changed: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(kw_only=True)
@@ -62,11 +62,16 @@ def parts(path: str) -> list[str]:
 
 
 class Disk:
-    """One file system. Paths are absolute; one that is not is taken from the root."""
+    """One file system. Paths are absolute; one that is not is taken from the root.
 
-    def __init__(self) -> None:
-        """An empty root directory."""
+    `removed` is told what is taken away, by its path.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        """An empty root directory; files get their times from `now`."""
         self.root = Directory()
+        self.removed: Callable[[str, Node], None] = lambda _path, _node: None
+        self._now = now
 
     def look(self, path: str, *, follow: bool = True) -> Node | None:
         """The node at a path, or None; a link at its very end is followed if `follow`."""
@@ -116,7 +121,7 @@ class Disk:
         above = "/".join(parts(path)[:-1])
         if self.parent(path) is None:
             self.make_directory(above)
-        self.place(path, File(data=text.encode() if isinstance(text, str) else text, mode=mode))
+        self.place(path, File(data=text.encode() if isinstance(text, str) else text, mode=mode, changed=self._now()))
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None when there is no such file."""
@@ -127,7 +132,10 @@ class Disk:
         """Take away what is at a path, with all below it, and say what it was."""
         above = self.parent(path)
         names = parts(path)
-        return above.entries.pop(names[-1], None) if above is not None and names else None
+        node = above.entries.pop(names[-1], None) if above is not None and names else None
+        if node is not None:
+            self.removed("/" + "/".join(names), node)
+        return node
 
     def copy(self, path: str) -> Node | None:
         """A separate copy of what is at a path, modes and times kept."""

@@ -1,6 +1,7 @@
 """The commands that work on a pretend disk: rm, mkdir, mv, cp, cat, tar, test. (`find` and `diff` are elsewhere.)"""
 
 import io
+import operator
 import tarfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -194,12 +195,28 @@ def _judged(disk: Disk, args: tuple[str, ...]) -> bool | None:
             return isinstance(disk.look(path), Directory)
         case ("-f", path):
             return disk.read(path) is not None
-        case (left, "=", right):
-            return left == right
-        case (left, "!=", right):
-            return left != right
+        case (left, how, right):
+            return _compared(left, how, right)
         case _:
             return None
+
+
+_NUMBERS: dict[str, Callable[[int, int], bool]] = {
+    "-eq": operator.eq,
+    "-ne": operator.ne,
+    "-lt": operator.lt,
+    "-le": operator.le,
+    "-gt": operator.gt,
+    "-ge": operator.ge,
+}
+
+
+def _compared(left: str, how: str, right: str) -> bool | None:
+    """Two texts, or two numbers; None for anything else."""
+    if how in {"=", "!="}:
+        return (left == right) is (how == "=")
+    whole = all(text.removeprefix("-").isdecimal() for text in (left, right))
+    return _NUMBERS[how](int(left), int(right)) if whole and how in _NUMBERS else None
 
 
 async def _tar(disk: Disk, call: Call) -> Answer:

@@ -1,6 +1,7 @@
 """What lies on a pretend backend's disk before anything is done to it."""
 
 from bot.practice.files import Disk, Link
+from bot.practice.values import Now
 
 CONFIG = "/etc/dovecot"
 METACACHE = "/var/lib/dovecot/metacache"
@@ -23,9 +24,9 @@ _CONF_D = {
 }
 
 
-def backend_disk(*, metacache: bool) -> Disk:
+def backend_disk(now: Now, *, metacache: bool) -> Disk:
     """A backend's disk: its configuration and, if it has one, its metacache."""
-    disk = Disk()
+    disk = Disk(now)
     disk.make_directory("/tmp", mode=0o777)  # noqa: S108  a path on the pretend disk
     disk.write(f"{CONFIG}/dovecot.conf", _DOVECOT_CONF)
     disk.write(f"{CONFIG}/local.conf", "login_greeting = Dovecot (Debian) ready.\n")

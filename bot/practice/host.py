@@ -1,22 +1,17 @@
-"""A pretend host: a real SSH server on 127.0.0.1 whose commands are answered in this process.
+"""A pretend host: a machine behind a real SSH server on 127.0.0.1.
 
 A command that has begun runs to its end, even when its connection is gone, as on a real host.
 """
 
 import asyncio
-import shlex
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncssh
 
 from bot.practice.files import Disk
-from bot.practice.filewords import file_words
-from bot.practice.shell import Shell
-from bot.practice.values import Answer, Call, Fault, Faults, Ran, Stdin, Word, failed
+from bot.practice.machine import Machine, read_fenced
+from bot.practice.values import Answer, Fault, Faults, HostLog, Now, failed
 
-_GREETING = shlex.split('exec 3<>"/dev/tcp/$0/$1" && head -n 1 <&3')
 _Process = asyncssh.SSHServerProcess[bytes]
 
 
@@ -62,87 +57,17 @@ class _Server(asyncssh.SSHServer):
             self._host.left(self._connection)
 
 
-class Host:
-    """One host: a disk, commands by name, and an SSH server."""
+class Host(Machine):
+    """One host: a machine, and an SSH server."""
 
-    def __init__(self, name: str, ip: str, disk: Disk, *, log: list[Ran], faults: Faults) -> None:
+    def __init__(self, name: str, ip: str, disk: Disk, *, now: Now, log: HostLog, faults: Faults) -> None:
         """`ip` is what directors call it; nothing ever connects there."""
-        self.name = name
-        self.ip = ip
-        self.disk = disk
+        super().__init__(name, ip, disk, now=now, log=log)
         self.port = 0
-        self.words: dict[str, Word] = {
-            **file_words(disk),
-            "true": lambda _call: Answer(),
-            ":": lambda _call: Answer(),
-            "false": lambda _call: Answer(exit_status=1),
-            "echo": lambda call: Answer(out=f"{' '.join(call.args)}\n".encode()),
-            "sh": self._sh,
-            "bash": self._sh,
-            "sudo": self._sudo,
-            "env": self._env,
-            "timeout": lambda call: self.run(call.args[1:], call.stdin),
-        }
-        self.greeting: Callable[[str, str], Answer] | None = None
-        self._log = log
         self._faults = faults
         self._unreachable = False
-        self._shell = Shell(disk, self.run)
         self._connections: set[asyncssh.SSHServerConnection] = set()
-        self._running: set[asyncio.Task[Answer]] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
-
-    # commands
-
-    async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
-        """One command of this host, by its name and arguments; 127 when it has no such command."""
-        word = self.words.get(words[0]) if words else None
-        if word is None:
-            return failed(127, f"sh: {words[0] if words else ''}: not found")
-        try:
-            answer = word(Call(args=words[1:], stdin=stdin))
-            return answer if isinstance(answer, Answer) else await answer
-        except (IndexError, ValueError):
-            # An option without its value, or a number that is none: the real command would refuse too.
-            return failed(1, f"{words[0]}: invalid arguments: {shlex.join(words[1:])}")
-
-    async def _sh(self, call: Call) -> Answer:
-        match call.args:
-            case ("-c", script, *arguments):
-                return await self._script(script, tuple(arguments), call.stdin)
-            case ("-ec" | "-euc", script, *arguments):
-                return await self._script(f"set -e\n{script}", tuple(arguments), call.stdin)
-            case _:
-                return failed(2, "sh: only -c SCRIPT is understood here")
-
-    async def _script(self, script: str, arguments: tuple[str, ...], stdin: Stdin) -> Answer:
-        if self.greeting is not None and len(arguments) == 2 and _tokens(script) == _GREETING:
-            return self.greeting(*arguments)
-        return await self._shell.run(script, arguments, stdin)
-
-    async def _sudo(self, call: Call) -> Answer:
-        words = call.args
-        if words[:1] != ("-n",):
-            return failed(1, "sudo: a password is required")
-        words = words[2:] if words[1:2] == ("--",) else words[1:]
-        if words and words[0] not in self.words:
-            return failed(1, f"sudo: {words[0]}: command not found")
-        return await self.run(words, call.stdin)
-
-    async def _env(self, call: Call) -> Answer:
-        words = call.args
-        while words and "=" in words[0]:
-            words = words[1:]
-        return await self.run(words, call.stdin)
-
-    async def _recorded(self, command: str, stdin: Stdin) -> Answer:
-        ran = Ran(at=datetime.now(UTC), host=self.name, command=command)
-        self._log.append(ran)
-        answer = await self._shell.run(command, stdin=stdin)
-        ran.exit_status, ran.finished = answer.exit_status, datetime.now(UTC)
-        return answer
-
-    # SSH
 
     @property
     def unreachable(self) -> bool:
@@ -159,6 +84,11 @@ class Host:
         """Cut every connection; what runs runs on."""
         for connection in list(self._connections):
             connection.abort()
+
+    def reboot(self) -> None:
+        """A hard reset: connections and what runs end, its locks are free, and the host is up again at once."""
+        self.drop_connections()
+        super().reboot()
 
     def arrived(self, connection: asyncssh.SSHServerConnection) -> None:
         """A client connected."""
@@ -190,9 +120,7 @@ class Host:
     async def close(self) -> None:
         """Cut the connections, end what runs, stop listening."""
         self.drop_connections()
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self.end_all()
         if self._acceptor is not None:
             self._acceptor.close()
             await self._acceptor.wait_closed()
@@ -207,14 +135,17 @@ class Host:
 
     async def _serve(self, process: _Process) -> None:
         command = process.command or ""
-        fault = self._faults.strike(self.name, command)
+        fence = read_fenced(command)
+        fault = self._faults.strike(self.name, fence.line if fence is not None else command)
         if fault is not None and fault.when == "before":
             await self._break(process, fault)
             return
         stdin = _ChannelInput(process)
-        task = asyncio.create_task(self._recorded(command, stdin))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        if fault is not None and fault.when == "late":
+            self.begin(command, await _received(stdin), after=fault.delay)
+            await self._break(process, fault)
+            return
+        task = self.begin(command, stdin)
         if fault is not None and fault.when == "during" and fault.what == "cut":
             await stdin.until_read()
             await self._break(process, fault)
@@ -238,6 +169,25 @@ class Host:
                 await _reply(process, failed(fault.exit_status, "practice: this command was made to fail"))
 
 
+class _Received:
+    """Standard input that has come whole."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        return self._data
+
+
+async def _received(stdin: _ChannelInput) -> _Received:
+    """What was sent for a command that lies in the network: nothing, from a sender who keeps its end open."""
+    try:
+        async with asyncio.timeout(0.2):
+            return _Received(await stdin.read())
+    except TimeoutError:
+        return _Received(b"")
+
+
 async def _reply(process: _Process, answer: Answer) -> None:
     try:
         process.stdout.write(answer.out)
@@ -248,10 +198,3 @@ async def _reply(process: _Process, answer: Answer) -> None:
     except (OSError, asyncssh.Error):
         # The client is gone, and with it whoever would have read this.
         return
-
-
-def _tokens(script: str) -> list[str]:
-    try:
-        return shlex.split(script)
-    except ValueError:
-        return []

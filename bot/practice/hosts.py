@@ -1,17 +1,17 @@
 """The two kinds of pretend hosts: directors, which answer for the ring, and backends, which hold the mail."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 from bot.practice.directing import Directing
 from bot.practice.dovecot import VERSION, Dovecot
-from bot.practice.files import Disk
-from bot.practice.fixtures import backend_disk
+from bot.practice.files import Directory, Disk, File, Node
+from bot.practice.fixtures import METACACHE, VMAIL, backend_disk
 from bot.practice.host import Host
 from bot.practice.packages import Packages
 from bot.practice.ringstate import RingState
 from bot.practice.systemd import Systemd, Unit
-from bot.practice.values import Answer, Call, Faults, Ran, failed, said
+from bot.practice.values import Answer, Call, Faults, HostLog, Loss, Now, failed, said
 
 FLUSH_UNIT = "dovecot-metacache-flush"
 
@@ -19,14 +19,11 @@ FLUSH_UNIT = "dovecot-metacache-flush"
 class Director(Host):
     """A director. Set `version_text` for another Dovecot."""
 
-    def __init__(
-        self, name: str, ip: str, *, ring: RingState, now: Callable[[], datetime], log: list[Ran], faults: Faults
-    ) -> None:
+    def __init__(self, name: str, ip: str, *, ring: RingState, now: Now, log: HostLog, faults: Faults) -> None:
         """Its view of the ring is in `ring`, under its name."""
-        super().__init__(name, ip, Disk(), log=log, faults=faults)
+        super().__init__(name, ip, Disk(now), now=now, log=log, faults=faults)
         self.version_text = VERSION
         self._ring = ring
-        self._now = now
         self.words["doveadm"] = Directing(name, ring, now).doveadm
         self.words["dovecot"] = self._dovecot
 
@@ -42,16 +39,44 @@ class Director(Host):
 
     @away.setter
     def away(self, value: bool) -> None:
-        self._ring.set_away(self.name, self._now(), away=value)
+        self._ring.set_away(self.name, self.now(), away=value)
+
+    @property
+    def hanging(self) -> bool:
+        """Whether its director process is stopped, as by SIGSTOP: it answers nothing, and the others wait for it."""
+        return self._ring.directors[self.name].hanging
+
+    @hanging.setter
+    def hanging(self, value: bool) -> None:
+        self._ring.set_hanging(self.name, hanging=value)
 
 
 class Backend(Host):
-    """A backend. Its parts may be set by a test: `dovecot`, `dovecot_unit`, `packages`, `units`, `disk`."""
+    """A backend. Its parts may be set by a test: `dovecot`, `dovecot_unit`, `packages`, `units`, `disk`.
 
-    def __init__(self, name: str, ip: str, *, users: set[str], metacache: bool, log: list[Ran], faults: Faults) -> None:
-        """With dovecot running, and everything as a well-kept backend has it."""
-        super().__init__(name, ip, backend_disk(metacache=metacache), log=log, faults=faults)
-        systemd = Systemd()
+    `metacache_flushed` is the truth, whatever systemd says: all that the metacache holds is in the object storage.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ip: str,
+        *,
+        users: set[str],
+        metacache: bool,
+        now: Now,
+        log: HostLog,
+        faults: Faults,
+        cut_off: Callable[[], None],
+    ) -> None:
+        """With dovecot running, and everything as a well-kept backend has it; `cut_off` cuts its users' connections."""
+        super().__init__(name, ip, backend_disk(now, metacache=metacache), now=now, log=log, faults=faults)
+        self.metacache_flushed = not metacache
+        self._metacache = metacache
+        self._will_flush = False
+        self._cut_off = cut_off
+        self.disk.removed = self._removed
+        self._systemd = systemd = Systemd()
         self.units = systemd.units
         self.dovecot_unit = self.units["dovecot"] = Unit(stop_takes=timedelta(seconds=0.3))
         if metacache:
@@ -59,7 +84,8 @@ class Backend(Host):
         self.dovecot = Dovecot(name=name, disk=self.disk, unit=self.dovecot_unit, users=users)
         self.packages = Packages(self._start_after_install)
         self.greeting = self.dovecot.greeting
-        self.dovecot_unit.started, self.dovecot_unit.stopped = self._started, self._stopped
+        self.dovecot_unit.started = self._started
+        self.dovecot_unit.stopping, self.dovecot_unit.stopped = self._stopping, self._stopped
         self.dovecot_unit.start()
         self.words |= {
             "doveadm": self.dovecot.doveadm,
@@ -73,13 +99,35 @@ class Backend(Host):
 
     def _started(self) -> None:
         self.dovecot.stopped_services.clear()
+        self.metacache_flushed = not self._metacache
         if (unit := self.units.get(FLUSH_UNIT)) is not None and unit.file_state != "disabled":
-            unit.active, unit.sub = "active", "exited"
+            unit.active, unit.sub, unit.result = "active", "exited", "success"
+
+    def _stopping(self) -> None:
+        """The flush unit flushes when it is stopped together with dovecot; systemd runs no ExecStop of a masked one."""
+        unit = self.units.get(FLUSH_UNIT)
+        self._will_flush = unit is not None and unit.active == "active" and not self.dovecot_unit.masked
 
     def _stopped(self) -> None:
-        """The flush unit is part of dovecot and goes down with it, which is when it flushes."""
-        if (unit := self.units.get(FLUSH_UNIT)) is not None:
-            unit.active, unit.sub = "inactive", "dead"
+        """The flush unit is part of dovecot and goes down with it."""
+        unit = self.units.get(FLUSH_UNIT)
+        if unit is not None and unit.active == "active":
+            unit.ended()
+        clean = unit is not None and {unit.result, self.dovecot_unit.result} == {"success"}
+        self.metacache_flushed = not self._metacache or (self._will_flush and clean)
+
+    def _removed(self, path: str, node: Node) -> None:
+        if not self.metacache_flushed and path.startswith((f"{VMAIL}/", f"{METACACHE}/metacache-users")):
+            self.log.losses.extend(Loss(at=self.now(), host=self.name, path=lost) for lost in _files(path, node))
+
+    def reboot(self) -> None:
+        """A hard reset: what runs and who is connected is cut off, and what is enabled starts."""
+        super().reboot()
+        self._cut_off()
+        self._systemd.boot()
+        self.dovecot.stopped_services.clear()
+        if self.dovecot_unit.file_state == "enabled":
+            self.dovecot_unit.start()
 
     def _start_after_install(self) -> bool:
         """A dovecot package's script starts dovecot, although it was stopped; only a mask keeps it from that."""
@@ -122,3 +170,12 @@ class Backend(Host):
             self.units[FLUSH_UNIT] = Unit(
                 active="active" if running else "inactive", sub="exited" if running else "dead", file_state=value
             )
+
+
+def _files(path: str, node: Node) -> Iterator[str]:
+    """The files at and below a path."""
+    if isinstance(node, File):
+        yield path
+    elif isinstance(node, Directory):
+        for name, below in node.entries.items():
+            yield from _files(f"{path}/{name}", below)

@@ -7,8 +7,10 @@ does. Nothing runs as a real command, and outside of one temporary directory no 
 import asyncio
 import random
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,22 +20,18 @@ import asyncssh
 from bot.practice.hosts import Backend, Director
 from bot.practice.mailusers import MailUsers
 from bot.practice.ringstate import RingState, Seen, View
-from bot.practice.values import FailedLogin, Fault, Faults, Ran
+from bot.practice.values import FailedLogin, Fault, Faults, HostLog, Loss, Now, Ran, machine_time
 
 TEST_USER = "practice-test"
 _TICK = timedelta(seconds=0.03)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PracticeRing:
     """A ring to practise on, while its `async with` lasts.
 
-    `log` has every command that really ran, in the order in which they began; `directors` and `backends` are
-    the hosts by name; `ssh_config`, `known_hosts` and `directory` (all only inside the `async with`) are what
-    an SSH client needs.
+    `log` has every command that really ran, in the order in which they began, `refused` those that a fence kept from
+    running, `losses` what was deleted of a metacache that was not flushed; `directors` and `backends` are the hosts by
+    name; `ssh_config`, `known_hosts` and `directory` (all only inside the `async with`) are what an SSH client needs.
     """
 
     def __init__(
@@ -47,23 +45,29 @@ class PracticeRing:
         login_patience: timedelta = timedelta(seconds=3),
         learning_takes: timedelta = timedelta(seconds=1),
         chance: random.Random | None = None,
+        tags: Mapping[str, str] | None = None,
+        now: Now = machine_time,
     ) -> None:
         """`user_expire` is director_user_expire; `login_patience` how long a director retries a login,
         `learning_takes` how long a restarted director does without the ring's state.
 
-        `chance` decides what the users do; the same seed every time unless given.
+        `chance` decides what the users do; the same seed every time unless given. `tags`: the directors' tag of a
+        backend, by its name. `now` says the time, for all hosts; pauses are those of the event loop.
         """
         chance = chance or random.Random(2319)  # noqa: S311  a game, not a secret
-        self.log: list[Ran] = []
+        self.hostlog = HostLog()
+        self.now = now
         self.test_user = TEST_USER
         self._faults = Faults()
         self._known_users = {TEST_USER}
         self.backends = self._made_backends(backends, metacache=metacache)
-        views = {f"director-{number}": self._view(f"192.0.2.{number}") for number in range(1, directors + 1)}
+        views = {
+            f"director-{number}": self._view(f"192.0.2.{number}", tags or {}) for number in range(1, directors + 1)
+        }
         self.state = RingState(directors=views, user_expire=user_expire, chance=chance, learning_takes=learning_takes)
         self.directors = {name: self._made_director(name, view.ip) for name, view in views.items()}
         self.people = MailUsers(
-            self.state, count=users, serving=self._serving, chance=chance, now=_now(), login_patience=login_patience
+            self.state, count=users, serving=self._serving, chance=chance, now=now(), login_patience=login_patience
         )
         self._known_users |= self.people.names
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -72,20 +76,47 @@ class PracticeRing:
     def _made_backends(self, count: int, *, metacache: bool) -> dict[str, Backend]:
         ips = {f"backend-{number}": f"192.0.2.{10 + number}" for number in range(1, count + 1)}
         return {
-            name: Backend(name, ip, users=self._known_users, metacache=metacache, log=self.log, faults=self._faults)
+            name: Backend(
+                name,
+                ip,
+                users=self._known_users,
+                metacache=metacache,
+                now=self.now,
+                log=self.hostlog,
+                faults=self._faults,
+                cut_off=partial(self._cut_off, ip),
+            )
             for name, ip in ips.items()
         }
 
     def _made_director(self, name: str, ip: str) -> Director:
-        return Director(name, ip, ring=self.state, now=_now, log=self.log, faults=self._faults)
+        return Director(name, ip, ring=self.state, now=self.now, log=self.hostlog, faults=self._faults)
 
-    def _view(self, ip: str) -> View:
-        return View(ip=ip, backends={backend.ip: Seen() for backend in self.backends.values()})
+    def _view(self, ip: str, tags: Mapping[str, str]) -> View:
+        return View(ip=ip, backends={one.ip: Seen(tag=tags.get(one.name, "")) for one in self.backends.values()})
+
+    def _cut_off(self, ip: str) -> None:
+        self.state.cut_off(ip)
 
     def _serving(self, ip: str) -> bool:
         return any(backend.serving for backend in self.backends.values() if backend.ip == ip)
 
     # what a test does and sees
+
+    @property
+    def log(self) -> list[Ran]:
+        """Every command that really ran, in the order in which they began."""
+        return self.hostlog.ran
+
+    @property
+    def refused(self) -> list[Ran]:
+        """Every command that its fence kept from running, and the exit status that said so."""
+        return self.hostlog.refused
+
+    @property
+    def losses(self) -> list[Loss]:
+        """Every file of a metacache that was deleted before it was flushed."""
+        return self.hostlog.losses
 
     @property
     def failed_logins(self) -> list[FailedLogin]:
@@ -103,11 +134,11 @@ class PracticeRing:
 
     def restart_director(self, name: str) -> None:
         """Restart one director: for about a second it says vhosts 100 and up of everything."""
-        self.state.restart([name], _now())
+        self.state.restart([name], self.now())
 
     def restart_all_directors(self) -> None:
         """Restart all directors at once: the ring forgets."""
-        self.state.restart(list(self.directors), _now())
+        self.state.restart(list(self.directors), self.now())
 
     def fault(self, fault: Fault) -> None:
         """Let something go wrong with a command to come."""
@@ -172,11 +203,15 @@ class PracticeRing:
         path.touch(mode=0o600)
         path.write_text(text)
 
+    def tick(self) -> None:
+        """Let happen what is due; called again and again while the ring runs, and by whoever plays without that."""
+        now = self.now()
+        self.state.tick(now)
+        self.people.tick(now)
+
     async def _live(self) -> None:
         while True:
-            now = _now()
-            self.state.tick(now)
-            self.people.tick(now)
+            self.tick()
             await asyncio.sleep(_TICK.total_seconds())
 
     async def _close(self) -> None:

@@ -19,6 +19,7 @@ class Seen:
     vhosts: int = FULL
     up: bool = True
     changed: datetime | None = None
+    tag: str = ""
 
     @property
     def usable(self) -> bool:
@@ -30,20 +31,22 @@ class Seen:
 class View:
     """One director. Away: its process does not run; the others give it up at `failed`, and wait for it until then.
 
+    Hanging: its process is there and does nothing, as after SIGSTOP; the others wait for it as long as it hangs.
     `learns_at`: restarted, and has not yet heard the ring.
     """
 
     ip: str
     backends: dict[str, Seen]
     away: bool = False
+    hanging: bool = False
     failed: datetime | None = None
     learns_at: datetime | None = None
     restarted: datetime | None = None
 
     @property
     def knows(self) -> bool:
-        """Whether it has the ring's state."""
-        return not self.away and self.learns_at is None
+        """Whether it has the ring's state; one that hangs has an old one."""
+        return not self.away and not self.hanging and self.learns_at is None
 
 
 @dataclass(kw_only=True)
@@ -72,6 +75,8 @@ class RingState:
     mapped: dict[str, Mapping] = field(default_factory=dict)
     kicked: set[str] = field(default_factory=set)
     """Users whose connections a move or a flush has cut; whoever plays the users takes them out."""
+    unsynced_since: datetime | None = None
+    """Since when a change is not confirmed by a director that hangs."""
     _moves: list[_Move] = field(default_factory=list)
 
     def change(self, ip: str, *, now: datetime, vhosts: int | None = None, up: bool | None = None) -> None:
@@ -79,14 +84,16 @@ class RingState:
         for view in self.directors.values():
             old = view.backends[ip]
             new = replace(old, vhosts=old.vhosts if vhosts is None else vhosts, up=old.up if up is None else up)
-            if not view.away:
+            if view.hanging:
+                self.unsynced_since = self.unsynced_since or now
+            elif not view.away:
                 view.backends[ip] = new if new.up == old.up else replace(new, changed=now)
 
     def restart(self, names: Iterable[str], now: datetime) -> None:
         """Restart these directors together; the ring forgets everything if nobody is left who knows."""
         for name in names:
             view = self.directors[name]
-            view.backends = dict.fromkeys(view.backends, Seen())
+            view.backends = {ip: Seen(tag=one.tag) for ip, one in view.backends.items()}
             view.learns_at = now + self.learning_takes
             view.restarted = now
         self._forget_if_nobody_knows()
@@ -96,8 +103,21 @@ class RingState:
         view = self.directors[name]
         if view.away == away:
             return
-        view.away, view.failed = away, now + self.learning_takes if away else None
+        view.away, view.hanging, view.failed = away, False, now + self.learning_takes if away else None
         self.restart([name], now)
+
+    def set_hanging(self, name: str, *, hanging: bool) -> None:
+        """Stop a director's process as SIGSTOP does, or let it go on: then it hears at once what it missed."""
+        view = self.directors[name]
+        if view.hanging == hanging or view.away:
+            return
+        known = self.knowing()
+        view.hanging = hanging
+        if not hanging:
+            if known is not None:
+                view.backends = {ip: replace(one, changed=None) for ip, one in known.backends.items()}
+            if not any(one.hanging for one in self.directors.values()):
+                self.unsynced_since = None
 
     def waits_until(self, now: datetime) -> datetime:
         """When the ring will have given up whoever went away; a moment that is past when it waits for nobody."""
@@ -120,15 +140,20 @@ class RingState:
 
     def users(self, view: View, ip: str) -> int:
         """How many users this director has mapped to this backend."""
-        return self._count(ip) if view.knows else 0
+        return self._count(ip) if view.knows or view.hanging else 0
 
     def _count(self, ip: str) -> int:
         return sum(1 for mapping in self.mapped.values() if mapping.backend == ip)
 
-    def choose(self) -> str | None:
-        """A usable backend for a new user: the one with the fewest users for its vhosts, or None."""
+    def choose(self, instead_of: str | None = None) -> str | None:
+        """A usable backend for a user: the one with the fewest users for its vhosts, or None.
+
+        In place of another backend, only one of the same tag will do.
+        """
         view = self.knowing()
         seen = {} if view is None else {ip: one for ip, one in view.backends.items() if one.usable}
+        if view is not None and instead_of is not None:
+            seen = {ip: one for ip, one in seen.items() if one.tag == view.backends[instead_of].tag}
         # Evenly rather than by hash, as the few users of a practice ring would otherwise sit together by chance.
         loads = {ip: (self._count(ip) / one.vhosts, self.chance.random()) for ip, one in seen.items()}
         return min(loads, key=lambda ip: loads[ip]) if loads else None
@@ -147,6 +172,10 @@ class RingState:
         self.mapped[user] = Mapping(backend=ip, seen=now)
         if before is not None and before.backend != ip:
             self.kicked.add(user)
+
+    def cut_off(self, ip: str) -> None:
+        """Cut the connections of everybody on this backend; the mappings stay."""
+        self.kicked |= {user for user, mapping in self.mapped.items() if mapping.backend == ip}
 
     def flush(self, ip: str, now: datetime) -> None:
         """Begin to move the users whose hash no longer points to this backend; none while it is usable."""
@@ -178,6 +207,6 @@ class RingState:
         if mapping is None or mapping.backend != move.away_from or self.usable(move.away_from):
             return
         # Without another usable backend the user is kicked all the same, and keeps the mapping.
-        backend = self.choose() or move.away_from
+        backend = self.choose(move.away_from) or move.away_from
         self.mapped[move.user] = Mapping(backend=backend, seen=now)
         self.kicked.add(move.user)

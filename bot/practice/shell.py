@@ -1,7 +1,7 @@
 """Running the small shell's scripts: a host's commands are its words, files are the host's disk."""
 
 import glob
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from bot.practice.files import Disk
@@ -35,10 +35,17 @@ class _Frame:
 class Shell:
     """A shell on one host."""
 
-    def __init__(self, disk: Disk, run: Runner) -> None:
-        """`run` does one command, given its name and arguments."""
+    def __init__(
+        self, disk: Disk, run: Runner, environment: Mapping[str, str], at_exec: Callable[[], None] = lambda: None
+    ) -> None:
+        """`run` does one command, given its name and arguments; `at_exec` is told of each `exec` before it is done.
+
+        `environment`: the variables that are there from the beginning.
+        """
         self._disk = disk
         self._run = run
+        self._environment = environment
+        self._at_exec = at_exec
 
     async def run(self, text: str, arguments: tuple[str, ...] = (), stdin: Stdin | None = None) -> Answer:
         """A script with its $0, $1, …; exit status 2 and nothing run when it is not understood."""
@@ -47,7 +54,7 @@ class Shell:
         except NotUnderstood as problem:
             return failed(2, f"sh: 1: Syntax error: {problem}")
         parameters = {str(index): value for index, value in enumerate(arguments or ("sh",))}
-        frame = _Frame(parameters=parameters, stdin=stdin or NoStdin())
+        frame = _Frame(parameters={**self._environment, **parameters}, stdin=stdin or NoStdin())
         try:
             return frame.answer(await self._script(script, frame))
         except _Exit as leaving:
@@ -94,6 +101,12 @@ class Shell:
             return frame.status if any(_runs_something(word) for _, word in command.assignments) else 0
         if (status := self._builtin(words, frame)) is not None:
             return status
+        if words[0] == "exec" and len(words) > 1:
+            self._at_exec()
+            raise _Exit(await self._one(words[1:], frame))
+        return await self._one(words, frame)
+
+    async def _one(self, words: list[str], frame: _Frame) -> int:
         answer = await self._run(tuple(words), frame.stdin)
         frame.outputs[1].append(answer.out)
         frame.outputs[2].append(answer.err)

@@ -14,7 +14,8 @@ _LONGER = 'See "systemctl status {0}" and "journalctl -xeu {0}" for details.'
 class Unit:
     """A unit's state in systemd's own words.
 
-    `may_start` is asked at each start, `started` is told after it, and `stopped` at the end of each stop.
+    `may_start` is asked at each start, `started` is told after it, `stopping` and `stopped` at the beginning and at the
+    end of each stop.
     """
 
     active: str = "inactive"
@@ -27,6 +28,7 @@ class Unit:
     """What the next stops leave as Result: other than success, the unit ends as failed."""
     may_start: Callable[[], bool] = lambda: True
     started: Callable[[], None] = lambda: None
+    stopping: Callable[[], None] = lambda: None
     stopped: Callable[[], None] = lambda: None
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -58,6 +60,7 @@ class Unit:
     async def stop(self) -> None:
         """Stop it; from the first moment it no longer serves."""
         if self.active == "active":
+            self.stopping()
             self.active, self.sub = "deactivating", "stop-sigterm"
             self._stopped.clear()
             await asyncio.sleep(self.stop_takes.total_seconds())
@@ -65,10 +68,19 @@ class Unit:
             # Stopping already, or stopped: a second job waits for the first, and changes nothing.
             await self._stopped.wait()
             return
+        self.ended()
+        self.stopped()
+        self._stopped.set()
+
+    def ended(self) -> None:
+        """It has stopped, with the result that its stops have."""
         clean = self.stop_result == "success"
         self.active, self.sub = ("inactive", "dead") if clean else ("failed", "failed")
         self.result = self.stop_result
-        self.stopped()
+
+    def boot(self) -> None:
+        """It is as after a boot, before anything was started: nothing of the runtime is left, a mask neither."""
+        self.active, self.sub, self.result, self.masked = "inactive", "dead", "success", False
         self._stopped.set()
 
 
@@ -87,6 +99,13 @@ class Systemd:
     def __init__(self) -> None:
         """No units."""
         self.units: dict[str, Unit] = {}
+
+    def boot(self) -> None:
+        """Every unit is as after a boot, before anything was started."""
+        for name, unit in list(self.units.items()):
+            unit.boot()
+            if not unit.file_state:
+                del self.units[name]  # it was nothing but a mask
 
     async def systemctl(self, call: Call) -> Answer:
         """`systemctl VERB [OPTION…] UNIT…`."""

@@ -4,8 +4,8 @@ Knows nothing of hosts, rings or SSH.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 
@@ -45,6 +45,14 @@ class Call:
 Word = Callable[[Call], Answer | Awaitable[Answer]]
 """What a host knows under one command name."""
 
+Now = Callable[[], datetime]
+"""Says the time, aware, in UTC."""
+
+
+def machine_time() -> datetime:
+    """The time of the machine that the practice ring runs on."""
+    return datetime.now(UTC)
+
 
 def said(text: str) -> Answer:
     """Success, with this text on standard output."""
@@ -61,7 +69,10 @@ class Ran:
     """One command that really ran on a host.
 
     Written when it begins, and completed (hence not frozen) when it ends: until then `finished` and
-    `exit_status` are None. A command that a fault kept from running is not here.
+    `exit_status` are None; of one that a reboot ended, `exit_status` stays None. A command that a fault kept from
+    running is not here. One that was sent in a fence is here from the moment its fence lets it begin, and `command`
+    is what stands inside of the fence: `not_after` (seconds since 1970 by the host's own clock) tells that it was
+    fenced, and `lock` behind which file.
     """
 
     at: datetime
@@ -69,6 +80,26 @@ class Ran:
     command: str
     exit_status: int | None = None
     finished: datetime | None = None
+    not_after: int | None = None
+    lock: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A file of the metacache that was deleted on a host before all was in the object storage."""
+
+    at: datetime
+    host: str
+    path: str
+
+
+@dataclass(kw_only=True)
+class HostLog:
+    """What all hosts of a ring write down: what ran, what a fence refused, what was lost."""
+
+    ran: list[Ran] = field(default_factory=list)
+    refused: list[Ran] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +119,18 @@ class Fault:
     """Something that goes wrong with the next `times` commands that contain `matches`.
 
     `host` is a host's name, or None for any. `when` is relative to the command's work: before it, the command
-    is never run; during and after, it runs to its end, whatever the client hears. `what`: cut drops the TCP
-    connection, hang never answers, exit answers `exit_status` (and nothing else) in place of the true one.
+    is never run; during and after, it runs to its end, whatever the client hears; late, it begins `delay` after its
+    sender was cut off, as one that lay in a network's buffers does. `what`: cut drops the TCP connection, hang never
+    answers, exit answers `exit_status` (and nothing else) in place of the true one.
     """
 
     host: str | None = None
     matches: str = ""
-    when: Literal["before", "during", "after"]
+    when: Literal["before", "during", "after", "late"]
     what: Literal["cut", "hang", "exit"]
     exit_status: int = 75
     times: int = 1
+    delay: timedelta = timedelta(0)
 
 
 class Faults:
