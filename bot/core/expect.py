@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.events import Seen
@@ -39,7 +39,7 @@ def judge(looks: Sequence[Look]) -> Judgement:
         for seen in look.seen
         if seen.reading is not None
         for problem in _problems(look.expected, seen.reading)
-    ]
+    ] + [problem for look in looks for problem in _contradictions(look)]
     if against:
         return Judgement(holds=False, reason="; ".join(against + unread))
     if missing or not looks:
@@ -66,9 +66,51 @@ def deviating(looks: Sequence[Look]) -> tuple[str, ...]:
         seen.host
         for look in looks
         for seen in look.seen
-        if seen.reading is not None and _problems(look.expected, seen.reading)
+        if seen.reading is not None and (_problems(look.expected, seen.reading) or _contradictions(look))
     ]
     return tuple(dict.fromkeys(hosts))
+
+
+def _contradictions(look: Look) -> list[str]:
+    """What directors say against one another, whatever was expected: else one asked under two names passes as two."""
+    together = look.expected.where in {Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS}
+    if look.expected.probe != "director-ring" or not together:
+        return []
+    said = {seen.host: seen.reading for seen in look.seen if seen.reading is not None}
+    own = {host: str(reading["self"]) for host, reading in said.items()}
+    members = {host: str(reading["members"]) for host, reading in said.items()}
+    if look.expected.where is Where.ANSWERING_DIRECTORS:
+        return [*_the_same(own), *_strangers(own, members)]
+    return [*_the_same(own), *_not_all(own, members, whole=len(said) == len(look.seen))]
+
+
+def _the_same(own: Mapping[str, str]) -> Iterator[str]:
+    for address in dict.fromkeys(own.values()):
+        *others, last = (host for host, said in own.items() if said == address)
+        if others:
+            wrong = "one of the two `ssh` names" if len(others) == 1 else "more than one of their `ssh` names"
+            yield (
+                f"{', '.join(others)} and {last} are one and the same director, {address}:"
+                f" {wrong} in the settings is wrong"
+            )
+
+
+def _strangers(own: Mapping[str, str], members: Mapping[str, str]) -> Iterator[str]:
+    """A director is a member of the ring that each other one is in, or it is in another ring."""
+    for host, address in own.items():
+        for other, known in members.items():
+            if address not in known.split():
+                yield f"{host} is {address}, which is no member of the ring that {other} is in: {known}"
+
+
+def _not_all(own: Mapping[str, str], members: Mapping[str, str], *, whole: bool) -> Iterator[str]:
+    """`whole`: every director was read, so that a member which none of them is cannot be one that was not read."""
+    if len(set(members.values())) > 1:
+        yield "the directors name different members: " + "; ".join(f"{host}: {all_}" for host, all_ in members.items())
+    elif whole:
+        known = {address for all_ in members.values() for address in all_.split()}
+        for address in sorted(known - set(own.values())):
+            yield f"{address} is a member of the ring, and no director of the settings answers as it"
 
 
 def _conditions(expected: Expected) -> dict[str, Value]:

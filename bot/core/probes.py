@@ -98,7 +98,7 @@ _ALL = (
         _doveadm("-f", "tab", "director", "ring", "status"),
         readings.director_ring,
         "",
-        "synced status directors",
+        "synced status directors self members",
     ),
     _probe(
         "dovecot-version",

@@ -87,13 +87,27 @@ def director_ring(target: Target, _asks: Asks, result: Result) -> Reading:
     own = [row for row in rows if row["type"] == "self"]
     if len(own) != 1:
         raise Unreadable("the ring status has no row of the director itself")
-    members = {(row["director ip"], row["port"]) for row in rows}
+    members = sorted({_member(row) for row in rows})
     remarks = [own[0]["status"] or "no status"]
     away = sorted({row["director ip"] for row in rows if _is_away(row, len(members))})
     remarks += [f"{', '.join(away)} away"] if away else []
     known = len(target.ring.directors)
     remarks += [f"{len(members)} directors, the inventory has {known}"] if len(members) != known else []
-    return {"synced": remarks == ["ring synced"], "status": "; ".join(remarks), "directors": len(members)}
+    return {
+        "synced": remarks == ["ring synced"],
+        "status": "; ".join(remarks),
+        "directors": len(members),
+        "self": _member(own[0]),
+        "members": " ".join(members),
+    }
+
+
+def _member(row: Mapping[str, str]) -> str:
+    """A director by what its ring calls it: IP:PORT."""
+    ip, port = row["director ip"], row["port"]
+    if not ip or not port:
+        raise Unreadable("the ring status has a row without its address")
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 _ALL_ARE_NEIGHBOURS = 3

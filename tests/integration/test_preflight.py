@@ -40,6 +40,12 @@ def one_director_says(ring: PracticeRing, backend: str, seen: Seen) -> None:
     ring.state.directors["director-2"].backends[ring.backends[backend].ip] = seen
 
 
+def two_names_for(ring: PracticeRing, one: str, other: str) -> None:
+    """The SSH configuration leads both names to the host of the first one."""
+    text = ring.ssh_config.read_text()
+    ring.ssh_config.write_text(text.replace(str(ring.directors[other].port), str(ring.directors[one].port)))
+
+
 def everyone_says(ring: PracticeRing, *backends: str, vhosts: int | None = None, up: bool | None = None) -> None:
     for backend in backends:
         ring.state.change(ring.backends[backend].ip, now=SystemClock().now(), vhosts=vhosts, up=up)
@@ -75,6 +81,14 @@ CASES = {
         spoil=lambda ring: setattr(ring.directors["director-2"], "away", True),
         step=ONE,
         reason=("director-1: synced is no", "exited with 75"),
+    ),
+    "one director under two names": Case(
+        spoil=lambda ring: two_names_for(ring, "director-1", "director-2"),
+        step=ONE,
+        reason=(
+            "director-1 and director-2 are one and the same director, 192.0.2.1:9090",
+            "192.0.2.2:9090 is a member of the ring, and no director of the settings answers as it",
+        ),
     ),
     "a director that answers with something else": Case(
         spoil=lambda ring: ring.fault(

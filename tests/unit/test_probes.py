@@ -87,6 +87,8 @@ def test_director_ring_status() -> None:
         "synced": True,
         "status": "ring synced",
         "directors": 2,
+        "self": "127.0.1.1:9090",
+        "members": "127.0.1.1:9090 127.0.1.2:9090",
     }
     away = read("director-ring", "director-ring-status-one-away.tab")
     assert away["synced"] is False

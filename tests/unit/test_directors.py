@@ -1,0 +1,137 @@
+"""What directors say of each other, and their answers held against one another.
+
+A name in the settings is a claim: a director that is asked twice under two names leaves another one unasked.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.events import Seen
+from bot.core.expect import Judgement, Look, deviating, judge
+from bot.core.inventory import Target
+from bot.core.plan import Expected
+from bot.core.probes import PROBES
+from bot.core.procedure import Where
+from bot.core.readings import Reading
+from bot.errors import Unreadable
+from tests.unit.test_probes import RECORDED, lab_target, read, result
+
+A, B, C = "127.0.1.1:9090", "127.0.1.2:9090", "127.0.1.3:9090"
+
+
+# directors and their ring
+
+
+def test_a_director_says_who_it_is_and_who_the_members_of_its_ring_are() -> None:
+    reading = read("director-ring", "director-ring-status.tab")
+    assert (reading["self"], reading["members"]) == (A, f"{A} {B}")
+    away = read("director-ring", "director-ring-status-one-away.tab")
+    assert (away["self"], away["members"]) == (A, f"{A} {B}")
+
+
+def test_an_address_of_ipv6_is_told_from_its_port() -> None:
+    text = (RECORDED / "director-ring-status.tab").read_text().replace("127.0.1.", "2001:db8::")
+    reading = PROBES["director-ring"].read(lab_target(), {}, result(text))
+    assert reading["members"] == "[2001:db8::1]:9090 [2001:db8::2]:9090"
+
+
+@pytest.mark.parametrize("row", ["\t9090\tself\tnever\tring synced", "127.0.1.1\t\tself\tnever\tring synced"])
+def test_a_row_without_its_address_is_no_answer(row: str) -> None:
+    text = f"director ip\tport\ttype\tlast failed\tstatus\n{row}\n"
+    with pytest.raises(Unreadable):
+        PROBES["director-ring"].read(lab_target(), {}, result(text))
+
+
+# their answers held against one another
+
+
+def says(own: str, *others: str) -> Reading:
+    """What the director of that address says when it knows itself and these members."""
+    head, first, *_ = (RECORDED / "director-ring-status.tab").read_text().splitlines()
+    rows = [first.replace("127.0.1.1", own.partition(":")[0])]
+    rows += [f"{other.partition(':')[0]}\t9090\tright\tnever\tsynced" for other in others]
+    return PROBES["director-ring"].read(_ring_of(1 + len(others)), {}, result("\n".join([head, *rows])))
+
+
+def _ring_of(directors: int) -> Target:
+    return lab_target(directors=directors)
+
+
+def judged(*said: Reading | None, where: Where = Where.EVERY_DIRECTOR, **asks: bool) -> Judgement:
+    return judge([look(*said, where=where, **asks)])
+
+
+def look(*said: Reading | None, where: Where = Where.EVERY_DIRECTOR, **asks: bool) -> Look:
+    """A look at director-1, director-2, … which said that; None: not read."""
+    seen = (
+        Seen(host=f"director-{number}", probe="director-ring", reading=reading, problem="" if reading else "no answer")
+        for number, reading in enumerate(said, 1)
+    )
+    return Look(expected=Expected(probe="director-ring", where=where, asks=asks), seen=tuple(seen))
+
+
+def test_directors_that_are_the_members_of_their_ring_hold() -> None:
+    assert judged(says(A, B), says(B, A), synced=True).holds is True
+    assert judged(says(A), synced=True).holds is True
+
+
+@pytest.mark.parametrize("where", [Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS])
+@pytest.mark.parametrize("asks", [{}, {"synced": True}])
+def test_one_director_asked_under_two_names_is_not_two(where: Where, asks: dict[str, bool]) -> None:
+    """Both say `ring synced`, and nobody has asked the other one; so it is whatever the procedure expects."""
+    judgement = judged(says(A, B), says(A, B), where=where, **asks)
+    assert judgement.holds is False
+    assert judgement.reason.startswith(
+        f"director-1 and director-2 are one and the same director, {A}:"
+        " one of the two `ssh` names in the settings is wrong"
+    )
+
+
+def test_one_director_asked_under_three_names_is_said_once() -> None:
+    reason = judged(says(A, B, C), says(A, B, C), says(A, B, C)).reason
+    assert f"director-1, director-2 and director-3 are one and the same director, {A}" in reason
+    assert reason.count("one and the same") == 1
+
+
+def test_a_member_that_no_director_of_the_settings_answers_as_is_named() -> None:
+    judgement = judged(says(A, B, C), says(B, A, C))
+    assert judgement.holds is False
+    assert judgement.reason == f"{C} is a member of the ring, and no director of the settings answers as it"
+
+
+def test_directors_of_two_rings_are_not_one_ring() -> None:
+    judgement = judged(says(A), says(B))
+    assert judgement.holds is False
+    assert judgement.reason == f"the directors name different members: director-1: {A}; director-2: {B}"
+
+
+@pytest.mark.parametrize("where", [Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS])
+def test_a_director_that_does_not_know_all_members_yet_is_in_no_whole_ring(where: Where) -> None:
+    """As right after its restart: it is looked at again."""
+    assert judged(says(A, B), says(B), where=where).holds is False
+
+
+def test_of_the_directors_that_answer_nobody_has_to_be_all_members() -> None:
+    assert judged(says(A, B, C), None, says(C, A, B), where=Where.ANSWERING_DIRECTORS).holds is True
+
+
+def test_a_director_of_another_ring_is_no_proof_among_those_that_answer() -> None:
+    judgement = judged(says(A, B), says(C), where=Where.ANSWERING_DIRECTORS)
+    assert judgement.holds is False
+    assert f"director-2 is {C}, which is no member of the ring that director-1 is in: {A} {B}" in judgement.reason
+
+
+def test_a_director_that_could_not_be_read_is_no_proof_that_it_is_missing() -> None:
+    """It is asked again; what was read already tells against itself."""
+    assert judged(says(A, B), None).holds is None
+    assert judged(says(A, B, C), says(A, B, C), None).holds is False
+
+
+def test_one_director_is_held_against_nobody() -> None:
+    assert judged(says(A, B), where=Where.ONE_DIRECTOR).holds is True
+
+
+def test_the_directors_that_contradict_each_other_deviate() -> None:
+    assert deviating([look(says(A, B), says(A, B))]) == ("director-1", "director-2")
+    assert deviating([look(says(A, B), says(B, A))]) == ()
