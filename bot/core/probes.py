@@ -91,7 +91,7 @@ _ALL = (
         _doveadm("-f", "tab", "director", "status"),
         readings.director_hosts,
         "",
-        "vhosts state users usable_others others",
+        "vhosts state users usable_others others stranded",
     ),
     _probe(
         "director-ring",

@@ -55,30 +55,42 @@ def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
     own = by_ip.get(str(target.backend.ip))
     if own is None:
         raise Unreadable(f"{target.backend.name} ({target.backend.ip}) is not on this director's list")
-    tag = own.get("tag") or ""
-    others = [row for row in rows if row is not own and (row.get("tag") or "") == tag]
+    others = [row for row in rows if row is not own and _tag(row) == _tag(own)]
+    usable = sum(1 for row in others if row["state"] == "up" and _count(row, "vhosts") > 0)
     return {
         "vhosts": _count(own, "vhosts"),
         "state": own["state"] or "",
         "users": _count(own, "users"),
-        "usable_others": sum(1 for row in others if row["state"] == "up" and _count(row, "vhosts") > 0),
+        "usable_others": usable,
         "others": _others(target, by_ip),
+        "stranded": 0 if usable else _count(own, "users"),
     }
 
 
+def _tag(row: Mapping[str, str]) -> str:
+    return f"tag {row['tag']}" if row.get("tag") else "no tag"
+
+
 def _others(target: Target, by_ip: Mapping[str, Mapping[str, str]]) -> str:
-    """`as usual`, or what is not: each other backend of the inventory up with its vhosts, and no unknown one."""
+    """`as usual`, or what is not: each other backend of the inventory up with its vhosts, and no unknown one.
+
+    Backends of another tag belong to another ring of the settings: users are never mapped from one tag to another.
+    """
     remarks = []
     known = {str(backend.ip): backend for backend in target.ring.backends}
+    tag = _tag(by_ip[str(target.backend.ip)])
     for ip, backend in known.items():
         row = by_ip.get(ip)
         if ip == str(target.backend.ip):
             continue
         if row is None:
             remarks.append(f"{backend.name} is not on the list")
+        elif _tag(row) != tag:
+            remarks.append(f"{backend.name} has {_tag(row)} and {target.backend.name} {tag}")
         elif row["state"] != "up" or _count(row, "vhosts") != backend.vhosts:
             remarks.append(f"{backend.name} is {row['state']} with vhosts {row['vhosts']}")
-    remarks += [f"{ip} is on the list but not in the inventory" for ip in by_ip if ip not in known]
+    strangers = (ip for ip, row in by_ip.items() if ip not in known and _tag(row) == tag)
+    remarks += [f"{ip} is on the list but not in the inventory" for ip in strangers]
     return "; ".join(remarks) or "as usual"
 
 

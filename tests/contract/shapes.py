@@ -13,7 +13,7 @@ from bot.core.probes import PROBES
 from bot.core.readings import Reading
 from bot.errors import Unreadable
 
-_COUNTED = frozenset({"users", "processes"})
+_COUNTED = frozenset({"users", "stranded", "processes"})
 """Goes up and down by itself."""
 _KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
 """What lines begin with. A link is no less a file, and not every configuration has one."""

@@ -1,4 +1,4 @@
-"""What directors say of each other, and their answers held against one another.
+"""What directors say of backends and of each other, and their answers held against one another.
 
 A name in the settings is a claim: a director that is asked twice under two names leaves another one unasked.
 """
@@ -18,6 +18,51 @@ from bot.errors import Unreadable
 from tests.unit.test_probes import RECORDED, lab_target, read, result
 
 A, B, C = "127.0.1.1:9090", "127.0.1.2:9090", "127.0.1.3:9090"
+
+
+def with_tags(**tags: str) -> Reading:
+    """The recorded status, read for backend-3, with tags on backends (by `b1`, `b2`, `b3`)."""
+    text = (RECORDED / "director-status.tab").read_text()
+    for backend, tag in tags.items():
+        text = text.replace(f"127.0.2.{backend[1:]}\t\t", f"127.0.2.{backend[1:]}\t{tag}\t")
+    return PROBES["director-hosts"].read(lab_target(), {}, result(text))
+
+
+# backends and their tags
+
+
+def test_backends_of_another_tag_belong_to_another_ring_of_the_settings() -> None:
+    """They may be out, or unknown here: the users of this tag are never mapped to them."""
+    text = (RECORDED / "director-status.tab").read_text()
+    elsewhere = text + "127.0.2.8\tother\t0\tdown\t-\t0\n127.0.2.9\tother\t100\tup\t-\t9\n"
+    reading = PROBES["director-hosts"].read(lab_target(), {}, result(elsewhere))
+    assert (reading["others"], reading["usable_others"]) == ("as usual", 2)
+
+
+def test_a_backend_of_the_same_tag_that_the_settings_do_not_know_is_named() -> None:
+    text = (RECORDED / "director-status.tab").read_text().replace("\t\t", "\tmain\t")
+    reading = PROBES["director-hosts"].read(lab_target(), {}, result(text + "127.0.2.9\tmain\t100\tup\t-\t0\n"))
+    assert reading["others"] == "127.0.2.9 is on the list but not in the inventory"
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"b1": "x"}, "backend-1 has tag x and backend-3 no tag"),
+        ({"b3": "x", "b2": "x"}, "backend-1 has no tag and backend-3 tag x"),
+        ({"b1": "x", "b2": "y", "b3": "y"}, "backend-1 has tag x and backend-3 tag y"),
+    ],
+)
+def test_another_backend_of_the_ring_that_has_another_tag_is_named(tags: dict[str, str], said: str) -> None:
+    """The settings say that users move between the two; the directors never let them."""
+    assert with_tags(**tags)["others"] == said
+
+
+def test_users_are_stranded_when_no_other_backend_of_their_tag_is_usable() -> None:
+    assert with_tags()["stranded"] == 0
+    assert with_tags(b3="alone")["stranded"] == 3
+    drained = (RECORDED / "director-status-drained.tab").read_text().replace("100\tup", "0\tup")
+    assert PROBES["director-hosts"].read(lab_target(), {}, result(drained))["stranded"] == 3
 
 
 # directors and their ring
