@@ -79,6 +79,22 @@ class RunRequested:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostsProved:
+    """Every host of the run proved to be the one that the settings mean, and the run holds its directors themselves.
+
+    `by` says what proved the backend, in words; `lock` is the file on it that changes are sent behind. `directors`: by
+    name, the IP:PORT that its own row of the ring's status says.
+    """
+
+    backend: str
+    by: str
+    machine_id: str
+    boot_id: str
+    lock: str
+    directors: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageBegan:
     """A stage was announced."""
 
@@ -298,6 +314,7 @@ class RunEnded:
 
 Fact = (
     RunRequested
+    | HostsProved
     | StageBegan
     | StepStarted
     | StepDone

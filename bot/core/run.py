@@ -41,7 +41,7 @@ _R, _B, _D, _W, _A, _H = (
     Status.HELD,
 )
 
-EVERYWHERE = frozenset({fact.UsersCounted, fact.ApprovalRefused, fact.RingDeviated, fact.RingSetBack})
+EVERYWHERE = frozenset({fact.UsersCounted, fact.ApprovalRefused, fact.RingDeviated, fact.RingSetBack, fact.HostsProved})
 """Facts that tell something and move nothing; they may come until the run has ended."""
 
 TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(

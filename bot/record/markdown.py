@@ -135,6 +135,11 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
 
 def _others(entry: Entry) -> Iterator[str]:
     match entry.fact:
+        case fact.HostsProved(backend=backend, by=by, directors=directors):
+            yield "Every host proved to be the one that the settings mean"
+            yield f"- {backend}: {_plain(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
+            yield from (f"- {name} is {_plain(address)}" for name, address in directors.items())
+            yield f"- Changes are sent behind {_plain(entry.fact.lock)}"
         case fact.WaitBegan(step=step, until=until):
             yield f"{step} until {_time(until)}"
         case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):

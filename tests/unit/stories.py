@@ -28,6 +28,17 @@ def command(
     )
 
 
+def proved() -> fact.HostsProved:
+    return fact.HostsProved(
+        backend="backend-3",
+        by="192.0.2.13 is on one of its interfaces",
+        machine_id="0" * 32,
+        boot_id="00000000-0000-4000-8000-000000000000",
+        lock="/home/bot/.dovecot-bot.lock",
+        directors={"director-1": "192.0.2.1:9090", "director-2": "192.0.2.2:9090"},
+    )
+
+
 def happy() -> Story:
     return Story().until(None, on=Status.ENDED)
 
@@ -48,7 +59,7 @@ def turned_round() -> Story:
 
 def troubled() -> Story:
     """Doubt, refused clicks, an expired question, a denied one, a hold, and the way back that nobody allows."""
-    story = Story().until("set-vhosts-to-zero", on=Status.BUSY)
+    story = Story().until("set-vhosts-to-zero").tell(proved()).until("set-vhosts-to-zero", on=Status.BUSY)
     story.tell(
         fact.StepUnclear(step="set-vhosts-to-zero", reason="the connection was lost", ran=(command(status=None),))
     )
