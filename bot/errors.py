@@ -52,10 +52,14 @@ class Conflict(JournalError):
 
 
 class RingHeld(JournalError):
-    """Another run holds this ring."""
+    """Another run holds this ring, or a backend or director that both would hold.
 
-    def __init__(self, ring: str, run: str) -> None:
-        super().__init__(f"ring {ring} is held by run {run}")
+    `what` says it in words; `ring` is empty when it is not the ring of that name.
+    """
+
+    def __init__(self, ring: str, run: str, *, what: str = "") -> None:
+        self.what = what or f"ring {ring}"
+        super().__init__(f"{self.what} is held by run {run}")
         self.ring = ring
         self.run = run
 

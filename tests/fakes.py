@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bot.core.approval import Person
+from bot.core.claims import claims, in_words
 from bot.core.command import Command, Result
 from bot.core.events import Entry, Fact, RunEnded, RunRequested
 from bot.core.fence import Fence
@@ -31,6 +32,7 @@ class FakeJournal:
 
     facts: dict[str, list[Entry]] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
     fails: Exception | None = None
 
     async def append(self, run: str, after: int, at: datetime, facts: Sequence[Fact]) -> tuple[Entry, ...]:
@@ -44,8 +46,10 @@ class FakeJournal:
         for fact in facts:
             if isinstance(fact, RunRequested):
                 self.holds[fact.target.ring.name] = run
+            self.claims |= dict.fromkeys(claims(fact), run)
             if isinstance(fact, RunEnded):
                 self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
+                self.claims = {key: holder for key, holder in self.claims.items() if holder != run}
         entries = tuple(Entry(run=run, seq=seq, at=at, fact=fact) for seq, fact in enumerate(facts, after + 1))
         self.facts.setdefault(run, []).extend(entries)
         return entries
@@ -58,6 +62,9 @@ class FakeJournal:
                 raise Illegal(f"run {run}: its request is its first fact, and only that")
             if isinstance(fact, RunRequested) and fact.target.ring.name in self.holds:
                 raise RingHeld(fact.target.ring.name, self.holds[fact.target.ring.name])
+            for key in claims(fact):
+                if self.claims.get(key, run) != run:
+                    raise RingHeld("", self.claims[key], what=in_words(key))
 
     async def entries(self, run: str) -> tuple[Entry, ...]:
         return tuple(self.facts.get(run, ()))

@@ -64,12 +64,14 @@ class Service:
         return await self._planner.foresee(request, self._new_id())
 
     async def _who_holds(self, held: RingHeld) -> str:
-        run = await self._folded(held.run)
+        run, what = await self._folded(held.run), held.what[0].upper() + held.what[1:]
         if run is None:
-            return f"Ring {held.ring} is held by run {held.run}."
+            return f"{what} is held by run {held.run}."
+        target = run.request.target
+        other = "" if held.ring else f" of ring {target.ring.name}"
         link = await self._world.announcer.permalink(run.id)
         return (
-            f"Ring {held.ring} is held by run {run.id} on {run.request.target.backend.name}, asked for by"
+            f"{what} is held by run {run.id} on {target.backend.name}{other}, asked for by"
             f" <@{run.request.requester}> since {run.began:%Y-%m-%d %H:%M:%S} UTC; it is {run.status}."
             f" One backend at a time. {link}"
         ).strip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,16 +11,17 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Entry, How, Ran, RunHeld, RunRequested, StageBegan, StepDone
+from bot.core.events import Entry, HostsProved, How, Ran, RunHeld, RunRequested, StageBegan, StepDone
 from bot.core.inventory import Backend, Director, Ring, Target
-from bot.core.plan import Plan
+from bot.core.plan import Plan, digest
 from tests.fakes import MORNING
 
 
-def requested(ring: str = "blue") -> RunRequested:
-    """The first fact of a run on a ring."""
-    backends = (Backend(name=f"{ring}-1", ip="192.0.2.1"), Backend(name=f"{ring}-2", ip="2001:db8::2"))
-    inventory = Ring(name=ring, directors=(Director(name=f"{ring}-d1"),), backends=backends, test_user="canary@example")
+def requested(ring: str = "blue", *, ip: str = "", directors: Sequence[str] = ()) -> RunRequested:
+    """The first fact of a run on a ring: its backend, and the ssh names of its directors; all its own if not given."""
+    backends = (Backend(name=f"{ring}-1", ip=ip or _own_ip(ring)), Backend(name=f"{ring}-2", ip="2001:db8::2"))
+    reached = tuple(Director(name=f"{ring}-d{n}", ssh=ssh) for n, ssh in enumerate(directors or (f"{ring}-d1",), 1))
+    inventory = Ring(name=ring, directors=reached, backends=backends, test_user="canary@example")
     return RunRequested(
         procedure="dovecot-upgrade",
         target=Target(ring=inventory, backend=backends[0]),
@@ -29,6 +30,22 @@ def requested(ring: str = "blue") -> RunRequested:
         channel="C1",
         text="blue-1 „düster“ \N{SNOWMAN} \x00\t'; DROP TABLE events; --",
         plan=Plan(title="Upgrade", stages=()),
+    )
+
+
+def _own_ip(ring: str) -> str:
+    return f"2001:db8:{digest(ring)[:4]}::1"
+
+
+def proved(*directors: str) -> HostsProved:
+    """What the hosts of a run said of themselves; `directors` by what the ring calls them."""
+    return HostsProved(
+        backend="blue-1",
+        by="192.0.2.1 is on one of its interfaces",
+        machine_id="0" * 32,
+        boot_id="00000000-0000-4000-8000-000000000000",
+        lock="/run/lock/dovecot-bot.lock",
+        directors={f"d{number}": address for number, address in enumerate(directors, 1)},
     )
 
 

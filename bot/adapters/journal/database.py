@@ -41,6 +41,13 @@ HOLDS = Table(
     Column("run", String(100), nullable=False, unique=True),
 )
 
+CLAIMS = Table(
+    "claims",
+    METADATA,
+    Column("key", Text, primary_key=True),
+    Column("run", String(100), nullable=False, index=True),
+)
+
 POSTS = Table(
     "posts",
     METADATA,
@@ -86,6 +93,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
         self._engine: AsyncEngine | None = None
+        self.complete = False
+        """Whether every table is there: one of an older version that can only be read lacks some."""
 
     async def open(self) -> None:
         """Connect, and create what is missing. A SQLite file is for the bot's user alone (0600)."""
@@ -107,9 +116,16 @@ class Database:
                 raise translated(error, self.name) from error
         async with self.reading() as connection:
             there = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-        if not set(METADATA.tables) <= set(there):  # a journal that can only be read is opened too, for looking
+        self.complete = set(METADATA.tables) <= set(there)
+        if self.complete:  # a journal that can only be read is opened too, for looking
+            return
+        try:
             async with self.writing() as connection:
                 await connection.run_sync(METADATA.create_all)
+            self.complete = True
+        except JournalError as error:
+            if EVENTS.name not in there or not only_read(error):
+                raise
 
     async def close(self) -> None:
         """Give back every connection; harmless when none is open."""
@@ -169,6 +185,11 @@ def _private(database: str) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
     if path.stat().st_mode & 0o077:
         path.chmod(0o600)
+
+
+def only_read(error: JournalError) -> bool:
+    """Whether it could not be written because it may only be read: enough for whoever only looks."""
+    return "readonly" in str(error)
 
 
 def translated(error: Exception, name: str) -> JournalError:

@@ -1,4 +1,4 @@
-"""The journal's facts as rows: numbered, chained by their hashes, and each ring held by at most one run.
+"""The journal's facts as rows: numbered, chained by their hashes, and what a run holds held by it alone.
 
 It must not know what may follow what (core/run.py does): only that numbers have no gaps and that nothing was altered.
 The chain shows every change but one: rows missing from a run's very end.
@@ -7,6 +7,7 @@ The chain shows every change but one: rows missing from a run's very end.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,11 +17,15 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.adapters.journal.database import EVENTS, HOLDS, Database
+from bot.adapters.journal import claiming
+from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
+from bot.core.claims import claims
 from bot.core.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
 from bot.core.plan import digest
 from bot.errors import Conflict, Illegal, JournalError, RingHeld
+
+log = logging.getLogger(__name__)
 
 VERSION = 1
 """The way in which a body is written; rows of another are not guessed at."""
@@ -61,6 +66,24 @@ class SqlJournal:
     async def open(self) -> None:
         """Connect and create what is missing; raises JournalError."""
         await self._database.open()
+        if not self._database.complete:
+            return
+        try:
+            await claiming.give_up_what_is_over(self._database)
+            for run in await self.open_runs():
+                await self._claim_all(run)
+        except JournalError as error:
+            if not only_read(error):
+                await self.close()
+                raise
+
+    async def _claim_all(self, run: str) -> None:
+        """What it holds by its facts, which a version of the bot may have written that held less."""
+        entries, damage = await self._read(run)
+        if not entries:
+            log.error("what run %s holds besides its ring is not known: %s", run, damage)
+        keys = dict.fromkeys(key for entry in entries for key in claims(entry.fact))
+        await claiming.claim_what_is_free(self._database, run, tuple(keys))
 
     async def close(self) -> None:
         """Give back every connection."""
@@ -99,6 +122,9 @@ class SqlJournal:
             for ring, holder in holders:
                 if holder != run:
                     return RingHeld(ring, holder)
+            keys = tuple(key for entry in entries for key in claims(entry.fact))
+            if held := await claiming.held_by_another(connection, run, keys):
+                return held
             if await _last_seq(connection, run) > after:
                 return Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
         return JournalError(f"run {run}: fact {after + 1} was refused by the database: {error.orig}")
@@ -194,11 +220,12 @@ async def _last_hash(connection: AsyncConnection, run: str, after: int) -> str:
 
 
 async def _hold_or_free(connection: AsyncConnection, entry: Entry) -> None:
-    match entry.fact:
-        case RunRequested():
-            await connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
-        case RunEnded():
-            await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
+    if isinstance(entry.fact, RunRequested):
+        await connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
+    await claiming.claim(connection, entry.run, claims(entry.fact))
+    if isinstance(entry.fact, RunEnded):
+        await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
+        await claiming.give_up(connection, entry.run)
 
 
 def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:

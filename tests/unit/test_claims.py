@@ -1,0 +1,39 @@
+"""What a run holds besides its ring's name, from the facts alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.claims import claims, in_words
+from bot.core.events import HostsProved, RunHeld
+from tests.build import Story
+
+
+def test_a_run_holds_its_backends_address_and_the_directors_by_how_they_are_reached() -> None:
+    request = Story().entries[0].fact
+    assert claims(request) == ("backend 192.0.2.13", "ssh director-1", "ssh director-2")
+
+
+def test_once_its_hosts_are_proved_it_holds_the_directors_by_what_they_call_themselves() -> None:
+    proved = HostsProved(
+        backend="backend-3",
+        by="its machine-id",
+        machine_id="0" * 32,
+        boot_id="b",
+        lock="/run/lock/x",
+        directors={"director-1": "192.0.2.1:9090", "director-2": "192.0.2.2:9090"},
+    )
+    assert claims(proved) == ("director 192.0.2.1:9090", "director 192.0.2.2:9090")
+    assert claims(RunHeld(reason="x")) == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("backend 192.0.2.13", "the backend 192.0.2.13"),
+        ("ssh director-1", "the director that `ssh director-1` reaches"),
+        ("director 192.0.2.1:9090", "the director 192.0.2.1:9090"),
+    ],
+)
+def test_what_is_held_is_said_in_words(key: str, said: str) -> None:
+    assert in_words(key) == said

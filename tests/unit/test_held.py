@@ -1,0 +1,71 @@
+"""Who asks for a run on something that another run holds is told what it is, and by whom, in the service's words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bot.core.inventory import Inventory, Ring
+from bot.engine.planning import Book, Request
+from bot.engine.ports import Timings, World
+from bot.engine.service import Service
+from bot.errors import Refused
+from tests.build import REQUESTER, Story, library, ring
+from tests.fakes import MORNING, FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
+
+
+def service(journal: FakeJournal, rings: tuple[Ring, ...]) -> Service:
+    clock = FakeClock()
+    world = World(
+        journal=journal,
+        hosts=FakeHosts(lambda _host, _command: None),
+        announcer=FakeAnnouncer(),
+        alarms=FakeAlarms(clock),
+        clock=clock,
+        people=FakePeople(),
+        proposals=FakeProposals(),
+        timings=Timings(),
+    )
+    book = Book(inventory=Inventory(rings=rings), procedures=library().procedures, rules=library().rules)
+    return Service(world, book, lambda: "r2025b")
+
+
+async def refusal(backend: str, *rings: Ring) -> str:
+    """What is told while run r2025a is on backend-3 of ring main."""
+    journal = FakeJournal()
+    await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
+    request = Request(command="/dovecot-upgrade", text=backend, requester=REQUESTER, team="T0", channel="C0")
+    with pytest.raises(Refused) as told:
+        await service(journal, rings).request(request)
+    return str(told.value)
+
+
+async def test_a_ring_is_named_by_its_name() -> None:
+    told = await refusal("backend-1", ring())
+    assert told.startswith(
+        f"Ring main is held by run r2025a on backend-3, asked for by <@{REQUESTER}> since 2026-03-02"
+    )
+
+
+async def test_in_another_ring_of_the_settings_it_is_said_what_the_two_share() -> None:
+    """`Ring other is held` would not be true: it is the director."""
+    told = await refusal("backend-9", other_ring(ssh="director-2"))
+    assert told.startswith(
+        "The director that `ssh director-2` reaches is held by run r2025a on backend-3 of ring main,"
+    )
+
+
+async def test_a_backend_of_two_rings_is_named_by_its_address() -> None:
+    told = await refusal("backend-9", other_ring(ip="192.0.2.13"))
+    assert told.startswith("The backend 192.0.2.13 is held by run r2025a on backend-3 of ring main,")
+
+
+def other_ring(ssh: str = "director-9", ip: str = "192.0.2.19") -> Ring:
+    table: dict[str, Any] = {
+        "name": "other",
+        "test_user": "probe@example.org",
+        "directors": [{"name": "director-9", "ssh": ssh}],
+        "backends": [{"name": "backend-9", "ip": ip}, {"name": "backend-8", "ip": "192.0.2.18"}],
+    }
+    return Ring.model_validate(table)
