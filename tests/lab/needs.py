@@ -18,6 +18,8 @@ PROGRAMS = (
     "/usr/bin/nsenter",
     "/usr/bin/setpriv",
     "/usr/bin/pkill",
+    "/usr/bin/flock",
+    "/usr/sbin/ip",
 )
 
 # All that the hosts are built with, tried in namespaces that are gone at once.
