@@ -13,8 +13,13 @@ FOR_AS_LONG_AS_IT_TAKES = timedelta(minutes=15)
 
 
 def skip_without_lab() -> None:
-    """Skip where no lab can be had; but under CI=true nobody would read of it, so there it fails."""
-    if reason := missing():
+    """Skip where no lab can be had."""
+    skip_because(missing())
+
+
+def skip_because(reason: str | None) -> None:
+    """Skip if there is a reason; but under CI=true nobody would read of it, so there it fails."""
+    if reason:
         if os.environ.get("CI") == "true":
             pytest.fail(f"no lab: {reason}")
         pytest.skip(reason)
