@@ -118,7 +118,7 @@ async def test_what_is_late_by_the_hosts_clock_is_refused_and_sudo_never_hears_o
 async def test_a_second_change_is_refused_while_the_first_still_runs_that_nobody_hears_any_more(bench: Bench) -> None:
     """The first was given up: its connection is gone, and it may run for minutes yet."""
     with pytest.raises(MayHaveRun):
-        await bench.hosts.run(bench.host, run("sleep", "100", seconds=0.5), fence=await bench.fence())
+        await bench.hosts.run(bench.host, run("sleep", "100", seconds=1), fence=await bench.fence())
     assert await asyncio.to_thread(bench.lab.cut_ssh, NAME)
     around = await _renewed(bench)
     with pytest.raises(StillRuns, match=LOCK):
@@ -135,7 +135,7 @@ async def test_a_second_change_is_refused_while_the_first_still_runs_that_nobody
 async def test_a_director_takes_a_second_change_beside_one_that_hangs(bench: Bench) -> None:
     bench.host = Director(name=NAME, sudo=True)
     with pytest.raises(MayHaveRun):
-        await bench.hosts.run(bench.host, run("sleep", "101", seconds=0.5), fence=await bench.fence(lock=None))
+        await bench.hosts.run(bench.host, run("sleep", "101", seconds=1), fence=await bench.fence(lock=None))
     around = await bench.fence(lock=None)
     assert (await bench.hosts.run(bench.host, run("true"), fence=around)).exit_status == 0
 
@@ -173,7 +173,7 @@ async def test_a_home_that_cannot_be_written_to_leaves_the_lock_of_the_host(benc
 
 async def test_looks_that_hang_on_a_host_leave_its_changes_their_room(bench: Bench) -> None:
     """sshd counts a session until its command has ended, however long ago it was given up, and refuses the eleventh."""
-    look = run("sleep", "102", seconds=0.5)
+    look = run("sleep", "102", seconds=1)
     ended = await asyncio.gather(*(bench.hosts.run(bench.host, look) for _ in range(12)), return_exceptions=True)
     assert {type(one) for one in ended} == {MayHaveRun, NotRun}
     with pytest.raises(NotRun, match=r"given up and still run there"):
@@ -190,7 +190,7 @@ async def test_looks_that_hang_on_a_host_leave_its_changes_their_room(bench: Ben
 async def test_a_host_takes_no_eleventh_command_while_ten_that_were_given_up_still_run(bench: Bench) -> None:
     """The reason why looks are not sent without end; what it refuses is certainly not run."""
     around = await bench.fence(lock=None)
-    change = run("sleep", "103", seconds=0.3)
+    change = run("sleep", "103", seconds=1)
     ended = await asyncio.gather(
         *(bench.hosts.run(bench.host, change, fence=around) for _ in range(12)), return_exceptions=True
     )
