@@ -200,8 +200,13 @@ async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
 
 def sudo_rules(settings: Settings, host: str, user: str) -> str:
     """The sudo rules for one host of the inventory; raises Refused for an unknown one."""
-    for ring in settings.rings:
-        for known in (*ring.directors, *ring.backends):
-            if known.name == host:
-                return sudoers(library(settings).procedures, ring, known, user)
-    raise Refused(f"There is no host {host!r} in the inventory.")
+    procedures = library(settings).procedures
+    found = [
+        sudoers(procedures, ring, known, user)
+        for ring in settings.rings  # a director may stand in several
+        for known in ring.hosts
+        if known.name == host
+    ]
+    if not found:
+        raise Refused(f"There is no host {host!r} in the inventory.")
+    return "".join(dict.fromkeys(line for rules in found for line in rules.splitlines(keepends=True)))

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,7 +23,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.core.inventory import Inventory, Ring
+from bot.core.inventory import Inventory, Ring, mistakes
 from bot.core.laws import Rules
 from bot.core.procedure import Duration, Procedure
 from bot.core.tryout import try_out
@@ -93,6 +94,13 @@ class SshPart(_Part):
         return (value,) if isinstance(value, str) else value
 
 
+def _one_machine_each(ring: Ring) -> Ring:
+    """Each ring by itself, so that its mistakes are told with its place."""
+    if found := mistakes((ring,)):
+        raise ValueError("; ".join(found))
+    return ring
+
+
 class Settings(_Part):
     """The settings file."""
 
@@ -100,7 +108,7 @@ class Settings(_Part):
     slack: SlackPart
     people: AllPeoplePart
     ssh: SshPart = SshPart()
-    rings: tuple[Ring, ...] = Field(min_length=1)
+    rings: tuple[Annotated[Ring, AfterValidator(_one_machine_each)], ...] = Field(min_length=1)
 
     @property
     def inventory(self) -> Inventory:
@@ -109,7 +117,8 @@ class Settings(_Part):
 
     @model_validator(mode="after")
     def _inventory_holds_together(self) -> Self:
-        Inventory(rings=self.rings)
+        if found := mistakes(self.rings):
+            raise ValueError("; ".join(found))
         return self
 
 

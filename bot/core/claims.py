@@ -13,7 +13,7 @@ def claims(fact: Fact) -> tuple[str, ...]:
     """The keys that a run holds from this fact on, each once; no two runs ever hold the same one."""
     match fact:
         case RunRequested(target=target):
-            reached = (f"ssh {director.address}" for director in target.ring.directors)
+            reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
             return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
         case HostsProved(directors=directors):
             return tuple(dict.fromkeys(f"director {address}" for address in directors.values()))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
+from itertools import combinations
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -55,7 +57,10 @@ class Metacache(_Part):
 
 
 class Ring(_Part):
-    """A director ring and its backends. `test_user` has mail; a site without object storage has no `metacache`."""
+    """A director ring and its backends; where directors know tags, those of one tag.
+
+    `test_user` has mail; a site without object storage has no `metacache`.
+    """
 
     name: Name
     directors: tuple[Director, ...] = Field(min_length=1)
@@ -65,21 +70,21 @@ class Ring(_Part):
     imap_port: int = Field(default=143, ge=1, le=65535)
     lmtp_port: int = Field(default=24, ge=1, le=65535)
 
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> Self:
-        _once("ip", [str(backend.ip) for backend in self.backends])
-        return self
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Its directors and backends."""
+        return (*self.directors, *self.backends)
 
 
 class Inventory(_Part):
-    """All rings of the site."""
+    """All rings of the site, as its settings name them now."""
 
     rings: tuple[Ring, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> Self:
-        _once("ring", [ring.name for ring in self.rings])
-        _once("host", [host.name for ring in self.rings for host in (*ring.directors, *ring.backends)])
+        if found := mistakes(self.rings):
+            raise ValueError("; ".join(found))
         return self
 
     def find(self, backend: str) -> Target:
@@ -100,10 +105,65 @@ class Target(_Part):
 
     def host(self, name: str) -> Host:
         """The director or backend of this ring by its name; raises KeyError."""
-        return {host.name: host for host in (*self.ring.directors, *self.ring.backends)}[name]
+        return {host.name: host for host in self.ring.hosts}[name]
 
 
-def _once(what: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{what} named twice: {', '.join(twice)}")
+def mistakes(rings: Sequence[Ring]) -> tuple[str, ...]:
+    """Names that mean two hosts, and hosts that are one machine.
+
+    For settings only: a run that an older version of the bot allowed has its ring in the journal, and stays readable.
+    """
+    found = [f"ring named twice: {name}" for name in _twice(ring.name for ring in rings)]
+    for ring in rings:
+        found += [f"ring {ring.name}: {what}" for what in _in_one(ring)]
+    for one, other in combinations(rings, 2):
+        found += _in_two(one, other)
+    return tuple(dict.fromkeys(found))
+
+
+def _in_one(ring: Ring) -> Iterator[str]:
+    yield from (f"host named twice: {name}" for name in _twice(host.name for host in ring.hosts))
+    for one, other in combinations(ring.hosts, 2):
+        if one.name != other.name:
+            yield from (f"{one.name} and {other.name} share {what}" for what in _shared(one, other))
+
+
+def _shared(one: Host, other: Host) -> Iterator[str]:
+    if isinstance(one, Backend) and isinstance(other, Backend) and _plain(one.ip) == _plain(other.ip):
+        yield f"ip {_plain(one.ip)}"
+    if one.address.lower() == other.address.lower():
+        yield f"ssh {one.address.lower()}"
+    if one.machine_id and one.machine_id == other.machine_id:
+        yield f"machine_id {one.machine_id}"
+
+
+def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+def _in_two(one: Ring, other: Ring) -> Iterator[str]:
+    """A director may stand in two rings of the settings: its backends are told apart by their tags."""
+    where = f"in ring {one.name} and in ring {other.name}"
+    for first in one.hosts:
+        for second in other.hosts:
+            if first.name != second.name:
+                if first.machine_id and first.machine_id == second.machine_id:
+                    yield f"{first.name} and {second.name} share machine_id {first.machine_id}, {where}"
+            elif not (isinstance(first, Director) and isinstance(second, Director)):
+                yield f"host named twice: {first.name}, {where}"
+            elif differs := _differences(first, one, second, other):
+                yield f"{first.name} is not the same in two rings: {', and '.join(differs)}"
+
+
+def _differences(first: Host, one: Ring, second: Host, other: Ring) -> list[str]:
+    said = {
+        "ssh": (first.address, second.address),
+        "sudo": tuple("yes" if host.sudo else "no" for host in (first, second)),
+        "machine_id": (first.machine_id or "not set", second.machine_id or "not set"),
+    }
+    return [f"{what} {a} in ring {one.name}, {b} in ring {other.name}" for what, (a, b) in said.items() if a != b]
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    listed = list(names)
+    return sorted({name for name in listed if listed.count(name) > 1})

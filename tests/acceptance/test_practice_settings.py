@@ -91,7 +91,7 @@ MISTAKES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "an inventory with an address twice": (
         replaced('ip = "192.0.2.13"', 'ip = "192.0.2.12"'),
-        ("dovecot-bot.toml: rings.0", "ip named twice: 192.0.2.12"),
+        ("dovecot-bot.toml: rings.0", "backend-2 and backend-3 share ip 192.0.2.12"),
     ),
     "a procedure with a word that is none": (
         with_procedure("        says: Stop LMTP", "        sayz: Stop LMTP"),

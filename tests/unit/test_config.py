@@ -53,7 +53,7 @@ def test_good_settings_are_read_and_relative_paths_are_beside_them(tmp_path: Pat
         ('name = "backend-1"', 'name = "backend-1; rm -rf /"', "rings.0.backends.0.name"),
         ('name = "backend-1"', 'name = "../backend"', "rings.0.backends.0.name"),
         ('name = "backend-1"', 'name = "director-1"', "host named twice: director-1"),
-        ('"192.0.2.11"', '"2001:db8::2"', "ip named twice"),
+        ('"192.0.2.11"', '"2001:db8::2"', "backend-1 and backend-2 share ip 2001:db8::2"),
         ("probe@example.org", "probe $(id)", "rings.0.test_user"),
         ("vhosts = 50", "vhosts = 0", "rings.0.backends.1.vhosts"),
         ("[slack]", "[slack", "line"),
