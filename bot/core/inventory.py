@@ -59,7 +59,8 @@ class Metacache(_Part):
 class Ring(_Part):
     """A director ring and its backends; where directors know tags, those of one tag.
 
-    `test_user` has mail; a site without object storage has no `metacache`.
+    `test_user` has mail; a site without object storage has no `metacache`. `usable_others`: so many other backends must
+    be usable while one is out.
     """
 
     name: Name
@@ -69,11 +70,20 @@ class Ring(_Part):
     metacache: Metacache | None = None
     imap_port: int = Field(default=143, ge=1, le=65535)
     lmtp_port: int = Field(default=24, ge=1, le=65535)
+    usable_others: int = Field(default=1, ge=1)
 
     @property
     def hosts(self) -> tuple[Host, ...]:
         """Its directors and backends."""
         return (*self.directors, *self.backends)
+
+    @model_validator(mode="after")
+    def _others_are_there(self) -> Self:
+        others = len(self.backends) - 1
+        if self.usable_others > others:
+            there = "there is 1 other backend" if others == 1 else f"there are {others} other backends"
+            raise ValueError(f"usable_others is {self.usable_others}, and while one is out {there}")
+        return self
 
 
 class Inventory(_Part):

@@ -143,6 +143,20 @@ def test_the_sudo_rules_of_a_director_are_for_the_backends_of_all_its_rings(tmp_
     assert sum(rule.startswith("#") for rule in rules) == 1
 
 
+# how many others have to be usable
+
+
+def test_one_other_backend_has_to_be_usable_unless_the_settings_say_more(tmp_path: Path) -> None:
+    read = read_settings(settings(tmp_path, GOOD))
+    assert read.rings[0].usable_others == 1
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "rings.0.usable_others"), (2, "there is 1 other backend")])
+def test_as_many_others_as_there_are_can_be_usable_at_most(tmp_path: Path, number: int, said: str) -> None:
+    text = GOOD.replace('name = "main"', f'name = "main"\nusable_others = {number}')
+    assert said in mistakes(tmp_path, text)
+
+
 # facts of before
 
 
