@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 _OPERATOR = re.compile(r"&&|\|\||;;|[;&|()\n]|\d?(?:>>|>&|<&|<>|<<|>|<)")
@@ -274,6 +275,7 @@ def _unexpected(token: Token | None) -> NotUnderstood:
     return NotUnderstood("newline unexpected" if shown == "\n" else f'"{shown}" unexpected')
 
 
+@lru_cache(maxsize=512)
 def read_script(text: str) -> Script:
-    """The whole text as a script; raises `NotUnderstood`."""
+    """The whole text as a script; raises `NotUnderstood`. The same few are read again and again."""
     return _Parser(list(_Reader(text).tokens())).script()

@@ -11,8 +11,8 @@ import pytest
 from bot.practice.hosts import FLUSH_UNIT, Backend
 from bot.practice.ring import PracticeRing
 from bot.practice.values import NoStdin
+from tests.harness.virtual import MORNING, run_virtual
 from tests.integration.sshclient import IP
-from tests.virtual import MORNING, run_virtual
 
 Act = Callable[[Backend], None]
 
