@@ -37,8 +37,10 @@ def _main() -> int:
     given = parser.parse_args()
     began, cases = time.monotonic(), _cases(given)
     laws, kinds, outcomes = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
-    for found in verdicts(cases, given.jobs):
+    for number, found in enumerate(verdicts(cases, given.jobs), start=1):
         _tell(found)
+        if number % 500 == 0:
+            print(f"{number} of {len(cases)}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         outcomes["error" if found.error else found.outcome] += 1
         broken = {one.law for one in found.broken}
         laws.update(broken)

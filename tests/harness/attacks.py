@@ -63,9 +63,10 @@ def _said(what: Callable[[Play], Awaitable[object]]) -> Attack:
     return attack
 
 
-def _thinks(length: timedelta) -> Effect:
+def _thinks(length: timedelta, meanwhile: Effect = lambda _play: None) -> Effect:
     def slow(play: Play) -> None:
         usual, play.crew.thinks = play.crew.thinks, length
+        play.later(timedelta(minutes=1), lambda: _strike(play, meanwhile))
         play.later(length + timedelta(minutes=1), lambda: setattr(play.crew, "thinks", usual))
 
     return slow
@@ -217,9 +218,14 @@ def _a_change(call: str, _stands: str) -> bool:
 
 
 def _kinds() -> list[Kind]:
-    plain: dict[str, Effect] = {
+    asking: dict[str, Effect] = {
         "approve-late": _thinks(timedelta(minutes=59)),
         "approve-too-late": _thinks(timedelta(minutes=61)),
+        "approve-late-others-fail": _thinks(timedelta(minutes=59), _fails("backend-1", "backend-2")),
+        "approve-late-taken-over": _thinks(timedelta(minutes=10), _taken_over),
+        "approve-late-flush-unit-disabled": _thinks(timedelta(minutes=10), _flush_unit_disabled),
+    }
+    plain: dict[str, Effect] = {
         "back-to-100": _back_to_100,
         "others-to-zero": _others_to_zero,
         "taken-over": _taken_over,
@@ -247,6 +253,7 @@ def _kinds() -> list[Kind]:
         "abort": _said(lambda play: play.crew.abort()),
     }
     kinds = [Kind(name=name, does=_then(effect)) for name, effect in plain.items()]
+    kinds += [Kind(name=name, does=_then(effect), fits=_asking) for name, effect in asking.items()]
     kinds += [Kind(name=name, does=attack) for name, attack in crashes.items()]
     kinds.append(Kind(name="deny", does=_said(lambda play: play.crew.deny()), fits=_asking))
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))
