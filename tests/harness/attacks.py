@@ -149,6 +149,11 @@ def _director_stops(name: str) -> Effect:
     return stop
 
 
+def _all_restart(play: Play) -> None:
+    """The ring forgets: every backend is at 100 and up."""
+    play.ring.restart_all_directors()
+
+
 def _reboot(play: Play) -> None:
     play.reboots.append(now())
     play.backend.reboot()
@@ -209,6 +214,11 @@ def _asking(_call: str, stands: str) -> bool:
     return stands == "asking"
 
 
+def _about_to_ask(call: str, _stands: str) -> bool:
+    """Whoever is asked reads the question and begins to think at once."""
+    return "ApprovalAsked" in call
+
+
 def _of_a_host(call: str, _stands: str) -> bool:
     return call.startswith("hosts.")
 
@@ -234,6 +244,8 @@ def _kinds() -> list[Kind]:
         "monitor-says-up": _monitor_says_up,
         "director-1-stops": _director_stops("director-1"),
         "director-2-stops": _director_stops("director-2"),
+        "director-1-restarts": lambda play: play.ring.restart_director("director-1"),
+        "all-directors-restart": _all_restart,
         "slack-away": _slack_away(),
         "slack-away-others-to-zero": _slack_away(_others_to_zero),
         "reboot": _reboot,
@@ -253,7 +265,7 @@ def _kinds() -> list[Kind]:
         "abort": _said(lambda play: play.crew.abort()),
     }
     kinds = [Kind(name=name, does=_then(effect)) for name, effect in plain.items()]
-    kinds += [Kind(name=name, does=_then(effect), fits=_asking) for name, effect in asking.items()]
+    kinds += [Kind(name=name, does=_then(effect), fits=_about_to_ask) for name, effect in asking.items()]
     kinds += [Kind(name=name, does=attack) for name, attack in crashes.items()]
     kinds.append(Kind(name="deny", does=_said(lambda play: play.crew.deny()), fits=_asking))
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))

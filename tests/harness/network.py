@@ -7,11 +7,11 @@ refuse it then.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bot.core.identity import Identity
 from bot.errors import NotRun
 from bot.practice.host import Host as Simulated
 from bot.practice.ring import PracticeRing
@@ -19,10 +19,11 @@ from bot.practice.values import Answer, Now, Stdin
 
 ONE_WAY = timedelta(milliseconds=2)
 CONNECT_WITHIN = timedelta(seconds=5)
-GIVEN_UP_AFTER = timedelta(seconds=15)
-"""A peer that is silent for so long is given up: keepalives are not answered."""
+GIVEN_UP_AFTER = timedelta(seconds=7)
+"""A peer that is silent for so long is given up."""
 
-_NUMBERS = itertools.count(1)
+AT_ONCE = 5
+"""Commands of a kind that one connection takes at the same time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,15 @@ SENT: ContextVar[Sent | None] = ContextVar("SENT", default=None)
 
 @dataclass(eq=False)
 class Line:
-    """One connection; `lost` is done when it broke."""
+    """One connection; `lost` is done when it broke. Changes have room of their own, which no look takes."""
 
     machine: Simulated
     name: str = ""
+    identity: Identity | None = None
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    changes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     lost: asyncio.Future[str] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def __post_init__(self) -> None:
-        self.name = f"{self.machine.name}#{next(_NUMBERS)}"
 
     def drop(self, why: str) -> None:
         if not self.lost.done():
@@ -63,6 +65,7 @@ class Network:
         self._silent: dict[str, datetime] = {}
         self._away: dict[str, datetime] = {}
         self._lines: list[Line] = []
+        self._opened = 0
 
     # what an attack does
 
@@ -99,7 +102,8 @@ class Network:
         await asyncio.sleep(min(left, CONNECT_WITHIN).total_seconds())
         if left > CONNECT_WITHIN or self._away.get(machine.name, self._now()) > self._now():
             raise NotRun(f"{name}: no SSH connection, and nothing was run.")
-        line = Line(machine)
+        self._opened += 1
+        line = Line(machine, name=f"{machine.name}#{self._opened}")
         self._lines.append(line)
         return line
 
