@@ -43,7 +43,7 @@ def _then(effect: Effect) -> Attack:
 
 
 def _strike(play: Play, effect: Effect) -> None:
-    play.struck = now()
+    play.struck = play.struck or now()
     effect(play)
     play.watching.look()
 
@@ -51,12 +51,12 @@ def _strike(play: Play, effect: Effect) -> None:
 # a person's command
 
 
-def _said(what: Callable[[Play], Awaitable[object]]) -> Attack:
+def _said(what: Callable[[Play], Awaitable[object]], after: timedelta = timedelta(0)) -> Attack:
     """Somebody says it; it is taken as soon as the bot can take it, which may be after this call."""
 
     async def attack(play: Play, here: Here) -> object:
-        play.struck = now()
-        play.later(timedelta(0), partial(what, play))
+        play.struck = play.struck or now()
+        play.later(after, partial(what, play))
         await asyncio.sleep(0.001)
         return await here.act()
 
@@ -79,7 +79,7 @@ def _crash(when: str, down: timedelta = _RESTART, meanwhile: Effect = lambda _pl
     """The bot is gone before the call has its effect, after it, or while it is under way."""
 
     async def attack(play: Play, here: Here) -> object:
-        play.struck = now()
+        play.struck = play.struck or now()
         under_way = asyncio.ensure_future(here.act()) if when != "before" else None
         if under_way is not None:
             await asyncio.wait({under_way}, timeout=0.01 if when == "during" else None)
@@ -210,10 +210,6 @@ def _somebody_starts_dovecot(play: Play) -> None:
         play.backend.dovecot_unit.start()
 
 
-def _asking(_call: str, stands: str) -> bool:
-    return stands == "asking"
-
-
 def _about_to_ask(call: str, _stands: str) -> bool:
     """Whoever is asked reads the question and begins to think at once."""
     return "ApprovalAsked" in call
@@ -267,7 +263,8 @@ def _kinds() -> list[Kind]:
     kinds = [Kind(name=name, does=_then(effect)) for name, effect in plain.items()]
     kinds += [Kind(name=name, does=_then(effect), fits=_about_to_ask) for name, effect in asking.items()]
     kinds += [Kind(name=name, does=attack) for name, attack in crashes.items()]
-    kinds.append(Kind(name="deny", does=_said(lambda play: play.crew.deny()), fits=_asking))
+    deny = _said(lambda play: play.crew.deny(), after=timedelta(seconds=1))
+    kinds.append(Kind(name="deny", does=deny, fits=_about_to_ask))
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))
     for name, crash in (("late", False), ("late-crash", True)):
         kinds.append(Kind(name=name, does=_lies_in_the_network(crash=crash), fits=_a_change))

@@ -18,9 +18,8 @@ from tests.harness.network import SENT
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """The ring at a moment: backends (by IP) that a director that knows the ring gives users to; who has users mapped.
-
-    `known`: there was such a director. `hanging`: directors that hung.
+    """The ring at a moment, by the directors that know it: which backends (by IP) are usable, which have vhosts, which
+    have users mapped. `known`: there was such a director. `hanging` and `serving`: directors, backends by their names.
     """
 
     at: datetime
@@ -114,7 +113,7 @@ class Watching(list[Ran]):
                 at=ring.now(),
                 usable=frozenset(ip for view in views for ip, seen in view.backends.items() if seen.usable),
                 given=frozenset(ip for view in views for ip, seen in view.backends.items() if seen.vhosts),
-                serving=frozenset(one.ip for one in ring.backends.values() if one.serving),
+                serving=frozenset(name for name, one in ring.backends.items() if one.serving),
                 mapped=frozenset(mapping.backend for mapping in ring.state.mapped.values()),
                 hanging=frozenset(name for name, view in ring.state.directors.items() if view.hanging),
                 known=bool(views),

@@ -104,7 +104,7 @@ def unapproved(seen: Evidence) -> Iterator[Broken]:
         for pattern, gate in _GATES:
             if pattern.search(one.text) and not _approved(seen, gate, one.sent):
                 yield Broken(law="unapproved", what=f"{_said(one)} before the {gate} approval")
-        if re.search(_DELETE, one.text) and one.ran.exit_status == 0 and seen.target_ip in one.moment.serving:
+        if re.search(_DELETE, one.text) and one.ran.exit_status == 0 and one.ran.host in one.moment.serving:
             yield Broken(law="unapproved", what=f"{_said(one)} while dovecot served")
 
 

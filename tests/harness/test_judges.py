@@ -71,7 +71,7 @@ def test_what_no_approval_stands_before_is_unapproved(good: Evidence, gate: str,
 
 def test_a_deletion_under_a_serving_dovecot_is_unapproved(good: Evidence) -> None:
     delete = first(good, "-delete")
-    served = replace(delete.moment, serving=frozenset({good.target_ip}))
+    served = replace(delete.moment, serving=frozenset({"backend-3"}))
     (broken,) = judges.unapproved(changed(good, delete, replace(delete, moment=served)))
     assert "while dovecot served" in broken.what
 
