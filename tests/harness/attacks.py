@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from bot.practice.hosts import FLUSH_UNIT
+from bot.practice.values import Answer, Call, failed
 from tests.harness.judges import CHANGES
 from tests.harness.play import Attack, Play, now
 from tests.harness.ports import Here
@@ -124,6 +125,9 @@ def _fails(*names: str) -> Effect:
     return fail
 
 
+_others_fail = _fails("backend-1", "backend-2")
+
+
 def _taken_over(play: Play) -> None:
     """By hand, somebody gave the backend back and took the others out."""
     _back_to_100(play)
@@ -171,6 +175,25 @@ def _lies_in_the_network(*, crash: bool) -> Attack:
             play.crash(timedelta(seconds=5))
             await here.life.never()
         return await sending
+
+    return attack
+
+
+def _fails_once(meanwhile: Effect = lambda _play: None) -> Attack:
+    """The command does nothing and exits 1; the ring changes while somebody thinks about that."""
+
+    async def attack(play: Play, here: Here) -> object:
+        play.struck = play.struck or now()
+        words, name = play.network.machines[here.host].words, here.name.split()[2]
+        usual = words[name]
+
+        def fail(_call: Call) -> Answer:
+            words[name] = usual
+            return failed(1, "made to fail")
+
+        words[name] = fail
+        play.later(timedelta(seconds=10), lambda: _strike(play, meanwhile))
+        return await here.act()
 
     return attack
 
@@ -227,7 +250,7 @@ def _kinds() -> list[Kind]:
     asking: dict[str, Effect] = {
         "approve-late": _thinks(timedelta(minutes=59)),
         "approve-too-late": _thinks(timedelta(minutes=61)),
-        "approve-late-others-fail": _thinks(timedelta(minutes=59), _fails("backend-1", "backend-2")),
+        "approve-late-others-fail": _thinks(timedelta(minutes=59), _others_fail),
         "approve-late-taken-over": _thinks(timedelta(minutes=10), _taken_over),
         "approve-late-flush-unit-disabled": _thinks(timedelta(minutes=10), _flush_unit_disabled),
     }
@@ -236,7 +259,7 @@ def _kinds() -> list[Kind]:
         "others-to-zero": _others_to_zero,
         "taken-over": _taken_over,
         "one-other-fails": _fails("backend-2"),
-        "others-fail": _fails("backend-1", "backend-2"),
+        "others-fail": _others_fail,
         "monitor-says-up": _monitor_says_up,
         "director-1-stops": _director_stops("director-1"),
         "director-2-stops": _director_stops("director-2"),
@@ -268,6 +291,8 @@ def _kinds() -> list[Kind]:
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))
     for name, crash in (("late", False), ("late-crash", True)):
         kinds.append(Kind(name=name, does=_lies_in_the_network(crash=crash), fits=_a_change))
+    for name, meanwhile in (("", lambda _play: None), ("-others-fail", _others_fail), ("-taken-over", _taken_over)):
+        kinds.append(Kind(name=f"fails-once{name}", does=_fails_once(meanwhile), fits=_a_change))
     return kinds
 
 
