@@ -104,11 +104,11 @@ def _monitor_says_up(play: Play) -> None:
     play.ring.state.change(play.backend.ip, now=now(), up=True)
 
 
-def _others_to_zero(play: Play) -> None:
+def _others_to_zero(play: Play, length: timedelta = _REPAIRED) -> None:
     for name in ("backend-1", "backend-2"):
         ip = play.ring.backends[name].ip
         play.ring.state.change(ip, now=now(), vhosts=0)
-        play.later(_REPAIRED, partial(_usual, play, ip))
+        play.later(length, partial(_usual, play, ip))
 
 
 def _usual(play: Play, ip: str) -> None:
@@ -128,10 +128,10 @@ def _fails(*names: str) -> Effect:
 _others_fail = _fails("backend-1", "backend-2")
 
 
-def _taken_over(play: Play) -> None:
-    """By hand, somebody gave the backend back and took the others out."""
+def _taken_over(play: Play, length: timedelta = _REPAIRED) -> None:
+    """By hand, somebody gave the backend back and took the others out for a while."""
     _back_to_100(play)
-    _others_to_zero(play)
+    _others_to_zero(play, length)
 
 
 # hosts
@@ -280,7 +280,7 @@ def _kinds() -> list[Kind]:
         "crash-before": _crash("before"),
         "crash-after": _crash("after"),
         "crash-taken-over": _crash("before", meanwhile=_taken_over),
-        "crash-long-taken-over": _crash("after", LONG, meanwhile=_taken_over),
+        "crash-long-taken-over": _crash("after", LONG, meanwhile=partial(_taken_over, length=2 * LONG)),
         "abort": _said(lambda play: play.crew.abort()),
     }
     kinds = [Kind(name=name, does=_then(effect)) for name, effect in plain.items()]
