@@ -171,6 +171,7 @@ def _lies_in_the_network(*, crash: bool) -> Attack:
         _strike(play, _silent(here.host))
         sending = asyncio.ensure_future(here.act())
         if crash:
+            sending.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.sleep(0.01)
             play.crash(timedelta(seconds=5))
             await here.life.never()

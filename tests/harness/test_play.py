@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.core import events as fact
+from tests.chaos.evidence import bare
 from tests.harness.attacks import KINDS
 from tests.harness.play import Played, played
 from tests.harness.sweep import good_run
@@ -40,14 +41,17 @@ def test_a_run_that_crashed_before_it_was_written_down_is_asked_for_again() -> N
 
 
 def test_an_abort_ends_the_run_on_the_way_back_and_a_denial_too() -> None:
-    assert played(KINDS["abort"].does, 45).evidence.outcome == "went back"
+    assert struck("abort", "journal.append WaitBegan:drain").evidence.outcome == "went back"
     assert struck("deny", "journal.append ApprovalAsked:approve-flush").evidence.outcome == "went back"
 
 
-def test_what_lies_in_the_network_begins_later_than_it_was_sent() -> None:
+def test_what_lies_in_the_network_comes_later_than_it_was_sent() -> None:
+    """It begins then, or its fence refuses it then."""
     seen = struck("late-crash", "hosts.run director-1 doveadm director down 192.0.2.13").evidence
-    (late,) = (one for one in seen.begun if (one.ran.at - one.sent).total_seconds() > 20)
-    assert (late.text, late.ran.host) == ("doveadm director down 192.0.2.13", "director-1")
+    assert seen.struck is not None
+    came = [*(one.ran for one in seen.begun if (one.ran.at - one.sent).total_seconds() > 20), *seen.refused]
+    assert [(bare(ran.command), ran.host) for ran in came] == [("doveadm director down 192.0.2.13", "director-1")]
+    assert (came[0].at - seen.struck).total_seconds() >= 26
 
 
 def test_a_name_that_leads_elsewhere_shows_in_where_things_really_ran() -> None:
