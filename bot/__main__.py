@@ -12,6 +12,7 @@ import typer
 
 from bot import bootstrap
 from bot.config import procedures_folder, read_settings, read_tokens
+from bot.core.guards import guards_planned
 from bot.core.procedure import duration
 from bot.core.upnext import length
 from bot.engine.planning import Foreseen, Request
@@ -77,6 +78,8 @@ def _print_plan(foreseen: Foreseen) -> None:
             print(f"  {step.name}: {step.says}")
             if step.action:
                 print(f"      {step.where}: {step.action.command.text}")
+                for guard in guards_planned(foreseen.plan, step, foreseen.target):
+                    print(f"        only if: {guard.says}")
             if step.length:
                 print(f"      {length(step.length)}")
     for left in foreseen.plan.left_out:

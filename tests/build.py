@@ -8,13 +8,15 @@ from functools import cache
 
 from bot.config import Library, procedures_folder, read_library
 from bot.core import events as fact
+from bot.core.effects import Effect, effects
 from bot.core.events import Entry, Fact, RunRequested
 from bot.core.fold import apply, begin
 from bot.core.inventory import Ring, Target
-from bot.core.plan import Kind, Order, Plan, make_plan
+from bot.core.plan import Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.procedure import Gate
 from bot.core.proposal import PackageChange, Proposal
 from bot.core.run import Run, Status
-from bot.core.upnext import MakeChange, SeeCheck, Tell, next_action
+from bot.core.upnext import Ask, MakeChange, Prove, SeeCheck, Tell, next_action, question
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -61,6 +63,24 @@ def plan(**given: bool) -> Plan:
     return make_plan(library().procedures[0], order(**given))
 
 
+PROVED = fact.HostsProved(
+    backend="backend-3",
+    by="an address of its interfaces",
+    machine_id="0" * 32,
+    boot_id="00000000-0000-4000-8000-000000000000",
+    lock="/home/bot/.dovecot-bot-backend-3.lock",
+    directors={"director-1": "192.0.2.1:9090", "director-2": "192.0.2.2:9090"},
+)
+
+
+def flush_reading(step: PlannedStep, *, ready: bool = False, flushed: bool = False) -> tuple[fact.Seen, ...]:
+    """What is read of the metacache's flush around a stop of dovecot; nothing around any other step."""
+    if step.action is None or Effect.STOP_DOVECOT not in effects(step.action.command.text):
+        return ()
+    reading = {"ready": ready, "flushed": flushed, "said": "as it should be"}
+    return (fact.Seen(host="backend-3", probe="metacache-flush", reading=reading),)
+
+
 class Story:
     """A run told fact by fact, a second apart."""
 
@@ -105,11 +125,17 @@ class Story:
             return [fact.Approved(step=asked.step, gate=asked.gate, by=SECOND, digest=asked.digest, message="1.1")]
         if self.run.status is Status.BUSY:
             assert step is not None
-            return [fact.StepDone(step=step.name, how=fact.How.RAN, reason="it is so")]
+            seen = flush_reading(step, flushed=True)
+            return [fact.StepDone(step=step.name, how=fact.How.RAN, reason="it is so", seen=seen)]
         action = next_action(self.run, self.at + timedelta(days=self.run.status is Status.WAITING))
         match action:
             case Tell():
                 return [action.fact]
+            case Prove():
+                return [PROVED]
+            case Ask(gate=gate):
+                verified = {"configuration": "d" * 64, "packages": "dovecot-core=1"} if gate is Gate.RESTORE else {}
+                return [question(self.run, gate, self.at, ("as it should be",), verified)]
             case SeeCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")
                 seen = fact.StepDone(step=check.name, how=fact.How.RAN, reason="as it should be", remembered=remembered)
@@ -117,7 +143,8 @@ class Story:
             case MakeChange(step=change):
                 assert change.action is not None
                 text = change.action.command.text
-                return [fact.StepStarted(step=change.name, attempt=1, host="somewhere", command=text)]
+                seen = flush_reading(change, ready=True)
+                return [fact.StepStarted(step=change.name, attempt=1, host="somewhere", command=text, seen=seen)]
             case _:
                 raise AssertionError(f"nothing goes well by itself here: {action}")
 

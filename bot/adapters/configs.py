@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.core.command import OUTPUT_KEPT
+from bot.core.probes import TREE_KEPT
 from bot.core.proposal import Proposal, config_name
 from bot.core.readings import tree_digest
 from bot.errors import Refused
@@ -82,7 +82,7 @@ class FolderProposals:
             raise Refused(f"The configuration {name} cannot be used: it has no file dovecot.conf.")
         listed = sum(len(line.encode()) + 1 for member in members for line in member.lines)
         listed += PATH_ON_HOST * sum(1 for member in members if member.content is not None)
-        if listed > OUTPUT_KEPT:  # else the host could never show that it has it: readings.tree refuses a cut list
+        if listed > TREE_KEPT:  # else the host could never show that it has it: readings.tree refuses a cut list
             raise Refused(f"The configuration {name} cannot be used: it has too many files to be compared on the host.")
         return members
 

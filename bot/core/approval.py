@@ -60,7 +60,7 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     if person.barred or not person.may_approve:
         return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
     if now >= grant.expires:
-        return f"the {grant.gate} approval has expired before it was acted on"
+        return f"the {grant.gate} approval of {grant.given:%H:%M:%S} UTC has expired before all of it was acted on"
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"
     return ""

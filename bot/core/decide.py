@@ -8,11 +8,11 @@ from typing import assert_never
 
 from bot.core import events as fact
 from bot.core.approval import Person, asked_now, objection
+from bot.core.effects import restores
 from bot.core.events import Fact
 from bot.core.goback import may_turn
-from bot.core.laws import restores
 from bot.core.plan import Kind, PlannedStep
-from bot.core.run import Run, Status
+from bot.core.run import TRANSITIONS, Run, Status
 from bot.errors import Refused
 
 
@@ -61,14 +61,33 @@ class AgreeToSkip:
 
 @dataclass(frozen=True, kw_only=True)
 class GoBack:
-    """Turn round at the next safe point and undo what was done; `held` when it answers a hold."""
+    """Turn round at the next safe point and undo what was done; `held` when it answers a hold.
+
+    `start_first`: start a stopped dovecot at once, for the users who wait for it, and ask for the rest.
+    """
 
     person: Person
     reason: str
     held: int | None = None
+    start_first: bool = False
 
 
-Steering = Approve | Deny | Retry | ProposeSkip | AgreeToSkip | GoBack
+@dataclass(frozen=True, kw_only=True)
+class TakeOver:
+    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back."""
+
+    person: Person
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOut:
+    """Whoever took over says that the backend stays out: the run ends, and lets go of the ring."""
+
+    person: Person
+
+
+Steering = Approve | Deny | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
 
 
 def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
@@ -78,6 +97,8 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
     """
     if run.status is Status.ENDED:
         raise Refused(f"Run {run.id} is over: {run.outcome}.")
+    if run.status is Status.TAKEN and not isinstance(command, LeaveOut):
+        raise Refused(f"<@{run.taken_by}> has taken {run.request.target.backend.name} over by hand.")
     match command:
         case Approve() | Deny():
             return _answer(run, command, now)
@@ -90,13 +111,11 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
         case AgreeToSkip():
             return _agree_to_skip(run, command)
         case GoBack():
-            _may_steer(run, command.person)
-            if command.held is not None:
-                _held(run, command.held)
-            may_turn(run)
-            if run.turning:
-                raise Refused("Somebody has asked for that already.")
-            return (fact.GoBackAsked(by=command.person.id, reason=command.reason),)
+            return _go_back(run, command)
+        case TakeOver():
+            return _take_over(run, command)
+        case LeaveOut():
+            return _leave_out(run, command)
         case _:
             assert_never(command)
 
@@ -119,6 +138,35 @@ def _answer(run: Run, command: Approve | Deny, now: datetime) -> tuple[Fact, ...
     if run.plan.back:
         return denied, fact.RunHeld(reason=f"the {asked.gate} approval was denied; the backend stays as it is")
     return (denied,)
+
+
+def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if command.held is not None:
+        _held(run, command.held)
+    may_turn(run)
+    if run.turning:
+        raise Refused("Somebody has asked for that already.")
+    if command.start_first and not run.users_wait:
+        raise Refused("Nobody waits for this dovecot any more; Go back shows what it would do.")
+    return (fact.GoBackAsked(by=command.person.id, reason=command.reason, start_first=command.start_first),)
+
+
+def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if run.status is not Status.TAKEN:
+        raise Refused("Nobody has taken this backend over.")
+    said = f"<@{command.person.id}> says that it stays out of the ring"
+    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said),)
+
+
+def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if fact.TakenOver not in TRANSITIONS[run.status]:
+        raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
+    if not command.reason.strip():
+        raise Refused("Taking over needs a reason.")
+    return (fact.TakenOver(by=command.person.id, reason=command.reason.strip()[:500]),)
 
 
 def _may_steer(run: Run, person: Person) -> None:

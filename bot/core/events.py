@@ -7,7 +7,7 @@ the journal is the class name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -35,6 +35,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     WENT_BACK = "went back"
     ABORTED = "aborted"
+    TAKEN_OVER = "taken over"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +104,22 @@ class StageBegan:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStarted:
-    """A change is about to be sent to a host: written before the host hears of it. `looked`: what showed the need."""
+    """A change is about to be sent to a host: written before the host hears of it. `looked`: what showed the need.
+
+    `seen`: what its guards read right before. `not_after`: the host refuses it later than that, by its own clock, in
+    seconds since 1970. `boot_id`: the backend's boot. `word`: on whose word it is sent, where an approval was not
+    judged again, as users wait.
+    """
 
     step: str
     attempt: int
     host: str
     command: str
     looked: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    not_after: int = 0
+    boot_id: str = ""
+    word: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +181,11 @@ class UsersCounted:
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalAsked:
-    """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Said again at `repeats`."""
+    """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Said again at `repeats`.
+
+    `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
+    left. `verified`: what the backend was when it was asked whether it gets users (its configuration, its packages).
+    """
 
     step: str
     gate: Gate
@@ -180,6 +194,7 @@ class ApprovalAsked:
     not_by: tuple[str, ...]
     expires: datetime
     repeats: tuple[datetime, ...] = ()
+    verified: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,37 +247,53 @@ class ApprovalExpired:
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalLapsed:
-    """An approval was given, but may not be acted on any more; it is asked for again."""
+    """An approval was given, but may not be acted on any more; it is asked for again, at the change `at`.
+
+    Without `at`, as older versions wrote it: the run went back to the gate.
+    """
 
     gate: Gate
     reason: str
+    at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingDeviated:
-    """A director says otherwise than this run left it, first of all `step`; written before it is set back."""
+    """A director says otherwise than this run left it, first of all `step`; written before it is set back.
+
+    `helpless`: why it is not set back, empty when it is.
+    """
 
     step: str
     host: str
     reason: str
+    helpless: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingSetBack:
-    """What came of setting a director back; `holds` when every director that answers says what it should again."""
+    """What came of setting a director back; `holds` when every director that answers says what it should again.
+
+    `not_after`: as of StepStarted.
+    """
 
     step: str
     holds: bool
     reason: str
+    not_after: int = 0
     ran: tuple[Ran, ...] = ()
     seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunHeld:
-    """The run holds, though no step failed: something did not allow it to go on."""
+    """The run holds, though no step failed: something did not allow it to go on.
+
+    `back_to`: the step that has to be made again, where what it made is gone; the run goes on from there.
+    """
 
     reason: str
+    back_to: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,10 +322,14 @@ class SkipAgreed:
 
 @dataclass(frozen=True, kw_only=True)
 class GoBackAsked:
-    """Somebody asked to go back, or to abort: at the next safe point the run turns round."""
+    """Somebody asked to go back, or to abort: at the next safe point the run turns round.
+
+    `start_first`: users wait for a stopped dovecot, so it is started before anything is asked.
+    """
 
     by: str
     reason: str
+    start_first: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +337,47 @@ class TurnedBack:
     """The run follows another plan from here on: the one that undoes what was done."""
 
     plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendRebooted:
+    """The backend was booted since this run last changed it; `reason` says what of that is left.
+
+    `lost` is the first step whose effect is gone, empty when all that has to be so still is.
+    """
+
+    host: str
+    boot_id: str
+    was: str
+    reason: str
+    lost: str = ""
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OthersCounted:
+    """The other backends that users can be sent to became fewer than the ring needs, or enough again."""
+
+    usable: int
+    needed: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSaysUp:
+    """A health monitor has set the backend up at vhost count 0, which harms nobody; said once."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenOver:
+    """Somebody has taken the backend over by hand: the run changes nothing more, and sets nothing back."""
+
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -338,6 +414,10 @@ Fact = (
     | SkipAgreed
     | GoBackAsked
     | TurnedBack
+    | BackendRebooted
+    | OthersCounted
+    | MonitorSaysUp
+    | TakenOver
     | RunEnded
 )
 

@@ -191,7 +191,12 @@ def check_expectations(plan: Plan) -> None:
     for step in plan.steps:
         watched = (step.watch,) if step.watch else ()
         actions = [action for action in (step.action, step.undo) if action]
-        for expected in (*step.expect, *watched, *(one for action in actions for one in action.done_when)):
+        for expected in (
+            *step.expect,
+            *watched,
+            *step.only_if,
+            *(one for action in actions for one in action.done_when),
+        ):
             if mistake := _mistake(expected):
                 raise Misconfigured(f"step {step.name}: {mistake}")
 

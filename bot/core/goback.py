@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.core.command import Command
-from bot.core.laws import restores
+from bot.core.effects import Effect, disturbs, effects, restores
 from bot.core.plan import Action, Expected, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
 from bot.core.procedure import Gate
 from bot.core.run import Run
@@ -42,16 +42,31 @@ def going_back(run: Run) -> Plan | None:
     undoable = [step for step in run.touched if step.undo]
     before = _undoings([step for step in undoable if not _restores(step.undo)], run)
     restoring = _undoings([step for step in undoable if _restores(step.undo)], run)
+    name = run.request.target.backend.name
+    first = _started_first(before) if run.start_first else ()
+    before = before[len(first) :]
     stages = [
-        _stage("undo", f"Undo what was done on {run.request.target.backend.name}", _opened(before, run)),
-        _stage("verify", "See that it works before it gets users", _verifying(run) if before or restoring else ()),
+        _stage("start", f"Start dovecot on {name} again, for the users who wait for it", first),
+        _stage("undo", f"Undo what was done on {name}", _opened(before, run)),
+        _stage("verify", "See that it works before it gets users", _verifying(run) if undoable else ()),
         _stage("restore", "Put it back into the ring", _restoring(restoring, run)),
     ]
-    if not before and not restoring:
+    if not any(stage.steps for stage in stages):
         return None
     left = tuple(LeftOut(step=step.name, because=step.no_undo_because) for step in run.touched if step.no_undo_because)
-    title = f"Go back: {run.request.target.backend.name} as it was before"
+    title = f"Go back: {name} as it was before"
     return Plan(title=title, stages=tuple(stage for stage in stages if stage.steps), left_out=left, back=True)
+
+
+def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
+    """The undoing up to the start of dovecot: it disturbs nobody, so nobody is asked while users wait for it."""
+    at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
+    first = steps[: at[-1]] if at else ()
+    return first if not any(step.action and disturbs(step.action.command.text) for step in first) else ()
+
+
+def _starts(action: Action) -> bool:
+    return Effect.START_DOVECOT in effects(action.command.text)
 
 
 def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
@@ -104,14 +119,16 @@ def _value(observed: Mapping[str, str], name: str) -> str:
 
 
 def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:
-    """The last first. Of two changes in a row that undo each other, both seen done, only the second is undone: it would
-    be done again at once. What it brings back is looked for in any case: it may be gone by now.
+    """The last first. Of two changes that undo each other, both seen done, with nothing between them that has to be
+    undone, only the second is: it would be done again at once. What it brings back is looked for in any case.
     """
     kept: list[PlannedStep] = []
+    settled: set[str] = set()
     for step in reversed(steps):
-        last = kept[-1] if kept else None
+        last = next((one for one in reversed(kept) if one.name not in settled), None)
         if last and {step.name, last.name} <= run.seen_done and _opposite(step, last):
-            kept.pop()
+            kept.remove(last)
+            settled.add(step.name)
         kept.append(step)
     return tuple(_undoing(step, run.observed) for step in kept)
 

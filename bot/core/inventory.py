@@ -68,9 +68,9 @@ class Ring(_Part):
     backends: tuple[Backend, ...] = Field(min_length=2)
     test_user: MailUser
     metacache: Metacache | None = None
+    usable_others: int = Field(default=1, ge=1)
     imap_port: int = Field(default=143, ge=1, le=65535)
     lmtp_port: int = Field(default=24, ge=1, le=65535)
-    usable_others: int = Field(default=1, ge=1)
 
     @property
     def hosts(self) -> tuple[Host, ...]:

@@ -12,29 +12,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from bot.core.effects import Effect, effects, restores
 from bot.core.plan import Action, Plan
 from bot.core.procedure import Gate
 from bot.errors import Misconfigured
 
-_LAWS = (
-    (r"\bdoveadm\b.*\bflush\b", Gate.FLUSH),
-    (r"\bsystemctl\b.*\b(stop|kill|\S*restart|disable|isolate|mask\b.*--now|reboot|poweroff|halt|kexec)\b", Gate.FLUSH),
-    (r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b", Gate.FLUSH),
-    (r"\bdovecot\s+stop\b|\bservice\s+\S+\s+(stop|restart)\b|\binit\.d/\S+\s+(stop|restart)\b", Gate.FLUSH),
-    (r"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt)(\s|$)", Gate.FLUSH),
-    (r"\bdoveadm\b.*\bdirector\b.*\bup\b", Gate.RESTORE),
-    (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+(?!0+(\s|$))", Gate.RESTORE),
-)
+_GATES = {Effect.FLUSH: Gate.FLUSH, Effect.STOP: Gate.FLUSH, Effect.RESTORE: Gate.RESTORE}
 
 
 def gates_needed(command: str) -> frozenset[Gate]:
     """The approvals without which this command must never run."""
-    return frozenset(gate for pattern, gate in _LAWS if re.search(pattern, command, re.DOTALL))
-
-
-def restores(command: str) -> bool:
-    """Whether the command gives a backend users again."""
-    return Gate.RESTORE in gates_needed(command)
+    return frozenset(_GATES[effect] for effect in effects(command) if effect in _GATES)
 
 
 def _compiled(text: str) -> re.Pattern[str]:

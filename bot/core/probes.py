@@ -39,6 +39,9 @@ _TREE = (
 )
 
 
+TREE_KEPT = 3 * 1024 * 1024
+"""Bytes of a tree's list that are kept: enough for ten thousand files with usual names."""
+
 _APT_SIMULATES = ("apt-get", "--simulate", "--allow-downgrades", "install")
 _DPKG_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
 
@@ -64,6 +67,7 @@ def _greeting_command(target: Target, asks: Asks) -> Command:
     return Command(argv=argv, root=False)
 
 
+_FLUSH = "--property=LoadState,ActiveState,Result,UnitFileState"
 _UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
 
 
@@ -154,6 +158,22 @@ _ALL = (
         "load active result enabled",
     ),
     _probe(
+        "metacache-flush",
+        lambda _target, asks: Command(argv=("systemctl", "show", _FLUSH, "dovecot", str(asks["unit"]))),
+        readings.metacache_flush,
+        "unit",
+        "ready flushed said",
+    ),
+    _probe(
+        "dovecot-packages",
+        lambda _target, _asks: Command(
+            argv=("dpkg-query", "--show", f"--showformat={_DPKG_FORMAT}", "dovecot*"), root=False
+        ),
+        readings.dovecot_packages,
+        "",
+        "installed",
+    ),
+    _probe(
         "packages",
         lambda _target, asks: Command(
             argv=("dpkg-query", "--show", f"--showformat={_DPKG_FORMAT}", *readings.names(asks)), root=False
@@ -180,7 +200,7 @@ _ALL = (
     ),
     _probe(
         "tree",
-        lambda _target, asks: Command(argv=("find", str(asks["path"]), *_TREE)),
+        lambda _target, asks: Command(argv=("find", str(asks["path"]), *_TREE), keeps=TREE_KEPT),
         readings.tree,
         "path",
         "digest files",

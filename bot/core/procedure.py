@@ -107,6 +107,10 @@ def _split(value: object) -> object:
     return tuple(shlex.split(value))
 
 
+_TAKEN = re.compile(r"\bexit\s+(94|95|97)\b")
+"""What the fence and `while_stopped` answer with: see core/fence.py and core/plan.py."""
+
+
 class Running(_Part):
     """Something that runs: `run` is split into arguments when loaded; `shell` is for the few that need a shell."""
 
@@ -124,6 +128,8 @@ class Running(_Part):
             raise ValueError("say run or shell, one of them")
         if self.run == ():
             raise ValueError("run is empty")
+        if taken := _TAKEN.search(self.shell or ""):
+            raise ValueError(f"`{taken[0]}`: these exit statuses mean that the host refused a command; take another")
         return self
 
 
@@ -149,9 +155,13 @@ class Check(_Step):
 
 
 class Change(Running, _Step):
-    """The only kind that alters a host; it says when it is done, and how it is undone or why it is not."""
+    """The only kind that alters a host; it says when it is done, and how it is undone or why it is not.
+
+    `only_if` is looked at right before it, beside what the laws ask for.
+    """
 
     where: Literal[Where.BACKEND, Where.ONE_DIRECTOR]
+    only_if: Annotated[tuple[Expectation, ...], BeforeValidator(_as_list)] = ()
     repeatable: bool = True
     undo: Undo | None = None
     no_undo_because: Line | None = None

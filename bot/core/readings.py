@@ -199,6 +199,41 @@ def unit(_target: Target, _asks: Asks, result: Result) -> Reading:
         raise Unreadable(f"systemctl show did not say {error.args[0]}") from None
 
 
+def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
+    """Dovecot, and the unit that flushes its metacache: whether a stop would be a flush now, and whether one was."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in _answered(result).strip().split("\n\n")
+    ]
+    try:
+        states = [tuple(block[key] for key in _FLUSH_STATES) for block in blocks]
+        (_, dovecot, ended, _), (load, unit, flush, enabled) = states
+    except (KeyError, ValueError):
+        raise Unreadable(f"systemctl show did not say how dovecot and {asks['unit']} are") from None
+    # Disabled in the moment between this look and the stop, it is inactive afterwards too, and has flushed nothing.
+    there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
+    flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
+    said = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
+    return {"ready": there and unit == "active", "flushed": flushed, "said": said}
+
+
+_FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")
+
+
+def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
+    """Every installed package of Dovecot's, as NAME=VERSION; a host without dpkg has none that could be compared."""
+    if result.exit_status == _NO_SUCH_COMMAND:
+        return {"installed": "not known, as there is no dpkg"}
+    rows = (line.split("\t") for line in _answered(result, 1).splitlines())
+    installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
+    if not installed:
+        raise Unreadable("dpkg knows no installed package of Dovecot's")
+    return {"installed": " ".join(sorted(installed))}
+
+
+_NO_SUCH_COMMAND = 127
+
+
 def specs(asks: Asks) -> list[tuple[str, str]]:
     return [tuple(spec.split("=", 1)) for spec in str(asks["names"]).split()]  # type: ignore[misc]
 

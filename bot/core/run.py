@@ -14,9 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 from bot.core import events as fact
+from bot.core.effects import Effect, effects
 from bot.core.events import Entry, RunRequested
-from bot.core.laws import restores
-from bot.core.plan import Action, Kind, Plan, PlannedStage, PlannedStep, digest
+from bot.core.plan import Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.procedure import Gate
 
 
@@ -29,6 +29,7 @@ class Status(StrEnum):
     WAITING = "waiting"
     ASKING = "asking"
     HELD = "held"
+    TAKEN = "taken over"
     ENDED = "ended"
 
 
@@ -41,7 +42,21 @@ _R, _B, _D, _W, _A, _H = (
     Status.HELD,
 )
 
-EVERYWHERE = frozenset({fact.UsersCounted, fact.ApprovalRefused, fact.RingDeviated, fact.RingSetBack, fact.HostsProved})
+DEVIATIONS = 3
+"""How often the ring is set back before a person is asked."""
+
+EVERYWHERE = frozenset(
+    {
+        fact.UsersCounted,
+        fact.ApprovalRefused,
+        fact.RingDeviated,
+        fact.RingSetBack,
+        fact.HostsProved,
+        fact.BackendRebooted,
+        fact.OthersCounted,
+        fact.MonitorSaysUp,
+    }
+)
 """Facts that tell something and move nothing; they may come until the run has ended."""
 
 TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
@@ -76,6 +91,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.StepDone: _R,
             fact.GoBackAsked: _R,
             fact.RunHeld: _H,
+            fact.TakenOver: Status.TAKEN,
         },
         _A: {
             fact.Approved: _R,
@@ -84,6 +100,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.ApprovalExpired: _H,
             fact.RunHeld: _H,
             fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
         },
         _H: {
             fact.TurnedBack: _R,
@@ -92,6 +109,10 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.SkipProposed: _H,
             fact.SkipAgreed: _R,
             fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
+            fact.RunEnded: Status.ENDED,
+        },
+        Status.TAKEN: {
             fact.RunEnded: Status.ENDED,
         },
         Status.ENDED: {},
@@ -101,12 +122,15 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """An approval that was given, for a digest, until a date."""
+    """An approval that was given, for a digest, until a date: as long from the click on as it was open for one."""
 
     gate: Gate
     by: str
     digest: str
     expires: datetime
+    given: datetime
+    shown: tuple[str, ...] = ()
+    """The evidence that it was given on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +148,8 @@ class Run:
     at: datetime
     plan: Plan
     status: Status = Status.READY
+    moved: int = 1
+    """The last fact that counts for what is decided; those that only tell something do not."""
     position: int = 0
     attempt: int = 0
     stage_begun: str | None = None
@@ -136,17 +162,39 @@ class Run:
     repeated: int = 0
     skip: Entry | None = None
     grants: tuple[Grant, ...] = ()
-    unconfirmed: Grant | None = None
+    lapsed: Grant | None = None
+    """What was given and may not be acted on any more: it is asked for again at the change at hand."""
+    judged_since: int = 0
+    """The last fact since which an approval has to be judged again before it is acted on."""
     touched: tuple[PlannedStep, ...] = ()
     looks: Mapping[str, str] = field(default_factory=dict)
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
     turning: bool = False
+    start_first: bool = False
     deviations: int = 0
     deviations_told: int = 0
     """How many of them there were when people were last called; they are called anew when there are too many."""
+    must_hold: fact.RunHeld | None = None
+    """Why the run has to hold at the next safe point, and where it goes on from."""
     back_asked_by: str | None = None
+    proved: fact.HostsProved | None = None
+    boot_id: str = ""
+    not_after: Mapping[str, int] = field(default_factory=dict)
+    """By host: until when the last command sent there may still begin, by its own clock."""
+    unheard: Mapping[str, int] = field(default_factory=dict)
+    """The same, by director, of commands that take users away and whose end was not heard."""
+    flush_ready: bool = False
+    """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
+    flushed: bool = False
+    """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
+    verified: Mapping[str, str] = field(default_factory=dict)
+    helpless_told: bool = False
+    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
+    others_low: bool = False
+    monitor_told: bool = False
+    taken_by: str | None = None
     outcome: fact.Outcome | None = None
 
     @property
@@ -172,13 +220,55 @@ class Run:
         return tuple(dict.fromkeys(person for person in people if person))
 
     @property
-    def kept(self) -> tuple[PlannedStep, ...]:
-        """The changes of the ring that have to stay as they were made until the backend is given users again."""
+    def kept(self) -> frozenset[Effect]:
+        """What this run made of the ring, and what has to stay so until the backend is given users again."""
         begun = self.plan.steps[: self.position + 1]
-        if Gate.RESTORE in self.granted and any(step.action and restores(step.action.command.text) for step in begun):
-            return ()  # from here on a person may give them back by hand, and nobody is to fight that
-        made = (step for step in self.touched if step.name in self.seen_done)
-        return tuple(step for step in made if step.action and _is_of_the_ring(step.action))
+        if self.taken_by or (Gate.RESTORE in self.granted and any(Effect.RESTORE in _effects(step) for step in begun)):
+            return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
+        return frozenset[Effect]().union(*map(_effects, self.made)) & _OF_THE_RING
+
+    @property
+    def made(self) -> tuple[PlannedStep, ...]:
+        """The changes of the forward plan that were seen done, in order."""
+        return tuple(step for step in self.touched if step.name in self.seen_done and step.action)
+
+    def made_by(self, effect: Effect) -> PlannedStep | None:
+        """The last change that was seen done and had this effect."""
+        return next((step for step in reversed(self.made) if effect in _effects(step)), None)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether a change that users notice was made already."""
+        return any(_effects(step) & _DISTURBING for step in self.made)
+
+    @property
+    def users_wait(self) -> bool:
+        """Whether users wait for a dovecot that this run stopped, or may have, until they are moved or it starts."""
+        back = self.plan.steps[: self.position] if self.plan.back else ()
+        waiting = False
+        for step in (*self.request.plan.steps, *back):
+            done = _effects(step) if step.name in self.seen_done else frozenset()
+            if Effect.STOP_DOVECOT in done or (step == self.step and self.attempt and self._stops(step)):
+                waiting = True
+            if done & {Effect.FLUSH, Effect.START_DOVECOT}:
+                waiting = False
+        return waiting
+
+    @staticmethod
+    def _stops(step: PlannedStep) -> bool:
+        return Effect.STOP_DOVECOT in _effects(step)
+
+    @property
+    def covering(self) -> PlannedStep | None:
+        """The approval that the step at hand stands behind."""
+        before = self.plan.steps[: self.position]
+        return next((step for step in reversed(before) if step.gate), None)
+
+    @property
+    def grant(self) -> Grant | None:
+        """The approval as it was given for the step at hand."""
+        gate = self.covering.gate if self.covering else None
+        return next((grant for grant in reversed(self.grants) if grant.gate is gate), None)
 
     @property
     def only_looked(self) -> bool:
@@ -197,25 +287,28 @@ class Run:
     @property
     def stands_safely(self) -> bool:
         """Whether the run may turn round, hold or rest here."""
-        return not self.committed or self.failed is not None
+        return not self.committed or self.failed is not None or self.lapsed is not None
 
-    def digest_for(self, step: PlannedStep) -> str:
-        """What an approval at this step is for: plan, target, configuration and what was observed, as one digest."""
+    def digest_for(self, gate: Gate, evidence: tuple[str, ...], verified: Mapping[str, str]) -> str:
+        """What an approval here is for: plan, place, target, configuration and what was observed, as one digest."""
+        assert self.step is not None
         return digest(
             {
                 "run": self.id,
-                "gate": step.gate,
+                "gate": gate,
+                "step": self.step.name,
                 "plan": self.plan.digest,
                 "target": self.request.target.model_dump(mode="json"),
-                "evidence": self.evidence_for(step),
+                "evidence": evidence,
+                "verified": dict(verified),
                 "observed": dict(self.observed),
             }
         )
 
-    def evidence_for(self, step: PlannedStep) -> tuple[str, ...]:
-        """What the checks named as evidence read."""
-        return tuple(self.looks[name] for name in step.evidence if name in self.looks)
+
+_OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
+_DISTURBING = {Effect.FLUSH, Effect.STOP}
 
 
-def _is_of_the_ring(action: Action) -> bool:
-    return all(expected.probe == "director-hosts" for expected in action.done_when)
+def _effects(step: PlannedStep) -> frozenset[Effect]:
+    return effects(step.action.command.text) if step.action else frozenset()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from bot.core.command import Command
+from bot.core.guards import Standing, flush_seen, guards_of, guards_planned
 from bot.core.inventory import Backend, Host, Ring, Target
 from bot.core.plan import Expected, Order, Plan, PlannedStep, make_plan
 from bot.core.probes import PROBES
@@ -68,7 +69,7 @@ def _fullest(procedure: Procedure, target: Target) -> Plan:
 
 def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
     for step in plan.steps:
-        for expected in _looks(step):
+        for expected in (*_looks(step), *_by_law(plan, step, target)):
             if _is_for(expected.where, host):
                 yield PROBES[expected.probe].command(target, expected.asks)
         if step.where and _is_for(step.where, host):
@@ -81,6 +82,15 @@ def _looks(step: PlannedStep) -> Iterator[Expected]:
         yield step.watch
     for action in (step.action, step.undo):
         yield from action.done_when if action else ()
+
+
+def _by_law(plan: Plan, step: PlannedStep, target: Target) -> Iterator[Expected]:
+    """What is looked at right before a change: as the first that disturbs users, and as a later one."""
+    planned = guards_planned(plan, step, target)
+    later = guards_of(step, target, Standing(back=True, disturbed=True))
+    for guard in (*planned, *later):
+        yield from guard.expects
+    yield from flush_seen(target)
 
 
 def _is_for(where: Where, host: Host) -> bool:

@@ -5,21 +5,22 @@ The answer depends on nothing else, so a bot that was stopped anywhere goes on w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.core import events as fact
+from bot.core.effects import Effect, effects
 from bot.core.events import Fact
+from bot.core.guards import unflushed
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
-from bot.core.run import Run, Status
+from bot.core.procedure import Gate
+from bot.core.run import DEVIATIONS, Run, Status
 
 ATTEMPTS = 3
 """How often a change that may be repeated is tried before a person is asked."""
-
-DEVIATIONS = 3
-"""How often the ring is set back before a person is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,18 @@ class LookUp:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prove:
+    """See that every host is the one that the settings mean, before anything is changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Look at what the approvers are to be shown, and put the gate to them: at its own step, or again at a change."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True)
 class Turn:
     """Turn round: make the plan that goes back, and follow it."""
 
@@ -62,13 +75,13 @@ class Rest:
     until: datetime | None
 
 
-Next = Tell | SeeCheck | MakeChange | LookUp | Turn | Rest
+Next = Tell | Prove | SeeCheck | MakeChange | LookUp | Ask | Turn | Rest
 
 
 def next_action(run: Run, now: datetime) -> Next:
     """What is to be done next, given the facts and the time."""
     match run.status:
-        case Status.ENDED:
+        case Status.ENDED | Status.TAKEN:
             return Rest(until=None)
         case Status.HELD if run.turning:
             return Turn()
@@ -76,7 +89,8 @@ def next_action(run: Run, now: datetime) -> Next:
             return _end(run, fact.Outcome.REFUSED)
         case Status.HELD:
             # It holds already, for another reason; whoever looks into that has to hear of the ring too.
-            return Tell(fact=_deviated(run)) if run.deviations >= DEVIATIONS > run.deviations_told else Rest(until=None)
+            new = run.must_hold is not None or run.deviations >= DEVIATIONS > run.deviations_told
+            return Tell(fact=_hold(run)) if new else Rest(until=None)
         case Status.BUSY | Status.DOUBT:
             return LookUp(step=_at_hand(run))
         case Status.WAITING:
@@ -100,8 +114,8 @@ def _end(run: Run, outcome: fact.Outcome) -> Tell:
 
 def _while_waiting(run: Run, now: datetime) -> Next:
     assert run.until is not None
-    if run.deviations >= DEVIATIONS:
-        return Tell(fact=_deviated(run))
+    if _must_hold(run):
+        return Tell(fact=_hold(run))
     if now < run.until:
         return Rest(until=run.until)
     step = _at_hand(run)
@@ -112,8 +126,8 @@ def _while_asking(run: Run, now: datetime) -> Next:
     assert run.asked is not None
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
-    if run.deviations >= DEVIATIONS:
-        return Tell(fact=_deviated(run))
+    if _must_hold(run):
+        return Tell(fact=_hold(run))
     if now >= asked.expires:
         return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
     due = sum(1 for at in asked.repeats if now >= at)
@@ -126,13 +140,15 @@ def _while_asking(run: Run, now: datetime) -> Next:
 def _when_ready(run: Run, now: datetime) -> Next:
     if run.turning and run.stands_safely:
         return Turn()
-    if run.deviations >= DEVIATIONS and run.stands_safely and not run.turning:
-        return Tell(fact=_deviated(run))
+    if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
+        return Tell(fact=_hold(run))
     step, stage = run.step, run.stage
     if step is None or stage is None:
         return _end(run, fact.Outcome.WENT_BACK if run.plan.back else fact.Outcome.DONE)
     if run.stage_begun != stage.name:
         return Tell(fact=fact.StageBegan(stage=stage.name))
+    if run.only_looked and run.proved is None:
+        return Prove()
     match step.kind:
         case Kind.CHECK:
             return SeeCheck(step=step)
@@ -141,12 +157,19 @@ def _when_ready(run: Run, now: datetime) -> Next:
         case Kind.WAIT:
             return Tell(fact=fact.WaitBegan(step=step.name, until=now + step.length))
         case Kind.APPROVAL:
-            return Tell(fact=_question(run, step, now))
+            assert step.gate is not None
+            return Ask(gate=step.gate)
         case _:
             assert_never(step.kind)
 
 
-def _deviated(run: Run) -> fact.RunHeld:
+def _must_hold(run: Run) -> bool:
+    return run.must_hold is not None or run.deviations >= DEVIATIONS
+
+
+def _hold(run: Run) -> fact.RunHeld:
+    if run.must_hold is not None:
+        return run.must_hold
     name = run.request.target.backend.name
     return fact.RunHeld(
         reason=f"the directors were set back {run.deviations} times, and somebody or something keeps changing what they"
@@ -156,23 +179,52 @@ def _deviated(run: Run) -> fact.RunHeld:
 
 def _change(run: Run, step: PlannedStep) -> Next:
     assert step.action is not None
-    missing = gates_needed(step.action.command.text) - run.granted
+    if run.lapsed is not None and not users_first(run):
+        return Ask(gate=run.lapsed.gate)
+    missing = missing_gates(run, step)
     if missing:
         reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
+        return Tell(fact=fact.RunHeld(reason=reason))
+    if reason := unflushed(run):
         return Tell(fact=fact.RunHeld(reason=reason))
     return MakeChange(step=step)
 
 
-def _question(run: Run, step: PlannedStep, now: datetime) -> fact.ApprovalAsked:
-    assert step.gate is not None
+def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
+    """The approvals that its command needs by law and that were not given.
+
+    On the way back its own approval is what a stop needs. Where users wait, one that lapsed is still somebody's word.
+    """
+    given = set(run.granted)
+    if run.plan.back and Gate.GO_BACK in given:
+        given.add(Gate.FLUSH)
+    if run.lapsed is not None and users_first(run):
+        given.add(run.lapsed.gate)
+    return gates_needed(step.action.command.text if step.action else "") - given
+
+
+def users_first(run: Run) -> bool:
+    """Whether the step at hand moves users who wait for a stopped dovecot: then nobody and nothing is waited for."""
+    step = run.step
+    moves = step is not None and step.action and effects(step.action.command.text) & {Effect.DOWN, Effect.FLUSH}
+    return bool(moves) and run.users_wait
+
+
+def question(
+    run: Run, gate: Gate, now: datetime, evidence: tuple[str, ...], verified: Mapping[str, str]
+) -> fact.ApprovalAsked:
+    """The question that puts a gate to the approvers, with what was just seen."""
+    step = _at_hand(run)
+    like = next((one for one in run.plan.steps if one.gate is gate), step)
     return fact.ApprovalAsked(
         step=step.name,
-        gate=step.gate,
-        digest=run.digest_for(step),
-        evidence=run.evidence_for(step),
+        gate=gate,
+        digest=run.digest_for(gate, evidence, verified),
+        evidence=evidence,
         not_by=run.not_by,
-        expires=now + step.length,
-        repeats=tuple(now + after for after in step.repeats if after < step.length),
+        expires=now + like.length,
+        repeats=tuple(now + after for after in like.repeats if after < like.length),
+        verified=verified,
     )
 
 

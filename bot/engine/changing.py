@@ -1,21 +1,34 @@
-"""Makes one change: intent written first, then the command, then the look that proves it. Doubt is told as doubt."""
+"""Makes one change: judged in the look that precedes it, intent written first, sent in its fence, proved by looking.
+
+Doubt is recorded as doubt. What is decided on a state is written only while the run is still in that state.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from bot.core import events as fact
 from bot.core.command import Result
+from bot.core.effects import Effect, effects
+from bot.core.fence import Fence
+from bot.core.guards import flush_seen, guards_now
 from bot.core.hide import hide
-from bot.core.inventory import Host
-from bot.core.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
+from bot.core.identity import Identity, objection
+from bot.core.inventory import Backend, Host
+from bot.core.plan import GUARD_REFUSED, Action, Expected, PlannedStep, is_guarded
 from bot.core.procedure import Where
 from bot.core.proposal import Proposal
+from bot.core.run import Run
 from bot.core.upnext import ATTEMPTS
 from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight, hosts_for, ran, unheard
 from bot.engine.ports import World
-from bot.errors import HostError, NotRun, Refused
+from bot.engine.rebooting import after_boot
+from bot.engine.sending import Sending
+from bot.errors import HostError, MayHaveRun, NotRun, Refused, StillRuns
 
 EX_TEMPFAIL = 75
 """doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
@@ -24,8 +37,26 @@ _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
 for it, and all that is asked of directors may be repeated."""
 
-_AWAY = timedelta(seconds=15)
-"""How long a host may be away before a change: nobody need be called for one that is just being restarted."""
+_PATIENCE = timedelta(seconds=15)
+"""How long a host may be away before a change, or the ring not be as it has to: what passes by itself calls nobody."""
+
+_BESIDE = timedelta(milliseconds=250)
+"""How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
+
+_LOOKS = 3
+"""How often it is looked anew, where the connection to a host changes between the look and the change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ready:
+    """A change that was judged, with all that it needs to be sent."""
+
+    host: Host
+    fence: Fence
+    before: Sight
+    guarded: tuple[fact.Seen, ...]
+    material: bytes
+    boot_id: str
 
 
 class Changing:
@@ -35,63 +66,250 @@ class Changing:
         self._world = world
         self._ledger = ledger
         self._looking = looking
+        self._sending = Sending(world.hosts, world.timings.not_after)
 
-    async def make(self, step: PlannedStep) -> None:
-        """Find it done already, or do it; every way it can come out is told as a fact."""
+    @property
+    def _run(self) -> Run:
+        return self._ledger.run
+
+    async def make(self, step: PlannedStep, decided: Run, word: str = "") -> None:
+        """Find it done already, or do it; every way it can come out is recorded as a fact.
+
+        `decided`: the run as it was when this was decided; `word`: see StepStarted.
+        """
         assert step.action is not None
-        seq = self._ledger.run.seq
-        before = await self._looking.until_known(step.action.done_when, _AWAY)
-        if before.judgement.holds:
-            await self._done(step, fact.How.FOUND, before, ())
+        try:
+            ready = await self._ready(step, step.action, decided)
+        except (HostError, Refused) as error:
+            await self._not_begun(step, decided, str(error), None)
             return
-        if before.judgement.holds is None:
-            reason = f"not begun, as it cannot be seen whether it is done: {before.judgement.reason}"
-            await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=before.ran, seen=before.seen))
+        if ready is None:
             return
-        host = self._host(step, before)
-        attempt = self._ledger.run.attempt + 1
-        text = step.action.command.text
-        started = fact.StepStarted(step=step.name, attempt=attempt, host=host.name, command=text, looked=before.ran)
-        if not await self._ledger.tell(started, only_after=seq):
+        attempt = self._run.attempt + 1
+        started = fact.StepStarted(
+            step=step.name,
+            attempt=attempt,
+            host=ready.host.name,
+            command=step.action.command.text,
+            looked=ready.before.ran,
+            seen=ready.guarded,
+            not_after=ready.fence.not_after,
+            boot_id=ready.boot_id,
+            word=word,
+        )
+        if not await self._ledger.tell(started, only_after=decided.moved):
             return  # somebody said something while this looked: ask again what is next
-        await self._send(step, step.action, host)
+        await self._send(step, step.action, ready)
+
+    async def found(self, step: PlannedStep, decided: Run) -> bool:
+        """Whether it is done already; then that is recorded."""
+        assert step.action is not None
+        sight = await self._looking.until(_known, step.action.done_when, _PATIENCE)
+        if sight.judgement.holds:
+            await self._done(step, fact.How.FOUND, sight, (), decided)
+        return sight.judgement.holds is True
+
+    # judging
+
+    async def _ready(self, step: PlannedStep, action: Action, decided: Run) -> _Ready | None:
+        """Look, judge and fence; None when a fact was recorded instead, or the run has moved on."""
+        for _ in range(_LOOKS):
+            boot_id, connection = "", ""
+            if step.where is Where.BACKEND:
+                backend = decided.request.target.backend
+                identity = await self._identity(backend)
+                boot_id, connection = identity.boot_id, identity.connection
+                if against := objection(backend, identity):
+                    await self._not_begun(step, decided, against, None)
+                    return None
+                if decided.boot_id not in {"", boot_id}:
+                    await self._ledger.tell(await after_boot(decided, boot_id, self._looking))
+                    return None
+            before = await self._judged(step, action, decided)
+            if before is None:
+                return None
+            host = self._host(step, before)
+            over = before.connections.get(host.name, "")
+            if not over or (connection and over != connection):
+                continue  # another connection now: who is there has to be asked first
+            await self._settled(action)
+            material = await self._material(action)
+            if (fence := await self._fence(host, over, action)) is not None:
+                return _Ready(
+                    host=host,
+                    fence=fence,
+                    before=before,
+                    guarded=before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen,
+                    material=material,
+                    boot_id=boot_id,
+                )
+        raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
+
+    async def _identity(self, backend: Backend) -> Identity:
+        """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
+        give_up = self._world.clock.now() + _PATIENCE
+        while True:
+            try:
+                return await self._world.hosts.identity(backend)
+            except NotRun:
+                if self._world.clock.now() >= give_up:
+                    raise
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+
+    async def _judged(self, step: PlannedStep, action: Action, decided: Run) -> Sight | None:
+        """One look at whether it is done, and at all that must be so for it; None when it is not to be sent."""
+        guards = _guards(decided)
+        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
+
+        def decides(sight: Sight) -> bool:
+            done = sight.part(action.done_when).judgement.holds
+            return done is True or (done is False and _holds(sight, guards))
+
+        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), _PATIENCE)
+        done = sight.part(action.done_when)
+        if done.judgement.holds:
+            await self._done(step, fact.How.FOUND, done, (), decided)
+            return None
+        if done.judgement.holds is None:
+            reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
+        elif not _holds(sight, guards):
+            reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
+        else:
+            return sight
+        await self._not_begun(step, decided, reason, sight)
+        return None
+
+    async def _not_begun(self, step: PlannedStep, decided: Run, reason: str, sight: Sight | None) -> None:
+        failed = fact.StepFailed(
+            step=step.name,
+            reason=f"not begun: {hide(reason)}",
+            ran=sight.ran if sight else (),
+            seen=sight.seen if sight else (),
+        )
+        await self._ledger.tell(failed, only_after=decided.moved)
 
     def _host(self, step: PlannedStep, seen: Sight) -> Host:
         """The host to do it on: of the directors that just answered if there are any, another one at every attempt."""
         assert step.where is not None
-        hosts = hosts_for(self._ledger.run.request.target, step.where)
+        hosts = hosts_for(self._run.request.target, step.where)
         answered = {one.host for one in seen.seen if one.reading is not None}
         there = [host for host in hosts if host.name in answered] or list(hosts)
-        return there[self._ledger.run.attempt % len(there)]
+        return there[self._run.attempt % len(there)]
 
-    async def _send(self, step: PlannedStep, action: Action, host: Host) -> None:
+    async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
+        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
+        lock = self._run.proved.lock if self._run.proved else ""
+        give_up = self._world.clock.now() + action.command.timeout
+        waited = False
+        while True:
+            try:
+                fence = await self._sending.fence(host, connection, lock)
+            except StillRuns:
+                if self._world.clock.now() >= give_up:
+                    raise
+                waited = True
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+                continue
+            except NotRun:
+                if waited:
+                    return None
+                raise
+            return None if waited else fence
+
+    async def _settled(self, action: Action) -> None:
+        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
+        if Effect.RESTORE not in effects(action.command.text):
+            return
+        for name, not_after in self._run.unheard.items():
+            host = self._run.request.target.host(name)
+            give_up = self._world.clock.now() + 2 * _PATIENCE
+            while not await self._passed(host, not_after):
+                if self._world.clock.now() >= give_up:
+                    raise NotRun(
+                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
+                        " see that its director answers, then click Retry"
+                    )
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+
+    async def _passed(self, host: Host, not_after: int) -> bool:
+        """Whether the director has answered a look that began long enough after that."""
         try:
-            result = await self._world.hosts.run(host, action.command, material=await self._material(action))
-        except Refused as error:
-            await self._ledger.tell(fact.StepFailed(step=step.name, reason=f"not begun: {error}"))
-        except NotRun as error:
-            await self._never_ran(step, action, host, error)
-        except HostError as error:
-            told = (unheard(host, action.command, error, changes=True),)
-            await self._ledger.tell(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
-        else:
-            await self._judge(step, action, result)
+            if not await self._sending.over(host, not_after, ""):
+                return False
+        except HostError:
+            return False
+        return await self._looking.answers(host)
 
     async def _material(self, action: Action) -> bytes:
-        asked = self._ledger.run.request
+        asked = self._run.request
         if action.command.sends is None:
             return b""
         assert asked.config is not None
         assert asked.plan.config_digest is not None
         return await self._world.proposals.archive(Proposal(name=asked.config, digest=asked.plan.config_digest))
 
+    # sending
+
+    async def _send(self, step: PlannedStep, action: Action, ready: _Ready) -> None:
+        sent = self._world.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
+        try:
+            if step.where is Where.BACKEND:
+                result = await sent
+            else:
+                heard = await self._heard_or_seen(step, action, ready.host, asyncio.ensure_future(sent))
+                if heard is None:
+                    return
+                result = heard
+        except NotRun as error:
+            await self._never_ran(step, action, ready.host, error)
+        except HostError as error:
+            told = (unheard(ready.host, action.command, error, changes=True),)
+            await self._ledger.tell(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
+        else:
+            await self._judge(step, action, result)
+
+    async def _heard_or_seen(
+        self, step: PlannedStep, action: Action, host: Host, running: asyncio.Future[Result]
+    ) -> Result | None:
+        """A director's answer; or None when it was seen done while the command still ran, which is recorded then.
+
+        Where another director hangs, a command takes effect at once and returns after half a minute.
+        """
+        looking = asyncio.ensure_future(self._seen_beside(step, action))
+        try:
+            either: set[asyncio.Future[Any]] = {running, looking}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return await running
+            sight = await looking
+            within = "its end was not heard"
+            still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
+            told = (unheard(host, action.command, still, changes=True),)
+            if sight.judgement.holds:
+                await self._done(step, fact.How.RAN, sight, told, None)
+            else:
+                reason = f"{host.name} does not answer; looked beside it: {sight.judgement.reason}"
+                await self._ledger.tell(fact.StepUnclear(step=step.name, reason=reason, ran=told))
+            return None
+        finally:
+            for task in (running, looking):
+                task.cancel()
+            await asyncio.gather(running, looking, return_exceptions=True)
+
+    async def _seen_beside(self, step: PlannedStep, action: Action) -> Sight:
+        await asyncio.sleep(_BESIDE.total_seconds())
+        patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
+        return await self._looking.until_seen(action.done_when, patience)
+
     async def _never_ran(self, step: PlannedStep, action: Action, host: Host, error: NotRun) -> None:
         told = (unheard(host, action.command, error, changes=True),)
-        if self._ledger.run.attempt < ATTEMPTS:
+        if self._run.attempt < ATTEMPTS:
             await self._ledger.tell(fact.StepNotDone(step=step.name, reason=str(error), ran=told))
             await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
         else:
             await self._ledger.tell(fact.StepFailed(step=step.name, reason=str(error), ran=told))
+
+    # proving
 
     async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
         told = (ran(result, changes=True),)
@@ -100,7 +318,7 @@ class Changing:
         patience = waited.get(result.exit_status, timedelta(0))
         sight = await self._looking.until_seen(action.done_when, patience)
         if sight.judgement.holds:
-            await self._done(step, fact.How.RAN, sight, told)
+            await self._done(step, fact.How.RAN, sight, told, None)
         elif result.exit_status == EX_TEMPFAIL and sight.judgement.holds is False and self._may_repeat(step):
             reason = f"exit {EX_TEMPFAIL}; looked up: {sight.judgement.reason}"
             again = fact.StepNotDone(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
@@ -113,41 +331,86 @@ class Changing:
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
-        sight = await self._looking.until_seen(step.action.done_when, self._in_doubt(step, step.action))
+        sight, over = await self._until_over(step, step.action)
         if sight.judgement.holds:
-            await self._done(step, fact.How.LOOKED_UP, sight, ())
-        elif sight.judgement.holds is False and self._may_repeat(step):
+            await self._done(step, fact.How.LOOKED_UP, sight, (), None)
+        elif sight.judgement.holds is False and over and self._may_repeat(step):
             reason = f"looked up: {sight.judgement.reason}"
             await self._ledger.tell(
                 fact.StepNotDone(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen),
             )
         else:
-            reason = f"it is not known whether it was done: {sight.judgement.reason}"
+            reason = f"it is not known whether it was done: {sight.judgement.reason}{'' if over else _MAY_RUN}"
             await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen))
 
-    def _in_doubt(self, step: PlannedStep, action: Action) -> timedelta:
-        """How long it is looked for; a backend's command may still be running there, and is given its time."""
-        if is_guarded(action.command.text):
-            return action.command.timeout  # nothing may start dovecot while it is still deleting
-        return action.within if step.where is Where.BACKEND else self._until_repeated(step, action)
+    async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Sight, bool]:
+        """A look at what came of it, and whether nothing of it can come any more, waited for as long as it may take.
+
+        On a director the same command may be sent beside one that hangs; on the backend it has to be over.
+        """
+        if step.where is not Where.BACKEND:
+            return await self._looking.until_seen(action.done_when, self._until_repeated(step, action)), True
+        give_up = self._world.clock.now() + max(action.command.timeout, action.within)
+        within = action.command.timeout if is_guarded(action.command.text) else action.within
+        while True:
+            over = await self._over(self._run)
+            sight = await self._looking.until_seen(action.done_when, within)
+            if sight.judgement.holds or over or self._world.clock.now() >= give_up:
+                return sight, over
+            within = timedelta(seconds=1)
+
+    async def _over(self, run: Run) -> bool:
+        """Whether the last command that was sent to the backend has ended, and none can begin any more."""
+        backend = run.request.target.backend
+        try:
+            identity = await self._world.hosts.identity(backend)
+            if objection(backend, identity):
+                return False
+            lock = run.proved.lock if run.proved else ""
+            return await self._sending.over(backend, run.not_after.get(backend.name, 0), lock)
+        except HostError:
+            return False
 
     def _until_repeated(self, step: PlannedStep, action: Action) -> timedelta:
         """Not long where it will be sent again; the last time, as long as it takes."""
         return min(action.within, _DOUBTFUL) if self._may_repeat(step) else action.within
 
     def _may_repeat(self, step: PlannedStep) -> bool:
-        return step.repeatable and self._ledger.run.attempt < ATTEMPTS
+        return step.repeatable and self._run.attempt < ATTEMPTS
 
-    async def _done(self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...]) -> None:
-        await self._ledger.tell(
-            fact.StepDone(
-                step=step.name,
-                how=how,
-                ran=(*told, *sight.ran),
-                seen=sight.seen,
-                reason=sight.judgement.reason,
-            )
+    async def _done(
+        self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...], decided: Run | None
+    ) -> None:
+        flush = await self._flush(step)
+        done = fact.StepDone(
+            step=step.name,
+            how=how,
+            ran=(*told, *sight.ran, *(flush.ran if flush else ())),
+            seen=(*sight.seen, *(flush.seen if flush else ())),
+            reason=sight.judgement.reason,
         )
+        await self._ledger.tell(done, only_after=decided.moved if decided else None)
+
+    async def _flush(self, step: PlannedStep) -> Sight | None:
+        """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
+        wanted = flush_seen(self._run.request.target)
+        stops = step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
+        return await self._looking.look(wanted) if stops and wanted else None
+
+
+_MAY_RUN = "; and it may still run there"
+
+
+def _guards(run: Run) -> tuple[Expected, ...]:
+    return tuple(expected for guard in guards_now(run) for expected in guard.expects)
+
+
+def _holds(sight: Sight, guards: tuple[Expected, ...]) -> bool:
+    return not guards or sight.part(guards).judgement.holds is True
+
+
+def _known(sight: Sight) -> bool:
+    return sight.judgement.holds is not None
 
 
 def _said(result: Result) -> str:

@@ -22,10 +22,11 @@ class Ledger:
     async def tell(self, *facts: Fact, only_after: int | None = None) -> bool:
         """Commit the facts; False, and nothing told, when the run has moved on from `only_after` meanwhile.
 
+        `only_after` is the `moved` of the run that this was decided on: facts that only tell something do not count.
         Raises Illegal for facts that cannot follow, JournalError when they could not be written; then nothing moved.
         """
         async with self._lock:
-            if only_after is not None and self.run.seq != only_after:
+            if only_after is not None and self.run.moved != only_after:
                 return False
             if not facts:
                 return True

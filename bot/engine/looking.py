@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from bot.core.command import Command, Result
@@ -16,12 +16,16 @@ from bot.core.plan import Expected
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
 from bot.engine.ports import Clock, Hosts, Timings
-from bot.errors import HostError, MayHaveRun, Unreadable
+from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
 
 _OUTPUT_IN_JOURNAL = 2000
 _ATTACHED = 50_000
 _LOOKS_AT_LEAST = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
+_GRACE = timedelta(seconds=3)
+"""How long a director is waited for once another one has answered, where those that answer are enough."""
+
+_DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +35,14 @@ class Sight:
     judgement: Judgement
     looks: tuple[Look, ...]
     ran: tuple[Ran, ...]
+    connections: Mapping[str, str] = field(default_factory=dict)
+    """By host, the connection that all of this look went over; a host that was looked at over two is not here."""
     last_output: str = ""
+
+    def part(self, expectations: Sequence[Expected]) -> Sight:
+        """The same look, judged by these of its expectations alone."""
+        looks = tuple(look for look in self.looks if look.expected in expectations)
+        return replace(self, judgement=judge(looks), looks=looks)
 
     @property
     def seen(self) -> tuple[Seen, ...]:
@@ -41,10 +52,10 @@ class Sight:
     def remembered(self, names: dict[str, str]) -> dict[str, str]:
         """The readings to be remembered: by name, the field that a probe read."""
         found: dict[str, str] = {}
-        for name, field in names.items():
+        for name, key in names.items():
             for seen in self.seen:
-                if seen.reading is not None and field in seen.reading:
-                    found.setdefault(name, str(seen.reading[field]))
+                if seen.reading is not None and key in seen.reading:
+                    found.setdefault(name, str(seen.reading[key]))
         return found
 
 
@@ -85,43 +96,48 @@ class _One:
     seen: Seen
     ran: Ran
     output: str
+    connection: str = ""
 
 
 class Looking:
-    """Looks at the hosts of one target."""
+    """Looks at the hosts of one target.
+
+    Where the directors that answer are enough, one that does not is waited for a few seconds once; from then on it is
+    known to be away, and nobody waits for it until it answers `ask_those_away`.
+    """
 
     def __init__(self, hosts: Hosts, clock: Clock, timings: Timings, target: Target) -> None:
         self._hosts = hosts
         self._clock = clock
         self._timings = timings
         self._target = target
+        self._away: set[str] = set()
 
     async def look(self, expectations: Sequence[Expected]) -> Sight:
         """Look once, everywhere at the same time."""
-        groups = await asyncio.gather(*(self._everywhere(expected) for expected in expectations))
+        once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
+        groups = await asyncio.gather(*map(self._everywhere, once))
         looks = tuple(
             Look(expected=expected, seen=tuple(one.seen for one in ones))
-            for expected, ones in zip(expectations, groups, strict=True)
+            for expected, ones in zip(once, groups, strict=True)
         )
         every = [one for ones in groups for one in ones]
         return Sight(
             judgement=judge(looks),
             looks=looks,
             ran=tuple(dict.fromkeys(one.ran for one in every)),
+            connections=_connections(every),
             last_output=shorten(hide(every[-1].output), _ATTACHED) if every else "",
         )
 
     async def until_seen(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
         """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case."""
-        return await self._until(lambda holds: holds is True, expectations, within)
+        return await self.until(lambda sight: sight.judgement.holds is True, expectations, within)
 
-    async def until_known(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
-        """Look until it can be said whether it holds, as long as `within`: every host that matters was read."""
-        return await self._until(lambda holds: holds is not None, expectations, within)
-
-    async def _until(
-        self, enough: Callable[[bool | None], bool], expectations: Sequence[Expected], within: timedelta
+    async def until(
+        self, enough: Callable[[Sight], bool], expectations: Sequence[Expected], within: timedelta
     ) -> Sight:
+        """Look until it is enough, as long as `within`; a host that cannot be read is looked at some times anyhow."""
         give_up = self._clock.now() + within
         pause = self._timings.look_again / 8
         looked = 0
@@ -129,20 +145,54 @@ class Looking:
             sight = await self.look(expectations)
             looked += 1
             unread = sight.judgement.holds is None and looked < _LOOKS_AT_LEAST
-            if enough(sight.judgement.holds) or (self._clock.now() >= give_up and not unread):
+            if enough(sight) or (self._clock.now() >= give_up and not unread):
                 return sight
             await self._clock.sleep(pause.total_seconds())
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    async def answers(self, host: Host) -> bool:
+        """Whether this director answers for the ring, in a look that begins now."""
+        return (await self._at(host, _DIRECTORS_HOSTS)).seen.reading is not None
+
+    async def ask_those_away(self) -> None:
+        """See whether a director that did not answer does so again; takes as long as that takes."""
+        away = [host for host in self._target.ring.directors if host.name in self._away]
+        answers = await asyncio.gather(*map(self.answers, away))
+        self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
+
     async def _everywhere(self, expected: Expected) -> list[_One]:
         hosts = hosts_for(self._target, expected.where)
-        if expected.where is not Where.ONE_DIRECTOR:
-            return list(await asyncio.gather(*(self._at(host, expected) for host in hosts)))
+        match expected.where:
+            case Where.ONE_DIRECTOR:
+                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected)]
+            case Where.ANSWERING_DIRECTORS:
+                return await self._answering(hosts, expected)
+            case _:
+                return list(await asyncio.gather(*(self._at(host, expected) for host in hosts)))
+
+    async def _first(self, hosts: Sequence[Host], expected: Expected) -> _One:
         for host in hosts:
             one = await self._at(host, expected)
             if one.seen.reading is not None:
                 break
-        return [one]
+        return one
+
+    async def _answering(self, hosts: Sequence[Host], expected: Expected) -> list[_One]:
+        """Those that are not known to be away; once one has answered, the others are given a few seconds."""
+        asked = [host for host in hosts if host.name not in self._away] or list(hosts)
+        asking = {asyncio.create_task(self._at(host, expected)): host for host in asked}
+        try:
+            answered = await _until_one_answers(asking)
+            if answered:
+                await asyncio.wait(asking, timeout=_GRACE.total_seconds())
+            late = {host for task, host in asking.items() if not task.done()}
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        self._away |= {host.name for host in late}
+        known = {host.name: task.result() for task, host in asking.items() if host not in late}
+        return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]
 
     async def _at(self, host: Host, expected: Expected) -> _One:
         probe = PROBES[expected.probe]
@@ -160,4 +210,29 @@ class Looking:
             seen = Seen(host=host.name, probe=probe.name, reading=reading)
         except Unreadable as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
-        return _One(seen=seen, ran=ran(result, changes=False), output=result.stdout)
+        return _One(seen=seen, ran=ran(result, changes=False), output=result.stdout, connection=result.connection)
+
+
+async def _until_one_answers(asking: Mapping[asyncio.Task[_One], Host]) -> bool:
+    """Whether one did, before all were asked in vain."""
+    waiting = set(asking)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.result().seen.reading is not None for task in done):
+            return True
+    return False
+
+
+def _is_away(host: Host, expected: Expected, target: Target) -> _One:
+    command = PROBES[expected.probe].command(target, expected.asks)
+    problem = f"{host.name}: does not answer; known to be away until it does again"
+    seen = Seen(host=host.name, probe=expected.probe, reading=None, problem=problem)
+    return _One(seen=seen, ran=unheard(host, command, NotRun(problem), changes=False), output="")
+
+
+def _connections(every: Sequence[_One]) -> dict[str, str]:
+    over: dict[str, set[str]] = {}
+    for one in every:
+        if one.connection:
+            over.setdefault(one.seen.host, set()).add(one.connection)
+    return {host: next(iter(names)) for host, names in over.items() if len(names) == 1}

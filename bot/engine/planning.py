@@ -7,13 +7,14 @@ from datetime import timedelta
 
 from bot.core.events import RunRequested
 from bot.core.expect import check_expectations
-from bot.core.inventory import Inventory
+from bot.core.inventory import Inventory, Target
 from bot.core.laws import Rules, hold_against
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.procedure import Procedure
 from bot.core.proposal import read_request
 from bot.engine.looking import Looking
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
+from bot.engine.proving import prove
 from bot.errors import Refused
 
 
@@ -33,6 +34,7 @@ class Foreseen:
     """What a run would do: the plan, and each check that could be looked at now, with its judgement in words."""
 
     plan: Plan
+    target: Target
     checks: tuple[tuple[str, bool | None, str], ...]
     """(what the step says, holds: yes, no or cannot be said, the reason)."""
 
@@ -78,7 +80,8 @@ class Planner:
         """What would run, with the checks of its first stage looked at now; raises Refused."""
         _, order, plan = await self._prepare(request, run)
         looking = Looking(self._hosts, self._clock, self._timings, order.target)
-        checks: list[tuple[str, bool | None, str]] = []
+        proof = await prove(order.target, self._hosts, looking)
+        checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
         later: list[str] = []
         changed = False
         for step in plan.stages[0].steps:
@@ -88,7 +91,7 @@ class Planner:
                 checks.append((step.says, judgement.holds, judgement.reason))
             elif step.kind is Kind.CHECK:
                 later.append(step.says)
-        return Foreseen(plan=plan, checks=tuple(checks), later=tuple(later))
+        return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
     async def _prepare(self, request: Request, run: str) -> tuple[Procedure, Order, Plan]:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)

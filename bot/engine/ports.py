@@ -121,6 +121,8 @@ class Timings:
     watch_every: timedelta = timedelta(seconds=30)
     shown_within: timedelta = timedelta(seconds=10)
     look_again: timedelta = timedelta(seconds=1)
+    not_after: timedelta = timedelta(seconds=10)
+    """How long after its host's clock was read a change may begin there; see engine/sending.py."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One run's loop: asks the core what is next, does it through the ports, and tells the ledger what came of it.
 
-It decides nothing. What it may not know: Slack, SSH, databases, procedures. Every change is written down before the
+What it may not know: Slack, SSH, databases, procedures. Every change is written down before the
 host hears of it, and is done only when it was seen to be.
 """
 
@@ -14,18 +14,19 @@ from typing import assert_never
 
 from bot.core import events as fact
 from bot.core import upnext
-from bot.core.approval import still_good
 from bot.core.goback import going_back
 from bot.core.laws import Rules, hold_against
 from bot.core.plan import Kind, PlannedStep
-from bot.core.procedure import Where
+from bot.core.procedure import Gate, Where
 from bot.core.run import Run, Status
+from bot.engine.approving import Approvals
 from bot.engine.changing import Changing
 from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight
 from bot.engine.ports import World
+from bot.engine.proving import prove
 from bot.engine.watch import Watch
-from bot.errors import JournalError, Misconfigured, Refused
+from bot.errors import JournalError, Misconfigured, Refused, RingHeld
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Runner:
         self._changing = Changing(world, ledger, self._look)
         self._hands = asyncio.Lock()
         self._watch = Watch(world, ledger, self._look, self._hands, self.nudge)
+        self._approvals = Approvals(world, ledger, self._look)
         self._nudged = asyncio.Event()
         self._leaving = False
 
@@ -126,9 +128,13 @@ class Runner:
         """Do it; False when there is nothing to do now."""
         match action:
             case upnext.Tell():
-                await self._ledger.tell(action.fact, only_after=run.seq)
+                await self._ledger.tell(action.fact, only_after=run.moved)
+            case upnext.Prove():
+                await self._prove(run)
             case upnext.SeeCheck():
                 await self._check(action.step)
+            case upnext.Ask():
+                return await self._ask(action.gate, run)
             case upnext.MakeChange():
                 return await self._change(action.step, run)
             case upnext.LookUp():
@@ -148,6 +154,19 @@ class Runner:
 
     # checks
 
+    async def _prove(self, run: Run) -> None:
+        assert run.step is not None
+        proof = await prove(run.request.target, self._world.hosts, self._look)
+        reason = f"it is not seen that every host is the one that the settings mean: {proof.reason}"
+        try:
+            if proof.proved:
+                await self._ledger.tell(proof.proved, only_after=run.moved)
+                return
+        except RingHeld as error:
+            reason = f"{error}; one backend at a time"
+        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=proof.sight.ran, seen=proof.sight.seen)
+        await self._ledger.tell(failed, only_after=run.moved)
+
     async def _check(self, step: PlannedStep) -> None:
         seq = self._ledger.run.seq
         # What the ring forgot is set back before it is judged; nobody need be called for it.
@@ -155,10 +174,11 @@ class Runner:
         # In the take-down it goes on all the same: users wait, and what does not let itself be set back would stop it.
         if self._ledger.run.seq != seq and self._ledger.run.stands_safely:
             return
+        decided = self._ledger.run
         sight = await self._look.until_seen(step.expect, step.within)
         if not sight.judgement.holds:
             failed = fact.StepFailed(step=step.name, reason=sight.judgement.reason, ran=sight.ran, seen=sight.seen)
-            await self._ledger.tell(failed)
+            await self._ledger.tell(failed, only_after=decided.moved)
             return
         await self._ledger.tell(
             fact.StepDone(
@@ -171,6 +191,7 @@ class Runner:
                 attachment=sight.last_output if step.attach else "",
             ),
             *self._counted(sight),
+            only_after=decided.moved,
         )
 
     def _counted(self, sight: Sight) -> tuple[fact.Fact, ...]:
@@ -179,28 +200,35 @@ class Runner:
 
     # changes
 
+    async def _ask(self, gate: Gate, run: Run) -> bool:
+        """Put a gate to people; where a change is at hand that is done already, nobody need be asked for it."""
+        step = run.step
+        if step is not None and step.kind is Kind.CHANGE and await self._changing.found(step, run):
+            return True
+        await self._approvals.ask(gate, run)
+        return True
+
     async def _change(self, step: PlannedStep, run: Run) -> bool:
         if not await self._people_can_see(run, step):
             return False
-        if run.unconfirmed:
-            person = await self._world.people.person(run.unconfirmed.by)
-            if person.unsure:
-                log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
-                self._ring_in(self._world.timings.shown_within)
-                return False
-            if objection := still_good(run, run.unconfirmed, person, self._world.clock.now()):
-                lapsed = fact.ApprovalLapsed(gate=run.unconfirmed.gate, reason=objection)
-                await self._ledger.tell(lapsed, only_after=run.seq)
+        match await self._approvals.judged(run):
+            case fact.ApprovalLapsed() as lapsed:
+                if not await self._changing.found(step, run):
+                    await self._ledger.tell(lapsed, only_after=run.moved)
                 return True
-        async with self._hands if step.where is not Where.BACKEND else nullcontext():
-            await self._changing.make(step)
-        return True
+            case timedelta() as pause:
+                self._ring_in(pause)
+                return False
+            case str() as word:
+                async with self._hands if step.where is not Where.BACKEND else nullcontext():
+                    await self._changing.make(step, run, word)
+                return True
 
     async def _people_can_see(self, run: Run, step: PlannedStep) -> bool:
         """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
         stage = run.plan.stage_of(step)
         begun = any(earlier.kind is Kind.CHANGE for earlier in stage.steps[: stage.steps.index(step)])
-        if stage.uninterrupted and begun:
+        if (stage.uninterrupted and begun) or upnext.users_first(run):
             return True
         bound = self._world.timings.shown_within
         try:
@@ -216,10 +244,9 @@ class Runner:
     async def _count_users(self, run: Run) -> None:
         """While the run waits, count now and then; it is a glance, nothing is decided by it, and none ends the run."""
         if run.step and run.step.watch:
-            seq = run.seq
             try:
                 sight = await self._look.look([run.step.watch])
-                await self._ledger.tell(*self._counted(sight), only_after=seq)
+                await self._ledger.tell(*self._counted(sight), only_after=run.moved)
             except JournalError:
                 return
             except Exception:
@@ -227,7 +254,7 @@ class Runner:
                 log.exception("run %s: its users could not be counted; that is tried again", run.id)
 
     async def _turn(self, run: Run) -> None:
-        await self._ledger.tell(self._turned(run), only_after=run.seq)
+        await self._ledger.tell(self._turned(run), only_after=run.moved)
 
     def _turned(self, run: Run) -> fact.Fact:
         try:

@@ -1,6 +1,7 @@
 """A pretend apt and dpkg: three packages, the versions that are offered, and an installation that starts dovecot."""
 
 import asyncio
+import fnmatch
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -42,6 +43,7 @@ class Packages:
                 shape = argument.partition("=")[2]
             elif argument not in {"--show", "-W"}:
                 names.append(argument)
+        names = [found for name in names for found in fnmatch.filter(sorted(self.installed), name) or [name]]
         missing = [name for name in names if name not in self.installed]
         out = "".join(self._formatted(shape, name) for name in names if name in self.installed)
         err = "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing)

@@ -110,9 +110,11 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             yield f"{run.request.plan.title} was asked for"
         case fact.StageBegan(stage=stage):
             yield f"Stage {stage} began"
-        case fact.StepStarted(step=step, attempt=attempt, host=host, command=command, looked=looked):
+        case fact.StepStarted(step=step, attempt=attempt, host=host, command=command, looked=looked, word=word):
             yield f"{step} started on {host}, attempt {attempt}"
             yield _code(command)
+            if word:
+                yield _plain(word)
             yield from _commands(looked)
         case fact.StepDone(step=step, how=how, ran=ran, reason=reason, attachment=attachment):
             yield f"{step} done ({how})"
@@ -135,11 +137,6 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
 
 def _others(entry: Entry) -> Iterator[str]:
     match entry.fact:
-        case fact.HostsProved(backend=backend, by=by, directors=directors):
-            yield "Every host proved to be the one that the settings mean"
-            yield f"- {backend}: {_plain(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
-            yield from (f"- {name} is {_plain(address)}" for name, address in directors.items())
-            yield f"- Changes are sent behind {_plain(entry.fact.lock)}"
         case fact.WaitBegan(step=step, until=until):
             yield f"{step} until {_time(until)}"
         case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):
@@ -148,13 +145,6 @@ def _others(entry: Entry) -> Iterator[str]:
             yield f"- For digest {digest}; not by {', '.join(not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
-        case fact.RingDeviated(step=step, host=host, reason=reason):
-            yield f"{host} says otherwise than {step} left it"
-            yield _plain(reason)
-        case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
-            yield f"{step} {'holds again' if holds else 'could not be set back'}"
-            yield _plain(reason)
-            yield from _commands(ran)
         case fact.RunHeld(reason=reason):
             yield "The run holds"
             yield _plain(reason)
@@ -165,6 +155,36 @@ def _others(entry: Entry) -> Iterator[str]:
         case fact.RunEnded(outcome=outcome, reason=reason):
             yield f"The run ended: {outcome}"
             yield _plain(reason)
+        case _:
+            yield from _of_the_hosts(entry)
+
+
+def _of_the_hosts(entry: Entry) -> Iterator[str]:
+    """What the hosts and the watch had to say."""
+    match entry.fact:
+        case fact.HostsProved(backend=backend, by=by, directors=directors):
+            yield "Every host proved to be the one that the settings mean"
+            yield f"- {backend}: {_plain(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
+            yield from (f"- {name} is {_plain(address)}" for name, address in directors.items())
+            lock = _plain(entry.fact.lock)
+            yield f"- Its host refuses a change that comes late; the backend, too, one while another runs ({lock})"
+        case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
+            yield f"{host} says otherwise than {step} left it"
+            yield _plain(helpless or reason)
+        case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
+            yield f"{usable} other backends can be used, {needed} are needed"
+            yield _plain(reason)
+        case fact.MonitorSaysUp(host=host, reason=reason):
+            yield f"A health monitor says up on {host}, which harms nobody"
+            yield _plain(reason)
+        case fact.BackendRebooted(host=host, reason=reason, ran=ran):
+            yield f"{host} was booted while it was out"
+            yield _plain(reason)
+            yield from _commands(ran)
+        case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
+            yield f"{step} {'holds again' if holds else 'could not be set back'}"
+            yield _plain(reason)
+            yield from _commands(ran)
         case _:
             yield from _said(entry)
 
@@ -179,6 +199,9 @@ def _said(entry: Entry) -> Iterator[str]:
             yield _plain(reason)
         case fact.GoBackAsked(by=by, reason=reason):
             yield f"{by} asked to go back"
+            yield _plain(reason)
+        case fact.TakenOver(by=by, reason=reason):
+            yield f"{by} has taken over by hand"
             yield _plain(reason)
         case _:
             if line := _approval(entry):

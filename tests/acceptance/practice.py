@@ -15,6 +15,8 @@ from pathlib import Path
 from bot import bootstrap
 from bot.config import read_settings
 from bot.core.events import Entry, Fact, StepStarted, UsersCounted
+from bot.core.fence import CLOCK, lock_question
+from bot.core.identity import QUESTION
 from bot.practice.files import File, Link
 from bot.practice.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, practice_site, reviewed_config
@@ -32,6 +34,7 @@ _LOOKS = re.compile(
     r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
     r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*|diff [^;&|]*)"
 )
+QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
 """The commands that alter nothing; every other one counts as a change."""
 
 UNTOLD = (StepStarted, UsersCounted)
@@ -45,7 +48,7 @@ def bare(command: str) -> str:
 
 def only_looks(command: str) -> bool:
     """Whether a command alters nothing."""
-    return _LOOKS.fullmatch(bare(command)) is not None
+    return bare(command) in QUESTIONS or _LOOKS.fullmatch(bare(command)) is not None
 
 
 def changes(ring: PracticeRing, since: int = 0) -> list[Ran]:
@@ -79,12 +82,9 @@ TAKE_DOWN = [
     ("backend-3", "systemctl stop dovecot"),
     ("director-1", f"doveadm director down {IP}"),
     ("director-1", f"doveadm director flush {IP}"),
-]
-INSTALL_PACKAGES = [
     ("backend-3", "systemctl mask --runtime dovecot"),
-    ("backend-3", APT + PACKAGES.replace(",", " ")),
-    ("backend-3", "systemctl unmask --runtime dovecot"),
 ]
+INSTALL_PACKAGES = [("backend-3", APT + PACKAGES.replace(",", " "))]
 PUT_IN_PLACE = (
     f"sh -c 'test -d {STAGED} || exit 96; test -e {BEFORE} || mv -T /etc/dovecot {BEFORE}; mv -T {STAGED} /etc/dovecot'"
 )
@@ -93,7 +93,7 @@ CLEAN_METACACHE = [
     ("backend-3", f"sh -c '{GUARD}rm -f /var/lib/dovecot/metacache/metacache-users*'"),
     ("backend-3", f"sh -c '{GUARD}find /var/dovecot/vmail -xdev -mindepth 1 -delete'"),
 ]
-START = [("backend-3", "systemctl start dovecot")]
+START = [("backend-3", "systemctl unmask --runtime dovecot"), ("backend-3", "systemctl start dovecot")]
 RESTORE = [("director-1", f"doveadm director update {IP} 100"), ("director-1", f"doveadm director up {IP}")]
 
 WHOLE = [

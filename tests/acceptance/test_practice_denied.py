@@ -67,8 +67,8 @@ async def test_denied_before_the_restore_packages_and_configuration_are_as_they_
     undone = changed(ring, run_of(scene), since)[len(forward) :]
     assert undone == [
         ("backend-3", "systemctl stop dovecot"),
-        ("backend-3", WITHDRAW),
         ("backend-3", "systemctl mask --runtime dovecot"),
+        ("backend-3", WITHDRAW),
         ("backend-3", practice.APT + OLD_PACKAGES),
         ("backend-3", "systemctl unmask --runtime dovecot"),
         ("backend-3", "systemctl start dovecot"),

@@ -19,7 +19,7 @@ from bot.core.run import Status
 from tests.chaos.evidence import is_look
 from tests.harness.evidence import Begun, Evidence
 
-NEW_LAWS_HOLD = False
+NEW_LAWS_HOLD = True
 """The switch: True once the engine keeps the laws of NEW; the sample in tests/run then judges them, too."""
 
 SETTLED = timedelta(seconds=5)

@@ -37,6 +37,7 @@ QUICK = Timings(
     watch_every=timedelta(seconds=0.1),
     shown_within=timedelta(seconds=0.3),
     look_again=timedelta(seconds=0.1),
+    not_after=timedelta(seconds=2),
 )
 
 

@@ -129,17 +129,17 @@ CASES = {
     ),
     "a backend that cannot be reached": Case(
         spoil=lambda ring: setattr(ring.backends["backend-3"], "unreachable", True),
-        step=WELL,
+        step=ONE,
         reason=("backend-3: no SSH connection, and nothing was run",),
     ),
     "a backend whose host key is not known": Case(
         spoil=lambda ring: known_hosts_without(ring, "backend-3"),
-        step=WELL,
+        step=ONE,
         reason=("its host key is not known", "ssh-keyscan -p"),
     ),
     "a backend whose host key has changed": Case(
         spoil=lambda ring: known_hosts_without(ring, "backend-3", another_key()),
-        step=WELL,
+        step=ONE,
         reason=("its HOST KEY HAS CHANGED", "do not just replace the key"),
     ),
     "a backend whose dovecot does not run": Case(

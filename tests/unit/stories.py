@@ -28,28 +28,17 @@ def command(
     )
 
 
-def proved() -> fact.HostsProved:
-    return fact.HostsProved(
-        backend="backend-3",
-        by="192.0.2.13 is on one of its interfaces",
-        machine_id="0" * 32,
-        boot_id="00000000-0000-4000-8000-000000000000",
-        lock="/home/bot/.dovecot-bot.lock",
-        directors={"director-1": "192.0.2.1:9090", "director-2": "192.0.2.2:9090"},
-    )
-
-
 def happy() -> Story:
     return Story().until(None, on=Status.ENDED)
 
 
 def turned_round() -> Story:
     """Fails in the take-down, is retried, a skip is proposed twice and agreed, and then it goes back to its end."""
-    story = Story().until("stop-dovecot").fail()
+    story = Story().until("stop-lmtp").fail()
     story.tell(fact.RetryChosen(by=REQUESTER)).fail()
-    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-dovecot", reason="it is stopped by hand"))
-    story.tell(fact.SkipProposed(by=THIRD, step="stop-dovecot", reason="the unit is masked"))
-    story.tell(fact.SkipAgreed(by=SECOND, step="stop-dovecot")).until("start-dovecot").fail()
+    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-lmtp", reason="it is stopped by hand"))
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-lmtp", reason="nobody delivers to it any more"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="stop-lmtp")).until("start-dovecot").fail()
     story.tell(fact.GoBackAsked(by=THIRD, reason="it does not start"))
     way_back = going_back(story.run)
     assert way_back is not None
@@ -59,7 +48,7 @@ def turned_round() -> Story:
 
 def troubled() -> Story:
     """Doubt, refused clicks, an expired question, a denied one, a hold, and the way back that nobody allows."""
-    story = Story().until("set-vhosts-to-zero").tell(proved()).until("set-vhosts-to-zero", on=Status.BUSY)
+    story = Story().until("set-vhosts-to-zero", on=Status.BUSY)
     story.tell(
         fact.StepUnclear(step="set-vhosts-to-zero", reason="the connection was lost", ran=(command(status=None),))
     )
@@ -86,6 +75,38 @@ def troubled() -> Story:
     return story.tell(fact.RunHeld(reason="the go back approval was denied; the backend stays as it is"))
 
 
+def others_act() -> Story:
+    """The others fail and come back, a monitor says up, users are helped on an old word, a boot, and then by hand."""
+    story = Story().until("drain", on=Status.WAITING)
+    story.tell(fact.MonitorSaysUp(host="director-1", reason="director-1: vhosts is 0, state is up, users is 12"))
+    story.tell(fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100"))
+    story.tell(fact.OthersCounted(usable=1, needed=1, reason="director-1: backend-2 is down with vhosts 100"))
+    story.until("stop-lmtp")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="the flush approval has expired", at="stop-lmtp"))
+    story.until("stop-lmtp", on=Status.ASKING).until("director-down")
+    down = "doveadm director down 192.0.2.13"
+    word = f"users wait, so this is sent on the word of <@{SECOND}>"
+    story.tell(fact.StepStarted(step="director-down", attempt=1, host="director-1", command=down, word=word))
+    story.until("install-packages")
+    lost = fact.BackendRebooted(
+        host="backend-3",
+        boot_id="b",
+        was="a",
+        reason="“Keep dovecot from being started” is so no more: backend-3: dovecot enabled is enabled",
+        lost="mask-dovecot",
+        ran=(command(changes=False, text="systemctl show dovecot"),),
+    )
+    story.tell(lost).tell(*story.well())
+    helpless = "backend-3 has been given users again, and no other backend can be used"
+    given = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", helpless=helpless)
+    story.tell(given, fact.TakenOver(by=THIRD, reason="I do the rest"))
+    return story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=f"<@{THIRD}> says that it stays out"))
+
+
 def refused() -> Story:
     story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
     return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
+
+
+ALL = (happy, turned_round, troubled, others_act, refused)
+"""Every story: together they have every kind of fact."""

@@ -14,17 +14,31 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.core import events as fact
 from bot.core.approval import Person, still_good
-from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering, decide
+from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering, TakeOver, decide
+from bot.core.effects import Effect, effects
 from bot.core.events import Entry, Fact
 from bot.core.fold import apply, begin, fold
 from bot.core.goback import going_back
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
-from bot.core.run import Run, Status
-from bot.core.upnext import ATTEMPTS, LookUp, MakeChange, Rest, SeeCheck, Tell, Turn, next_action
+from bot.core.run import TRANSITIONS, Run, Status
+from bot.core.upnext import (
+    ATTEMPTS,
+    Ask,
+    LookUp,
+    MakeChange,
+    Prove,
+    Rest,
+    SeeCheck,
+    Tell,
+    Turn,
+    next_action,
+    question,
+    users_first,
+)
 from bot.errors import Illegal, Refused
-from tests.build import REQUESTER, SECOND, THIRD, Story, plan
+from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, plan
 
 PEOPLE = {
     REQUESTER: Person(id=REQUESTER, may_ask=True, may_approve=True),
@@ -63,7 +77,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.entries = list(story.entries)
         self.now = story.at
         self.run_: Run = fold(self.entries) or begin(self.entries[0])
-        self.sent: list[tuple[str, frozenset[Gate]]] = []
+        self.sent: list[tuple[str, Run]] = []
+        self.judged: tuple[int, str] | None = None
         self.in_doubt: set[str] = set()
         self.asked: list[int] = []
         self.holds: list[int] = [1]
@@ -93,6 +108,11 @@ class AnyOrder(RuleBasedStateMachine):
         match next_action(self.run_, self.now):
             case Tell(fact=told):
                 self.tell(told)
+            case Prove():
+                self.tell(PROVED if outcome == "well" else fact.RunHeld(reason="a host is another one"))
+            case Ask(gate=gate):
+                verified = {"configuration": "c", "packages": "p"}
+                self.tell(question(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {}))
             case SeeCheck(step=step):
                 self.see(step, outcome)
             case MakeChange(step=step):
@@ -112,17 +132,24 @@ class AnyOrder(RuleBasedStateMachine):
         self.tell(fact.StepDone(step=step.name, how=fact.How.RAN, reason="seen", remembered=remembered))
 
     def make(self, step: PlannedStep, outcome: str) -> None:
-        grant = self.run_.unconfirmed
-        if grant and still_good(self.run_, grant, PEOPLE[grant.by], self.now):
-            self.tell(fact.ApprovalLapsed(gate=grant.gate, reason="not good any more"))
-            return
+        grant = self.run_.grant
+        due = grant is not None and self.judged != (self.run_.judged_since, grant.digest)
+        if grant and due and not users_first(self.run_):
+            if still_good(self.run_, grant, PEOPLE[grant.by], self.now):
+                self.tell(fact.ApprovalLapsed(gate=grant.gate, reason="not good any more", at=step.name))
+                return
+            self.judged = (self.run_.judged_since, grant.digest)
         assert step.action is not None
         text = step.action.command.text
         # What a host would be sent: only ever behind a look that said it is not done.
         assert step.name not in self.in_doubt, "sent again without having been looked up"
         attempt = self.run_.attempt + 1
-        self.tell(fact.StepStarted(step=step.name, attempt=attempt, host="somewhere", command=text))
-        self.sent.append((text, self.run_.granted))
+        before = self.run_
+        seen = flush_reading(step, ready=True)
+        self.tell(fact.StepStarted(step=step.name, attempt=attempt, host="somewhere", command=text, seen=seen))
+        self.sent.append((text, before))
+        if gates_needed(text) and before.grant and not users_first(before):
+            assert self.judged == (before.judged_since, before.grant.digest), "sent on an approval that was not judged"
         self.in_doubt.add(step.name)
         if outcome == "well":
             self.done(step, fact.How.RAN)
@@ -137,7 +164,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def done(self, step: PlannedStep, how: fact.How) -> None:
         self.in_doubt.discard(step.name)
-        self.tell(fact.StepDone(step=step.name, how=how, reason="seen"))
+        self.tell(fact.StepDone(step=step.name, how=how, reason="seen", seen=flush_reading(step, flushed=True)))
 
     def look_up(self, step: PlannedStep, outcome: str) -> None:
         self.in_doubt.discard(step.name)
@@ -168,6 +195,20 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.run_ = fold(self.entries) or self.run_
+        self.judged = None
+
+    @precondition(lambda self: self.run_.status is not Status.ENDED and self.run_.boot_id)
+    @rule(lost=st.booleans())
+    def the_backend_boots(self, lost: bool) -> None:
+        made = [step.name for step in self.run_.made if not self.run_.plan.back and step in self.run_.plan.steps]
+        back_to = made[-1] if lost and made else ""
+        self.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="looked again", lost=back_to))
+
+    @precondition(lambda self: fact.TakenOver in TRANSITIONS[self.run_.status])
+    @rule(user=st.sampled_from(sorted(PEOPLE)), rarely=st.sampled_from([True, *[False] * 9]))
+    def take_over(self, user: str, rarely: bool) -> None:
+        if rarely:
+            self.command(TakeOver(person=PEOPLE[user], reason="I know better"))
 
     @rule(minutes=st.sampled_from([1, 6, 16, 61, 500]))
     def time_passes(self, minutes: int) -> None:
@@ -176,9 +217,9 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.run_.kept and self.run_.status is not Status.ENDED)
     @rule()
     def somebody_changes_the_ring(self) -> None:
-        step = self.run_.kept[0]
-        self.tell(fact.RingDeviated(step=step.name, host="director-1", reason="vhosts is 100"))
-        self.tell(fact.RingSetBack(step=step.name, holds=True, reason="vhosts 0"))
+        step = "set-vhosts-to-zero"
+        self.tell(fact.RingDeviated(step=step, host="director-1", reason="vhosts is 100"))
+        self.tell(fact.RingSetBack(step=step, holds=True, reason="vhosts 0"))
 
     # people
 
@@ -222,8 +263,18 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def nothing_was_sent_without_its_approval(self) -> None:
-        for text, granted in self.sent[-1:]:
-            assert gates_needed(text) <= granted, text
+        for text, before in self.sent[-1:]:
+            given = {
+                gate for entry in self.entries if isinstance(entry.fact, fact.Approved) for gate in [entry.fact.gate]
+            }
+            if before.plan.back and Gate.GO_BACK in given:
+                given.add(Gate.FLUSH)
+            assert gates_needed(text) <= given, text
+
+    @invariant()
+    def nothing_is_deleted_that_was_not_flushed(self) -> None:
+        for text, before in self.sent[-1:]:
+            assert before.flushed or Effect.DELETE not in effects(text), text
 
     @invariant()
     def every_approval_is_by_somebody_else_of_the_approvers(self) -> None:
@@ -236,6 +287,8 @@ class AnyOrder(RuleBasedStateMachine):
         """Ended runs free their ring: then the backend must be back, or never have been out."""
         run = self.run_
         if run.status is not Status.ENDED:
+            return
+        if run.outcome is fact.Outcome.TAKEN_OVER:
             return
         out = [step for step in run.touched if step.name == "set-vhosts-to-zero"]
         done = {entry.fact.step for entry in self.entries if isinstance(entry.fact, fact.StepDone)}

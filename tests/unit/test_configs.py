@@ -79,6 +79,7 @@ def read_back(folder: Path) -> object:
         stdout_bytes=len(ran.stdout),
         began=MORNING,
         took=timedelta(0),
+        kept=command.keeps,
     )
     return PROBES["tree"].read(target, asks, result)["digest"]
 
@@ -165,7 +166,7 @@ def _socket(path: Path) -> None:
         (lambda config: (config / "link").symlink_to("a\nb"), "has characters"),
         (lambda config: (config / "big").write_bytes(bytes(MOST_BYTES)), "larger than 16 MiB"),
         (lambda config: [(config / f"{n}").mkdir() for n in range(MOST_ENTRIES)], "more than 2,000 entries"),
-        (lambda config: [(config / f"{n}").write_text("") for n in range(500)], "too many files to be compared"),
+        (lambda config: [path.write_text("") for path in deep(config, 1800)], "too many files to be compared"),
     ],
 )
 async def test_what_no_host_should_get_is_refused_by_its_name(
@@ -177,14 +178,21 @@ async def test_what_no_host_should_get_is_refused_by_its_name(
     assert NAME in str(refused.value)
 
 
+def deep(config: Path, count: int) -> list[Path]:
+    """Paths of files that are as long as they may be."""
+    folder = config / ("d" * 250) / ("e" * 250) / ("f" * 250)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder / f"{number:04}{'g' * 200}.conf" for number in range(count)]
+
+
 async def test_the_largest_configuration_that_is_taken_can_still_be_read_back(
     proposals: FolderProposals, config: Path, short_path: Path
 ) -> None:
-    """The host's list is cut at 64 KiB, and a cut list proves nothing: the limit has to show here, not there."""
+    """The host's list is cut somewhere, and a cut list proves nothing: the limit has to show here, not there."""
     taken = await proposals.proposal(NAME)
-    for number in range(250, 1000):
-        (config / f"{number:04}.conf").write_text("")
-        if number % 10:
+    for number, path in enumerate(deep(config, 1800)):
+        path.write_text("")
+        if number % 100:
             continue
         try:
             taken = await proposals.proposal(NAME)

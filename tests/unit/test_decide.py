@@ -32,9 +32,8 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     story = asking()
     (told,) = decide(story.run, Approve(person=person(SECOND), ask=ask_of(story.run), message="9.9"), story.at)
     assert isinstance(told, fact.Approved)
-    step = story.run.step
-    assert step is not None
-    assert (told.by, told.message, told.digest) == (SECOND, "9.9", story.run.digest_for(step))
+    asked_for = story.run.digest_for(Gate.FLUSH, ("as it should be",), {})
+    assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 
 
 @pytest.mark.parametrize("command", [Approve, Deny])
@@ -87,7 +86,7 @@ def test_an_expired_question_takes_no_approval_even_before_the_bot_has_noticed()
 def test_an_approval_is_judged_again_before_it_is_acted_on() -> None:
     story = asking()
     story.tell(*story.well())
-    grant = story.run.unconfirmed
+    grant = story.run.grant
     assert grant is not None
     assert still_good(story.run, grant, person(SECOND), story.at) == ""
     assert "may not approve any more" in still_good(story.run, grant, person(SECOND, may_approve=False), story.at)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
 
 from bot.core import events as fact
+from bot.core.command import Command
 from bot.core.expect import Judgement
+from bot.core.inventory import Host
 from bot.core.plan import Expected, is_guarded
+from bot.core.procedure import Where
 from bot.core.run import Run, Status
 from bot.engine.changing import Changing
 from bot.engine.ledger import Ledger
@@ -18,7 +21,7 @@ from bot.engine.looking import Sight
 from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover
 from bot.errors import JournalError
-from tests.build import Story, plan
+from tests.build import PROVED, Story, plan
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
 
 AT_ONCE = timedelta(seconds=3)
@@ -26,20 +29,30 @@ AT_ONCE = timedelta(seconds=3)
 
 @dataclass
 class NothingSeen:
-    """A Looking that never sees it done, and notes how long it was to look."""
+    """A Looking that never sees it done, and takes all the time that it was given for that."""
 
+    clock: FakeClock
     waited: list[timedelta] = field(default_factory=list)
 
     async def until_seen(self, _expectations: Sequence[Expected], within: timedelta) -> Sight:
         self.waited.append(within)
+        self.clock.advance(within)
         return Sight(judgement=Judgement(holds=False, reason="it is not so"), looks=(), ran=())
 
 
-def world(story: Story, journal: FakeJournal | None = None) -> World:
+FREE, HELD = 0, 94
+
+
+def locks(state: int, now: int = 1_000) -> Callable[[Host, Command], str]:
+    """Hosts whose clock says that, and whose locks are in that state."""
+    return lambda _host, _command: f"{now}\n{state} {PROVED.lock}\n{state} /run/lock/lock\n"
+
+
+def world(story: Story, journal: FakeJournal | None = None, *, lock: int = FREE) -> World:
     clock = FakeClock(story.at)
     return World(
         journal=journal or FakeJournal({story.run.id: list(story.entries)}, {"main": story.run.id}),
-        hosts=FakeHosts(lambda _host, _command: None),
+        hosts=FakeHosts(locks(lock)),
         announcer=FakeAnnouncer(),
         alarms=FakeAlarms(clock),
         clock=clock,
@@ -49,32 +62,36 @@ def world(story: Story, journal: FakeJournal | None = None) -> World:
     )
 
 
-async def looked_up(step: str, *, attempts: int = 1) -> tuple[timedelta, Run]:
-    """How long that step is looked for when it is in doubt so often, and the run afterwards."""
+async def looked_up(
+    step: str, *, attempts: int = 1, lock: int = FREE, not_after: int = 0
+) -> tuple[list[timedelta], Run]:
+    """How long that step is looked for the last time when it is in doubt so often, and the run afterwards."""
     story = Story().until(step)
-    looking = NothingSeen()
     for attempt in range(1, attempts + 1):
-        story.tell(fact.StepStarted(step=step, attempt=attempt, host="director-1", command="it"))
-        story.tell(fact.StepUnclear(step=step, reason="the connection was lost"))
-        ledger = Ledger(world(story), story.run)
         assert story.run.step is not None
-        await Changing(world(story), ledger, looking).look_up(story.run.step)  # type: ignore[arg-type]
+        host = "backend-3" if story.run.step.where is Where.BACKEND else "director-1"
+        started = fact.StepStarted(step=step, attempt=attempt, host=host, command="it", not_after=not_after)
+        story.tell(started, fact.StepUnclear(step=step, reason="the connection was lost"))
+        here = world(story, lock=lock)
+        assert isinstance(here.clock, FakeClock)
+        ledger, looking = Ledger(here, story.run), NothingSeen(here.clock)
+        await Changing(here, ledger, looking).look_up(story.run.step)  # type: ignore[arg-type]
         if attempt < attempts:
             story.tell(fact.StepNotDone(step=step, reason="it is not so"))
-    return looking.waited[-1], ledger.run
+    return looking.waited, ledger.run
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-to-zero", "director-down", "flush-users", "director-up"])
 async def test_what_is_asked_of_a_director_is_soon_asked_again(step: str) -> None:
     """Users of a stopped backend may be waiting for it, and it may be repeated."""
     waited, run = await looked_up(step)
-    assert (waited, run.status) == (AT_ONCE, Status.READY)
+    assert (waited, run.status) == ([AT_ONCE], Status.READY)
 
 
 async def test_the_last_time_it_is_looked_for_as_long_as_it_may_take() -> None:
     """Nothing is sent any more; a flush that is under way would be called a failure."""
     waited, run = await looked_up("flush-users", attempts=3)
-    assert (waited, run.status) == (timedelta(seconds=90), Status.HELD)
+    assert (waited, run.status) == ([timedelta(seconds=90)], Status.HELD)
 
 
 @pytest.mark.parametrize("step", ["remove-old-metacache-database", "clean-metacache"])
@@ -82,8 +99,18 @@ async def test_nothing_follows_a_deletion_that_may_still_be_running(step: str) -
     """What follows starts dovecot, and a deletion on a dovecot that runs corrupts its indexes."""
     change = next(one for one in plan().steps if one.name == step)
     assert change.action is not None
-    waited, _ = await looked_up(step)
-    assert waited == change.action.command.timeout > change.action.within
+    waited, run = await looked_up(step)
+    assert waited[0] == change.action.command.timeout > change.action.within
+    assert run.status is Status.READY
+
+
+@pytest.mark.parametrize(("lock", "not_after"), [(HELD, 0), (FREE, 1_001)])
+async def test_what_may_still_run_on_the_backend_is_never_called_not_done(lock: int, not_after: int) -> None:
+    """It would be sent a second time beside the first: only the lock and the host's own clock say that it is over."""
+    waited, run = await looked_up("clean-metacache", lock=lock, not_after=not_after)
+    assert sum(waited, timedelta(0)) >= timedelta(minutes=30)
+    assert run.status is Status.HELD
+    assert "it may still run there" in run.reason
 
 
 def test_only_the_deletions_refuse_while_dovecot_runs() -> None:

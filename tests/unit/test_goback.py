@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core import events as fact
+from bot.core.effects import Effect
 from bot.core.goback import going_back
 from bot.core.laws import hold_against, restores
 from bot.core.plan import Kind, Plan
@@ -46,20 +49,20 @@ def test_on_the_way_back_too_the_ring_is_kept_until_the_first_step_that_gives_us
     assert back is not None
     story.tell(fact.TurnedBack(plan=back))
     (restore,) = (step.name for step in back.steps if step.action)
-    assert [step.name for step in story.until("approve-restore", on=Status.ASKING).run.kept] == ["set-vhosts-to-zero"]
-    assert story.until(restore).run.kept == ()
-    assert story.until(back.steps[-1].name).run.kept == ()
+    assert story.until("approve-restore", on=Status.ASKING).run.kept == {Effect.TAKES_VHOSTS}
+    assert story.until(restore).run.kept == frozenset()
+    assert story.until(back.steps[-1].name).run.kept == frozenset()
 
 
 def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> None:
     made = back_from("test-user-reads-mail")
     assert [command.split(" install ")[0] for command in commands(made)] == [
         "systemctl stop dovecot",
+        "systemctl mask --runtime dovecot",
         (
             "sh -c 'test -d /etc/dovecot.r2025a.before || exit 96; test -e /etc/dovecot.r2025a.withdrawn || mv -T"
             " /etc/dovecot /etc/dovecot.r2025a.withdrawn; mv -T /etc/dovecot.r2025a.before /etc/dovecot'"
         ),
-        "systemctl mask --runtime dovecot",
         (
             "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades --no-remove -o DPkg::Lock::Timeout=120"
             " -o Dpkg::Options::=--force-confold"
@@ -73,8 +76,9 @@ def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> 
 
 
 def test_a_healthy_backend_is_not_stopped_only_to_be_started_again() -> None:
-    """With neither packages nor config, undoing start and stop comes to seeing that it runs."""
+    """With neither packages nor config, undoing start and stop comes to seeing that it runs, and can be started."""
     assert commands(back_from("test-user-reads-mail", config=False, packages=False)) == [
+        "systemctl unmask --runtime dovecot",
         "systemctl start dovecot",
         "doveadm reload",
         "doveadm director up 192.0.2.13",
@@ -84,8 +88,9 @@ def test_a_healthy_backend_is_not_stopped_only_to_be_started_again() -> None:
 
 def test_a_backend_that_did_not_start_is_started_on_the_way_back() -> None:
     """Nothing cancels out that was not seen to be done."""
-    assert commands(back_from("start-dovecot", config=False, packages=False))[:2] == [
+    assert commands(back_from("start-dovecot", config=False, packages=False))[:3] == [
         "systemctl stop dovecot",
+        "systemctl unmask --runtime dovecot",
         "systemctl start dovecot",
     ]
 
@@ -133,10 +138,7 @@ def test_what_is_not_undone_is_said_with_its_reason() -> None:
 def test_going_back_needs_what_was_seen_before_the_change() -> None:
     story = Story()
     while not (story.run.step and story.run.step.name == "start-dovecot"):
-        told = [
-            fact.StepDone(step=one.step, how=one.how, reason=one.reason) if isinstance(one, fact.StepDone) else one
-            for one in story.well()
-        ]
+        told = [replace(one, remembered=None) if isinstance(one, fact.StepDone) else one for one in story.well()]
         story.tell(*told)
     with pytest.raises(Refused, match="did not see"):
         going_back(story.run)

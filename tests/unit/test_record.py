@@ -17,9 +17,9 @@ from bot.core.run import Status
 from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
-from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
+from tests.unit.stories import ALL, HOSTILE, command, turned_round
 
-STORIES = pytest.mark.parametrize("made", [happy, turned_round, troubled, refused])
+STORIES = pytest.mark.parametrize("made", ALL)
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HARMLESS = "something"
 
@@ -42,7 +42,7 @@ def test_every_fact_is_told_with_its_number_and_time(made: Callable[[], Story]) 
 
 
 def test_these_stories_have_every_kind_of_fact() -> None:
-    kinds = {type(entry.fact) for made in (happy, turned_round, troubled, refused) for entry in made().entries}
+    kinds = {type(entry.fact) for made in ALL for entry in made().entries}
     assert kinds == set(Fact.__args__)
 
 

@@ -45,7 +45,7 @@ def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
     assert f"<!date^{int(until.timestamp())}^" in said
     assert clock(until) in said
     assert f"{story.run.position} of {len(story.run.plan.steps)}" in said
-    assert list(buttons(root(shown(story)))) == ["abort"]
+    assert list(buttons(root(shown(story)))) == ["abort", "take_over"]
 
 
 def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:
@@ -174,7 +174,7 @@ def test_a_failure_calls_the_requester_and_says_what_can_be_done() -> None:
     story = Story().until("stop-dovecot").fail("backend-3: dovecot active is active, expected inactive")
     message = last(story)
     assert message.text.startswith(f"<@{REQUESTER}>")
-    assert set(buttons(message)) == {"retry", "skip", "go_back"}
+    assert set(buttons(message)) == {"start_again", "retry", "skip", "go_back", "take_over"}
     assert "confirm" not in buttons(message)["skip"], "its form asks"
     for part in ("What was seen", "What it means", "What can be done", "expected inactive", "Stop LMTP"):
         assert part in seen(message)
@@ -183,7 +183,7 @@ def test_a_failure_calls_the_requester_and_says_what_can_be_done() -> None:
 def test_an_approval_that_expired_cannot_be_skipped() -> None:
     story = Story().until("approve-flush", on=Status.ASKING)
     story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
-    assert set(buttons(last(story))) == {"retry", "go_back"}
+    assert set(buttons(last(story))) == {"retry", "go_back", "take_over"}
 
 
 def test_a_run_that_goes_back_cannot_be_turned_again() -> None:
@@ -192,9 +192,9 @@ def test_a_run_that_goes_back_cannot_be_turned_again() -> None:
     way_back = going_back(story.run)
     assert way_back is not None
     story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
-    assert not buttons(root(shown(story)))
+    assert set(buttons(root(shown(story)))) == {"take_over"}
     story.until(next(step.name for step in way_back.steps if step.kind is Kind.CHANGE)).fail()
-    assert set(buttons(last(story))) == {"retry", "skip"}
+    assert set(buttons(last(story))) == {"retry", "skip", "take_over"}
 
 
 def test_nobody_is_called_for_a_run_that_is_refused_before_anything_was_changed() -> None:

@@ -13,12 +13,12 @@ from bot.core.events import Entry
 from bot.core.run import Status
 from tests.build import SECOND, THIRD, Story
 from tests.unit.messages import all_messages, fits, last, seen
-from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
+from tests.unit.stories import ALL, HOSTILE, command
 
 
 def test_every_kind_of_fact_fits_slacks_limits() -> None:
     kinds = set()
-    for story in (happy(), turned_round(), troubled(), refused()):
+    for story in [made() for made in ALL]:
         for _, message in all_messages(story.entries):
             fits(message)
             fits(marked(message, "Possibly a repeat."))

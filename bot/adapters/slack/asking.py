@@ -97,11 +97,14 @@ def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
     run = story.run
     sheet.say(f"*What it means* {_meaning(run)}")
     gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
+    if run.users_wait and not against:
+        choices.insert(0, "*Start dovecot again…*: users wait for it; it is started first, the rest is asked for.")
     if run.step and not no_skip(run.step):
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
-    against = no_way_back(run)
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
+    choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
     sheet.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
     return _choices(run, value(run.id, entry.seq), back=not against)
 
@@ -126,12 +129,18 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     if step is None:
         return ()
     again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?", "Retry")
-    buttons = [button("Retry", "retry", answer, style="primary", confirm=again)]
+    buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
+    if back and run.users_wait:
+        start = dialog(
+            f"Start dovecot on {name}", f"Turn run {run.id} round, and start dovecot on {name} first?", "Start"
+        )
+        buttons.insert(0, button("Start dovecot again…", "start_again", answer, style="primary", confirm=start))
     if not no_skip(step):
         buttons.append(button("Skip…", "skip", answer))  # its dialog is the form that asks for the reason
     if back:
         turn = dialog(f"Go back on {name}", f"Turn run {run.id} round and undo what it did on {name}?", "Go back")
         buttons.append(button("Go back…", "go_back", answer, style="danger", confirm={**turn, "style": "danger"}))
+    buttons.append(button("I take over by hand…", "take_over", answer))  # its dialog asks for the reason, too
     return tuple(buttons)
 
 
@@ -178,6 +187,8 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
         case fact.GoBackAsked(by=by):
             closed = "The question is closed" if gate else "Going back"
             return f":leftwards_arrow_with_hook: *{closed}*: {who(by)} asked to go back, {at}"
+        case fact.TakenOver(by=by):
+            return f":raising_hand: *Taken over by hand* by {who(by)}, {at}"
         case fact.RunEnded(outcome=outcome):
             return f":checkered_flag: *The run ended*: {outcome}, {at}"
         case _:

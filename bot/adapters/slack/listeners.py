@@ -19,13 +19,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.answers import Asker, Work, note
 from bot.adapters.slack.blocks import Message
-from bot.adapters.slack.clicks import REASON, SKIP_FORM, Click, Clicks, sent_form, skip_form
+from bot.adapters.slack.clicks import FORMS, REASON, Click, Clicks, reason_form, sent_form
 from bot.adapters.slack.trouble import ERRORS, name_of
 from bot.adapters.slack.typed import Commands, Typed
 from bot.engine.planning import Request
 from bot.errors import SlackAway
 
-_BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "abort")
+_BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "start_again", "stays_out", "abort")
 _ANY = re.compile("")
 _ACKNOWLEDGED_BY = 1.5
 """Seconds. What takes longer, a slow answer of Slack itself, is acknowledged before it is on the record."""
@@ -49,9 +49,11 @@ class Listeners:
         app.command(_ANY)(self._on_unknown_command)
         for action in _BUTTONS:
             app.action(action)(self._on_click)
-        app.action("skip")(self._on_skip)
+        for action in FORMS:
+            app.action(action)(self._on_form_wanted)
         app.action(_ANY)(self._on_unknown_click)
-        app.view(SKIP_FORM)(self._on_skip_form)
+        for form in FORMS.values():
+            app.view(form.name)(self._on_form)
         app.view(_ANY)(_acknowledged)
         app.view_closed(_ANY)(_acknowledged)
         app.shortcut(_ANY)(self._on_unknown_shortcut)
@@ -77,23 +79,23 @@ class Listeners:
         await _on_record(self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body))))
         await ack()
 
-    async def _on_skip(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def _on_form_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         self._work.begin(_of_click(body), lambda: self._open_form(body))
 
     async def _open_form(self, body: dict[str, Any]) -> None:
-        view = skip_form(_click(body), _of_click(body))
+        view = reason_form(_click(body), _of_click(body))
         try:
             await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
         except ERRORS as error:
             raise SlackAway(f"Slack did not open the form ({name_of(error)}); click again.") from error
 
-    async def _on_skip_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+    async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         click, asker, reason = sent_form(view, str(body["user"]["id"]))
         if not reason:
-            await ack(response_action="errors", errors={REASON: "A skip needs a reason."})
+            await ack(response_action="errors", errors={REASON: "This needs a reason."})
             return
-        await _on_record(self._work.begin(asker, lambda: self._clicks.skip(click, reason)))
+        await _on_record(self._work.begin(asker, lambda: self._clicks.reasoned(click, reason)))
         await ack()
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:

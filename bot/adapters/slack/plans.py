@@ -9,6 +9,8 @@ from bot.adapters.slack.blocks import File, Message, Sheet, clean, escape, inlin
 from bot.adapters.slack.story import Story
 from bot.adapters.slack.words import clock, file_name, length, number, place, who
 from bot.core.events import Entry, RunRequested, StageBegan, TurnedBack
+from bot.core.guards import guards_planned
+from bot.core.inventory import Target
 from bot.core.plan import Kind, Plan, PlannedStep
 from bot.engine.planning import Foreseen
 
@@ -54,7 +56,7 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     if plan.config_digest:
         sheet.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
     _left_out(sheet, plan)
-    whole = File(name=file_name(entry, "plan"), content=plan_text(plan))
+    whole = File(name=file_name(entry, "plan"), content=plan_text(plan, request.target))
     return sheet.message(name=file_name(entry, "request"), files=(whole,))
 
 
@@ -92,8 +94,8 @@ def _left_out(sheet: Sheet, plan: Plan) -> None:
         sheet.say(f"*Left out*\n{lines}")
 
 
-def plan_text(plan: Plan) -> str:
-    """The whole plan as plain text."""
+def plan_text(plan: Plan, target: Target) -> str:
+    """The whole plan as plain text, with what must be so right before each change."""
     lines = [plan.title, f"digest {plan.digest}"]
     if plan.config_digest:
         lines.append(f"digest of the proposed configuration {plan.config_digest}")
@@ -103,6 +105,7 @@ def plan_text(plan: Plan) -> str:
             lines += ["", f"  {place(plan, step)}: {step.says}", f"    {_kind(step)}; because {step.because}"]
             if step.action:
                 lines.append(f"    $ {step.action.command.text}")
+                lines += [f"    only if: {guard.says}" for guard in guards_planned(plan, step, target)]
             if step.undo:
                 lines.append(f"    undo: $ {step.undo.command.text}")
             if step.no_undo_because:
@@ -135,6 +138,8 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
         sheet.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
         for step in stage.steps:
             write_step(sheet, plan, step)
+            if guards := guards_planned(plan, step, found.target):
+                sheet.note("Only if, right then: " + "; ".join(escape(guard.says) for guard in guards))
     return (*messages, sheet.message())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack import asking, plans
+from bot.adapters.slack import asking, plans, ringing
 from bot.adapters.slack.blocks import File, Message, Sheet, clean, cut, escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, waits_for_people
 from bot.adapters.slack.words import clock, file_name, known, length, moment, opens, ran, stamp, title, users, who
@@ -10,7 +10,6 @@ from bot.core import events as fact
 from bot.core.events import Entry, How, Outcome, Ran
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import Run
-from bot.core.upnext import DEVIATIONS
 
 _HOW = {
     How.FOUND: ":white_check_mark: *Found done already*, nothing was run",
@@ -27,6 +26,7 @@ _OUTCOMES = {
     Outcome.REFUSED: ":no_entry: *Refused*: nothing was changed",
     Outcome.WENT_BACK: ":leftwards_arrow_with_hook: *Went back*: what was done is undone",
     Outcome.ABORTED: ":black_square_for_stop: *Aborted*",
+    Outcome.TAKEN_OVER: ":raising_hand: *Taken over by hand*",
 }
 _LOOKS = 12
 """Looks that are listed in a message; all of them are in the file."""
@@ -37,7 +37,7 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
     match entry.fact:
         case fact.RunRequested() as request:
             return (plans.requested(entry, request),)
-        case fact.StepStarted() | fact.UsersCounted():
+        case fact.StepStarted(word="") | fact.UsersCounted():
             return ()
         case fact.StageBegan() as began:
             return (plans.stage_began(entry, began, after),)
@@ -51,11 +51,25 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
             return (asking.repeated(entry, again, after, approvers),)
         case fact.SkipProposed() as proposed:
             return (asking.skip_proposed(entry, proposed, after, approvers),)
+        case _:
+            return (_other(entry, before, after, approvers),)
+
+
+def _other(entry: Entry, before: Story | None, after: Story, approvers: str) -> Message:
+    match entry.fact:
         case fact.RunEnded() as end:
-            return (_run_ended(entry, end, after),)
+            return _run_ended(entry, end, after)
+        case fact.HostsProved() as proved:
+            return ringing.proved(entry, proved)
+        case fact.OthersCounted() as counted:
+            return ringing.others(entry, counted, after.run, approvers)
+        case fact.TakenOver() as taken:
+            return ringing.taken_over(entry, taken, after.run)
+        case fact.StepStarted(word=word):
+            return _line(entry, ":loudspeaker:", f"{prose(word, known(after.run))}, {clock(entry.at)}")
         case _:
             assert before is not None
-            return (_of_step(entry, before, after),)
+            return _of_step(entry, before, after)
 
 
 def answered(asked: Entry, before: Story | None, after: Story, ending: Entry, *, approvers: str) -> Message:
@@ -65,27 +79,25 @@ def answered(asked: Entry, before: Story | None, after: Story, ending: Entry, *,
 
 def _of_the_ring(entry: Entry, run: Run) -> Message:
     """What the watch saw while the backend is out, and what came of setting it back."""
-    at = clock(entry.at)
-    if isinstance(entry.fact, fact.RingDeviated):
-        host, seen = escape(entry.fact.host), escape(entry.fact.reason)
-        sheet = Sheet(f"{host} says otherwise than this run left it, {at}; it is set back.")
-        sheet.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(host)}, {at}")
-        times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
-        sheet.say(f"*Seen* {seen}\nIt is set back now. {times}.")
-        return sheet.message(name=file_name(entry, "ring"))
-    assert isinstance(entry.fact, fact.RingSetBack)
-    mark, word = (":white_check_mark:", "Set back") if entry.fact.holds else (":x:", "Not set back")
-    sheet = Sheet(f"{word}: {escape(entry.fact.reason)[:500]}, {at}.")
-    sheet.say(f"{mark} *{word}*, {at}")
-    sheet.say(f"*Seen* {escape(entry.fact.reason)}")
-    files = _commands(sheet, entry, entry.fact.ran)
+    match entry.fact:
+        case fact.RingDeviated() as seen:
+            return ringing.deviated(entry, seen, run)
+        case fact.MonitorSaysUp() as said:
+            return ringing.monitor(entry, said)
+        case fact.BackendRebooted(ran=commands) as boot:
+            sheet = ringing.booted(entry, boot)
+        case fact.RingSetBack(ran=commands) as came:
+            sheet = ringing.set_back(entry, came)
+        case _:
+            raise AssertionError(f"no fact of the ring: {entry.fact}")
+    files = _commands(sheet, entry, commands)
     return sheet.message(name=file_name(entry, "ring"), files=files)
 
 
 def _of_step(entry: Entry, before: Story, after: Story) -> Message:
     step = before.run.step
     match entry.fact:
-        case fact.RingDeviated() | fact.RingSetBack():
+        case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
             return _of_the_ring(entry, after.run)
         case fact.StepDone() as done:
             return _step_done(entry, done, before.run)

@@ -20,6 +20,7 @@ _ENDS = {
     Outcome.REFUSED: ":no_entry: Refused, nothing was changed",
     Outcome.WENT_BACK: ":leftwards_arrow_with_hook: Went back",
     Outcome.ABORTED: ":black_square_for_stop: Aborted",
+    Outcome.TAKEN_OVER: ":raising_hand: Taken over by hand",
 }
 
 
@@ -38,7 +39,14 @@ def root(story: Story) -> Message:
         sheet.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
     sheet.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
     sheet.note("The thread below is the change record: every step is a reply in it.")
-    return sheet.message(buttons=() if no_way_back(run) or run.plan.back else (abort_button(run),))
+    return sheet.message(buttons=steering(run))
+
+
+def steering(run: Run) -> tuple[Json, ...]:
+    """What can be said of a run at any time: turn round, or take it over."""
+    abort = () if no_way_back(run) or run.plan.back else (abort_button(run),)
+    over = run.status in {Status.TAKEN, Status.ENDED}
+    return abort if over else (*abort, button("I take over by hand…", "take_over", value(run.id, 1)))
 
 
 def abort_button(run: Run) -> Json:
@@ -78,6 +86,10 @@ def state_of(run: Run) -> str:
             return _asking(run)
         case Status.HELD:
             return f":warning: Holds, a person has to decide: {_at(run)}. {prose(run.reason, known(run))[:600]}"
+        case Status.TAKEN:
+            return (
+                f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {prose(run.reason, known(run))[:600]}"
+            )
         case _:
             assert_never(run.status)
 

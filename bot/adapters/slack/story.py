@@ -22,6 +22,7 @@ class Story:
     run: Run
     since: datetime
     held: Entry | None = None
+    taken: Entry | None = None
     approvals: tuple[Entry, ...] = ()
     users_before: Mapping[str, int] = field(default_factory=dict)
 
@@ -30,7 +31,9 @@ class Story:
         """The facts whose messages have buttons that count now."""
         run = self.run
         skip = run.skip if run.status is Status.HELD else None
-        return tuple(entry for entry in (run.asked if run.status is Status.ASKING else None, self.held, skip) if entry)
+        asked = run.asked if run.status is Status.ASKING else None
+        taken = self.taken if run.status is Status.TAKEN else None
+        return tuple(entry for entry in (asked, self.held, skip, taken) if entry)
 
 
 def told(story: Story | None, entry: Entry) -> Story:
@@ -51,6 +54,7 @@ def told(story: Story | None, entry: Entry) -> Story:
         run=run,
         since=entry.at if moved else story.since,
         held=held,
+        taken=entry if isinstance(entry.fact, fact.TakenOver) else story.taken,
         approvals=(*story.approvals, entry) if approved else story.approvals,
         users_before=run.users if counted else story.users_before,
     )
@@ -73,6 +77,8 @@ def no_way_back(run: Run) -> str:
     """Why this run cannot be turned round now, empty when it can."""
     if run.status is Status.ENDED:
         return "the run is over"
+    if run.status is Status.TAKEN:
+        return "somebody has taken over by hand"
     if run.turning:
         return "somebody has asked for that already"
     try:

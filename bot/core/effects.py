@@ -1,0 +1,63 @@
+"""What a command does to mail, read from its literal text alone: nothing that a procedure says of it counts.
+
+The gates and the guards are read from this, so that no procedure and no stored plan is without them.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What a change does, as far as users feel it or another step relies on it."""
+
+    TAKES_VHOSTS = "takes the vhosts away"
+    DOWN = "tells the directors that it is down"
+    FLUSH = "moves its users"
+    STOP = "stops a service"
+    STOP_DOVECOT = "stops dovecot"
+    START_DOVECOT = "starts dovecot"
+    MASK = "keeps dovecot from being started"
+    UNMASK = "lets dovecot be started"
+    DELETE = "deletes"
+    RESTORE = "gives it users"
+
+
+_DOVECOT = r"dovecot(\.service)?(\s|$|['\";&|)])"
+
+_READ = (
+    (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+0+(\s|$)", Effect.TAKES_VHOSTS),
+    (r"\bdoveadm\b.*\bdirector\b.*\bdown\b", Effect.DOWN),
+    (r"\bdoveadm\b.*\bflush\b", Effect.FLUSH),
+    (
+        r"\bsystemctl\b.*\b(stop|kill|\S*restart|disable|isolate|mask\b.*--now|reboot|poweroff|halt|kexec)\b",
+        Effect.STOP,
+    ),
+    (r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b", Effect.STOP),
+    (r"\bdovecot\s+stop\b|\bservice\s+\S+\s+(stop|restart)\b|\binit\.d/\S+\s+(stop|restart)\b", Effect.STOP),
+    (r"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt)(\s|$)", Effect.STOP),
+    (rf"\bsystemctl\b.*\bstop\s(.*\s)?{_DOVECOT}", Effect.STOP_DOVECOT),
+    (r"\bdoveadm\s+(-\S+\s+)*stop\b|\bdovecot\s+stop\b|\bservice\s+dovecot\s+stop\b", Effect.STOP_DOVECOT),
+    (rf"\bsystemctl\b.*\bstart\s(.*\s)?{_DOVECOT}", Effect.START_DOVECOT),
+    (rf"\bsystemctl\b.*\bmask\s(.*\s)?{_DOVECOT}", Effect.MASK),
+    (rf"\bsystemctl\b.*\bunmask\s(.*\s)?{_DOVECOT}", Effect.UNMASK),
+    (r"(^|[^a-z])(rm|unlink|shred)\s|-delete\b", Effect.DELETE),
+    (r"\bdoveadm\b.*\bdirector\b.*\bup\b", Effect.RESTORE),
+    (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+(?!0+(\s|$))", Effect.RESTORE),
+)
+
+
+def effects(command: str) -> frozenset[Effect]:
+    """All that the command does, empty for one that is known to do none of it."""
+    return frozenset(effect for pattern, effect in _READ if re.search(pattern, command, re.DOTALL))
+
+
+def disturbs(command: str) -> bool:
+    """Whether users or their mail notice it."""
+    return bool(effects(command) & {Effect.FLUSH, Effect.STOP})
+
+
+def restores(command: str) -> bool:
+    """Whether the command gives a backend users again."""
+    return Effect.RESTORE in effects(command)

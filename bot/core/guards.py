@@ -1,0 +1,172 @@
+"""What must be so right now for a command to be sent: laws, read from the literal command as the gates are.
+
+They are looked at in the very look that asks whether the change is done already, so what was true a moment ago counts
+for nothing: a check at the beginning of a stage may be minutes old, a crash, a hold or a click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bot.core.effects import Effect, disturbs, effects
+from bot.core.inventory import Target
+from bot.core.plan import Expected, Plan, PlannedStep, Value
+from bot.core.procedure import Where
+from bot.core.run import Run
+
+CONFIGURATION = "/etc/dovecot"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """One thing that must be so, in words and as what is looked at."""
+
+    says: str
+    expects: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a run stands, as far as its guards depend on it.
+
+    `disturbed`: users were disturbed already, so they come first. `verified`: the configuration's digest and the
+    packages that were verified; None where they are not known yet.
+    """
+
+    back: bool
+    disturbed: bool
+    verified: Mapping[str, str] | None = None
+
+
+def guards_now(run: Run) -> tuple[Guard, ...]:
+    """The guards of the step at hand, which is a change."""
+    assert run.step is not None
+    standing = Standing(back=run.plan.back, disturbed=run.disturbed, verified=run.verified)
+    return guards_of(run.step, run.request.target, standing)
+
+
+def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard, ...]:
+    """The guards that a step will have when all before it is done: what a plan shows."""
+    before = plan.steps[: plan.steps.index(step)]
+    disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
+    return guards_of(step, target, Standing(back=plan.back, disturbed=disturbed))
+
+
+def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Guard, ...]:
+    """By law, and what the procedure adds."""
+    if step.action is None:
+        return ()
+    found = (*_by_law(effects(step.action.command.text), target, standing), *_own(step))
+    return tuple({guard.says: guard for guard in found}.values())
+
+
+def _own(step: PlannedStep) -> Iterator[Guard]:
+    if step.only_if:
+        asked = (f"{one.probe} {' '.join(f'{key}={value}' for key, value in one.asks.items())}" for one in step.only_if)
+        yield Guard(says="; ".join(asked), expects=step.only_if)
+
+
+def _by_law(does: frozenset[Effect], target: Target, standing: Standing) -> Iterator[Guard]:
+    if Effect.TAKES_VHOSTS in does:
+        yield _whole(target)
+    if Effect.DOWN in does:
+        yield _somewhere(target)
+    if does & {Effect.STOP, Effect.FLUSH}:
+        yield from _disturbing(does, target, standing)
+    if Effect.MASK in does:
+        stopped = Expected(
+            probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": ["inactive", "failed"]}
+        )
+        yield Guard(says="dovecot is stopped", expects=(stopped,))
+    if Effect.RESTORE in does:
+        yield from _serving(target, standing)
+
+
+def _disturbing(does: frozenset[Effect], target: Target, standing: Standing) -> Iterator[Guard]:
+    if standing.back:
+        yield Guard(
+            says="vhosts 0 on the directors that answer, and nobody is mapped to it who could go nowhere else",
+            expects=(_hosts(Where.ANSWERING_DIRECTORS, vhosts=0, stranded=0),),
+        )
+    elif standing.disturbed:
+        if Effect.STOP in does:
+            zero = _hosts(Where.ANSWERING_DIRECTORS, vhosts=0)
+            yield Guard(says="vhosts 0 on the directors that answer", expects=(zero,))
+        yield _somewhere(target)
+    else:
+        yield _whole(target)
+        yield Guard(says="vhosts 0 on every director", expects=(_hosts(Where.EVERY_DIRECTOR, vhosts=0),))
+        if Effect.STOP in does and target.ring.metacache:
+            yield _flush_ready(target.ring.metacache.flush_unit)
+
+
+def _whole(target: Target) -> Guard:
+    needed = target.ring.usable_others
+    ring = Expected(probe="director-ring", where=Where.EVERY_DIRECTOR, asks={"synced": True})
+    hosts = _hosts(Where.EVERY_DIRECTOR, others="as usual", usable_others={"at_least": needed})
+    return Guard(
+        says=f"the ring is whole, every other backend is as usual, {needed} or more of them can be used",
+        expects=(ring, hosts),
+    )
+
+
+def _somewhere(_target: Target) -> Guard:
+    usable = _hosts(Where.ANSWERING_DIRECTORS, usable_others={"at_least": 1})
+    return Guard(says="another backend can be used, on the directors that answer", expects=(usable,))
+
+
+def _flush_ready(unit: str) -> Guard:
+    ready = Expected(probe="metacache-flush", where=Where.BACKEND, asks={"unit": unit, "ready": True})
+    return Guard(says=f"{unit} is active, so stopping dovecot flushes the metacache", expects=(ready,))
+
+
+def flush_seen(target: Target) -> tuple[Expected, ...]:
+    """What is read of the metacache's flush, right before dovecot is stopped and right after; nothing without one."""
+    if target.ring.metacache is None:
+        return ()
+    asks: dict[str, Value] = {"unit": target.ring.metacache.flush_unit}
+    return (Expected(probe="metacache-flush", where=Where.BACKEND, asks=asks),)
+
+
+def _serving(target: Target, standing: Standing) -> Iterator[Guard]:
+    active = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
+    ports = (target.ring.imap_port, target.ring.lmtp_port)
+    greets = (Expected(probe="greeting", where=Where.BACKEND, asks={"port": port, "greets": True}) for port in ports)
+    yield Guard(says="dovecot is active and greets on its IMAP and LMTP ports", expects=(active, *greets))
+    yield Guard(says="its packages and its configuration are those that were verified", expects=as_verified(standing))
+
+
+def as_verified(standing: Standing) -> tuple[Expected, ...]:
+    """What is read of the backend when it is asked whether it gets users again, and held to be so until it does."""
+    verified = standing.verified or {}
+    tree: dict[str, Value] = {"path": CONFIGURATION}
+    packages: dict[str, Value] = {}
+    if "configuration" in verified:
+        tree["digest"] = verified["configuration"]
+    if "packages" in verified:
+        packages["installed"] = verified["packages"]
+    return (
+        Expected(probe="tree", where=Where.BACKEND, asks=tree),
+        Expected(probe="dovecot-packages", where=Where.BACKEND, asks=packages),
+    )
+
+
+def _hosts(where: Where, **asks: Value | dict[str, str | int]) -> Expected:
+    return Expected(probe="director-hosts", where=where, asks=dict(asks))
+
+
+def unflushed(run: Run) -> str:
+    """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing."""
+    step = run.step
+    metacache = run.request.target.ring.metacache
+    if step is None or step.action is None or metacache is None or run.flushed:
+        return ""
+    if Effect.DELETE not in effects(step.action.command.text):
+        return ""
+    return (
+        "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"
+        f" {metacache.flush_unit} active right before it, inactive after it, and both stopped with success. What to do:"
+        " go back, which starts dovecot on the metacache as it is; or see by hand that all of it is in the object"
+        " storage, and let a second engineer agree to skip this step"
+    )

@@ -1,0 +1,114 @@
+"""Approvals of one run: put to people with what is seen now, and judged again before they are acted on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from bot.core import events as fact
+from bot.core.approval import still_good
+from bot.core.effects import restores
+from bot.core.guards import Standing, as_verified
+from bot.core.plan import PlannedStep
+from bot.core.procedure import Gate
+from bot.core.run import Grant, Run
+from bot.core.upnext import question, users_first
+from bot.engine.ledger import Ledger
+from bot.engine.looking import Looking, Sight
+from bot.engine.ports import World
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(seconds=15)
+"""How long what an approval shows is waited for to be so: what passes by itself calls nobody."""
+
+
+class Approvals:
+    """Asks, and judges. What was judged is remembered in this process alone: a restart judges again."""
+
+    def __init__(self, world: World, ledger: Ledger, looking: Looking) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._looking = looking
+        self._judged: tuple[int, str] | None = None
+
+    async def ask(self, gate: Gate, run: Run) -> None:
+        """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
+        assert run.step is not None
+        evidence: list[str] = []
+        for check in self._evidence(gate, run):
+            if check.name not in run.seen_done:
+                evidence += [run.looks[check.name]] if check.name in run.looks else []
+                continue
+            sight = await self._looking.until_seen(check.expect, _PATIENCE)
+            # Where it is asked for again, for what is left, people are shown what is so now, and decide.
+            if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
+                await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
+                return
+            evidence.append(sight.judgement.reason)
+        verified: Mapping[str, str] = {}
+        if gate is Gate.RESTORE:
+            sight = await self._looking.until_seen(as_verified(Standing(back=run.plan.back, disturbed=True)), _PATIENCE)
+            if not sight.judgement.holds:
+                await self._failed(run, f"it cannot be read what was verified: {sight.judgement.reason}", sight)
+                return
+            verified = sight.remembered({"configuration": "digest", "packages": "installed"})
+        asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
+        await self._ledger.tell(asked, only_after=run.moved)
+
+    async def _failed(self, run: Run, reason: str, sight: Sight) -> None:
+        assert run.step is not None
+        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=sight.ran, seen=sight.seen)
+        await self._ledger.tell(failed, only_after=run.moved)
+
+    @staticmethod
+    def _evidence(gate: Gate, run: Run) -> tuple[PlannedStep, ...]:
+        """The checks whose readings a gate shows; on the way back, as far as it has them."""
+        at = next((step for step in run.plan.steps if step.gate is gate), None)
+        names = at.evidence if at else ()
+        return tuple(step for step in run.plan.steps if step.name in names)
+
+    async def judged(self, run: Run) -> str | fact.ApprovalLapsed | timedelta:
+        """Whether the approval that the step at hand stands behind may be acted on now.
+
+        The answer is a word for the record where it was not judged, as users wait (empty where it was good), or why it
+        has lapsed, or after how long to try again, as it cannot be known now whether somebody may approve.
+        """
+        if run.grant is None or run.step is None:
+            waits = users_first(run) and run.lapsed
+            return _word(run.lapsed) if waits and run.lapsed else ""
+        due = self._judged != (run.judged_since, run.grant.digest)
+        if users_first(run):
+            return _word(run.grant) if due else ""
+        if not due:
+            return ""
+        person = await self._world.people.person(run.grant.by)
+        if person.unsure:
+            log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
+            return self._world.timings.shown_within
+        against = still_good(run, run.grant, person, self._world.clock.now()) or await self._not_so(run, run.grant)
+        if against:
+            return fact.ApprovalLapsed(gate=run.grant.gate, reason=against, at=run.step.name)
+        self._judged = (run.judged_since, run.grant.digest)
+        return ""
+
+    async def _not_so(self, run: Run, grant: Grant) -> str:
+        """What the approval showed and is not so any more; counts that move by themselves are not judged."""
+        assert run.step is not None
+        if run.step.action and restores(run.step.action.command.text) and not run.verified:
+            return "it does not say which configuration and packages were verified"
+        for check in self._evidence(grant.gate, run):
+            if check.name not in run.seen_done:
+                continue
+            sight = await self._looking.until_seen(check.expect, _PATIENCE)
+            if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
+                return f"what it showed is not so any more: {sight.judgement.reason}"
+        return ""
+
+
+def _word(grant: Grant) -> str:
+    return (
+        f"users wait, so this is sent on the word of <@{grant.by}>, whose {grant.gate} approval of"
+        f" {grant.given:%H:%M:%S} UTC was not judged again"
+    )

@@ -1,0 +1,53 @@
+"""Looks again at what a run believed of its backend, once that was booted while it was out."""
+
+from __future__ import annotations
+
+from bot.core import events as fact
+from bot.core.effects import Effect
+from bot.core.plan import PlannedStep
+from bot.core.run import Run
+from bot.engine.looking import Looking
+
+
+async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRebooted:
+    """The fact of a boot, with what is left of what this run made there. Changes nothing."""
+    booted = fact.BackendRebooted(
+        host=run.request.target.backend.name,
+        boot_id=boot_id,
+        was=run.boot_id,
+        reason="this run had changed nothing there",
+    )
+    for step in _relied_on(run):
+        assert step.action is not None
+        sight = await looking.until_seen(step.action.done_when, step.action.within)
+        said = sight.judgement.reason
+        booted = fact.BackendRebooted(
+            host=booted.host,
+            boot_id=boot_id,
+            was=run.boot_id,
+            reason=f"“{step.says}” is so no more: {said}"
+            if not sight.judgement.holds
+            else f"all is as it was left: {said}",
+            lost="" if sight.judgement.holds else step.name,
+            ran=(*booted.ran, *sight.ran),
+            seen=(*booted.seen, *sight.seen),
+        )
+        if booted.lost:
+            return booted
+    return booted
+
+
+def _relied_on(run: Run) -> list[PlannedStep]:
+    """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
+    if run.plan.back:
+        return []
+    service = max(
+        (step for step in (run.made_by(Effect.STOP_DOVECOT), run.made_by(Effect.START_DOVECOT)) if step),
+        key=run.made.index,
+        default=None,
+    )
+    masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)
+    started = run.made_by(Effect.START_DOVECOT)
+    if started or (masked and unmasked and run.made.index(unmasked) > run.made.index(masked)):
+        masked = None
+    return [step for step in (service, masked) if step]
