@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bot.core import procedure as file
-from bot.core.command import Command
+from bot.core.command import OUTPUT_KEPT, Command
 from bot.core.inventory import Target
 from bot.core.procedure import Gate, Need, Where
 from bot.core.proposal import PackageChange, Proposal
@@ -123,13 +123,22 @@ class Plan:
     def digest(self) -> str:
         """SHA-256 of all that the plan says, in hexadecimal; an approval is for this."""
         written = PLAN.dump_python(self, mode="json")
+        # A plan of a version that did not know these fields keeps its digest.
         for step in (step for stage in written["stages"] for step in stage["steps"]):
             if not step["only_if"]:
-                del step["only_if"]  # a plan of a version that did not know it keeps its digest
+                del step["only_if"]
+            for command in (step[key]["command"] for key in ("action", "undo") if step[key]):
+                _leave_out(command, ahead=False, keeps=OUTPUT_KEPT)
         return digest(written)
 
 
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+
+
+def _leave_out(written: dict[str, Any], **usual: object) -> None:
+    for key, value in usual.items():
+        if written[key] == value:
+            del written[key]
 
 
 def digest(value: object) -> str:

@@ -1,0 +1,107 @@
+"""Journals that an older version wrote: a run that was begun before an update of the bot goes on after it.
+
+`stored/` holds whole runs as commit 2251971 wrote them, one fact per line, with what that version made of it (`then`):
+before the guards, the fence and the proof of hosts; an approval that lapsed went back to its gate.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.events import Entry, fact_from
+from bot.core.fold import apply, begin, fold
+from bot.core.guards import guards_now
+from bot.core.run import Run, Status
+from bot.core.upnext import MakeChange, Tell, next_action
+
+STORED = Path(__file__).parent / "stored"
+RUNS = pytest.mark.parametrize("name", ["whole", "went-back", "lapsed"])
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (STORED / f"{name}.jsonl").read_text().splitlines()]
+
+
+def entries(name: str) -> list[Entry]:
+    return [
+        Entry(run="r2025a", seq=seq, at=datetime.fromisoformat(row["at"]), fact=fact_from(row["kind"], row["body"]))
+        for seq, row in enumerate(rows(name), 1)
+    ]
+
+
+def essentials(run: Run) -> dict[str, object]:
+    """What that version wrote down of a state."""
+    return {
+        "status": run.status.value,
+        "position": run.position,
+        "outcome": run.outcome and run.outcome.value,
+        "touched": [step.name for step in run.touched],
+        "granted": sorted(run.granted),
+        "plan": run.plan.digest,
+    }
+
+
+@RUNS
+def test_a_stored_journal_folds_to_what_it_meant_at_every_fact(name: str) -> None:
+    """The digest of its plan, too: an approval that was given is for that."""
+    run: Run | None = None
+    for row, entry in zip(rows(name), entries(name), strict=True):
+        run = begin(entry) if run is None else apply(run, entry)
+        assert essentials(run) == row["then"]
+
+
+def test_an_approval_that_lapsed_the_old_way_is_among_them() -> None:
+    lapsed = [entry.fact for entry in entries("lapsed") if isinstance(entry.fact, fact.ApprovalLapsed)]
+    assert [one.at for one in lapsed] == ["", ""]
+
+
+def until(step: str) -> Run:
+    """The run that the old version left right before that step."""
+    told = entries("whole")
+    run = fold(told[:1])
+    for entry in told[1:]:
+        assert run is not None
+        if run.status is Status.READY and run.step and run.step.name == step and run.stage_begun == _stage(run):
+            return run
+        run = apply(run, entry)
+    raise AssertionError(f"it never stood before {step}")
+
+
+def _stage(run: Run) -> str:
+    assert run.stage is not None
+    return run.stage.name
+
+
+@pytest.mark.parametrize(
+    ("step", "guards"),
+    [
+        ("set-vhosts-to-zero", 1),
+        ("stop-lmtp", 3),
+        ("stop-dovecot", 2),
+        ("director-down", 1),
+        ("flush-users", 1),
+        ("mask-dovecot", 1),
+        ("set-vhosts-back", 2),
+        ("director-up", 2),
+    ],
+)
+def test_a_stored_plan_that_knows_no_guards_has_them(step: str, guards: int) -> None:
+    run = until(step)
+    assert run.step is not None
+    assert run.step.only_if == ()
+    assert len(guards_now(run)) == guards
+    assert isinstance(next_action(run, run.at), MakeChange)
+
+
+def test_a_run_whose_stop_an_older_version_did_not_judge_holds_before_it_deletes() -> None:
+    run = until("remove-old-metacache-database")
+    action = next_action(run, run.at)
+    assert isinstance(action, Tell)
+    assert isinstance(action.fact, fact.RunHeld)
+    assert "was not seen to be flushed" in action.fact.reason
