@@ -1,0 +1,105 @@
+"""What a command does, read from its words alone: the gates and the guards stand on this table."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.effects import Effect, disturbs, effects, restores
+from tests.build import plan
+
+E = Effect
+
+
+def shipped() -> dict[str, frozenset[Effect]]:
+    """By step of the shipped procedure, what its command does; and its undo, as `undo NAME`."""
+    found = {step.name: effects(step.action.command.text) for step in plan().steps if step.action}
+    undone = {f"undo {step.name}": effects(step.undo.command.text) for step in plan().steps if step.undo}
+    return found | undone
+
+
+def test_the_commands_of_the_shipped_procedure_do_what_their_steps_say() -> None:
+    """One that is read wrongly runs without its approval or its guards."""
+    assert {step: does for step, does in shipped().items() if does} == {
+        "set-vhosts-to-zero": {E.TAKES_VHOSTS},
+        "stop-lmtp": {E.STOP},
+        "stop-dovecot": {E.STOP, E.STOP_DOVECOT},
+        "director-down": {E.DOWN},
+        "flush-users": {E.FLUSH},
+        "mask-dovecot": {E.MASK},
+        "remove-old-metacache-database": {E.DELETE},
+        "clean-metacache": {E.DELETE},
+        "unmask-dovecot": {E.UNMASK},
+        "start-dovecot": {E.START_DOVECOT},
+        "set-vhosts-back": {E.RESTORE},
+        "director-up": {E.RESTORE},
+        "undo set-vhosts-to-zero": {E.RESTORE},
+        "undo stop-dovecot": {E.START_DOVECOT},
+        "undo director-down": {E.RESTORE},
+        "undo mask-dovecot": {E.UNMASK},
+        "undo unmask-dovecot": {E.MASK},
+        "undo start-dovecot": {E.STOP, E.STOP_DOVECOT},
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "does"),
+    [
+        ("systemctl --no-block stop dovecot.service", {E.STOP, E.STOP_DOVECOT}),
+        ("sh -c 'systemctl stop dovecot'", {E.STOP, E.STOP_DOVECOT}),
+        ("systemctl stop nginx dovecot", {E.STOP, E.STOP_DOVECOT}),
+        ("systemctl stop dovecot-exporter", {E.STOP}),
+        ("doveadm -v stop", {E.STOP, E.STOP_DOVECOT}),
+        ("dovecot stop", {E.STOP, E.STOP_DOVECOT}),
+        ("service dovecot stop", {E.STOP, E.STOP_DOVECOT}),
+        ("doveadm service stop imap", {E.STOP}),
+        ("systemctl disable --now dovecot", {E.STOP}),
+        ("systemctl unmask --runtime dovecot", {E.UNMASK}),
+        ("systemctl mask --runtime dovecot", {E.MASK}),
+        ("systemctl --runtime mask dovecot.service", {E.MASK}),
+        ("systemctl mask --now dovecot", {E.STOP, E.MASK}),
+        ("systemctl mask nginx", set()),
+        ("systemctl --quiet start dovecot.service", {E.START_DOVECOT}),
+        ("systemctl restart dovecot", {E.STOP, E.START_DOVECOT}),
+        ("systemctl reload-or-restart dovecot", {E.STOP, E.START_DOVECOT}),
+        ("systemctl enable --now dovecot", {E.START_DOVECOT}),
+        ("service dovecot start", {E.START_DOVECOT}),
+        ("/etc/init.d/dovecot start", {E.START_DOVECOT}),
+        ("systemctl start nginx", set()),
+        ("systemctl show --property=ActiveState dovecot", set()),
+        ("doveadm -v director update 192.0.2.13 0", {E.TAKES_VHOSTS}),
+        ("doveadm director update 192.0.2.13 00", {E.TAKES_VHOSTS}),
+        ("doveadm director update 192.0.2.13 10", {E.RESTORE}),
+        ("doveadm director update 192.0.2.13 01", {E.RESTORE}),
+        ("doveadm\tdirector  update 192.0.2.13\n0", {E.TAKES_VHOSTS}),
+        ("doveadm -v director down 192.0.2.13", {E.DOWN}),
+        ("doveadm -v director up 192.0.2.13", {E.RESTORE}),
+        ("doveadm director flush 192.0.2.13", {E.FLUSH}),
+        ("doveadm director status", set()),
+        ("/bin/rm -f /var/lib/dovecot/metacache/metacache-users1", {E.DELETE}),
+        ("find /var/dovecot/vmail -xdev -mindepth 1 -exec rm {} +", {E.DELETE}),
+        ("sh -c 'unlink /var/dovecot/vmail/x'", {E.DELETE}),
+        ("rsync -a --delete /empty/ /var/dovecot/vmail/", {E.DELETE}),
+        ("apt-get --yes --no-remove -o Dpkg::Options::=--force-confold install dovecot-core=1", set()),
+        ("mv -T /etc/dovecot.r1.proposed /etc/dovecot", set()),
+        ("doveadm reload", set()),
+    ],
+)
+def test_a_command_is_read_whatever_its_spelling(command: str, does: set[Effect]) -> None:
+    assert effects(command) == does
+
+
+def test_users_notice_a_stop_and_a_flush_and_nothing_else() -> None:
+    """On this hangs which guards are asked: all of them before the first command that disturbs."""
+    assert {step for step, does in shipped().items() if does & {E.STOP, E.FLUSH}} == {
+        "stop-lmtp",
+        "stop-dovecot",
+        "flush-users",
+        "undo start-dovecot",
+    }
+    assert disturbs("doveadm director flush 192.0.2.13")
+    assert not disturbs("doveadm director down 192.0.2.13")
+
+
+def test_only_what_gives_users_again_restores() -> None:
+    assert restores("doveadm director up 192.0.2.13")
+    assert not restores("systemctl start dovecot")
