@@ -193,8 +193,8 @@ def check_expectations(plan: Plan) -> None:
         actions = [action for action in (step.action, step.undo) if action]
         for expected in (
             *step.expect,
-            *watched,
             *step.only_if,
+            *watched,
             *(one for action in actions for one in action.done_when),
         ):
             if mistake := _mistake(expected):
