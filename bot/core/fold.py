@@ -13,7 +13,7 @@ from typing import Any
 from bot.core import events as fact
 from bot.core.effects import Effect, effects
 from bot.core.events import Entry, RunRequested
-from bot.core.plan import Kind, PlannedStep
+from bot.core.plan import GUARD_REFUSED, Kind, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import DEVIATIONS, EVERYWHERE, TRANSITIONS, Grant, Run, Status
 from bot.errors import Illegal
@@ -128,13 +128,36 @@ def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
 
 def _step_not_done(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepNotDone)
-    return _heard(run, entry.fact.ran)
+    return _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
+
+
+def _of_the_flush(run: Run, told: fact.StepNotDone | fact.StepFailed) -> Run:
+    """A stop that did not happen had nothing right before it; and once dovecot was seen to run, nothing is flushed."""
+    states = {str(one.reading["active"]) for one in told.seen if one.probe == "unit" and one.reading}
+    never_sent = bool(told.ran) and not told.seen and not any(one.changes for one in told.ran)
+    if run.step and _stops(run.step) and (never_sent or "active" in states):
+        return replace(run, flush_ready=False)
+    refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in told.ran)
+    if refused or (run.step and _looks_at_dovecot(run.step) and states - {"inactive", "failed"}):
+        return replace(run, flushed=False)
+    return run
+
+
+def _stops(step: PlannedStep) -> bool:
+    return step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
+
+
+def _looks_at_dovecot(step: PlannedStep) -> bool:
+    """Whether the units that this step looks at are dovecot alone."""
+    looks = (*step.expect, *step.only_if, *(step.action.done_when if step.action else ()))
+    return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
 
 
 def _step_failed(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepFailed)
     _named_step(run, entry.fact.step)
-    held = replace(_heard(run, entry.fact.ran), failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
+    told = _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
+    held = replace(told, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
     return replace(held, skip=None, judged_since=entry.seq)
 
 
@@ -216,9 +239,7 @@ def _held(run: Run, entry: Entry) -> Run:
         run = _back_to(run, entry.fact.back_to)
     failed = run.step.name if run.step else None
     held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_told=run.deviations)
-    return replace(
-        held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq, attempt=0
-    )
+    return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
 
 
 def _back_to(run: Run, name: str) -> Run:
@@ -227,7 +248,7 @@ def _back_to(run: Run, name: str) -> Run:
     if name not in names[: run.position + 1]:
         raise Illegal(f"run {run.id}, fact {run.seq}: {name} is no step that could be made again")
     position = names.index(name)
-    return replace(run, position=position, seen_done=run.seen_done - set(names[position:]))
+    return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
 
 
 def _retry(run: Run, entry: Entry) -> Run:
