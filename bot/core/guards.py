@@ -6,10 +6,11 @@ for nothing: a check at the beginning of a stage may be minutes old, a crash, a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.effects import Effect, disturbs, effects
+from bot.core.events import Seen
 from bot.core.inventory import Target
 from bot.core.plan import Expected, Plan, PlannedStep, Value
 from bot.core.procedure import Where
@@ -119,6 +120,21 @@ def _somewhere(_target: Target) -> Guard:
 def _flush_ready(unit: str) -> Guard:
     ready = Expected(probe="metacache-flush", where=Where.BACKEND, asks={"unit": unit, "ready": True})
     return Guard(says=f"{unit} is active, so stopping dovecot flushes the metacache", expects=(ready,))
+
+
+WHO_THEY_ARE = Expected(probe="director-ring", where=Where.ANSWERING_DIRECTORS, asks={})
+"""What a director says of itself, in the look before it is told anything."""
+
+
+def is_itself(run: Run, host: str, seen: Sequence[Seen]) -> bool:
+    """Whether a director's own row, on the connection of this look, is the one that it proved to be with.
+
+    A run of an older version has no such proof: what it says of itself has to be enough there.
+    """
+    own = next(
+        (one.reading["self"] for one in seen if one.host == host and one.reading and "self" in one.reading), None
+    )
+    return own is not None and (run.proved is None or own == run.proved.directors.get(host))
 
 
 def flush_seen(target: Target) -> tuple[Expected, ...]:

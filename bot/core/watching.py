@@ -32,7 +32,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     fewest: int | None = None
     others: dict[str, None] = {}
     for one in seen:
-        if one.reading is None:
+        if one.probe != "director-hosts" or one.reading is None:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         says = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"

@@ -14,7 +14,7 @@ from bot.core import events as fact
 from bot.core.command import Result
 from bot.core.effects import Effect, effects
 from bot.core.fence import Fence
-from bot.core.guards import flush_seen, guards_now
+from bot.core.guards import WHO_THEY_ARE, flush_seen, guards_now, is_itself
 from bot.core.hide import hide
 from bot.core.identity import Identity, objection
 from bot.core.inventory import Backend, Host
@@ -129,6 +129,8 @@ class Changing:
             if before is None:
                 return None
             host = self._host(step, before)
+            if host is None:
+                raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
             over = before.connections.get(host.name, "")
             if not over or (connection and over != connection):
                 continue  # another connection now: who is there has to be asked first
@@ -160,6 +162,7 @@ class Changing:
         """One look at whether it is done, and at all that must be so for it; None when it is not to be sent."""
         guards = _guards(decided)
         beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
+        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
 
         def decides(sight: Sight) -> bool:
             done = sight.part(action.done_when).judgement.holds
@@ -188,13 +191,13 @@ class Changing:
         )
         await self._ledger.tell(failed, only_after=decided.moved)
 
-    def _host(self, step: PlannedStep, seen: Sight) -> Host:
-        """The host to do it on: of the directors that just answered if there are any, another one at every attempt."""
+    def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
+        """The host to do it on: of the directors that just said who they are, another one at every attempt."""
         assert step.where is not None
         hosts = hosts_for(self._run.request.target, step.where)
-        answered = {one.host for one in seen.seen if one.reading is not None}
-        there = [host for host in hosts if host.name in answered] or list(hosts)
-        return there[self._run.attempt % len(there)]
+        if step.where is not Where.BACKEND:
+            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, sight.seen))
+        return hosts[self._run.attempt % len(hosts)] if hosts else None
 
     async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
         """The fence, once what was sent before has ended there; None when it has to be looked anew."""

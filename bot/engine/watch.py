@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.effects import Effect
+from bot.core.guards import WHO_THEY_ARE, is_itself
 from bot.core.inventory import Host
 from bot.core.plan import Action, Expected, PlannedStep
 from bot.core.procedure import Where
@@ -87,7 +88,7 @@ class Watch:
             run = self._run
             if not run.kept:
                 return
-            sight = await self._looking.look([_RING])
+            sight = await self._looking.look([_RING, WHO_THEY_ARE])
             ring = judge_ring(run, sight.seen)
             if (now := counted(run, ring)) is not None:
                 await self._ledger.tell(now)
@@ -107,6 +108,8 @@ class Watch:
         if helpless and run.helpless_told:
             return  # people were called, and are at it
         first, host = steps[0], next(iter(ring.given_users))
+        if not helpless and not is_itself(run, host, sight.seen):
+            helpless = _stranger(host)
         reason = "; ".join(ring.given_users.values())
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
         await self._ledger.tell(deviated)
@@ -174,6 +177,13 @@ def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[Planne
         wanted.add(Effect.FLUSH)
     steps = (run.made_by(effect) for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in wanted)
     return [step for step in steps if step is not None]
+
+
+def _stranger(host: str) -> str:
+    return (
+        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
+        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
+    )
 
 
 def _helpless(run: Run, ring: RingSeen) -> str:

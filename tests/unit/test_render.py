@@ -19,7 +19,7 @@ from bot.core.plan import Kind
 from bot.core.procedure import Gate
 from bot.core.run import Status
 from bot.engine.planning import Foreseen
-from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan
+from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.unit.messages import GROUP, buttons, fits, last, seen, shown
 from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
 
@@ -224,14 +224,14 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
         ("It serves", False, HOSTILE),
         ("Apt offers it", None, "no"),
     )
-    messages = foreseen(Foreseen(plan=made, checks=checks))
+    messages = foreseen(Foreseen(plan=made, target=target(), checks=checks))
     for message in messages:
         fits(message)
     said = "".join(seen(message) for message in messages)
     assert all(step.says in said for step in made.steps)
     assert "Of 3 checks, 1 does not hold now and 1 cannot be said now" in said
     assert len(messages) <= 4
-    assert all(step.action.command.text in plan_text(made) for step in made.steps if step.action)
+    assert all(step.action.command.text in plan_text(made, target()) for step in made.steps if step.action)
 
 
 def test_help_and_lists_fit() -> None:
