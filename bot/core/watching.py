@@ -36,9 +36,10 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         says = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
-        if (vhosts != 0 and Effect.TAKES_VHOSTS in kept) or (users != 0 and Effect.FLUSH in kept):
+        said_up = state != "down" and Effect.DOWN in kept
+        if (vhosts != 0 and (Effect.TAKES_VHOSTS in kept or said_up)) or (users != 0 and Effect.FLUSH in kept):
             given[one.host] = says
-        elif state != "down" and Effect.DOWN in kept:
+        elif said_up:
             up[one.host] = says
         usable = int(one.reading["usable_others"])
         if fewest is None or usable < fewest:

@@ -1,0 +1,101 @@
+"""What the directors say while a backend is out, judged: who gives it users, who only says up, how many others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.events import Seen
+from bot.core.run import Run, Status
+from bot.core.watching import counted, judge_ring
+from tests.build import THIRD, Story
+
+
+def says(vhosts: int = 0, state: str = "down", users: int = 0, *, host: str = "director-1", usable: int = 2) -> Seen:
+    """One director's answer; without more, as the run left it."""
+    reading = {"vhosts": vhosts, "state": state, "users": users, "usable_others": usable, "others": "as usual"}
+    return Seen(host=host, probe="director-hosts", reading=reading)
+
+
+SILENT = Seen(host="director-2", probe="director-hosts", reading=None, problem="away")
+
+
+def out() -> Run:
+    """A run whose backend is at vhosts 0, down and flushed."""
+    return Story().until("install-packages").run
+
+
+def test_as_the_run_left_it_nothing_is_said() -> None:
+    ring = judge_ring(out(), [says(), says(host="director-2")])
+    assert (ring.given_users, ring.said_up) == ({}, {})
+
+
+@pytest.mark.parametrize("seen", [says(vhosts=100), says(vhosts=100, state="up"), says(users=3), says(0, "up", 3)])
+def test_a_director_that_gives_it_users_is_named_with_what_it_says(seen: Seen) -> None:
+    ring = judge_ring(out(), [says(host="director-2"), seen])
+    assert list(ring.given_users) == ["director-1"]
+    assert "director-1: vhosts is" in ring.given_users["director-1"]
+
+
+def test_up_at_vhosts_0_harms_nobody_and_is_no_deviation() -> None:
+    """A health monitor says so of every backend that answers; it stopped the run at the third time."""
+    ring = judge_ring(out(), [says(state="up")])
+    assert (list(ring.given_users), list(ring.said_up)) == ([], ["director-1"])
+
+
+def test_users_who_have_not_left_yet_are_no_deviation() -> None:
+    """In the drain they are still mapped, and up: nothing was said of that by this run."""
+    ring = judge_ring(Story().until("drain", on=Status.WAITING).run, [says(state="up", users=40)])
+    assert (ring.given_users, ring.said_up) == ({}, {})
+
+
+def test_up_with_vhosts_gives_users_also_where_a_procedure_never_took_them() -> None:
+    """Who is only said to be down has vhosts all the time: there, up is what sends users."""
+    run = out()
+    only_down = replace(run, touched=tuple(step for step in run.touched if step.name == "director-down"))
+    assert list(judge_ring(only_down, [says(vhosts=100, state="up")]).given_users) == ["director-1"]
+    assert judge_ring(only_down, [says(vhosts=100)]).given_users == {}
+
+
+def test_a_director_that_does_not_answer_says_nothing() -> None:
+    ring = judge_ring(out(), [SILENT])
+    assert (ring.given_users, ring.said_up, ring.usable_others) == ({}, {}, None)
+
+
+def test_the_others_are_as_few_as_the_director_says_that_knows_the_fewest() -> None:
+    ring = judge_ring(out(), [says(usable=2), says(usable=1, host="director-3"), SILENT])
+    assert ring.usable_others == 1
+
+
+def count(run: Run, usable: int) -> fact.OthersCounted | None:
+    return counted(run, judge_ring(run, [says(usable=usable)]))
+
+
+def test_people_hear_once_that_the_others_are_too_few_and_once_that_they_are_enough() -> None:
+    story = Story().until("approve-restore", on=Status.ASKING)
+    assert count(story.run, 1) is None
+    few = count(story.run, 0)
+    assert few is not None
+    assert (few.usable, few.needed) == (0, 1)
+    story.tell(few)
+    assert count(story.run, 0) is None
+    enough = count(story.run, 1)
+    assert enough is not None
+    story.tell(enough)
+    assert count(story.run, 1) is None
+
+
+def test_a_silence_is_no_count() -> None:
+    assert counted(out(), judge_ring(out(), [SILENT])) is None
+
+
+@pytest.mark.parametrize("step", ["set-vhosts-to-zero", "director-up"])
+def test_the_others_are_this_runs_affair_only_while_its_backend_is_out(step: str) -> None:
+    assert count(Story().until(step).run, 0) is None
+
+
+def test_whoever_has_taken_over_is_not_fought() -> None:
+    story = Story().until("approve-restore", on=Status.ASKING).tell(fact.TakenOver(by=THIRD, reason="by hand"))
+    assert judge_ring(story.run, [says(vhosts=100, state="up", users=9)]).given_users == {}
