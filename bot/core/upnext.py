@@ -204,10 +204,14 @@ def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
 
 
 def users_first(run: Run) -> bool:
-    """Whether the step at hand moves users who wait for a stopped dovecot: then nobody and nothing is waited for."""
+    """Whether the step at hand helps users who wait for a stopped dovecot: then nobody and nothing is waited for.
+
+    It moves them; or it starts dovecot, where somebody asked for that first.
+    """
     step = run.step
-    moves = step is not None and step.action and effects(step.action.command.text) & {Effect.DOWN, Effect.FLUSH}
-    return bool(moves) and run.users_wait
+    does = effects(step.action.command.text) if step and step.action else frozenset()
+    starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
+    return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
 
 
 def question(

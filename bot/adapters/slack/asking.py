@@ -69,9 +69,12 @@ def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
 
 
 def covers(run: Run) -> tuple[PlannedStep, ...]:
-    """The steps that an approval at the step at hand lets run: up to the next approval, or the end."""
+    """The steps that an approval lets run: those behind its own, or, asked for again, from the change at hand on; up to
+    the next approval, or the end.
+    """
     steps: list[PlannedStep] = []
-    for step in run.plan.steps[run.position + 1 :]:
+    at_its_gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    for step in run.plan.steps[run.position + at_its_gate :]:
         if step.kind is Kind.APPROVAL:
             break
         steps.append(step)
