@@ -81,6 +81,14 @@ def flush_reading(step: PlannedStep, *, ready: bool = False, flushed: bool = Fal
     return (fact.Seen(host="backend-3", probe="metacache-flush", reading=reading),)
 
 
+def heard(step: PlannedStep) -> tuple[fact.Ran, ...]:
+    """The command of a change that ended well."""
+    assert step.action is not None
+    text, took = step.action.command.text, timedelta(seconds=1)
+    ran = fact.Ran(host="somewhere", command=text, exit_status=0, took=took, output="", output_bytes=0, changes=True)
+    return (ran,)
+
+
 class Story:
     """A run told fact by fact, a second apart."""
 
@@ -126,7 +134,8 @@ class Story:
         if self.run.status is Status.BUSY:
             assert step is not None
             seen = flush_reading(step, flushed=True)
-            return [fact.StepDone(step=step.name, how=fact.How.RAN, reason="it is so", seen=seen)]
+            done = fact.StepDone(step=step.name, how=fact.How.RAN, ran=heard(step), reason="it is so", seen=seen)
+            return [done]
         action = next_action(self.run, self.at + timedelta(days=self.run.status is Status.WAITING))
         match action:
             case Tell():

@@ -150,3 +150,62 @@ def test_a_run_going_back_reaches_its_end() -> None:
     assert made is not None
     story.tell(fact.TurnedBack(plan=made)).until(None, on=Status.ENDED)
     assert story.run.outcome is fact.Outcome.WENT_BACK
+
+
+def started_first(step: str, *, first: bool = True) -> Plan:
+    story = Story().until(step).fail("no other backend can be used")
+    made = going_back(story.tell(fact.GoBackAsked(by=THIRD, reason="users wait", start_first=first)).run)
+    assert made is not None
+    return made
+
+
+def test_where_users_wait_dovecot_is_started_before_anybody_is_asked() -> None:
+    made = started_first("director-down")
+    assert [stage.name for stage in made.stages] == ["back-start", "back-undo", "back-verify", "back-restore"]
+    names = [step.name for step in made.steps]
+    assert names[:3] == ["undo-stop-dovecot", "approve-going-back", "undo-stop-lmtp"]
+    later = [step.name for step in started_first("director-down", first=False).steps]
+    assert later[:3] == ["approve-going-back", "undo-stop-dovecot", "undo-stop-lmtp"], "the same, asked first"
+
+
+def test_started_first_it_still_restores_behind_its_approval_and_verifies_before() -> None:
+    made = started_first("flush-users")
+    names = [step.name for step in made.steps]
+    assert names.index("test-user-reads-mail") < names.index("approve-restore") < names.index("undo-director-down")
+    hold_against(made, library().rules, "192.0.2.13")
+
+
+def test_a_start_that_would_need_a_stop_before_it_is_asked_for() -> None:
+    """Stopping is never done without a word, whoever waits."""
+    made = started_first("test-user-reads-mail")
+    assert made.steps[0].name == "approve-going-back"
+
+
+def test_of_pairs_inside_each_other_all_that_would_be_made_again_is_left_out() -> None:
+    """Stop and start, and inside them mask and unmask: nothing is stopped, and what they bring back is looked for."""
+    made = back_from("test-user-reads-mail", config=False, packages=False)
+    assert made is not None
+    names = [step.name for step in made.steps if step.action]
+    assert {"undo-start-dovecot", "undo-unmask-dovecot"}.isdisjoint(names)
+    assert names[:2] == ["undo-mask-dovecot", "undo-stop-dovecot"]
+
+
+def test_a_pair_with_something_to_undo_between_is_undone_as_a_whole() -> None:
+    """The configuration goes back under a dovecot that is stopped, and masked."""
+    names = [step.name for step in (back_from("test-user-reads-mail", packages=False) or plan()).steps if step.action]
+    order = ["undo-start-dovecot", "undo-unmask-dovecot", "undo-install-config", "undo-mask-dovecot"]
+    assert names[:5] == [*order, "undo-stop-dovecot"]
+
+
+@pytest.mark.parametrize("config", [True, False])
+@pytest.mark.parametrize("packages", [True, False])
+def test_wherever_it_turns_round_dovecot_is_unmasked_before_it_is_started(config: bool, packages: bool) -> None:
+    """Else the way back ends with a backend that cannot be started."""
+    steps = [step.name for step in plan(config=config, packages=packages).steps if step.action]
+    for name in steps[steps.index("mask-dovecot") + 1 : steps.index("set-vhosts-back")]:
+        texts = commands(back_from(name, config=config, packages=packages))
+        last_start = len(texts) - 1 - texts[::-1].index("systemctl start dovecot")
+        masks = [at for at, text in enumerate(texts) if " mask " in text]
+        unmasks = [at for at, text in enumerate(texts) if " unmask " in text]
+        assert unmasks, name
+        assert max(masks, default=-1) < max(unmasks) < last_start, name

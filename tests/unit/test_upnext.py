@@ -11,10 +11,10 @@ from bot.core import events as fact
 from bot.core.fold import fold
 from bot.core.plan import Plan, make_plan
 from bot.core.procedure import Gate
-from bot.core.run import Status
-from bot.core.upnext import Ask, Rest, Tell, next_action
+from bot.core.run import DEVIATIONS, Status
+from bot.core.upnext import Ask, MakeChange, Prove, Rest, SeeCheck, Tell, next_action
 from bot.errors import Illegal
-from tests.build import Story, library, order
+from tests.build import PROVED, Story, library, order
 
 
 def repeating() -> Plan:
@@ -112,3 +112,89 @@ def test_people_are_called_once_about_a_ring_that_keeps_changing_while_the_run_h
     assert "set back 3 times" in action.fact.reason
     story.tell(action.fact)
     assert isinstance(next_action(story.tell(deviated).run, story.at), Rest)
+
+
+def test_every_host_proves_itself_before_the_first_look_is_taken_for_granted() -> None:
+    """A check of the wrong host would hold, and all that follows would be done there."""
+    story = Story()
+    assert next_action(story.run, story.at) == Tell(fact=fact.StageBegan(stage="preflight"))
+    story.tell(*story.well())
+    assert next_action(story.run, story.at) == Prove()
+    assert isinstance(next_action(story.tell(PROVED).run, story.at), SeeCheck)
+
+
+def test_a_host_that_does_not_prove_itself_ends_the_run_as_refused() -> None:
+    story = Story().tell(fact.StageBegan(stage="preflight"), fact.RunHeld(reason="backend-3 is another machine"))
+    assert next_action(story.run, story.at) == Tell(
+        fact=fact.RunEnded(outcome=fact.Outcome.REFUSED, reason="backend-3 is another machine")
+    )
+
+
+def test_a_run_that_an_older_version_began_is_not_stopped_for_a_proof_once_its_backend_is_out() -> None:
+    """There, each change proves its own connection; a run that ended would leave the backend out."""
+    story = Story()
+    told = [entry.fact for entry in Story().until("stop-lmtp").entries if not isinstance(entry.fact, fact.HostsProved)]
+    story.tell(*told[1:])
+    assert story.run.proved is None
+    assert isinstance(next_action(story.run, story.at), MakeChange)
+
+
+HELPLESS = fact.RingDeviated(
+    step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", helpless="no other backend can be used"
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "on"),
+    [
+        ("drain", Status.WAITING),
+        ("approve-flush", Status.ASKING),
+        ("stop-lmtp", Status.READY),
+        ("stop-dovecot", Status.READY),
+        ("install-packages", Status.READY),
+        ("approve-restore", Status.ASKING),
+    ],
+)
+def test_a_ring_that_cannot_be_set_back_makes_the_run_hold_wherever_nobody_waits(step: str, on: Status) -> None:
+    """Also in the middle of the take-down, as long as dovecot serves."""
+    story = Story().until(step, on=on).tell(HELPLESS)
+    assert next_action(story.run, story.at) == Tell(fact=fact.RunHeld(reason="no other backend can be used"))
+
+
+@pytest.mark.parametrize("reason", [[HELPLESS], [replace(HELPLESS, helpless="")] * DEVIATIONS])
+def test_users_who_wait_are_moved_first_and_then_it_holds(reason: list[fact.Fact]) -> None:
+    story = Story().until("director-down").tell(*reason)
+    for step in ("director-down", "flush-users"):
+        assert story.run.step is not None
+        assert story.run.step.name == step
+        assert isinstance(next_action(story.run, story.at), MakeChange)
+        story.tell(*story.well()).tell(*story.well())
+    action = next_action(story.run, story.at)
+    assert isinstance(action, Tell)
+    assert isinstance(action.fact, fact.RunHeld)
+
+
+def test_a_run_that_holds_already_says_the_second_reason_too_and_once() -> None:
+    story = Story().until("test-user-reads-mail").fail("no mail").tell(HELPLESS)
+    story.tell(*story.well())
+    assert story.run.reason == "no other backend can be used"
+    assert next_action(story.run, story.at) == Rest(until=None)
+
+
+def test_after_a_boot_it_holds_and_goes_on_from_what_is_gone() -> None:
+    story = Story().until("install-config")
+    story.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="gone", lost="stop-dovecot"))
+    action = next_action(story.run, story.at)
+    assert isinstance(action, Tell)
+    assert isinstance(action.fact, fact.RunHeld)
+    assert action.fact.back_to == "stop-dovecot"
+    story.tell(action.fact, fact.RetryChosen(by="U0BOB")).tell(*story.well())
+    action = next_action(story.run, story.at)
+    assert isinstance(action, MakeChange)
+    assert action.step.name == "stop-dovecot"
+
+
+def test_a_boot_that_took_nothing_away_stops_nothing() -> None:
+    story = Story().until("install-config")
+    story.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="all is as it was"))
+    assert isinstance(next_action(story.run, story.at), MakeChange)

@@ -1,0 +1,99 @@
+"""What the thread says of the ring, the others, a boot, and of who has taken over: who is called, and with what."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.run import Status
+from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
+from tests.unit.messages import GROUP, buttons, fits, last, seen
+
+LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
+
+
+def test_who_every_host_proved_to_be_and_how_changes_are_sent_is_said() -> None:
+    message = last(Story().until("one-backend-at-a-time").tell(PROVED))
+    for part in ("director-1 is `192.0.2.1:9090`", "an address of its interfaces", PROVED.lock, "later than a few"):
+        assert part in seen(message)
+
+
+@pytest.mark.parametrize(
+    ("step", "ready"),
+    [
+        ("drain", "still serves"),
+        ("director-down", "is stopped at"),
+        ("test-user-reads-mail", "not verified yet"),
+        ("approve-restore", "is verified: approve the restore"),
+    ],
+)
+def test_everybody_is_called_when_the_others_fail_with_what_is_ready_to_go_back(step: str, ready: str) -> None:
+    """A verified backend once waited at its restore gate while all others were gone, and nobody knew."""
+    message = last(Story().until(step).tell(LOW))
+    fits(message)
+    assert message.broadcast
+    for part in (f"<@{REQUESTER}>", GROUP, ready):
+        assert part in message.text
+    assert "backend-1 is down" in seen(message)
+
+
+def test_nobody_is_called_when_they_are_enough_again() -> None:
+    message = last(Story().until("drain").tell(LOW, fact.OthersCounted(usable=1, needed=1, reason="as usual")))
+    assert "can be used again" in message.text
+    assert not message.broadcast
+    assert "<@" not in message.text
+
+
+def test_nobody_is_called_for_a_monitor_that_says_up() -> None:
+    message = last(Story().until("drain").tell(fact.MonitorSaysUp(host="director-1", reason="state is up")))
+    assert "harms nobody" in message.text
+    assert not message.broadcast
+    assert "<@" not in message.text
+
+
+def test_a_ring_that_cannot_be_set_back_is_said_with_the_reason() -> None:
+    helpless = "no other backend can be used"
+    told = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", helpless=helpless)
+    message = last(Story().until("install-packages").tell(told))
+    assert "it is not set back" in message.text
+    assert helpless in seen(message)
+    assert "It is set back now" not in seen(message)
+
+
+def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
+    gone = "“Keep dovecot from being started” is so no more"
+    told = fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason=gone, lost="mask-dovecot")
+    message = last(Story().until("install-packages").tell(told))
+    assert "backend-3 was booted while it was out" in message.text
+    assert gone in seen(message)
+
+
+def test_the_thread_says_on_whose_word_users_were_moved() -> None:
+    """An approval that was not judged again is no secret."""
+    story = Story().until("director-down")
+    word = f"users wait, so this is sent on the word of <@{SECOND}>, whose approval was not judged again"
+    text = "doveadm director down 192.0.2.13"
+    started = fact.StepStarted(step="director-down", attempt=1, host="director-1", command=text, word=word)
+    assert word in last(story.tell(started)).text
+
+
+def test_whoever_takes_over_is_told_what_was_done_and_how_the_ring_is_let_go() -> None:
+    story = Story().until("install-packages").fail().tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
+    message = last(story)
+    for part in (
+        "Stop dovecot on backend-3",
+        "systemctl unmask --runtime dovecot",
+        "sets nothing back",
+        "I do the rest",
+    ):
+        assert part in seen(message)
+    assert set(buttons(message)) == {"stays_out"}
+    early = Story().until("drain", on=Status.WAITING).tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
+    assert "unmask" not in seen(last(early)), "nothing is masked there"
+    assert "No new users to backend-3" in seen(last(early))
+
+
+def test_starting_dovecot_again_is_the_first_choice_while_users_wait() -> None:
+    held = last(Story().until("director-down").fail("no other backend can be used"))
+    assert next(iter(buttons(held))) == "start_again"
+    assert "start_again" not in buttons(last(Story().until("mask-dovecot").fail()))
