@@ -63,6 +63,11 @@ def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
         f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
         f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
     ]
+    if run.lapsed:
+        lines.insert(0, f"*Asked again*, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
+    if asked.verified:
+        packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")
+        lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
     if run.plan.config_digest:
         lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
     return "\n".join(lines)
