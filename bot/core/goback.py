@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.core.command import Command
-from bot.core.effects import Effect, disturbs, effects, restores
+from bot.core.effects import Effect, effects, restores
 from bot.core.plan import Action, Expected, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
 from bot.core.procedure import Gate
 from bot.core.run import Run
@@ -59,10 +59,11 @@ def going_back(run: Run) -> Plan | None:
 
 
 def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
-    """The undoing up to the start of dovecot: it disturbs nobody, so nobody is asked while users wait for it."""
+    """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
     at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
     first = steps[: at[-1]] if at else ()
-    return first if not any(step.action and disturbs(step.action.command.text) for step in first) else ()
+    does = [effects(step.action.command.text) if step.action else frozenset() for step in first]
+    return first if all(one and one <= {Effect.UNMASK, Effect.START_DOVECOT} for one in does) else ()
 
 
 def _starts(action: Action) -> bool:

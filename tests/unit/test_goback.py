@@ -181,6 +181,17 @@ def test_a_start_that_would_need_a_stop_before_it_is_asked_for() -> None:
     assert made.steps[0].name == "approve-going-back"
 
 
+def test_nothing_else_is_undone_unasked_because_users_wait() -> None:
+    """The flush was left out, so they still do: the packages and the configuration are not changed on that alone."""
+    story = Story().until("flush-users").fail()
+    story.tell(fact.SkipProposed(by=THIRD, step="flush-users", reason="moved by hand"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="flush-users")).until("install-config", on=Status.BUSY).fail()
+    assert story.run.users_wait
+    made = going_back(story.tell(fact.GoBackAsked(by=THIRD, reason="they wait", start_first=True)).run)
+    assert made is not None
+    assert made.steps[0].name == "approve-going-back"
+
+
 def test_of_pairs_inside_each_other_all_that_would_be_made_again_is_left_out() -> None:
     """Stop and start, and inside them mask and unmask: nothing is stopped, and what they bring back is looked for."""
     made = back_from("test-user-reads-mail", config=False, packages=False)
