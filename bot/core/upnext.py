@@ -193,12 +193,13 @@ def _change(run: Run, step: PlannedStep) -> Next:
 def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
     """The approvals that its command needs by law and that were not given.
 
-    On the way back its own approval is what a stop needs. Where users wait, one that lapsed is still somebody's word.
+    On the way back its own approval is what a stop needs. One that lapsed is still somebody's word where users wait,
+    and for what was made on it and is made again, as the ring forgot it.
     """
     given = set(run.granted)
     if run.plan.back and Gate.GO_BACK in given:
         given.add(Gate.FLUSH)
-    if run.lapsed is not None and users_first(run):
+    if run.lapsed is not None and (users_first(run) or step in run.made):
         given.add(run.lapsed.gate)
     return gates_needed(step.action.command.text if step.action else "") - given
 

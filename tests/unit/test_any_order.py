@@ -251,10 +251,12 @@ class AnyOrder(RuleBasedStateMachine):
         if self.asked:
             self.command(AgreeToSkip(person=PEOPLE[second], ask=self.asked[-1]))
 
-    @rule(user=st.sampled_from(sorted(PEOPLE)), rarely=st.sampled_from([True, False, False, False]))
-    def go_back(self, user: str, rarely: bool) -> None:
+    @rule(
+        user=st.sampled_from(sorted(PEOPLE)), rarely=st.sampled_from([True, False, False, False]), first=st.booleans()
+    )
+    def go_back(self, user: str, rarely: bool, first: bool) -> None:
         if rarely:
-            self.command(GoBack(person=PEOPLE[user], reason="abort"))
+            self.command(GoBack(person=PEOPLE[user], reason="abort", start_first=first and self.run_.users_wait))
 
     # what must hold, always
 

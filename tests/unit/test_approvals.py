@@ -148,6 +148,15 @@ def test_users_who_wait_open_no_gate_that_nobody_ever_opened() -> None:
     assert missing_gates(never, story.run.step) == {Gate.FLUSH}
 
 
+def test_what_was_made_on_a_word_is_made_again_on_it_when_the_ring_forgets() -> None:
+    """A director that restarts maps users to the stopped backend; they are not left there until somebody answers."""
+    story = lapsed("unmask-dovecot")
+    steps = {step.name: step for step in story.run.plan.steps}
+    assert missing_gates(story.run, steps["flush-users"]) == frozenset()
+    assert missing_gates(story.run, steps["set-vhosts-back"]) == {Gate.RESTORE}
+    assert next_action(story.run, story.at) == Ask(gate=Gate.FLUSH)
+
+
 def test_the_start_that_somebody_asked_for_first_waits_for_nobody_either() -> None:
     """Slack may be away by then, and users have been without their mail since the stop."""
     assert users_first(turned(start_first=True).until("undo-stop-dovecot").run)
