@@ -222,10 +222,16 @@ class Run:
     @property
     def kept(self) -> frozenset[Effect]:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
-        begun = self.plan.steps[: self.position + 1]
-        if self.taken_by or (Gate.RESTORE in self.granted and any(Effect.RESTORE in _effects(step) for step in begun)):
+        if self.taken_by or self._giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
         return frozenset[Effect]().union(*map(_effects, self.made)) & _OF_THE_RING
+
+    @property
+    def _giving_back(self) -> bool:
+        """Whether users are given back now, or were: an approval that lapses in between takes nothing back."""
+        done, begun = self.plan.steps[: self.position], self.plan.steps[: self.position + 1]
+        allowed = begun if Gate.RESTORE in self.granted else ()
+        return any(Effect.RESTORE in _effects(step) for step in (*self.touched, *done, *allowed))
 
     @property
     def made(self) -> tuple[PlannedStep, ...]:
