@@ -1,0 +1,346 @@
+"""One run of the harness whose people say only what the test says: hold it anywhere, change the world, go on.
+
+`async with a_run() as play` has the run just asked for. A wait ends in the loop's very turn in which a fact came, so
+what the test does then is done before the bot's next call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ParamSpec, TypeVar
+
+from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.render import replies
+from bot.adapters.slack.story import Story, told
+from bot.core import events as fact
+from bot.core.approval import Person
+from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, ProposeSkip, Retry, Steering, TakeOver
+from bot.core.events import Entry, Fact
+from bot.core.plan import PlannedStep
+from bot.core.procedure import Gate, Where
+from bot.core.run import Run, Status
+from bot.engine.planning import Book, Request
+from bot.engine.recovery import recover
+from bot.engine.service import Service
+from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
+from bot.practice.values import Answer, Call, failed
+from tests.build import REQUESTER, SECOND, THIRD
+from tests.harness.crew import PEOPLE
+from tests.harness.evidence import Begun, gathered
+from tests.harness.judges import Broken, judged
+from tests.harness.play import RUN, Play, now, reviewed
+from tests.harness.ports import Life, Points, T
+from tests.harness.virtual import run_virtual
+
+P = ParamSpec("P")
+K = TypeVar("K")
+A_WHILE = timedelta(seconds=20)
+"""How long people think."""
+TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
+GROUP = "<!subteam^S0MAIL>"
+FAILED = 42
+"""What a command exits with that is made to fail."""
+OTHERS = ("backend-1", "backend-2")
+
+
+def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A test in virtual time."""
+
+    @functools.wraps(test)
+    def plain(*args: P.args, **kwargs: P.kwargs) -> None:
+        reviewed()
+        run_virtual(test(*args, **kwargs))
+
+    return plain
+
+
+@dataclass
+class Hook:
+    """Something that is done right before the next call of a port with that text in its name; `always`: each time."""
+
+    text: str
+    does: Callable[[], object]
+    always: bool = False
+
+
+@dataclass
+class Hooks(Points):
+    """Calls with something put in before those of a name."""
+
+    hooks: list[Hook] = field(default_factory=list)
+
+    async def call(self, life: Life, name: str, act: Callable[[], Awaitable[T]], host: str = "") -> T:
+        await life.goes_on()
+        for hook in [hook for hook in self.hooks if hook.text in name]:
+            if not hook.always:
+                self.hooks.remove(hook)
+            done = hook.does()
+            if isinstance(done, Awaitable):
+                await done
+        return await super().call(life, name, act, host)
+
+
+class Drill(Play):
+    """`hooks` are put in before calls of ports."""
+
+    points: Hooks
+
+    def __init__(self, book: Callable[[Book], Book] = lambda made: made) -> None:
+        super().__init__(Hooks())
+        self._book = book(self._book)
+        self._news = asyncio.Event()
+        self.slack.on_nudge = self._news.set
+        self._services: list[Service] = []
+        self.people = dict(PEOPLE)
+        self.slack._known = self.people
+
+    def start(self) -> Service:
+        service = super().start()
+        self._services.append(service)
+        return service
+
+    async def bury(self) -> None:
+        """Nothing of it goes on."""
+        for life in self._lives:
+            life.over = life.buried = True
+        for service in self._services:
+            await service.close(timedelta(0))
+
+    # the run
+
+    @property
+    def run_now(self) -> Run:
+        assert self.reader.run is not None
+        return self.reader.run
+
+    async def until(self, holds: Callable[[Run], object], within: timedelta = timedelta(hours=5)) -> Run:
+        async with asyncio.timeout(within.total_seconds()):
+            while True:
+                run = self.reader.run
+                if run is not None and holds(run):
+                    return run
+                self._news.clear()
+                await self._news.wait()
+
+    async def held(self) -> Run:
+        """Wait until it holds for people."""
+        run = await self.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+        assert run.status is Status.HELD, f"{run.status}: {run.reason} {run.asked}"
+        return run
+
+    async def held_in_the_end(self) -> Run:
+        """Wait until it holds, even if what an approval showed is not so any more and it is asked for again first."""
+        run = await self.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+        if run.status is Status.ASKING:
+            await asyncio.sleep(A_WHILE.total_seconds())
+        if self.run_now.status is Status.ASKING:
+            await self.approve(after=timedelta(0))
+        return await self.held()
+
+    async def asks(self) -> Run:
+        """Wait until it asks."""
+        run = await self.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+        assert run.status is Status.ASKING, f"{run.status}: {run.reason}"
+        return run
+
+    async def reaches(self, step: str) -> Run:
+        """Wait until that step is at hand; people approve what is asked on the way."""
+        return await self._goes_well(lambda run: run.step is not None and run.step.name == step)
+
+    async def ends(self) -> str:
+        """Wait for its end, approving what is asked on the way; how it ended."""
+        return str((await self._goes_well(lambda run: run.status is Status.ENDED)).outcome)
+
+    async def _goes_well(self, there: Callable[[Run], bool]) -> Run:
+        stands = {Status.HELD, Status.ENDED, Status.ASKING, Status.TAKEN}
+        while True:
+            run = await self.until(lambda run: there(run) or run.status in stands)
+            if there(run):
+                return run
+            assert run.status is Status.ASKING, f"{run.status} at {run.step and run.step.name}: {run.reason}"
+            await self.approve()
+
+    def step(self, name: str) -> PlannedStep:
+        return next(step for step in self.run_now.plan.steps if step.name == name)
+
+    def facts(self, kind: type[K]) -> list[K]:
+        return [one.fact for one in self.journal.facts[RUN] if isinstance(one.fact, kind)]
+
+    # people
+
+    async def say(self, command: Steering) -> None:
+        assert self.service is not None
+        await self.service.steer(RUN, command)
+
+    async def approve(self, by: str = SECOND, after: timedelta = A_WHILE) -> None:
+        """The open question, after a while; by somebody else where this one may not."""
+        await asyncio.sleep(after.total_seconds())
+        asked = self.run_now.asked
+        assert asked is not None
+        by = by if by not in self.run_now.not_by and not self.people[by].barred else THIRD
+        await self.say(Approve(person=self.people[by], ask=asked.seq, message="1.1"))
+
+    async def retry(self, by: str = REQUESTER, after: timedelta = timedelta(0)) -> None:
+        await asyncio.sleep(after.total_seconds())
+        await self.say(Retry(person=self.people[by], held=self.run_now.held))
+
+    async def go_back(self, *, start_first: bool = False) -> None:
+        held = self.run_now.held if self.run_now.status is Status.HELD else None
+        await self.say(GoBack(person=self.people[THIRD], reason="no more", held=held, start_first=start_first))
+
+    async def take_over(self) -> None:
+        await self.say(TakeOver(person=self.people[THIRD], reason="I know better"))
+
+    async def leave_out(self) -> None:
+        await self.say(LeaveOut(person=self.people[THIRD]))
+
+    async def skip(self) -> None:
+        """Proposed by one, agreed by another."""
+        await self.say(ProposeSkip(person=self.people[THIRD], held=self.run_now.held, reason="seen by hand"))
+        assert self.run_now.skip is not None
+        await self.say(AgreeToSkip(person=self.people[SECOND], ask=self.run_now.skip.seq))
+
+    def leaves_the_company(self, user: str) -> None:
+        """Slack says that the account is deactivated."""
+        self.people[user] = Person(id=user, may_ask=False, may_approve=False, barred="this account is deactivated")
+
+    # the world
+
+    def before(self, text: str, does: Callable[[], object], *, always: bool = False) -> Hook:
+        hook = Hook(text=text, does=does, always=always)
+        self.points.hooks.append(hook)
+        return hook
+
+    def others_out(self, *names: str) -> None:
+        for name in names or OTHERS:
+            self.ring.state.change(self.ring.backends[name].ip, now=now(), vhosts=0)
+        self.watching.look()
+
+    def others_back(self, *names: str) -> None:
+        for name in names or OTHERS:
+            self.ring.state.change(self.ring.backends[name].ip, now=now(), vhosts=100, up=True)
+        self.watching.look()
+
+    def colleague_gives(self, *, vhosts: int | None = 100, up: bool | None = True) -> None:
+        """By hand, on a director, to the backend of the run."""
+        self.ring.state.change(self.backend.ip, now=now(), vhosts=vhosts, up=up)
+        self.watching.look()
+
+    def dovecot_dies(self) -> None:
+        self.backend.dovecot_unit.active, self.backend.dovecot_unit.sub = "failed", "failed"
+
+    def reboots_now(self) -> None:
+        self.reboots.append(now())
+        self.backend.reboot()
+        self.network.drop("backend-3", "the host has rebooted")
+
+    def fails(self, step: str, times: int = 1) -> None:
+        """The next so many commands of this step do nothing and fail."""
+        planned = self.step(step)
+        assert planned.action is not None
+        name, *args = planned.action.command.argv
+        left = [times]
+        hosts = ["backend-3"] if planned.where is Where.BACKEND else list(self.ring.directors)
+        for host in hosts:
+            words = self.network.machines[host].words
+            words[name] = _failing(words[name], tuple(args), left)
+
+    def stop_bot(self) -> None:
+        """It is gone at once, until `start_bot`."""
+        self.life.over = True
+        self.service = None
+
+    async def start_bot(self) -> None:
+        service = self.start()
+        await recover(self.world, service)
+
+    async def restart_bot(self, after: timedelta = timedelta(seconds=10)) -> None:
+        self.stop_bot()
+        await asyncio.sleep(after.total_seconds())
+        await self.start_bot()
+
+    # what came of it
+
+    def began(self, text: str) -> list[Begun]:
+        """The commands with that text that began on hosts, but for those that `fails` kept from doing anything."""
+        return [one for one in self.watching.begun if text in one.text and one.ran.exit_status != FAILED]
+
+    def sent(self, step: str) -> list[Begun]:
+        """How often a change of the plan that is followed now began, on any host."""
+        action = self.step(step).action
+        assert action is not None
+        return [one for one in self.began(action.command.text) if one.text == action.command.text]
+
+    def broken(self) -> list[Broken]:
+        entries = tuple(self.journal.facts[RUN])
+        return judged(
+            gathered(self.watching, self.ring.hostlog, entries, struck=self.struck, reboots=tuple(self.reboots))
+        )
+
+    def messages(self, kind: type[Fact] | None = None) -> list[tuple[Entry, Message]]:
+        """All replies of the thread, or those of a kind of fact."""
+        story: Story | None = None
+        said: list[tuple[Entry, Message]] = []
+        for entry in self.journal.facts[RUN]:
+            before, story = story, told(story, entry)
+            if kind is None or isinstance(entry.fact, kind):
+                said += [(entry, one) for one in replies(entry, before, story, approvers=GROUP)]
+        return said
+
+    def thread(self, kind: type[Fact] | None = None) -> list[str]:
+        """What those replies say."""
+        return [wording(one) for _, one in self.messages(kind)]
+
+    def buttons(self) -> set[str]:
+        """Of the last reply that has any."""
+        rows = [_buttons(one) for _, one in self.messages() if _buttons(one)]
+        return rows[-1]
+
+    def others_asked_again(self, gate: Gate) -> list[fact.ApprovalAsked]:
+        return [one for one in self.facts(fact.ApprovalAsked) if one.gate is gate and one.step != f"approve-{gate}"]
+
+
+def _failing(usual: Callable[[Call], Any], args: tuple[str, ...], left: list[int]) -> Callable[[Call], Any]:
+    def word(call: Call) -> Answer | Awaitable[Answer]:
+        if call.args == args and left[0] > 0:
+            left[0] -= 1
+            return failed(FAILED, "made to fail")
+        return usual(call)  # type: ignore[no-any-return]
+
+    return word
+
+
+def wording(message: Message) -> str:
+    """All that a message says, in its text and its blocks."""
+    parts = [message.text]
+    for block in message.blocks:
+        for part in (block.get("text"), *block.get("fields", ()), *block.get("elements", ())):
+            if isinstance(part, dict):
+                text = part.get("text")
+                parts.append(str(text.get("text")) if isinstance(text, dict) else str(text))
+    return "\n".join(parts)
+
+
+def _buttons(message: Message) -> set[str]:
+    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
+    return {str(button["action_id"]) for row in rows for button in row}
+
+
+@asynccontextmanager
+async def a_run(book: Callable[[Book], Book] = lambda made: made, text: str = TEXT) -> AsyncIterator[Drill]:
+    """A run on backend-3 that has just been asked for."""
+    play = Drill(book)
+    request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
+    living: asyncio.Task[None] = asyncio.ensure_future(play._users_live())
+    try:
+        service = play.start()
+        await service.request(request)
+        yield play
+    finally:
+        living.cancel()
+        await play.bury()
