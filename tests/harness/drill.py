@@ -271,8 +271,8 @@ class Drill(Play):
         return [one for one in self.watching.begun if text in one.text and one.ran.exit_status != FAILED]
 
     def sent(self, step: str) -> list[Begun]:
-        """How often a change of the plan that is followed now began, on any host."""
-        action = self.step(step).action
+        """How often a change of the plan as it was asked for began, on any host."""
+        action = next(one.action for one in self.run_now.request.plan.steps if one.name == step)
         assert action is not None
         return [one for one in self.began(action.command.text) if one.text == action.command.text]
 
@@ -301,7 +301,8 @@ class Drill(Play):
         rows = [_buttons(one) for _, one in self.messages() if _buttons(one)]
         return rows[-1]
 
-    def others_asked_again(self, gate: Gate) -> list[fact.ApprovalAsked]:
+    def asked_again(self, gate: Gate) -> list[fact.ApprovalAsked]:
+        """The questions at a change, after a lapse."""
         return [one for one in self.facts(fact.ApprovalAsked) if one.gate is gate and one.step != f"approve-{gate}"]
 
 

@@ -62,7 +62,7 @@ async def test_a_retry_after_the_others_went_out_and_the_giver_left_stops_nothin
         play.leaves_the_company(SECOND)
         await play.retry(after=LONG)
         run = await play.asks()
-        (asked,) = play.others_asked_again(Gate.FLUSH)
+        (asked,) = play.asked_again(Gate.FLUSH)
         assert asked.step == "stop-dovecot"
         assert "deactivated" in play.thread(fact.ApprovalLapsed)[-1]
         await play.approve()

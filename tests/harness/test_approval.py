@@ -1,0 +1,224 @@
+"""An approval is for what was shown, by somebody who still may, for one approval's time; it lapses where it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.decide import Deny
+from bot.core.procedure import Gate
+from bot.core.run import Status
+from tests.build import SECOND, THIRD
+from tests.harness.drill import Drill, a_run, virtually
+
+LONG = timedelta(minutes=61)
+COVERED = {
+    Gate.FLUSH: ("stop-lmtp", "stop-dovecot", "mask-dovecot", "install-config", "clean-metacache", "start-dovecot"),
+    Gate.RESTORE: ("set-vhosts-back", "director-up"),
+}
+EACH = [(gate, step) for gate, steps in COVERED.items() for step in steps]
+
+
+def asked_for(play: Drill, gate: Gate) -> list[str]:
+    return [one.step for one in play.facts(fact.ApprovalAsked) if one.gate is gate]
+
+
+@virtually
+async def test_an_approval_is_good_for_as_long_from_the_click_as_it_was_open() -> None:
+    """It was asked for 59 minutes before the click; 59 minutes after the click it still is somebody's word."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        await play.approve(after=timedelta(minutes=59))
+        play.fails("stop-lmtp")
+        await play.held()
+        await play.retry(after=timedelta(minutes=59))
+        assert await play.ends() == "done"
+        assert play.facts(fact.ApprovalLapsed) == []
+
+
+@pytest.mark.parametrize(("gate", "step"), EACH)
+@virtually
+async def test_an_approval_that_expired_while_the_run_held_is_asked_for_at_the_step_at_hand(
+    gate: Gate, step: str
+) -> None:
+    """Seen: a lapse went back to the gate, and the new configuration was remembered as the one of before."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.fails(step)
+        await play.held()
+        observed, made = dict(play.run_now.observed), [one.step for one in play.facts(fact.StepDone)]
+        await play.retry(after=LONG)
+        await play.asks()
+        assert asked_for(play, gate) == [f"approve-{gate}", step]
+        assert play.sent(step) == []
+        left = play.thread(fact.ApprovalAsked)[-1]
+        action = play.step(step).action
+        assert action is not None
+        assert action.command.text in html.unescape(left), "what is at hand runs next, so it is shown first"
+        for name in made:
+            done = play.step(name)
+            assert done.says not in left, "what was done is not asked for again"
+        assert await play.ends() == "done"
+        assert all(play.run_now.observed[name] == value for name, value in observed.items())
+        after = [one.step for one in play.facts(fact.StepDone)]
+        assert after[: len(made)] == made
+        assert len(set(after)) == len(after), "nothing is made twice"
+        assert play.broken() == []
+
+
+@pytest.mark.parametrize("how", ["held", "killed"])
+@pytest.mark.parametrize(("gate", "step"), [EACH[0], EACH[3], EACH[6], EACH[7]])
+@virtually
+async def test_an_approval_whose_giver_left_is_asked_for_again_of_somebody_else(
+    gate: Gate, step: str, how: str
+) -> None:
+    """A deactivated account approves nothing; after a hold and a restart it is looked up anew."""
+    async with a_run() as play:
+        await play.reaches(step)
+        if how == "held":
+            play.fails(step)
+            await play.held()
+        play.leaves_the_company(SECOND)
+        if how == "held":
+            await play.retry()
+        else:
+            await play.restart_bot()
+        await play.asks()
+        assert asked_for(play, gate)[-1] == step
+        assert "deactivated" in play.thread(fact.ApprovalLapsed)[-1]
+        assert await play.ends() == "done"
+        assert play.facts(fact.Approved)[-1].by == THIRD
+
+
+@virtually
+async def test_the_flush_is_not_begun_when_what_its_approval_showed_is_so_no_more() -> None:
+    """A count that moves by itself is no reason; a backend that is out meanwhile is."""
+    async with a_run() as play:
+        await play.reaches("ring-is-still-whole")
+        await play.restart_bot()
+        await play.reaches("stop-lmtp")
+        play.others_out("backend-1")
+        run = await play.held_in_the_end()
+        assert "backend-1 is up with vhosts 0" in run.reason
+        assert play.began("stop lmtp") == []
+        play.others_back()
+        await play.retry()
+        assert await play.ends() == "done"
+
+
+@virtually
+async def test_counts_of_users_move_by_themselves_and_make_no_approval_old() -> None:
+    """Else every approval would lapse at once on a ring that lives."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        for number in range(3):
+            play.ring.state.move(f"another-{number}", play.backend.ip, play.ring.now())
+        await play.approve()
+        await play.reaches("stop-lmtp")
+        play.ring.state.move("one-more", play.backend.ip, play.ring.now())
+        assert await play.ends() == "done"
+        assert play.facts(fact.ApprovalLapsed) == []
+
+
+@pytest.mark.parametrize("step", ["director-down", "flush-users"])
+@pytest.mark.parametrize("why", ["expired", "giver left"])
+@virtually
+async def test_users_who_wait_are_moved_on_the_word_of_the_approval_that_lapsed_and_slack_is_not_waited_for(
+    step: str, why: str
+) -> None:
+    """Dovecot is stopped: to ask somebody first would leave its users out for as long as that takes."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.stop_bot()
+        play.slack.go_away()
+        if why == "giver left":
+            play.leaves_the_company(SECOND)
+        await asyncio.sleep((LONG if why == "expired" else timedelta(seconds=5)).total_seconds())
+        began = play.ring.now()
+        await play.start_bot()
+        await play.reaches("mask-dovecot")
+        assert (play.ring.now() - began).total_seconds() < 4
+        words = [one for one in play.thread(fact.StepStarted) if "users wait" in one]
+        assert any(f"<@{SECOND}>" in one for one in words)
+        assert play.facts(fact.ApprovalLapsed) == [], "nothing was asked while users waited"
+        play.slack.come_back()
+        assert await play.ends() == "done"
+        # What comes after the users is asked for again.
+        assert asked_for(play, Gate.FLUSH)[-1] == "mask-dovecot"
+        assert play.broken() == []
+
+
+@virtually
+async def test_users_who_wait_are_not_sent_where_nobody_can_take_them() -> None:
+    """The flush is sent when its guard holds: else people are called, and starting dovecot is the first choice."""
+    async with a_run() as play:
+        await play.reaches("director-down")
+        play.others_out()
+        run = await play.held()
+        assert "usable others is 0" in run.reason
+        assert play.began("director down") == []
+        (told,) = play.thread(fact.StepFailed)
+        assert told.index("Start dovecot again") < told.index("Retry")
+        assert "start_again" in play.buttons()
+        await play.go_back(start_first=True)
+        await play.until(lambda run: run.plan.back and play.backend.serving)
+        assert play.backend.serving
+        play.others_back()
+        assert await play.ends() == "went back"
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_stop_found_done_by_hand_after_a_lapse_asks_nobody_before_the_flush() -> None:
+    """The approval lapsed at the stop, and somebody stopped dovecot: its users wait now, whoever did it."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-dovecot")
+        await play.held()
+        play.leaves_the_company(SECOND)
+        await play.retry()
+        await play.asks()
+        await play.backend.dovecot_unit.stop()
+        await play.approve(after=timedelta(seconds=1))
+        await play.reaches("mask-dovecot")
+        assert play.ring.users_on("backend-3") == 0
+
+
+@pytest.mark.parametrize("step", ["stop-lmtp", "install-config", "set-vhosts-back"])
+@virtually
+async def test_a_second_lapse_is_asked_for_as_the_first_was(step: str) -> None:
+    """Nobody answers in time, twice: Retry asks again, and a yes at last goes on."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.fails(step)
+        await play.held()
+        await play.retry(after=LONG)
+        await play.asks()
+        run = await play.until(lambda run: run.status is Status.HELD)
+        assert "nobody answered" in run.reason
+        assert {"retry", "go_back"} <= play.buttons() or step == "set-vhosts-back"
+        await play.retry(after=LONG)
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@pytest.mark.parametrize("step", ["stop-lmtp", "install-config", "start-dovecot"])
+@virtually
+async def test_a_denial_of_what_was_asked_again_goes_back(step: str) -> None:
+    """No is no, at the step at hand too."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.fails(step)
+        await play.held()
+        await play.retry(after=LONG)
+        run = await play.asks()
+        assert run.asked is not None
+        await play.say(Deny(person=play.people[THIRD], ask=run.asked.seq, message="1.1"))
+        assert await play.ends() == "went back"
+        assert play.sent(step) == [] or step == "start-dovecot"  # which the way back does as well
+        assert play.broken() == []
+        assert play.backend.serving
