@@ -1,0 +1,281 @@
+"""While a backend is out: the watch never takes the last one away, and calls people when the others get few."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.run import Status
+from bot.engine.planning import Book
+from bot.errors import Refused
+from tests.harness.attacks import KINDS
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.ports import Here
+
+ROUND = 30
+"""Seconds between two looks of the watch."""
+
+
+def needs(count: int) -> Callable[[Book], Book]:
+    """A ring of which so many others must be usable."""
+
+    def changed(book: Book) -> Book:
+        (ring,) = book.inventory.rings
+        inventory = book.inventory.model_copy(update={"rings": (ring.model_copy(update={"usable_others": count}),)})
+        return Book(inventory=inventory, procedures=book.procedures, rules=book.rules)
+
+    return changed
+
+
+def others_fail(play: Drill, *names: str) -> None:
+    for name in names or ("backend-1", "backend-2"):
+        other = play.ring.backends[name]
+        other.dovecot_unit.active, other.dovecot_unit.sub = "failed", "failed"
+        play.ring.state.change(other.ip, now=play.ring.now(), up=False)
+    play.watching.look()
+
+
+@virtually
+async def test_the_last_backend_that_serves_is_not_taken_back_by_the_watch() -> None:
+    """Seen: 1,103 failed logins in 25 s, and again: a colleague had given the verified backend its vhosts."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        others_fail(play)
+        play.colleague_gives()
+        begun = len(play.watching.begun)
+        run = await play.until(lambda run: run.status is Status.HELD)
+        assert "no other backend can be used" in run.reason
+        assert "left as it is" in run.reason
+        await asyncio.sleep(5 * ROUND)
+        assert play.ring.state.usable(play.backend.ip)
+        assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
+        assert len(play.facts(fact.RingDeviated)) == 1, "people were called once, and are at it"
+        (told,) = play.thread(fact.RunHeld)
+        assert "<@U0ALICE>" in told
+        # The second try: Retry asks for the restore again, and nothing is taken meanwhile.
+        await play.retry()
+        await asyncio.sleep(3 * ROUND)
+        assert play.ring.state.usable(play.backend.ip)
+        assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_held_run_that_kept_the_last_backend_is_ended_by_its_restore_when_the_others_come_back() -> None:
+    """The way out of that hold: it is found done, as the colleague did it."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        others_fail(play)
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        play.others_back()
+        for name in ("backend-1", "backend-2"):
+            play.ring.backends[name].dovecot_unit.start()
+        await play.retry()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_serving_backend_is_set_back_without_a_flush() -> None:
+    """With another backend usable the run's own state is kept, and whoever is connected stays connected."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        flushes = len(play.began("director flush"))
+        play.colleague_gives()
+        await play.until(lambda run: run.deviations > 0)
+        await asyncio.sleep(ROUND)
+        assert not play.ring.state.usable(play.backend.ip)
+        assert len(play.began("director flush")) == flushes
+        assert {one.step for one in play.facts(fact.RingSetBack)} == {"set-vhosts-to-zero", "director-down"}
+
+
+@pytest.mark.parametrize("at", ["drain", "approve-flush", "approve-restore"])
+@virtually
+async def test_people_are_called_at_once_and_once_when_the_others_get_too_few(at: str) -> None:
+    """Seen: a verified backend waited at the restore gate while all others were gone, and nobody was called."""
+    async with a_run() as play:
+        await play.reaches(at)
+        await play.until(lambda run: run.status in {Status.WAITING, Status.ASKING})
+        others_fail(play)
+        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        await asyncio.sleep(4 * ROUND)
+        (told,) = play.messages(fact.OthersCounted)
+        assert told[1].broadcast
+        (said,) = play.thread(fact.OthersCounted)
+        assert "<!subteam^S0MAIL>" in said
+        assert "<@U0ALICE>" in said
+        ready = "approve the restore" if at == "approve-restore" else "go back"
+        assert ready in said
+        play.others_back()
+        await play.until(lambda run: not run.others_low, within=timedelta(seconds=ROUND + 5))
+        assert "can be used again" in play.thread(fact.OthersCounted)[-1]
+
+
+@virtually
+async def test_what_is_too_few_is_what_the_ring_needs_and_not_only_none() -> None:
+    """A ring of three that needs two others is told of the first that is gone."""
+    async with a_run(needs(2)) as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        others_fail(play, "backend-2")
+        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        (said,) = play.thread(fact.OthersCounted)
+        assert "Only 1 other" in said
+        assert "the ring needs 2" in said
+
+
+@virtually
+async def test_people_are_called_while_the_run_holds_as_well() -> None:
+    """Who looks into a hold has to hear of it, too."""
+    async with a_run() as play:
+        await play.reaches("start-dovecot")
+        play.backend.start_fails = True
+        await play.held()
+        others_fail(play)
+        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        assert "going back starts it again" in play.thread(fact.OthersCounted)[-1]
+
+
+@pytest.mark.parametrize("at", ["approve-restore", "install-packages"])
+@virtually
+async def test_a_health_monitor_that_says_up_at_no_vhosts_is_told_once_and_fought_never(at: str) -> None:
+    """Seen: poolmon stopped the run at its third time; it harms nobody, as nobody is mapped at vhosts 0."""
+    async with a_run() as play:
+        await play.reaches(at)
+        play.backend.packages.takes = timedelta(minutes=4)
+        for _ in range(20):
+            play.colleague_gives(vhosts=None)
+            await asyncio.sleep(10)
+        assert play.facts(fact.RingDeviated) == []
+        assert len(play.thread(fact.MonitorSaysUp)) == 1
+        assert play.run_now.status is not Status.HELD
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_monitor_and_a_colleague_are_told_apart() -> None:
+    """Vhosts are what gives users: that is set back, whoever says up besides."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        await play.approve()
+        await play.reaches("approve-restore")
+        play.colleague_gives(vhosts=None)
+        await play.until(lambda run: run.monitor_told)
+        play.colleague_gives()
+        await play.until(lambda run: run.deviations == 1)
+        await asyncio.sleep(5)
+        assert not play.ring.state.usable(play.backend.ip)
+
+
+@pytest.mark.parametrize("at", ["drain", "approve-flush", "stop-dovecot", "install-packages", "approve-restore"])
+@virtually
+async def test_who_takes_over_by_hand_is_left_alone_until_the_backend_is_seen_in_use(at: str) -> None:
+    """Nothing more is changed, nothing is set back; a restarted bot keeps to that; then the ring is free."""
+    async with a_run() as play:
+        await play.reaches(at)
+        if play.step(at).action:
+            play.fails(at)
+            await play.held()
+        else:
+            await play.until(lambda run: run.status in {Status.WAITING, Status.ASKING})
+        await play.take_over()
+        begun = len(play.watching.begun)
+        play.colleague_gives(vhosts=50, up=False)
+        await asyncio.sleep(3 * ROUND)
+        await play.restart_bot()
+        await asyncio.sleep(3 * ROUND)
+        assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
+        assert play.run_now.status is Status.TAKEN
+        assert "stays_out" in play.buttons()
+        play.colleague_gives()
+        run = await play.until(lambda run: run.status is Status.ENDED, within=timedelta(seconds=2 * ROUND))
+        assert str(run.outcome) == "taken over"
+        assert play.journal.holds == {}
+        assert play.journal.claims == {}
+        assert "every director gives the backend users again" in play.thread(fact.RunEnded)[-1]
+
+
+@virtually
+async def test_who_took_over_may_say_that_the_backend_stays_out() -> None:
+    """Else its ring would be held for ever; whoever clicks anything else is told who has it."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        ask = play.run_now.asked
+        assert ask is not None
+        await play.take_over()
+        for refused in (play.retry, play.go_back, play.take_over):
+            with pytest.raises(Refused, match="taken backend-3 over by hand"):
+                await refused()
+        await play.leave_out()
+        run = await play.until(lambda run: run.status is Status.ENDED)
+        assert str(run.outcome) == "taken over"
+        assert play.journal.holds == {}
+
+
+@virtually
+async def test_one_director_that_is_away_keeps_the_ring_until_somebody_says_so() -> None:
+    """That a backend is in use is seen on every director: one that does not answer proves nothing."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        await play.take_over()
+        play.ring.directors["director-2"].hanging = True
+        play.colleague_gives()
+        await asyncio.sleep(10 * ROUND)
+        assert play.run_now.status is Status.TAKEN
+        play.ring.directors["director-2"].hanging = False
+        await play.until(lambda run: run.status is Status.ENDED, within=timedelta(minutes=3))
+
+
+@virtually
+async def test_taking_over_in_the_middle_of_a_command_says_when_it_can_be_done() -> None:
+    """What is under way is not left alone: its end is what whoever takes over has to know."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.backend.packages.takes = timedelta(minutes=1)
+        await play.until(lambda run: run.status is Status.BUSY)
+        with pytest.raises(Refused, match="working at this moment"):
+            await play.take_over()
+        assert await play.ends() == "done"
+
+
+@pytest.mark.parametrize("kind", ["director-1-restarts", "all-directors-restart"])
+@pytest.mark.parametrize("at", ["approve-flush", "approve-restore"])
+@virtually
+async def test_a_ring_that_forgets_is_set_back_and_counts_as_one_deviation(kind: str, at: str) -> None:
+    """One restart undoes several changes at once; the run goes on."""
+    async with a_run() as play:
+        await play.reaches(at)
+        await play.asks()
+        await KINDS[kind].does(play, Here(name="", host="", life=play.life, act=_nothing))
+        await asyncio.sleep(2 * ROUND)
+        assert len(play.facts(fact.RingDeviated)) <= 1
+        assert not play.ring.state.usable(play.backend.ip)
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+async def _nothing() -> None:
+    return None
+
+
+@pytest.mark.parametrize("at", ["approve-flush", "approve-restore"])
+@virtually
+async def test_what_people_are_told_is_ready_to_go_back_goes_back_while_all_others_are_gone(at: str) -> None:
+    """The call would be worth nothing if the way that it names asked for a whole ring first."""
+    async with a_run() as play:
+        await play.reaches(at)
+        await play.asks()
+        others_fail(play)
+        if at == "approve-flush":
+            await play.go_back()
+        assert await play.ends() in {"done", "went back"}
+        assert play.ring.state.usable(play.backend.ip)
+        assert play.broken() == []
