@@ -162,7 +162,7 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
-    if fact.TakenOver not in TRANSITIONS[run.status]:
+    if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
         raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
     if not command.reason.strip():
         raise Refused("Taking over needs a reason.")

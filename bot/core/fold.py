@@ -86,7 +86,7 @@ def _step_started(run: Run, entry: Entry) -> Run:
         before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
         run = replace(run, flush_ready=run.flush_ready or any(reading["ready"] for reading in before))
     if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
-        run = replace(run, unheard={**run.unheard, started.host: started.not_after})
+        run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
     return run
 
 
@@ -95,7 +95,9 @@ def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
     text = run.step.action.command.text if run.step and run.step.action else ""
     ended = {one.host for one in commands if one.changes and one.exit_status is not None}
     ended |= {one.host for one in commands if not one.changes and one.exit_status is None and one.command == text}
-    return replace(run, unheard={host: until for host, until in run.unheard.items() if host not in ended})
+    last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
+    heard = {at for host, at in last.items() if host in ended}
+    return replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
 
 
 def _step_done(run: Run, entry: Entry) -> Run:
@@ -266,7 +268,7 @@ def _deviated(run: Run, entry: Entry) -> Run:
     deviated = replace(run, deviations=run.deviations + 1)
     if entry.fact.helpless:
         return _must_hold(replace(deviated, helpless_told=True), entry, fact.RunHeld(reason=entry.fact.helpless))
-    return replace(deviated, moved=entry.seq) if deviated.deviations >= DEVIATIONS else deviated
+    return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
 
 
 def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
@@ -276,8 +278,9 @@ def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
 def _set_back(run: Run, entry: Entry) -> Run:
     """What the watch sent takes users away too, and may still come where its end was not heard."""
     assert isinstance(entry.fact, fact.RingSetBack)
-    unheard = {one.host: entry.fact.not_after for one in entry.fact.ran if one.changes and one.exit_status is None}
-    return replace(run, unheard={**run.unheard, **unheard})
+    ran = entry.fact.ran
+    unheard = ((one.host, entry.fact.not_after) for one in ran if one.changes and one.exit_status is None)
+    return replace(run, unheard=(*run.unheard, *unheard))
 
 
 def _proved(run: Run, entry: Entry) -> Run:
@@ -290,7 +293,7 @@ def _rebooted(run: Run, entry: Entry) -> Run:
     booted = entry.fact
     assert isinstance(booted, fact.BackendRebooted)
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
-    if not booted.lost:
+    if not booted.lost or run.giving_back:
         return run
     reason = f"{booted.host} was booted while it was out, and {booted.reason}. Retry goes on from {booted.lost} again"
     return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
@@ -334,7 +337,8 @@ def _go_back_asked(run: Run, entry: Entry) -> Run:
 
 def _turned_back(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.TurnedBack)
-    kept = tuple(grant for grant in run.grants if grant.gate is Gate.FLUSH)
+    given = (*run.grants, *((run.lapsed,) if run.lapsed else ()))
+    kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
     # What was read on the way there is no evidence for the way back.
     turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None, must_hold=None)
     return _calm(replace(turned, grants=kept, lapsed=None, looks={}))

@@ -71,6 +71,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.ApprovalLapsed: _R,
             fact.RunHeld: _H,
             fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
             fact.TurnedBack: _R,
             fact.RunEnded: Status.ENDED,
         },
@@ -183,8 +184,8 @@ class Run:
     boot_id: str = ""
     not_after: Mapping[str, int] = field(default_factory=dict)
     """By host: until when the last command sent there may still begin, by its own clock."""
-    unheard: Mapping[str, int] = field(default_factory=dict)
-    """The same, by director, of commands that take users away and whose end was not heard."""
+    unheard: tuple[tuple[str, int], ...] = ()
+    """The same, a director each time, of commands that take users away and whose end was not heard."""
     flush_ready: bool = False
     """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
     flushed: bool = False
@@ -222,12 +223,12 @@ class Run:
     @property
     def kept(self) -> frozenset[Effect]:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
-        if self.taken_by or self._giving_back:
+        if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
         return frozenset[Effect]().union(*map(_effects, self.made)) & _OF_THE_RING
 
     @property
-    def _giving_back(self) -> bool:
+    def giving_back(self) -> bool:
         """Whether users are given back now, or were: an approval that lapses in between takes nothing back."""
         done, begun = self.plan.steps[: self.position], self.plan.steps[: self.position + 1]
         allowed = begun if Gate.RESTORE in self.granted else ()

@@ -13,7 +13,6 @@ from typing import assert_never
 from bot.core import events as fact
 from bot.core.effects import Effect, effects
 from bot.core.events import Fact
-from bot.core.guards import unflushed
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
@@ -184,8 +183,6 @@ def _change(run: Run, step: PlannedStep) -> Next:
     missing = missing_gates(run, step)
     if missing:
         reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
-        return Tell(fact=fact.RunHeld(reason=reason))
-    if reason := unflushed(run):
         return Tell(fact=fact.RunHeld(reason=reason))
     return MakeChange(step=step)
 

@@ -14,7 +14,7 @@ from bot.core import events as fact
 from bot.core.command import Result
 from bot.core.effects import Effect, effects
 from bot.core.fence import Fence
-from bot.core.guards import WHO_THEY_ARE, flush_seen, guards_now, is_itself
+from bot.core.guards import WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
 from bot.core.hide import hide
 from bot.core.identity import Identity, objection
 from bot.core.inventory import Backend, Host
@@ -123,7 +123,8 @@ class Changing:
                     await self._not_begun(step, decided, against, None)
                     return None
                 if decided.boot_id not in {"", boot_id}:
-                    await self._ledger.tell(await after_boot(decided, boot_id, self._looking))
+                    booted = await after_boot(decided, boot_id, self._looking)
+                    await self._ledger.tell(booted, only_after=decided.moved)
                     return None
             before = await self._judged(step, action, decided)
             if before is None:
@@ -175,6 +176,8 @@ class Changing:
             return None
         if done.judgement.holds is None:
             reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
+        elif against := unflushed(decided):
+            reason = against
         elif not _holds(sight, guards):
             reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
         else:
@@ -223,7 +226,7 @@ class Changing:
         """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
         if Effect.RESTORE not in effects(action.command.text):
             return
-        for name, not_after in self._run.unheard.items():
+        for name, not_after in self._run.unheard:
             host = self._run.request.target.host(name)
             give_up = self._world.clock.now() + 2 * _PATIENCE
             while not await self._passed(host, not_after):

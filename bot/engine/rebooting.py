@@ -39,8 +39,10 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
 
 def _relied_on(run: Run) -> list[PlannedStep]:
     """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
-    if run.plan.back:
+    if run.plan.back or run.giving_back:
         return []
+    if run.made_by(Effect.STOP) and not run.made_by(Effect.STOP_DOVECOT):
+        return [step for step in (run.made_by(Effect.STOP),) if step]  # a service that runs again after a boot
     service = max(
         (step for step in (run.made_by(Effect.STOP_DOVECOT), run.made_by(Effect.START_DOVECOT)) if step),
         key=run.made.index,

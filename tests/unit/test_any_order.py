@@ -19,6 +19,7 @@ from bot.core.effects import Effect, effects
 from bot.core.events import Entry, Fact
 from bot.core.fold import apply, begin, fold
 from bot.core.goback import going_back
+from bot.core.guards import unflushed
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
@@ -132,6 +133,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.tell(fact.StepDone(step=step.name, how=fact.How.RAN, reason="seen", remembered=remembered))
 
     def make(self, step: PlannedStep, outcome: str) -> None:
+        if against := unflushed(self.run_):
+            self.tell(fact.StepFailed(step=step.name, reason=against))
+            return
         grant = self.run_.grant
         due = grant is not None and self.judged != (self.run_.judged_since, grant.digest)
         if grant and due and not users_first(self.run_):
