@@ -356,7 +356,9 @@ class Changing:
         """
         if step.where is not Where.BACKEND:
             return await self._looking.until_seen(action.done_when, self._until_repeated(step, action)), True
-        give_up = self._world.clock.now() + max(action.command.timeout, action.within)
+        # It may begin as late as its fence lets it, and then take its time.
+        may_take = self._world.timings.not_after + max(action.command.timeout, action.within)
+        give_up = self._world.clock.now() + may_take
         within = action.command.timeout if is_guarded(action.command.text) else action.within
         while True:
             over = await self._over(self._run)

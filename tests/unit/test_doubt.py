@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -111,6 +111,29 @@ async def test_what_may_still_run_on_the_backend_is_never_called_not_done(lock: 
     assert sum(waited, timedelta(0)) >= timedelta(minutes=30)
     assert run.status is Status.HELD
     assert "it may still run there" in run.reason
+
+
+async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_let_it_begin() -> None:
+    """A bot that was killed over it would else hold, and call people, a few seconds before all is clear."""
+    story = Story().until("install-config")
+    step = story.run.step
+    assert step is not None
+    assert step.action is not None
+    hasty = replace(step.action, command=replace(step.action.command, timeout=AT_ONCE), within=AT_ONCE)
+    not_after = 1_000 + int(Timings().not_after.total_seconds())
+    started = fact.StepStarted(step=step.name, attempt=1, host="backend-3", command="it", not_after=not_after)
+    story.tell(started, fact.StepUnclear(step=step.name, reason="the bot was killed"))
+    here = world(story)
+    began = here.clock.now()
+
+    def clock_there(host: Host, command: Command) -> str:
+        return locks(FREE, 1_000 + int((here.clock.now() - began).total_seconds()))(host, command)
+
+    here = replace(here, hosts=FakeHosts(clock_there))
+    assert isinstance(here.clock, FakeClock)
+    ledger = Ledger(here, story.run)
+    await Changing(here, ledger, NothingSeen(here.clock)).look_up(replace(step, action=hasty))  # type: ignore[arg-type]
+    assert ledger.run.status is Status.READY
 
 
 def test_only_the_deletions_refuse_while_dovecot_runs() -> None:
