@@ -20,9 +20,6 @@ from bot.engine.ports import World
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(seconds=15)
-"""How long what an approval shows is waited for to be so: what passes by itself calls nobody."""
-
 
 class Approvals:
     """Asks, and judges. What was judged is remembered in this process alone: a restart judges again."""
@@ -41,7 +38,7 @@ class Approvals:
             if check.name not in run.seen_done:
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
-            sight = await self._looking.until_seen(check.expect, _PATIENCE)
+            sight = await self._looking.until_seen(check.expect, self._world.timings.patience)
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
             if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
                 await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
@@ -49,7 +46,9 @@ class Approvals:
             evidence.append(sight.judgement.reason)
         verified: Mapping[str, str] = {}
         if gate is Gate.RESTORE:
-            sight = await self._looking.until_seen(as_verified(Standing(back=run.plan.back, disturbed=True)), _PATIENCE)
+            sight = await self._looking.until_seen(
+                as_verified(Standing(back=run.plan.back, disturbed=True)), self._world.timings.patience
+            )
             if not sight.judgement.holds:
                 await self._failed(run, f"it cannot be read what was verified: {sight.judgement.reason}", sight)
                 return
@@ -101,7 +100,7 @@ class Approvals:
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done:
                 continue
-            sight = await self._looking.until_seen(check.expect, _PATIENCE)
+            sight = await self._looking.until_seen(check.expect, self._world.timings.patience)
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
                 return f"what it showed is not so any more: {sight.judgement.reason}"
         return ""

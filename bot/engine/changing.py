@@ -37,9 +37,6 @@ _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
 for it, and all that is asked of directors may be repeated."""
 
-_PATIENCE = timedelta(seconds=15)
-"""How long a host may be away before a change, or the ring not be as it has to: what passes by itself calls nobody."""
-
 _BESIDE = timedelta(milliseconds=250)
 """How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
 
@@ -104,7 +101,7 @@ class Changing:
     async def found(self, step: PlannedStep, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""
         assert step.action is not None
-        sight = await self._looking.until(_known, step.action.done_when, _PATIENCE)
+        sight = await self._looking.until(_known, step.action.done_when, self._world.timings.patience)
         if sight.judgement.holds:
             await self._done(step, fact.How.FOUND, sight, (), decided)
         return sight.judgement.holds is True
@@ -150,7 +147,7 @@ class Changing:
 
     async def _identity(self, backend: Backend) -> Identity:
         """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._world.clock.now() + _PATIENCE
+        give_up = self._world.clock.now() + self._world.timings.patience
         while True:
             try:
                 return await self._world.hosts.identity(backend)
@@ -169,7 +166,7 @@ class Changing:
             done = sight.part(action.done_when).judgement.holds
             return done is True or (done is False and _holds(sight, guards))
 
-        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), _PATIENCE)
+        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), self._world.timings.patience)
         done = sight.part(action.done_when)
         if done.judgement.holds:
             await self._done(step, fact.How.FOUND, done, (), decided)
@@ -228,7 +225,7 @@ class Changing:
             return
         for name, not_after in self._run.unheard:
             host = self._run.request.target.host(name)
-            give_up = self._world.clock.now() + 2 * _PATIENCE
+            give_up = self._world.clock.now() + 2 * self._world.timings.patience
             while not await self._passed(host, not_after):
                 if self._world.clock.now() >= give_up:
                     raise NotRun(

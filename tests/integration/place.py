@@ -38,6 +38,7 @@ QUICK = Timings(
     shown_within=timedelta(seconds=0.3),
     look_again=timedelta(seconds=0.1),
     not_after=timedelta(seconds=2),
+    patience=timedelta(seconds=2),
 )
 
 
