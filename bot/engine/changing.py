@@ -225,7 +225,8 @@ class Changing:
             return
         for name, not_after in self._run.unheard:
             host = self._run.request.target.host(name)
-            give_up = self._world.clock.now() + 2 * self._world.timings.patience
+            timings = self._world.timings
+            give_up = self._world.clock.now() + 2 * timings.not_after + timings.patience
             while not await self._passed(host, not_after):
                 if self._world.clock.now() >= give_up:
                     raise NotRun(

@@ -122,7 +122,7 @@ class Timings:
     shown_within: timedelta = timedelta(seconds=10)
     look_again: timedelta = timedelta(seconds=1)
     patience: timedelta = timedelta(seconds=15)
-    """How long a host may be away before a change, or the ring not be as it has to: what passes by itself calls nobody."""
+    """How long a host may be away before a change, or the ring not be as it has to: what passes calls nobody."""
 
     not_after: timedelta = timedelta(seconds=10)
     """How long after its host's clock was read a change may begin there; see engine/sending.py."""

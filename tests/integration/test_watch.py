@@ -73,6 +73,7 @@ async def test_the_ring_is_watched_still_when_a_run_holds_between_the_approval_a
     """Dovecot has died meanwhile: a ring that forgets now would send users to it."""
     await place.approve()
     await place.at("approve-restore")
+    await place.until(lambda run: run.status is Status.ASKING)
     await place.ring.backends["backend-3"].dovecot_unit.stop()
     await place.approve()
     await place.until(lambda run: run.status is Status.HELD)
