@@ -1,0 +1,309 @@
+"""A host is who it proves to be: nothing is changed over a connection that leads to another one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.inventory import Ring
+from bot.core.run import Status
+from bot.engine.planning import Book, Request
+from bot.engine.service import Service
+from bot.errors import Refused
+from tests.build import SECOND
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.play import RUN
+
+OF_THE_BACKEND = (
+    "stage-config",
+    "stop-lmtp",
+    "stop-dovecot",
+    "mask-dovecot",
+    "install-packages",
+    "install-config",
+    "remove-old-metacache-database",
+    "clean-metacache",
+    "unmask-dovecot",
+    "start-dovecot",
+)
+
+
+def settings(change: Callable[[dict[str, Any]], None]) -> Callable[[Book], Book]:
+    """The book with its ring's table changed."""
+
+    def changed(book: Book) -> Book:
+        (ring,) = book.inventory.rings
+        table = ring.model_dump(mode="json")
+        change(table)
+        # Unchecked, as of a run that an older version allowed, or of claims that nobody could check.
+        inventory = book.inventory.model_copy(update={"rings": (Ring.model_validate(table),)})
+        return replace(book, inventory=inventory)
+
+    return changed
+
+
+def backend_3(**said: str) -> Callable[[Book], Book]:
+    return settings(lambda table: table["backends"][2].update(said))
+
+
+def changes_on(play: Drill, host: str) -> list[str]:
+    """What was sent there to change something."""
+    return [one.text for one in play.watching.begun if one.ran.host == host and one.ran.not_after is not None]
+
+
+async def refused(play: Drill) -> str:
+    run = await play.until(lambda run: run.status is Status.ENDED)
+    assert str(run.outcome) == "refused"
+    assert [one.text for one in play.watching.begun if one.ran.not_after is not None] == []
+    return run.reason
+
+
+@virtually
+async def test_a_name_that_leads_to_another_backend_is_refused_before_anything_is_changed() -> None:
+    """Seen: it moved 13's users, stopped dovecot on backend-2 with all its users, and said done."""
+    async with a_run() as play:
+        play.network.reaches["backend-3"] = "backend-2"
+        reason = await refused(play)
+        assert "192.0.2.12" in reason, "what it said"
+        assert "192.0.2.13" in reason, "what was expected"
+        assert "correct `ssh` or `ip` of backend-3" in reason
+        assert "set `machine_id =" in reason
+        (told,) = play.thread(fact.StepFailed)
+        assert "does not prove to be backend-3" in told
+
+
+@virtually
+async def test_a_plan_shows_that_a_name_leads_to_another_backend() -> None:
+    """Before anybody asks for a run, and without one."""
+    async with a_run() as play:
+        play.network.reaches["backend-3"] = "backend-2"
+        await refused(play)
+        assert play.service is not None
+        request = Request(command="/dovecot-upgrade", text="backend-3", requester=SECOND, team="T0", channel="C0")
+        foreseen = await play.service.foresee(request)
+        assert any(not holds and "does not prove to be backend-3" in reason for _, holds, reason in foreseen.checks)
+
+
+@virtually
+async def test_a_host_that_proves_nothing_by_an_address_proves_it_by_its_machine_id() -> None:
+    """Translated addresses: the directors' one is on none of its interfaces, and sshd saw another."""
+    async with a_run() as play:
+        play.backend.addresses = ["127.0.0.1", "10.9.8.7"]
+        reason = await refused(play)
+        assert play.backend.machine_id in reason, "it says what to write into the settings"
+    play_id = play.backend.machine_id
+    async with a_run(backend_3(machine_id=play_id)) as play:
+        play.backend.addresses = ["127.0.0.1", "10.9.8.7"]
+        assert await play.ends() == "done"
+        assert "its machine-id" in play.thread(fact.HostsProved)[0]
+
+
+@virtually
+async def test_a_machine_id_in_the_settings_counts_even_where_an_address_would_prove_it() -> None:
+    """Never guessed: what the settings say is held to, and a wrong one is refused with both ids."""
+    async with a_run(backend_3(machine_id="f" * 32)) as play:
+        reason = await refused(play)
+        assert "f" * 32 in reason
+        assert play.backend.machine_id in reason
+
+
+@virtually
+async def test_sshds_own_address_of_the_connection_proves_a_host_without_ip() -> None:
+    """SSH_CONNECTION's third field: no interface need be listed, as where `ip` is not installed."""
+    async with a_run() as play:
+        del play.backend.words["ip"]
+        play.backend.environment["SSH_CONNECTION"] = "192.0.2.200 50022 192.0.2.13 22"
+        assert await play.ends() == "done"
+        assert "its own address of this SSH connection" in play.thread(fact.HostsProved)[0]
+
+
+@pytest.mark.parametrize("step", OF_THE_BACKEND)
+@virtually
+async def test_a_reconnect_to_another_host_changes_nothing_there_and_the_run_goes_on_once_it_is_mended(
+    step: str,
+) -> None:
+    """The identity is the connection's: none escapes it between the look and the change."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.network.reaches["backend-3"] = "backend-2"
+        play.network.drop("backend-3")
+        if step == "stage-config":
+            assert "does not prove to be backend-3" in await _ended(play)
+            return
+        run = await play.held()
+        assert "does not prove to be backend-3" in run.reason
+        assert changes_on(play, "backend-2") == []
+        del play.network.reaches["backend-3"]
+        play.network.drop("backend-2")
+        await play.retry()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+async def _ended(play: Drill) -> str:
+    run = await play.until(lambda run: run.status is Status.ENDED)
+    assert changes_on(play, "backend-2") == []
+    return run.reason
+
+
+@pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "mask-dovecot", "clean-metacache", "start-dovecot"])
+@virtually
+async def test_a_reconnect_between_the_look_and_the_change_sends_nothing(step: str) -> None:
+    """The very last moment: the clock of its fence was read over a connection that is gone."""
+    async with a_run() as play:
+        await play.reaches(step)
+
+        def elsewhere() -> None:
+            play.network.reaches["backend-3"] = "backend-2"
+            play.network.drop("backend-3")
+
+        play.before(f"StepStarted:{step}", elsewhere)
+        run = await play.held()
+        assert changes_on(play, "backend-2") == []
+        assert play.sent(step) == []
+        assert run.step is not None
+        assert run.step.name == step
+        del play.network.reaches["backend-3"]
+        play.network.drop("backend-2")
+        await play.retry()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@pytest.mark.parametrize("number", range(4))
+@virtually
+async def test_an_undo_goes_to_no_other_host_either(number: int) -> None:
+    """The way back is made of changes like any other."""
+    async with a_run() as play:
+        await play.reaches("unmask-dovecot")
+        play.fails("unmask-dovecot")
+        await play.held()
+        await play.go_back()
+        await play.until(lambda run: run.plan.back)
+        undos = [
+            one.name for one in play.run_now.plan.steps if one.name.startswith("undo-") and "director" not in one.name
+        ]
+        of_the_backend = [name for name in undos if "vhosts" not in name]
+        await play.reaches(of_the_backend[min(number, len(of_the_backend) - 1)])
+        play.network.reaches["backend-3"] = "backend-2"
+        play.network.drop("backend-3")
+        run = await play.held()
+        assert "does not prove to be backend-3" in run.reason
+        assert changes_on(play, "backend-2") == []
+        del play.network.reaches["backend-3"]
+        play.network.drop("backend-2")
+        await play.retry()
+        assert await play.ends() == "went back"
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_set_back_of_the_watch_goes_over_the_connection_that_was_looked_at() -> None:
+    """A director's name that leads elsewhere between the look and the set-back changes nothing there."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        play.colleague_gives()
+
+        def elsewhere() -> None:
+            play.network.reaches["director-1"] = "backend-2"
+            play.network.drop("director-1")
+
+        play.before("RingDeviated", elsewhere)
+        await play.until(lambda run: run.deviations > 0)
+        await asyncio.sleep(100)
+        assert changes_on(play, "backend-2") == []
+        (came, *_) = play.facts(fact.RingSetBack)
+        assert not came.holds
+        assert "director-1" in play.thread(fact.RingSetBack)[0]
+        # The next round sees to it over the director that answers.
+        assert not play.ring.state.usable(play.backend.ip)
+
+
+@virtually
+async def test_two_directors_behind_one_name_are_one_and_preflight_says_so() -> None:
+    """Seen: director-1, director-2: synced yes; and director-2 was never asked."""
+    async with a_run() as play:
+        play.network.reaches["director-2"] = "director-1"
+        reason = await refused(play)
+        assert "director-1 and director-2 are one and the same director" in reason
+
+
+@virtually
+async def test_a_director_of_another_ring_is_refused_with_the_members_that_each_names() -> None:
+    """Both are synced, each with a ring of its own."""
+    async with a_run() as play:
+        play.ring.directors["director-2"].words["doveadm"] = _stranger(play)
+        reason = await refused(play)
+        assert "the directors name different members" in reason
+
+
+def _stranger(play: Drill) -> Any:
+    usual = play.ring.directors["director-2"].words["doveadm"]
+
+    async def doveadm(call: Any) -> Any:
+        answer = usual(call)
+        answer = answer if not hasattr(answer, "__await__") else await answer
+        if call.args[-2:] == ("ring", "status"):
+            return replace(answer, out=answer.out.replace(b"192.0.2.1\t", b"198.51.100.1\t"))
+        return answer
+
+    return doveadm
+
+
+@virtually
+async def test_a_director_that_is_missing_from_the_settings_is_named() -> None:
+    """Whoever is not asked would not be set to 0 in a look, and the ring would have another opinion."""
+    async with a_run(settings(lambda table: table["directors"].pop())) as play:
+        reason = await refused(play)
+        assert "192.0.2.2:9090 is a member of the ring, and no director of the settings answers as it" in reason
+
+
+@virtually
+async def test_a_backend_of_the_ring_and_tag_that_is_not_in_the_settings_is_refused() -> None:
+    """It would be counted as somewhere to go, and nobody knows what it is."""
+    async with a_run(settings(lambda table: table["backends"].pop(0))) as play:
+        reason = await refused(play)
+        assert "192.0.2.11 is on the list but not in the inventory" in reason
+
+
+@pytest.mark.parametrize("names", ["the same", "others"])
+@virtually
+async def test_two_rings_of_the_same_directors_never_have_two_backends_out(names: str) -> None:
+    """Seen: two rings put two backends of one ring to 0; where the ssh names differ, the directors' own rows tell."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.WAITING)
+        told = await second_ring(play, names)
+        assert RUN in told
+        assert not [one for one in play.began("director update 192.0.2.12 0")]
+        assert await play.ends() == "done"
+
+
+async def second_ring(play: Drill, names: str) -> str:
+    """Somebody asks for backend-2, which the settings put into a ring of its own; what that comes to."""
+
+    def rename(table: dict[str, Any]) -> None:
+        table["name"] = "another"
+        if names == "others":
+            for director in table["directors"]:
+                play.network.reaches[f"{director['name']}-alias"] = director["name"]
+                director["ssh"] = f"{director['name']}-alias"
+
+    book = settings(rename)(play._book)
+    service = Service(play.world, book, lambda: "r2026i")
+    play._services.append(service)
+    request = Request(command="/dovecot-upgrade", text="backend-2", requester=SECOND, team="T0", channel="C0")
+    try:
+        await service.request(request)
+    except Refused as error:
+        return str(error)
+    await asyncio.sleep(timedelta(seconds=30).total_seconds())
+    ended = [one.fact for one in play.journal.facts["r2026i"] if isinstance(one.fact, fact.RunEnded)]
+    assert [str(one.outcome) for one in ended] == ["refused"]
+    return ended[0].reason
