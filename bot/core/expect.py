@@ -129,7 +129,7 @@ def _problems(expected: Expected, reading: Reading) -> list[str]:
 
 def _detail(key: str, reading: Reading) -> str:
     """What the host itself said of it, where a yes or no says too little."""
-    said = {"parses": "said", "greets": "said", "synced": "status"}.get(key)
+    said = {"parses": "said", "greets": "said", "synced": "status", "ready": "said", "flushed": "said"}.get(key)
     return f" ({reading[said]})" if said and reading.get(said) else ""
 
 
