@@ -1,0 +1,330 @@
+"""Nothing is deleted that was not flushed, nothing starts while something is deleted, and every mask is undone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.procedure import Change, Procedure
+from bot.core.run import Status
+from bot.engine.planning import Book
+from bot.practice.hosts import FLUSH_UNIT
+from bot.practice.values import Answer, Call
+from tests.harness.drill import Drill, a_run, virtually
+
+DELETIONS = ("rm -f", "-delete")
+
+
+def nothing_deleted(play: Drill) -> bool:
+    return not any(play.began(text) for text in DELETIONS) and play.ring.losses == []
+
+
+def disable(play: Drill) -> None:
+    play.backend.metacache_flush = "disabled"
+
+
+def stop_by_hand(play: Drill) -> None:
+    """Whoever stops the unit by itself skips the flush, as Dovecot's documentation says."""
+    unit = play.backend.units[FLUSH_UNIT]
+    unit.active, unit.sub = "inactive", "dead"
+
+
+def fails_at_stop(play: Drill) -> None:
+    play.backend.units[FLUSH_UNIT].stop_result = "exit-code"
+
+
+def unclean(play: Drill) -> None:
+    play.backend.dovecot_unit.stop_result = "timeout"
+
+
+@pytest.mark.parametrize("at", ["drain", "approve-flush", "ring-is-still-whole", "stop-lmtp"])
+@pytest.mark.parametrize("how", [disable, stop_by_hand])
+@virtually
+async def test_a_flush_unit_that_is_not_active_before_users_are_disturbed_lets_nothing_begin(
+    how: Callable[[Drill], None], at: str
+) -> None:
+    """Seen: disabled while the question waited, and the metacache was deleted. Here nobody has been disturbed yet."""
+    async with a_run() as play:
+        await play.reaches(at)
+        how(play)
+        if at != "stop-lmtp":
+            await play.reaches("stop-lmtp")
+        run = await play.held()
+        assert "metacache" in run.reason
+        assert play.began("stop lmtp") == []
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert nothing_deleted(play)
+
+
+ORDERS = [
+    (how, call)
+    for how in (disable, stop_by_hand, fails_at_stop)
+    for call in ("StepDone:stop-lmtp", "StepStarted:stop-dovecot", "hosts.run backend-3 systemctl stop")
+    # Between the look and the stop, milliseconds later, only the unit's own end could tell of a hand that stopped it.
+    if how is not stop_by_hand or call == "StepDone:stop-lmtp"
+]
+
+
+@pytest.mark.parametrize(("how", "call"), ORDERS)
+@virtually
+async def test_a_stop_that_is_no_flush_is_held_before_the_first_deletion(
+    how: Callable[[Drill], None], call: str
+) -> None:
+    """In every order: the users come first and are moved, and then nothing is deleted; the reason says what to do."""
+    async with a_run() as play:
+        await play.until(lambda run: run.status is Status.ASKING)
+        play.before(call, lambda: how(play))
+        await play.reaches("remove-old-metacache-database")
+        assert play.ring.users_on("backend-3") == 0
+        run = await play.held()
+        assert "was not seen to be flushed" in run.reason
+        assert "go back" in run.reason
+        assert nothing_deleted(play)
+        await play.retry()
+        await play.held()
+        assert nothing_deleted(play), "however often somebody retries"
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert nothing_deleted(play)
+        assert play.backend.serving
+        assert not play.backend.dovecot_unit.masked
+
+
+@pytest.mark.parametrize("how", [disable, stop_by_hand])
+@virtually
+async def test_a_unit_that_ended_while_a_failed_stop_was_held_makes_the_next_stop_no_flush(
+    how: Callable[[Drill], None],
+) -> None:
+    """It was active before the first stop, which stopped nothing; an hour later somebody has stopped it by hand."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-dovecot")
+        await play.held()
+        how(play)
+        await play.retry(after=timedelta(minutes=50))
+        await play.reaches("remove-old-metacache-database")
+        run = await play.held()
+        assert "was not seen to be flushed" in run.reason
+        assert nothing_deleted(play)
+
+
+@virtually
+async def test_a_stop_that_was_not_clean_is_held_before_anything_is_installed() -> None:
+    """Its users are moved all the same; what follows waits for people."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        unclean(play)
+        await play.reaches("stop-was-clean")
+        await play.held()
+        assert play.ring.users_on("backend-3") == 0
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert nothing_deleted(play)
+
+
+@virtually
+async def test_an_unflushed_metacache_is_deleted_only_when_two_engineers_say_so() -> None:
+    """The way on without going back: each deletion is skipped by hand, and the run ends well."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        play.before("StepStarted:stop-dovecot", lambda: disable(play))
+        await play.reaches("remove-old-metacache-database")
+        for _ in range(2):
+            await play.held()
+            await play.skip()
+        assert await play.ends() == "done"
+        assert nothing_deleted(play)
+
+
+@virtually
+async def test_a_restart_between_stop_and_deletion_forgets_no_flush_and_invents_none() -> None:
+    """What was read around the stop is in the facts."""
+    async with a_run() as play:
+        await play.reaches("remove-old-metacache-database")
+        await play.restart_bot()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@virtually
+async def test_a_stop_that_is_repeated_after_a_crash_is_still_the_flush_that_it_was() -> None:
+    """The first one flushed and its end was not heard; the unit is inactive then, and rightly so."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        await play.until(lambda run: run.status is Status.BUSY)
+        await play.restart_bot()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@pytest.mark.parametrize("at", ["install-packages", "install-config", "clean-metacache", "unmask-dovecot"])
+@virtually
+async def test_whoever_starts_dovecot_while_it_is_masked_is_refused_by_systemd(at: str) -> None:
+    """Puppet, monit, needrestart, a colleague: between the take-down and its start, nobody starts it."""
+    async with a_run() as play:
+        await play.reaches(at)
+        answer = play.backend.words["systemctl"](_call("start", "dovecot"))
+        answer = answer if isinstance(answer, Answer) else await answer
+        assert answer.exit_status == 1
+        assert b"masked" in answer.err
+        assert not play.backend.serving
+        assert await play.ends() == "done"
+
+
+def _call(*words: str) -> Call:
+    class _Nothing:
+        async def read(self) -> bytes:
+            return b""
+
+    return Call(args=words, stdin=_Nothing())
+
+
+@virtually
+async def test_a_run_without_packages_masks_as_well() -> None:
+    """What could start it in between is not only a package."""
+    async with a_run(text="backend-3") as play:
+        await play.reaches("clean-metacache")
+        assert play.backend.dovecot_unit.masked
+        assert await play.ends() == "done"
+        assert not play.backend.dovecot_unit.masked
+
+
+BACK_FROM = (
+    "set-vhosts-to-zero",
+    "stop-lmtp",
+    "stop-dovecot",
+    "director-down",
+    "flush-users",
+    "mask-dovecot",
+    "stop-was-clean",
+    "install-packages",
+    "install-config",
+    "remove-old-metacache-database",
+    "clean-metacache",
+    "unmask-dovecot",
+    "start-dovecot",
+    "test-user-reads-mail",
+    "approve-restore",
+)
+
+
+@pytest.mark.parametrize("step", BACK_FROM)
+@virtually
+async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_serves(step: str) -> None:
+    """A mask that was forgotten would keep dovecot down at the next start."""
+    async with a_run() as play:
+        await play.reaches(step)
+        if play.step(step).action:
+            play.fails(step)
+            await play.held()
+        await play.go_back()
+        assert await play.ends() in {"went back", "aborted"}
+        assert not play.backend.dovecot_unit.masked
+        assert play.backend.serving
+        assert play.ring.state.usable(play.backend.ip)
+        assert play.broken() == []
+
+
+def impatient(book: Book) -> Book:
+    """The shipped procedure, whose deletions are given up after two seconds."""
+
+    def hurried(procedure: Procedure) -> Procedure:
+        stages = [
+            stage.model_copy(
+                update={
+                    "steps": tuple(
+                        step.model_copy(update={"timeout": timedelta(seconds=2)})
+                        if isinstance(step, Change) and step.while_stopped
+                        else step
+                        for step in stage.steps
+                    )
+                }
+            )
+            for stage in procedure.stages
+        ]
+        return procedure.model_copy(update={"stages": tuple(stages)})
+
+    return replace(book, procedures=tuple(map(hurried, book.procedures)))
+
+
+def slow_deletion(play: Drill, length: float) -> None:
+    """The host's find takes that long where it deletes."""
+    usual = play.backend.words["find"]
+
+    async def find(call: Call) -> Answer:
+        if "-delete" in call.args:
+            await asyncio.sleep(length)
+        answer = usual(call)
+        return answer if isinstance(answer, Answer) else await answer
+
+    play.backend.words["find"] = find
+
+
+@pytest.mark.parametrize("length", [5, 40, 4000])
+@virtually
+async def test_a_deletion_that_still_runs_is_waited_for_and_dovecot_is_not_started_under_it(length: float) -> None:
+    """Caused with a shortened timeout: three deletions of three attempts ran while dovecot served."""
+    async with a_run(impatient) as play:
+        await play.reaches("clean-metacache")
+        slow_deletion(play, length)
+        while (run := await play.until(lambda run: run.status in _STANDS)).status is not Status.ENDED:
+            if run.status is Status.ASKING:
+                await play.approve()
+                continue
+            running = [one for one in play.began("-delete") if one.ran.finished is None]
+            assert len(running) <= 1
+            assert not play.backend.serving
+            await play.retry(after=timedelta(minutes=3))
+        assert str(run.outcome) == "done"
+        ends = [one.ran.finished for one in play.began("-delete")]
+        start = play.began("systemctl start dovecot")[-1].ran.at
+        assert all(end is not None and end <= start for end in ends)
+        assert play.broken() == []
+
+
+@virtually
+async def test_going_back_waits_for_a_deletion_that_still_runs_before_dovecot_is_started() -> None:
+    """The lock is the same for a whole run, and for its way back."""
+    async with a_run(impatient) as play:
+        await play.reaches("clean-metacache")
+        slow_deletion(play, 500)
+        await play.held()
+        await play.go_back()
+        while (run := await play.until(lambda run: run.status in _STANDS)).status is not Status.ENDED:
+            if run.status is Status.HELD:
+                assert not play.backend.serving
+                await play.retry(after=timedelta(minutes=3))
+            else:
+                await play.approve()
+        (deletion,) = play.began("-delete")
+        assert deletion.ran.finished is not None
+        assert deletion.ran.finished <= play.began("systemctl start dovecot")[0].ran.at
+        assert play.broken() == []
+
+
+_STANDS = {Status.HELD, Status.ENDED, Status.ASKING}
+
+
+@virtually
+async def test_a_skipped_deletion_that_still_runs_keeps_the_start_waiting() -> None:
+    """Two engineers may go on without it; what runs there runs on, and dovecot must not come up under it."""
+    async with a_run(impatient) as play:
+        await play.reaches("clean-metacache")
+        slow_deletion(play, 300)
+        await play.held()
+        await play.skip()
+        run = await play.until(lambda run: run.status in _STANDS)
+        while run.status is Status.HELD:
+            assert not play.backend.serving
+            await play.retry(after=timedelta(minutes=3))
+            run = await play.until(lambda run: run.status in _STANDS)
+        (deletion,) = play.began("-delete")
+        assert deletion.ran.finished is not None
+        assert deletion.ran.finished <= play.began("systemctl start dovecot")[0].ran.at
+        assert play.facts(fact.SkipAgreed)
