@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.harness.judges import NEW, OLD
+from tests.harness.judges import LAWS
 from tests.harness.sweep import Case, Verdict, all_cases, sample, verdicts
 
 
@@ -48,7 +48,7 @@ def _main() -> int:
     for (law, kind), count in sorted(kinds.items()):
         print(f"{law:18} {kind:28} {count}")
     print(f"outcomes: {dict(outcomes)}; {time.monotonic() - began:.0f} s")
-    counts = " ".join(f"{law}={laws[law]}" for law in (*OLD, *NEW))
+    counts = " ".join(f"{law}={laws[law]}" for law in LAWS)
     print(f"cases={len(cases)} errors={outcomes['error']} {counts}")
     return 1 if laws or outcomes["error"] else 0
 

@@ -19,9 +19,6 @@ from bot.core.run import Status
 from tests.chaos.evidence import is_look
 from tests.harness.evidence import Begun, Evidence
 
-NEW_LAWS_HOLD = True
-"""The switch: True once the engine keeps the laws of NEW; the sample in tests/run then judges them, too."""
-
 SETTLED = timedelta(seconds=5)
 """What has been so for longer than this was there to be seen in the look that precedes a command."""
 
@@ -73,7 +70,7 @@ def _changes(seen: Evidence) -> Iterator[Begun]:
     return (one for one in seen.begun if one.ran.not_after is not None or re.search(CHANGES, one.text))
 
 
-# the old laws
+# what is made, and whether it may be
 
 
 def repeated(seen: Evidence) -> Iterator[Broken]:
@@ -121,7 +118,7 @@ def two_out(seen: Evidence) -> Iterator[Broken]:
             yield Broken(law="two_out", what=f"{_said(one)}, which is another backend")
 
 
-# the new laws
+# where and when it is made
 
 
 def last_taken(seen: Evidence) -> Iterator[Broken]:
@@ -210,8 +207,10 @@ def _overtaken(seen: Evidence, one: Begun) -> Begun | None:
     return None
 
 
-OLD: dict[str, Judge] = {"repeated": repeated, "unapproved": unapproved, "two_out": two_out}
-NEW: dict[str, Judge] = {
+LAWS: dict[str, Judge] = {
+    "repeated": repeated,
+    "unapproved": unapproved,
+    "two_out": two_out,
     "last_taken": last_taken,
     "wrong_host": wrong_host,
     "deleted_unflushed": deleted_unflushed,
@@ -220,7 +219,6 @@ NEW: dict[str, Judge] = {
 }
 
 
-def judged(seen: Evidence, *, new: bool = NEW_LAWS_HOLD) -> list[Broken]:
-    """What of the laws was broken; of the new ones only with `new`."""
-    judges = [*OLD.values(), *(NEW.values() if new else ())]
-    return [broken for judge in judges for broken in judge(seen)]
+def judged(seen: Evidence) -> list[Broken]:
+    """What of the laws was broken."""
+    return [broken for judge in LAWS.values() for broken in judge(seen)]

@@ -13,9 +13,6 @@ from tests.harness.attacks import KINDS
 from tests.harness.judges import Broken, judged
 from tests.harness.play import Played, played
 
-BREAK_OLD_LAWS_TODAY = frozenset({"late", "late-crash", "leads-elsewhere", "silent-backend-3"})
-"""Attacks that break an old law, too, as long as the engine breaks the new one that they aim at."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -73,7 +70,7 @@ def verdict(case: Case) -> Verdict:
         seen = played(KINDS[case.kind].does, case.at).evidence
     except Exception as error:  # noqa: BLE001  a case that cannot be played is told, and the others go on
         return Verdict(case=case, outcome="error", broken=(), error=f"{type(error).__name__}: {error}")
-    return Verdict(case=case, outcome=seen.outcome, broken=tuple(judged(seen, new=True)))
+    return Verdict(case=case, outcome=seen.outcome, broken=tuple(judged(seen)))
 
 
 def verdicts(cases: list[Case], jobs: int) -> Iterator[Verdict]:

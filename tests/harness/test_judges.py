@@ -13,7 +13,7 @@ from bot.core.events import Entry
 from bot.practice.values import Loss, Ran
 from tests.harness import judges
 from tests.harness.evidence import Begun, Evidence
-from tests.harness.judges import NEW, OLD, judged
+from tests.harness.judges import LAWS, judged
 from tests.harness.sweep import good_run
 
 SECOND = timedelta(seconds=1)
@@ -45,7 +45,7 @@ def again(one: Begun, after: timedelta, **other: object) -> Begun:
 
 def test_a_good_run_breaks_no_law(good: Evidence) -> None:
     assert good.outcome == "done"
-    assert judged(good, new=True) == []
+    assert judged(good) == []
 
 
 def test_a_change_that_begins_again_without_a_look_is_repeated(good: Evidence) -> None:
@@ -169,4 +169,4 @@ def test_a_change_that_begins_after_a_wish_to_go_back_is_past_abort(good: Eviden
 
 def test_every_law_has_its_test() -> None:
     here = "".join(name for name in globals() if name.startswith("test_"))
-    assert [law for law in (*OLD, *NEW) if law not in here] == []
+    assert [law for law in LAWS if law not in here] == []
