@@ -75,8 +75,10 @@ def _output(target: Target, probe: str, text: str) -> object:
             return sorted({re.sub(r"^\w+", "FOLDER", line) for line in lines})
         case "greeting":
             return [line.partition(" ")[0] for line in lines]
-        case "packages" | "offered-packages":
-            return sorted({re.sub(r"(\| VERSION \|).*", r"\1", line) for line in lines})
+        case "packages" | "offered-packages" | "dovecot-packages":
+            # What a list of apt's knows of, and nobody has installed, is no part of the host.
+            there = (line for line in lines if not line.endswith("\tnot-installed"))
+            return sorted({re.sub(r"(\| VERSION \|).*", r"\1", line) for line in there})
         case "unit" | "director-hosts" | "director-ring":
             return [*lines[:1], *sorted(set(lines[1:]))]
         case _:

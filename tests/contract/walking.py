@@ -88,6 +88,8 @@ def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
             yield director.name, probe, {}
     for name in ("dovecot", "dovecot-metacache-flush"):
         yield backend, "unit", {"name": name}
+    yield backend, "metacache-flush", {"unit": "dovecot-metacache-flush"}
+    yield backend, "dovecot-packages", {}
     for port in ("143", "24"):
         yield backend, "greeting", {"port": port}
     for path in ("/etc/dovecot", STAGED):
@@ -114,6 +116,7 @@ def standing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     for host in (*ring.target.ring.directors, ring.target.backend):
         yield host.name, "dovecot-version", {}
     yield backend, "unit", {"name": "nosuch"}
+    yield backend, "metacache-flush", {"unit": "nosuch"}
     yield backend, "service", {"name": "nosuch"}
     yield backend, "greeting", {"port": "1"}
     yield backend, "files", {"path": "/nowhere"}
