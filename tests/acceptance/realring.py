@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from bot.config import procedures_folder, read_library
 from bot.core.inventory import Ring
 from bot.core.sudoers import sudoers
-from bot.practice.scene import Scene, Site
+from bot.practice.scene import SECOND, Scene, Site
+from tests.acceptance.practice import only_looks
 from tests.lab import Lab, wait_for
-from tests.lab.fixtures import skip_without_lab
+from tests.lab.fixtures import FOR_AS_LONG_AS_IT_TAKES, skip_without_lab
 from tests.lab.imap import connected
+from tests.lab.ring import EXPIRE_SOON
 
 PACKAGES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
+FLUSH_UNIT = "dovecot-metacache-flush"
 
 
 def ring_of(site: Site) -> Ring:
@@ -88,13 +91,78 @@ def ring_is_as_usual(lab: Lab) -> bool:
 
 
 @contextmanager
-def lab_for_the_bot() -> Iterator[Lab]:
+def lab_for_the_bot(*, user_expire: timedelta = EXPIRE_SOON) -> Iterator[Lab]:
     """A lab whose sudo knows nothing but the rules that the bot prints."""
     skip_without_lab()
     planned = Lab()
     rules = all_rules(site_of(planned, Path()))
-    with Lab(sudoers=rules) as running:
+    with Lab(sudoers=rules, user_expire=user_expire) as running:
         yield running
+
+
+@contextmanager
+def lab_for_users() -> Iterator[Lab]:
+    """The same, on which a user who was mapped stays so for as long as a test takes."""
+    with lab_for_the_bot(user_expire=FOR_AS_LONG_AS_IT_TAKES) as running:
+        yield running
+
+
+@asynccontextmanager
+async def at_work(lab: Lab, *, approves: bool = True, drain: timedelta = timedelta(seconds=3)) -> AsyncIterator[Scene]:
+    """A bot that watches closely; with `approves` there is a second engineer who approves whatever is asked."""
+    async with Scene(site_of(lab, lab.directory), drain=drain, settings={"watch_every": "1s"}) as scene:
+        await scene.start_bot()
+        people = [asyncio.create_task(always(scene, SECOND, "approve"))] if approves else []
+        try:
+            yield scene
+        except BaseException:
+            print(told(scene))
+            raise
+        finally:
+            for person in people:
+                person.cancel()
+            await asyncio.gather(*people, return_exceptions=True)
+
+
+async def always(scene: Scene, user: str, action: str) -> None:
+    while True:
+        with suppress(TimeoutError):
+            await scene.click(user, action, within=5)
+
+
+def altered(lab: Lab, since: datetime) -> list[tuple[str, str]]:
+    """What the bot's user altered since then, as each host's own sudo says: the host and the command."""
+    return [
+        (host, ran.command)
+        for host in (*lab.directors, *lab.backends)
+        for ran in lab.log(host)
+        if ran.via == "sudo" and ran.at >= since and not only_looks(ran.command)
+    ]
+
+
+def by_hand(lab: Lab, *words: str) -> None:
+    """Have somebody say that to a director, past the bot: `down backend-1`, `update backend-3 100`."""
+    for said in words:
+        command, name, *rest = said.split()
+        ip = lab.backends[name].ip
+        lab.run("director-1", ["doveadm", "director", command, ip, *rest], check=True)
+
+
+def put_back(lab: Lab, also: Mapping[str, str]) -> None:
+    """The ring and backend-3 as they were before a test, whatever it did; `also`: what it did to a host, undone."""
+    for host, script in also.items():
+        lab.run(host, script)
+    backend = (
+        f"rm -rf /etc/systemd/system/{FLUSH_UNIT}.service.d; systemctl daemon-reload; systemctl enable {FLUSH_UNIT};"
+        f" systemctl unmask --runtime dovecot; systemctl reset-failed dovecot {FLUSH_UNIT};"
+        f" systemctl start dovecot {FLUSH_UNIT}; doveadm reload; mkdir -p /var/dovecot/vmail;"
+        " touch /var/dovecot/vmail/bundle /var/lib/dovecot/metacache/metacache-users-1"
+    )
+    lab.run("backend-3", backend)
+    for name in lab.backends:
+        lab.run(name, "systemctl start dovecot", check=True)
+        by_hand(lab, f"update {name} 100", f"up {name}")
+    wait_for("the ring is as usual", lambda: ring_is_as_usual(lab), within=timedelta(seconds=30))
 
 
 def told(scene: Scene) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.practice.scene import REQUESTER, SECOND, Scene
-from tests.acceptance.realring import lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual, site_of, told
+from tests.acceptance.realring import at_work, lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual
 from tests.lab import Lab, wait_for
 from tests.lab.users import MailUsers
 
@@ -19,30 +18,6 @@ from tests.lab.users import MailUsers
 def lab() -> Iterator[Lab]:
     with lab_for_the_bot() as running:
         yield running
-
-
-@asynccontextmanager
-async def at_work(lab: Lab, *, approves: bool = True) -> AsyncIterator[Scene]:
-    """A bot that watches closely; with `approves` there is a second engineer who approves whatever is asked."""
-    site = site_of(lab, lab.directory)
-    async with Scene(site, drain=timedelta(seconds=3), settings={"watch_every": "1s"}) as scene:
-        await scene.start_bot()
-        people = [asyncio.create_task(always(scene, SECOND, "approve"))] if approves else []
-        try:
-            yield scene
-        except BaseException:
-            print(told(scene))
-            raise
-        finally:
-            for person in people:
-                person.cancel()
-            await asyncio.gather(*people, return_exceptions=True)
-
-
-async def always(scene: Scene, user: str, action: str) -> None:
-    while True:
-        with suppress(TimeoutError):
-            await scene.click(user, action, within=5)
 
 
 async def stage(scene: Scene, number: int) -> datetime:
