@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.approval import still_good
 from bot.core.effects import restores
 from bot.core.guards import Standing, as_verified
-from bot.core.plan import PlannedStep
+from bot.core.plan import Expected, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Grant, Run
 from bot.core.upnext import question, users_first
@@ -38,7 +38,7 @@ class Approvals:
             if check.name not in run.seen_done:
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
-            sight = await self._looking.until_seen(check.expect, self._world.timings.patience)
+            sight = await self._until_seen(run, check.expect)
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
             if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
                 await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
@@ -46,15 +46,21 @@ class Approvals:
             evidence.append(sight.judgement.reason)
         verified: Mapping[str, str] = {}
         if gate is Gate.RESTORE:
-            sight = await self._looking.until_seen(
-                as_verified(Standing(back=run.plan.back, disturbed=True)), self._world.timings.patience
-            )
+            sight = await self._until_seen(run, as_verified(Standing(back=run.plan.back, disturbed=True)))
             if not sight.judgement.holds:
                 await self._failed(run, f"it cannot be read what was verified: {sight.judgement.reason}", sight)
                 return
             verified = sight.remembered({"configuration": "digest", "packages": "installed"})
         asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
         await self._ledger.tell(asked, only_after=run.moved)
+
+    async def _until_seen(self, run: Run, expectations: Sequence[Expected]) -> Sight:
+        """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
+
+        def decides(sight: Sight) -> bool:
+            return sight.judgement.holds is True or self._ledger.run.moved != run.moved
+
+        return await self._looking.until(decides, expectations, self._world.timings.patience)
 
     async def _failed(self, run: Run, reason: str, sight: Sight) -> None:
         assert run.step is not None
@@ -100,7 +106,7 @@ class Approvals:
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done:
                 continue
-            sight = await self._looking.until_seen(check.expect, self._world.timings.patience)
+            sight = await self._until_seen(run, check.expect)
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
                 return f"what it showed is not so any more: {sight.judgement.reason}"
         return ""

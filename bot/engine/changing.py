@@ -163,6 +163,8 @@ class Changing:
         beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
 
         def decides(sight: Sight) -> bool:
+            if self._run.moved != decided.moved:
+                return True  # somebody said something: nothing of this is written, and it is asked again what is next
             done = sight.part(action.done_when).judgement.holds
             return done is True or (done is False and _holds(sight, guards))
 

@@ -199,6 +199,20 @@ async def test_an_abort_before_anything_was_stopped_stops_nothing(place: Place) 
     assert not place.ring.ran("director flush")
 
 
+async def test_an_abort_is_not_kept_waiting_until_what_must_be_so_is_so() -> None:
+    """What passes by itself is waited for, as nobody need be called for it; somebody who has spoken is not."""
+    async with a_place(replace(QUICK, patience=timedelta(minutes=10))) as place:
+        await place.until(lambda run: run.status is Status.ASKING)
+        place.ring.backends["backend-3"].units["dovecot-metacache-flush"].file_state = "disabled"
+        await place.approve()
+        await place.at("stop-lmtp")
+        assert await still(place, "service stop lmtp")
+        person = Person(id=REQUESTER, may_ask=True, may_approve=True)
+        await place.service.steer(RUN, GoBack(person=person, reason="abort"))
+        await place.until(lambda run: run.plan.back)
+        assert not place.ring.ran("service stop lmtp")
+
+
 async def test_a_run_keeps_the_procedure_that_it_began_with(place: Place) -> None:
     """What people approved is what runs, whatever somebody does to the file meanwhile."""
     await place.until(lambda run: run.status is Status.ASKING)
