@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,17 +16,19 @@ from bot.core.events import Entry
 from bot.practice.ring import PracticeRing
 from bot.practice.scene import CONFIG, PACKAGES, Scene
 from bot.practice.slack import Message
+from bot.practice.values import Ran
 from tests.chaos.case import Case
 from tests.chaos.evidence import Broken, Evidence, Sample
 from tests.chaos.facts import RunOver
 from tests.chaos.judges import repeated, two_out, unapproved, unwatched
 from tests.chaos.people import People
 from tests.chaos.play import DRAIN, Play, stage
+from tests.chaos.safety import SAFETY
 from tests.chaos.threads import lost
 
 REQUEST = f"backend-3 config={CONFIG} packages={PACKAGES}"
 
-JUDGES = (repeated, lost, unwatched, unapproved, two_out)
+JUDGES = (repeated, lost, unwatched, unapproved, two_out, *SAFETY)
 
 _SAMPLE_EVERY = 0.05
 
@@ -56,8 +58,11 @@ async def act(case: Case, *, folder: Path, seed: int) -> Verdict:
             bot_started=lambda: play.starts,
             slow=case.slow,
             denies=case.denies,
+            retries=case.retries,
+            then=case.then,
         )
         samples: list[Sample] = []
+        play.ring.hostlog.ran = Noted(lambda: _take(play.ring, samples))
         await play.start()
         tasks = [asyncio.create_task(people.answer()), asyncio.create_task(_sample(play.ring, samples))]
         try:
@@ -158,7 +163,11 @@ def _evidence(play: Play, case: Case, people: People, samples: list[Sample], ent
         samples=tuple(samples),
         interrupted=tuple(play.interrupted),
         unheard=tuple(play.unheard),
+        started=tuple(play.started),
+        reboots=tuple(play.reboots),
+        losses=tuple(play.ring.losses),
         ring_disturbed=case.disturbs_ring,
+        others_gone=case.others_gone,
         drain=DRAIN,
         unusual=tuple(unusual(play.ring)),
         remarks=tuple(play.remarks),
@@ -190,22 +199,42 @@ def unusual(ring: PracticeRing) -> Iterator[str]:
     yield from (f"at the end {name} does not serve" for name, host in ring.backends.items() if not host.serving)
 
 
+class Noted(list[Ran]):
+    """The log of what ran; before each command, how the ring is at that moment is looked at."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self._look = look
+
+    def append(self, ran: Ran) -> None:
+        self._look()
+        super().append(ran)
+
+
 async def _sample(ring: PracticeRing, samples: list[Sample]) -> None:
     """What the ring is like, whenever that changes."""
     while True:
-        sample = _now(ring)
-        if not samples or replace(samples[-1], at=sample.at) != sample:
-            samples.append(sample)
+        _take(ring, samples)
         await asyncio.sleep(_SAMPLE_EVERY)
+
+
+def _take(ring: PracticeRing, samples: list[Sample]) -> None:
+    sample = _now(ring)
+    if not samples or replace(samples[-1], at=sample.at) != sample:
+        samples.append(sample)
 
 
 def _now(ring: PracticeRing) -> Sample:
     names = {host.ip: name for name, host in ring.backends.items()}
-    knowing = [view.backends.items() for view in ring.state.directors.values() if view.knows]
-    active = {name for name, host in ring.backends.items() if host.serving}
+    views = ring.state.directors
+    said = [(names[ip], seen) for view in views.values() if view.knows for ip, seen in view.backends.items()]
     return Sample(
         at=datetime.now(UTC),
-        out=frozenset(names[ip] for said in knowing for ip, seen in said if not seen.usable),
-        active=frozenset(active),
-        usable=frozenset(names[ip] for said in knowing for ip, seen in said if seen.usable),
+        out=frozenset(name for name, seen in said if not seen.usable),
+        active=frozenset(name for name, host in ring.backends.items() if host.serving),
+        usable=frozenset(name for name, seen in said if seen.usable),
+        given=frozenset(name for name, seen in said if seen.vhosts),
+        mapped=frozenset(names[mapping.backend] for mapping in ring.state.mapped.values()),
+        hanging=frozenset(name for name, view in views.items() if view.hanging),
+        known=bool(said),
     )

@@ -8,8 +8,8 @@ from typing import Literal
 
 from tests.chaos.play import Play
 
-Kind = Literal["kills", "cuts", "slack", "ring"]
-KINDS: tuple[Kind, ...] = ("kills", "cuts", "slack", "ring")
+Kind = Literal["kills", "cuts", "slack", "ring", "others"]
+KINDS: tuple[Kind, ...] = ("kills", "cuts", "slack", "ring", "others")
 
 Trouble = Callable[[Play], Awaitable[None]]
 
@@ -17,7 +17,11 @@ Trouble = Callable[[Play], Awaitable[None]]
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A case. `family` groups those that differ only in where they strike; `slow`: seconds before people approve.
-    `denies`: the gate that they deny when it is asked for the first time, so that the run goes back.
+    `denies`: the gate that they deny when it is asked for the first time, so that the run goes back. `retries`: how
+    often they click Retry; `then` what they choose where that does not help (`go_back` or `skip`; nothing: they wait).
+
+    `disturbs_ring`: somebody else changes the ring, and logins may fail. `others_gone`: the other backends are taken
+    away.
 
     `within`: seconds that the whole scene may take. `seldom`: only with --all.
     """
@@ -30,6 +34,9 @@ class Case:
     disturbs_ring: bool = False
     slow: float = 0.0
     denies: str = ""
+    retries: int = 2
+    then: str = ""
+    others_gone: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     within: float = 60.0
     seldom: bool = False

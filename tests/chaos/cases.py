@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Literal
 
 from tests.chaos import cuts, kills, rings, slacks
 from tests.chaos.case import KINDS, Case, Kind
-from tests.chaos.evidence import Evidence, bare
+from tests.chaos.good import Good
+from tests.chaos.others_cases import of_others
 
 _DONE = frozenset({"done"})
 _REFUSED = _DONE | {"refused"}
@@ -18,53 +17,9 @@ _WENT_BACK = frozenset({"went back"})
 _DOVEADM = "doveadm"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Good:
-    """A run that went well: the names of its facts, and of each change a part that no other command has.
-
-    Without the counts of users: how often they change differs from run to run, and most are written with another fact.
-    """
-
-    facts: tuple[str, ...]
-    changes: tuple[tuple[str, str], ...]
-    """(step, part)."""
-    back: tuple[str, ...] = ()
-    """The facts of a run that goes back, from where it turns round."""
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """The facts with which stages began, but for the first: what fails there ends the run, changing nothing."""
-        return tuple(name for name in self.facts if name.startswith("StageBegan:"))[1:]
-
-    def before_any_drain(self, step: str) -> bool:
-        """Whether a change is part of the first stage, whose failure ends the run as refused."""
-        return self.facts.index(f"StepStarted:{step}") < self.facts.index(self.stages[0])
-
-    @property
-    def while_out(self) -> tuple[str, ...]:
-        """The facts during which the backend is out: from vhosts 0 to the restore click, not included."""
-        first = self.facts.index("StepDone:set-vhosts-to-zero")
-        last = self.facts.index("Approved:approve-restore")
-        return self.facts[first:last]
-
-
-def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = ()) -> Good:
-    """What a good run's evidence tells for the cases; `back` are the facts of one that went back."""
-    run = seen.entries[0].run
-    changes = []
-    for step in seen.changes:
-        assert step.action is not None
-        if seen.ran(step.action.command.text):
-            parts = re.split(rf"/etc/dovecot\.{run}|'", bare(step.action.command.text))
-            changes.append((step.name, max(parts, key=len)))
-    named, turned = (tuple(name for name in names if not name.startswith("UsersCounted")) for names in (facts, back))
-    way = turned[turned.index("TurnedBack") :] if "TurnedBack" in turned else ()
-    return Good(facts=named, changes=tuple(changes), back=way)
-
-
 def all_cases(good: Good) -> tuple[Case, ...]:
     """Every case."""
-    return (*_kills(good), *_of_the_bot(good), *_cuts(good), *_slack(good), *_ring(good))
+    return (*_kills(good), *_of_the_bot(good), *_cuts(good), *_slack(good), *_ring(good), *of_others(good))
 
 
 def _kills(good: Good) -> Iterator[Case]:
@@ -195,7 +150,7 @@ def _ring(good: Good) -> Iterator[Case]:
         yield Case(name=f"two-requests/{delay:g}s", kind="ring", family="two", trouble=asked)
 
 
-_MORE: dict[Kind, int] = {"kills": 2, "cuts": 4, "slack": 4, "ring": 4}
+_MORE: dict[Kind, int] = {"kills": 2, "cuts": 4, "slack": 4, "ring": 4, "others": 4}
 """How many cases of each kind a sample has besides one of every family."""
 
 

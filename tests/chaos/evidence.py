@@ -17,9 +17,9 @@ from bot.core.plan import Expected, Plan, PlannedStep
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
 from bot.practice.slack import Message
-from bot.practice.values import FailedLogin, Ran
+from bot.practice.values import FailedLogin, Loss, Ran
 
-Law = Literal["repeated", "lost", "unapproved", "two_out"]
+Law = Literal["repeated", "lost", "unapproved", "two_out", "last_taken", "wrong_host", "deleted_unflushed", "late"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +43,20 @@ class Click:
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The ring from `at` on: backends that a director says are out, those one gives users to, those that serve."""
+    """The ring from `at` on: backends that a director says are out, those one gives users to, those that serve.
+
+    `given`: those with vhosts on a director, `mapped` those with users; `hanging`: directors that are stopped;
+    `known`: there was a director with the ring's state.
+    """
 
     at: datetime
     out: frozenset[str]
     active: frozenset[str]
     usable: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
+    mapped: frozenset[str] = frozenset()
+    hanging: frozenset[str] = frozenset()
+    known: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +64,12 @@ class Evidence:
     """All that is known of one scene.
 
     `interrupted`: when the bot was killed or connections were cut, so that it did not hear commands' ends; `unheard`:
-    parts of commands whose connection was cut while they ran. `ring_disturbed`: somebody else changed the ring, so a
-    change of it may rightly be made again. `unusual`: what is not as before at the end. `remarks`: what was seen
-    on the way that must not be.
+    parts of commands whose connection was cut while they ran. `started`: when the bot was there; `reboots`: those of
+    the backend; `losses`: what was deleted of a metacache that was not flushed.
+
+    `ring_disturbed`: somebody else changed the ring, so a change of it may rightly be made again; `others_gone`: the
+    case took the other backends away. `unusual`: what is not as before at the end. `remarks`: what was seen on the way
+    that must not be.
     """
 
     entries: tuple[Entry, ...]
@@ -70,7 +81,11 @@ class Evidence:
     samples: tuple[Sample, ...] = ()
     interrupted: tuple[datetime, ...] = ()
     unheard: tuple[str, ...] = ()
+    started: tuple[datetime, ...] = ()
+    reboots: tuple[datetime, ...] = ()
+    losses: tuple[Loss, ...] = ()
     ring_disturbed: bool = False
+    others_gone: bool = False
     drain: timedelta = timedelta(seconds=1)
     unusual: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

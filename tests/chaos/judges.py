@@ -25,7 +25,11 @@ _DELETES = re.compile(r"(^|[^a-z])rm -|-delete\b")
 
 
 def repeated(seen: Evidence) -> Iterator[Broken]:
-    """No change begins again before its effect was looked up; none whose effect was there to be seen."""
+    """No change begins again before its effect was looked up; none whose effect was there to be seen.
+
+    On a director a second one may run beside one that hangs, and overtake it (see the law on what is late); a boot
+    undoes what is of the runtime.
+    """
     for plan, began, ended in seen.followed:
         for step in plan.steps:
             if step.action is None:
@@ -39,15 +43,28 @@ def repeated(seen: Evidence) -> Iterator[Broken]:
 
 def _wrongly_again(seen: Evidence, step: PlannedStep, first: Ran, second: Ran) -> str:
     heard = _heard(seen, first)
+    if step.where is not Where.BACKEND:
+        if (second.not_after or 0) < (first.not_after or 0):
+            return ""
+        heard = first.at if _hung(seen, first.at, second.at) else heard
     if heard > second.at:
         return f"began again while that of {_clock(first.at)} on {first.host} still ran"
     look = _looked(seen, step, heard, second.at)
     if look is None:
         return f"began again without a look at what that of {_clock(first.at)} on {first.host} had done"
-    done = first.exit_status == 0 and first.finished is not None and first.finished < look
+    booted = any(first.at <= at <= second.at for at in seen.reboots)
+    done = not booted and first.exit_status == 0 and first.finished is not None and first.finished < look
     if done and (step.where is Where.BACKEND or not seen.ring_disturbed):
         return f"began again although that of {_clock(first.at)} on {first.host} had succeeded"
     return ""
+
+
+def _hung(seen: Evidence, after: datetime, before: datetime) -> bool:
+    """Whether a director was stopped at some time between the two."""
+    known = [sample for sample in seen.samples if sample.at <= before]
+    return any(
+        one.hanging for number, one in enumerate(known) if number + 1 == len(known) or known[number + 1].at > after
+    )
 
 
 def _heard(seen: Evidence, ran: Ran) -> datetime:
@@ -109,8 +126,11 @@ def _unseen(seen: Evidence) -> Iterator[Broken]:
 
 
 def two_out(seen: Evidence) -> Iterator[Broken]:
-    """Never two backends of the ring at vhosts 0 or down, on any director that knows the ring."""
-    for sample in seen.samples:
+    """Never two backends of the ring at vhosts 0 or down, on any director that knows the ring.
+
+    Where the case itself takes the others away, only what the bot sends tells: see the harness's law of this name.
+    """
+    for sample in seen.samples if not seen.others_gone else ():
         if len(sample.out) > 1:
             yield Broken(law="two_out", what=f"{', '.join(sorted(sample.out))} at {_clock(sample.at)}")
             return
@@ -129,7 +149,10 @@ WATCHED = timedelta(seconds=6)
 
 
 def unwatched(seen: Evidence) -> Iterator[Broken]:
-    """While the backend is out, a director that gives it users again is set back soon: it was lost from sight else."""
+    """While the backend is out, a director that gives it users again is set back soon: it was lost from sight else.
+
+    Not while no other backend can be used: then it is left to its users. Nor can a bot that is dead watch anything.
+    """
     zero = next((ran.finished for ran in seen.log if ZERO.search(bare(ran.command)) and ran.finished), None)
     if zero is None:
         return
@@ -138,11 +161,17 @@ def unwatched(seen: Evidence) -> Iterator[Broken]:
     last = Sample(at=end, out=frozenset(), active=frozenset())
     since: datetime | None = None
     for sample in (*(one for one in seen.samples if one.at < end), last):
-        if since is not None and sample.at - max(since, zero) > WATCHED:
+        if since is not None and sample.at - max(since, zero, _there_since(seen, sample.at)) > WATCHED:
             yield Broken(law="lost", what=f"from {_clock(since)} on a director gave users to the backend that is out")
             return
-        usable = seen.target.backend.name in sample.usable
+        name = seen.target.backend.name
+        usable = name in sample.usable and bool(sample.usable - {name})
         since = (since or sample.at) if usable else None
+
+
+def _there_since(seen: Evidence, at: datetime) -> datetime:
+    """When the bot that lived at that moment had come up."""
+    return max((one for one in seen.started if one <= at), default=seen.entries[0].at)
 
 
 def in_take_down(seen: Evidence, at: datetime) -> bool:

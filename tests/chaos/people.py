@@ -1,4 +1,4 @@
-"""The scripted people of a scene: one asks, a second engineer approves each question once, one retries what holds."""
+"""The scripted people of a scene: one asks, a second engineer approves each question once, one decides what holds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from bot.practice.slack import Message, SlackTimeout
 from tests.chaos.evidence import Click
 from tests.chaos.threads import gate_of
 
-_RETRIES = 2
 _READS_FOR = 1.5
 """Seconds that somebody takes to read why a run holds: longer than the watch takes to set the ring back."""
+_OF_A_SECOND = frozenset({"approve", "deny", "agree_skip"})
+_NOT_FLUSHED = "the metacache was not seen to be flushed"
+"""A hold that says so is no better after a Retry."""
 _AGAIN_AFTER = 3.0
 """Seconds after which somebody clicks again whose click had no effect: Slack told them so, or the bot came anew."""
 
@@ -33,6 +35,8 @@ class People:
     bot_started: Callable[[], int]
     slow: float = 0.0
     denies: str = ""
+    retries: int = 2
+    then: str = ""
     clicks: list[Click] = field(default_factory=list)
     _done: dict[str, tuple[float, int]] = field(default_factory=dict)
     _seen: dict[str, float] = field(default_factory=dict)
@@ -60,13 +64,23 @@ class People:
             there, age = buttons(message), now - self._seen.setdefault(message.ts, now)
             if "approve" in there and age >= self.slow:
                 action = self._answer(message)
-            elif "retry" in there and age >= _READS_FOR and self.calm() and self._retries["retry"] < _RETRIES:
-                action = "retry"
+            elif "agree_skip" in there:
+                action = "agree_skip"
+            elif "retry" in there and age >= _READS_FOR and self.calm():
+                action = self._choice(message, there)
             else:
                 continue
-            if self._may_click(message, now):
+            if action and self._may_click(message, now):
                 return message, action
         return None
+
+    def _choice(self, message: Message, there: set[str]) -> str:
+        """What they choose where a run holds; on its way back, where it cannot turn again, they go on to retry."""
+        if self._retries["retry"] < self.retries and _NOT_FLUSHED not in str(message.blocks):
+            return "retry"
+        if self.then in there:
+            return self.then
+        return "retry" if self.then and self._retries["retry"] < 2 * self.retries else ""
 
     def _answer(self, message: Message) -> str:
         """The first question of the gate that is to be denied is denied, however often it takes; all else approved."""
@@ -81,7 +95,7 @@ class People:
         return now - at > _AGAIN_AFTER and starts != self.bot_started()
 
     async def _click(self, message: Message, action: str) -> None:
-        now, user = asyncio.get_running_loop().time(), REQUESTER if action == "retry" else SECOND
+        now, user = asyncio.get_running_loop().time(), SECOND if action in _OF_A_SECOND else REQUESTER
         known = self._done.get(message.ts)
         self._done[message.ts] = now, self.bot_started()
         self._retries[action] += known is None
@@ -90,7 +104,16 @@ class People:
         )
         try:
             await self.scene.slack.click(user, message, action)
+            if action == "skip":
+                await self._give_a_reason(user)
         except LookupError:  # the button went away meanwhile: somebody was told, or it was answered
             return
         except SlackTimeout:  # they were shown an error, and will try again
             self._done[message.ts] = now, -1
+
+    async def _give_a_reason(self, user: str) -> None:
+        """The form that a skip opens."""
+        slack = self.scene.slack
+        with suppress(TimeoutError):
+            shown = await slack.until(lambda: [view for view in slack.views if view.shown], timeout=5)
+            await slack.submit(user, shown[-1], {"reason": {"reason": "seen by hand that it may be left out"}})

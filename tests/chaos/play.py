@@ -26,7 +26,8 @@ class Play:
     """One scene under way.
 
     A trouble says here when it `struck`, at which facts the bot was `killed_at`, when it was `interrupted`, which
-    commands' ends it kept `unheard`, and `remarks` on what must not be; `calm` is set when it is over.
+    commands' ends it kept `unheard`, when the backend `reboots`, and `remarks` on what must not be; `calm` is set when
+    it is over.
     """
 
     ring: PracticeRing
@@ -35,6 +36,8 @@ class Play:
     interrupted: list[datetime] = field(default_factory=list)
     unheard: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    started: list[datetime] = field(default_factory=list)
+    reboots: list[datetime] = field(default_factory=list)
     killed_at: list[str] = field(default_factory=list)
     struck: bool = False
     calm: bool = False
@@ -45,6 +48,7 @@ class Play:
         await self.scene.slack.until(lambda: not self.scene.slack.sockets, timeout=20)
         await self.scene.start_bot(within=60)
         self.starts += 1
+        self.started.append(datetime.now(UTC))
 
     async def kill(self) -> None:
         """SIGKILL."""

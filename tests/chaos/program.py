@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import get_args
 
 from tests.chaos.act import Verdict, act
 from tests.chaos.case import KINDS, Case
-from tests.chaos.cases import Good, all_cases, good_run, sample
-from tests.chaos.evidence import Broken
+from tests.chaos.cases import all_cases, sample
+from tests.chaos.evidence import Broken, Law
+from tests.chaos.good import Good, good_run
 from tests.chaos.judges import in_take_down
 from tests.chaos.play import Play
 
-LAWS = ("repeated", "lost", "unapproved", "two_out")
+LAWS = get_args(Law)
 _SAID_EVERY = 50
 
 

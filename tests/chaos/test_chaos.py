@@ -11,7 +11,8 @@ import pytest
 from tests.chaos import cuts, kills, rings, slacks
 from tests.chaos.act import Verdict, act
 from tests.chaos.case import Case
-from tests.chaos.cases import all_cases, good_run, sample
+from tests.chaos.cases import all_cases, sample
+from tests.chaos.good import good_run
 from tests.chaos.play import Play
 from tests.chaos.program import GOOD, Account
 
