@@ -11,7 +11,8 @@ from bot.core.command import Command, Result
 from bot.core.events import Ran, Seen
 from bot.core.expect import Judgement, Look, judge
 from bot.core.hide import hide, shorten
-from bot.core.inventory import Host, Target
+from bot.core.identity import objection
+from bot.core.inventory import Backend, Host, Target
 from bot.core.plan import Expected
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
@@ -198,7 +199,7 @@ class Looking:
         probe = PROBES[expected.probe]
         command = probe.command(self._target, expected.asks)
         try:
-            result = await self._hosts.run(host, command)
+            result = await self._proved(host, command)
         except HostError as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
             return _One(seen=seen, ran=unheard(host, command, error, changes=False), output="")
@@ -211,6 +212,21 @@ class Looking:
         except Unreadable as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
         return _One(seen=seen, ran=ran(result, changes=False), output=result.stdout, connection=result.connection)
+
+    async def _proved(self, host: Host, command: Command) -> Result:
+        """What the host says, once it has proved on this very connection to be the backend; raises HostError.
+
+        What another host says is no reading of this one: a change would be called done, and users be sent there, on it.
+        """
+        if not isinstance(host, Backend):
+            return await self._hosts.run(host, command)
+        identity = await self._hosts.identity(host)
+        if against := objection(host, identity):
+            raise NotRun(against)
+        result = await self._hosts.run(host, command)
+        if result.connection != identity.connection:
+            raise NotRun(f"{host.name}: its connection has changed while it was looked at; that says nothing of it")
+        return result
 
 
 async def _until_one_answers(asking: Mapping[asyncio.Task[_One], Host]) -> bool:

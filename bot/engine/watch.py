@@ -14,6 +14,7 @@ from datetime import timedelta
 from bot.core import events as fact
 from bot.core.effects import Effect
 from bot.core.guards import WHO_THEY_ARE, is_itself
+from bot.core.identity import objection
 from bot.core.inventory import Host
 from bot.core.plan import Action, Expected, PlannedStep
 from bot.core.procedure import Where
@@ -154,6 +155,8 @@ class Watch:
             identity = await self._world.hosts.identity(run.request.target.backend)
         except HostError:
             return
+        if objection(run.request.target.backend, identity):
+            return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
             await self._ledger.tell(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
             self._told()
