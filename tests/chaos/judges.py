@@ -115,10 +115,11 @@ def _active(seen: Evidence, ran: Ran) -> bool:
 
 def _unseen(seen: Evidence) -> Iterator[Broken]:
     """A stage's first change runs only when its announcement stands in Slack: people must be able to see it."""
-    for plan in seen.plans:
+    for plan, began, ended in seen.followed:
         for number, stage in enumerate(plan.stages, start=1):
             first = next((step for step in stage.steps if step.action), None)
-            ran = seen.ran(first.action.command.text) if first and first.action else []
+            every = seen.ran(first.action.command.text) if first and first.action else []
+            ran = [one for one in every if began <= one.at < ended]  # the way back has some commands of the plan, too
             announced = f"Stage {number} of {len(plan.stages)} begins: {stage.says}"
             told = [float(one.ts) for one in seen.thread if announced in one.text]
             if ran and not plan.back and (not told or min(told) > ran[0].at.timestamp()):
