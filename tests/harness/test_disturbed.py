@@ -121,7 +121,9 @@ async def test_a_procedure_of_ones_own_adds_to_the_guards_and_takes_none_away(lo
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("step", ["set-vhosts-to-zero", "director-down", "flush-users", "set-vhosts-back", "director-up"])
+@pytest.mark.parametrize(
+    "step", ["set-vhosts-to-zero", "director-down", "flush-users", "set-vhosts-back", "director-up"]
+)
 @virtually
 async def test_a_directors_name_that_leads_into_another_ring_changes_nothing_there(step: str) -> None:
     """A ring that knows the same addresses, as a copy of the site does: who was proved is not who is there now."""
