@@ -19,7 +19,7 @@ from bot.adapters.slack.render import replies
 from bot.adapters.slack.story import Story, told
 from bot.core import events as fact
 from bot.core.approval import Person
-from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, ProposeSkip, Retry, Steering, TakeOver
+from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, LeaveOut, ProposeSkip, Retry, Steering, TakeOver
 from bot.core.events import Entry, Fact
 from bot.core.plan import PlannedStep
 from bot.core.procedure import Gate, Where
@@ -42,6 +42,7 @@ K = TypeVar("K")
 A_WHILE = timedelta(seconds=20)
 """How long people think."""
 TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
+FOURTH = "U0DAVE"
 GROUP = "<!subteam^S0MAIL>"
 FAILED = 42
 """What a command exits with that is made to fail."""
@@ -96,7 +97,7 @@ class Drill(Play):
         self._news = asyncio.Event()
         self.slack.on_nudge = self._news.set
         self._services: list[Service] = []
-        self.people = dict(PEOPLE)
+        self.people = PEOPLE | {FOURTH: Person(id=FOURTH, may_ask=True, may_approve=True)}
         self.slack._known = self.people
 
     def start(self) -> Service:
@@ -182,8 +183,12 @@ class Drill(Play):
         await asyncio.sleep(after.total_seconds())
         asked = self.run_now.asked
         assert asked is not None
-        by = by if by not in self.run_now.not_by and not self.people[by].barred else THIRD
+        by = next(one for one in (by, *self.people) if one not in self.run_now.not_by and not self.people[one].barred)
         await self.say(Approve(person=self.people[by], ask=asked.seq, message="1.1"))
+
+    async def deny(self, by: str = FOURTH) -> None:
+        assert self.run_now.asked is not None
+        await self.say(Deny(person=self.people[by], ask=self.run_now.asked.seq, message="1.1"))
 
     async def retry(self, by: str = REQUESTER, after: timedelta = timedelta(0)) -> None:
         await asyncio.sleep(after.total_seconds())

@@ -9,10 +9,9 @@ from datetime import timedelta
 import pytest
 
 from bot.core import events as fact
-from bot.core.decide import Deny
 from bot.core.procedure import Gate
 from bot.core.run import Status
-from tests.build import SECOND, THIRD
+from tests.build import SECOND
 from tests.harness.drill import Drill, a_run, virtually
 
 LONG = timedelta(minutes=61)
@@ -91,7 +90,7 @@ async def test_an_approval_whose_giver_left_is_asked_for_again_of_somebody_else(
         assert asked_for(play, gate)[-1] == step
         assert "deactivated" in play.thread(fact.ApprovalLapsed)[-1]
         assert await play.ends() == "done"
-        assert play.facts(fact.Approved)[-1].by == THIRD
+        assert play.facts(fact.Approved)[-1].by != SECOND
 
 
 @virtually
@@ -215,9 +214,8 @@ async def test_a_denial_of_what_was_asked_again_goes_back(step: str) -> None:
         play.fails(step)
         await play.held()
         await play.retry(after=LONG)
-        run = await play.asks()
-        assert run.asked is not None
-        await play.say(Deny(person=play.people[THIRD], ask=run.asked.seq, message="1.1"))
+        await play.asks()
+        await play.deny()
         assert await play.ends() == "went back"
         assert play.sent(step) == [] or step == "start-dovecot"  # which the way back does as well
         assert play.broken() == []
