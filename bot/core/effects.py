@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Effect(StrEnum):
@@ -50,6 +51,7 @@ _READ = (
 )
 
 
+@lru_cache(maxsize=1024)  # a run's state asks it of each of its steps, again and again
 def effects(command: str) -> frozenset[Effect]:
     """All that the command does, empty for one that is known to do none of it."""
     return frozenset(effect for pattern, effect in _READ if re.search(pattern, command, re.DOTALL))
