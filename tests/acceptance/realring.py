@@ -24,14 +24,14 @@ PACKAGES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
 FLUSH_UNIT = "dovecot-metacache-flush"
 
 
-def ring_of(site: Site) -> Ring:
+def ring_of(site: Site, *, sudo: bool = False) -> Ring:
     return Ring.model_validate(
         {
             "name": "practice",
             "test_user": site.test_user,
             "metacache": {},
-            "directors": [{"name": name} for name in site.directors],
-            "backends": [{"name": name, "ip": ip} for name, ip in site.backends.items()],
+            "directors": [{"name": name, "sudo": sudo} for name in site.directors],
+            "backends": [{"name": name, "ip": ip, "sudo": sudo} for name, ip in site.backends.items()],
         }
     )
 
@@ -146,6 +146,23 @@ def by_hand(lab: Lab, *words: str) -> None:
         command, name, *rest = said.split()
         ip = lab.backends[name].ip
         lab.run("director-1", ["doveadm", "director", command, ip, *rest], check=True)
+
+
+def mapped(lab: Lab) -> int:
+    """The users of backend-3, as director-1 says."""
+    table = lab.run("director-1", "doveadm -f tab director status", check=True).stdout.splitlines()
+    header, *rows = (line.split("\t") for line in table)
+    ip = lab.backends["backend-3"].ip
+    return next(int(row[header.index("users")]) for row in rows if row[0] == ip)
+
+
+async def log_users_in(lab: Lab, count: int = 48) -> None:
+    """So many users are mapped from here on; every backend gets some, as their names' hashes decide."""
+    directors = itertools.cycle(lab.directors.values())
+    for number in range(count):
+        async with connected(next(directors).ip, timedelta(seconds=30)) as session:
+            await session.command(f"LOGIN mapped-{number} {lab.password}")
+            await session.command("LOGOUT")
 
 
 def put_back(lab: Lab, also: Mapping[str, str]) -> None:
