@@ -1,0 +1,123 @@
+"""Ends that are not heard, on a real ring: a director that hangs costs seconds, and a stop is never sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.practice.scene import Scene
+from tests.acceptance.practice import facts
+from tests.acceptance.realring import (
+    FLUSH_UNIT,
+    at_work,
+    lab_for_users,
+    log_users_in,
+    mapped,
+    outcome_as_users_come,
+    put_back,
+)
+from tests.lab import Lab, wait_for
+
+A_SECOND = timedelta(seconds=1)
+SHORTLY = timedelta(seconds=30)
+LATER_THAN_ALL_IS_WELL = 15.0
+"""Half of the time that a director takes to give another one up, in seconds."""
+
+GOES_ON = "pkill -CONT --exact director || true"
+SLOW = f"/etc/systemd/system/{FLUSH_UNIT}.service.d"
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[Lab]:
+    with lab_for_users() as running:
+        yield running
+
+
+@pytest.fixture
+async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
+    yield module_lab
+    await asyncio.to_thread(put_back, module_lab, {"director-2": GOES_ON})
+
+
+@asynccontextmanager
+async def stopped_in_its_tracks(lab: Lab) -> AsyncIterator[None]:
+    """director-2 takes commands and answers none."""
+    await asyncio.to_thread(lab.run, "director-2", "pkill -STOP --exact director", check=True)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(lab.run, "director-2", GOES_ON)
+
+
+async def until_sent(lab: Lab, host: str, command: str) -> None:
+    """Wait until the host was given the command."""
+    given = lambda: command in lab.run(host, "cat /var/log/lab/ssh.log").stdout  # noqa: E731
+    await asyncio.to_thread(wait_for, f"{host} is given `{command}`", given, within=SHORTLY)
+
+
+def is_stopped(lab: Lab) -> bool:
+    return lab.run("backend-3", "systemctl is-active dovecot").stdout.strip() == "inactive"
+
+
+async def all_done(scene: Scene) -> list[fact.StepDone]:
+    return [entry.fact for entry in await facts(scene) if isinstance(entry.fact, fact.StepDone)]
+
+
+async def done_of(scene: Scene, step: str) -> fact.StepDone:
+    """How the step was seen to be done."""
+    (done,) = (one for one in await all_done(scene) if one.step == step)
+    return done
+
+
+async def test_a_director_that_hangs_costs_users_of_a_stopped_backend_seconds_and_not_its_thirty(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`director down` takes effect at once, and returns after 30 s. It was waited for, and the flush after it: 46 s."""
+    await log_users_in(lab)
+    assert await asyncio.to_thread(mapped, lab) > 0
+    async with at_work(lab, drain=A_SECOND) as scene:
+        await scene.ask("backend-3")
+        await until_sent(lab, "backend-3", "systemctl stop dovecot")
+        async with stopped_in_its_tracks(lab):
+            await asyncio.to_thread(wait_for, "dovecot is stopped", lambda: is_stopped(lab), within=SHORTLY)
+            stopped = time.monotonic()
+            await asyncio.to_thread(wait_for, "they are moved", lambda: not mapped(lab), within=SHORTLY)
+            seconds = time.monotonic() - stopped
+            async with asyncio.timeout(60):
+                while "flush-users" not in [done.step for done in await all_done(scene)]:
+                    await asyncio.sleep(0.1)
+        down = await done_of(scene, "director-down")
+    with capsys.disabled():
+        print(f"\nusers moved {seconds:.1f} s after dovecot had stopped, with a director that hangs")
+    assert seconds < LATER_THAN_ALL_IS_WELL
+    assert any("its end was not heard" in ran.output for ran in down.ran if ran.changes)
+
+
+async def test_a_bot_killed_while_dovecot_stops_waits_for_that_stop_behind_its_lock_and_sends_no_second_one(
+    lab: Lab,
+) -> None:
+    """A metacache may take minutes to flush; what the old bot sent goes on, and the new one hears nothing of it."""
+    slow = f"mkdir {SLOW}; printf '[Service]\\nExecStop=/bin/sleep 6\\n' >{SLOW}/slow.conf; systemctl daemon-reload"
+    await asyncio.to_thread(lab.run, "backend-3", slow, check=True)
+    before = await asyncio.to_thread(stops, lab)
+    async with at_work(lab, drain=A_SECOND) as scene:
+        await scene.ask("backend-3")
+        sent = lambda: stops(lab) > before  # noqa: E731
+        await asyncio.to_thread(wait_for, "dovecot is being stopped", sent, within=SHORTLY)
+        await scene.kill_bot()
+        await scene.start_bot()
+        assert not await asyncio.to_thread(is_stopped, lab), "it was over before the bot was back"
+        assert await outcome_as_users_come(lab, scene) == "done"
+        done = await done_of(scene, "stop-dovecot")
+    assert await asyncio.to_thread(stops, lab) == before + 1
+    assert done.how is fact.How.LOOKED_UP
+
+
+def stops(lab: Lab) -> int:
+    return lab.run("backend-3", "cat /var/log/lab/ssh.log || true").stdout.count("systemctl stop dovecot")
