@@ -1,6 +1,7 @@
 """`python -m tests.chaos [--seed N] [--all] [--only CASE] [--list]`: plays the cases, and says what broke.
 
-The last line is the verdict: kills=N cuts=N slack=N ring=N repeated=N lost=N unapproved=N two_out=N.
+The last line is the verdict: how many of each kind were played, kills=N cuts=N slack=N ring=N others=N, and how often
+each law was broken, repeated=N lost=N unapproved=N two_out=N last_taken=N wrong_host=N deleted_unflushed=N late=N.
 """
 
 from __future__ import annotations

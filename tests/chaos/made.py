@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -12,9 +13,11 @@ from bot.core.inventory import Target
 from bot.core.plan import PlannedStep
 from bot.core.probes import PROBES
 from bot.core.run import Status
+from bot.engine.ports import Timings
 from bot.practice.slack import Message
 from bot.practice.values import Ran
-from tests.build import SECOND, Story
+from tests.build import SECOND, Story, plan
+from tests.chaos.act import JUDGES
 from tests.chaos.evidence import Click, Evidence, Sample, hosts_of
 from tests.chaos.threads import UNTOLD
 
@@ -28,7 +31,18 @@ def made_entries() -> tuple[Entry, ...]:
     story = Story().until("drain", on=Status.WAITING)
     assert story.run.until is not None
     story.at = story.run.until
-    return tuple(story.until(None, on=Status.ENDED).entries)
+    return tuple(_sent(entry, story.run.request.target) for entry in story.until(None, on=Status.ENDED).entries)
+
+
+def _sent(entry: Entry, target: Target) -> Entry:
+    """With the host and the fence that a change was sent to and in."""
+    if not isinstance(entry.fact, fact.StepStarted):
+        return entry
+    steps = {step.name: step for step in plan().steps}
+    where = steps[entry.fact.step].where
+    assert where is not None
+    not_after = int((entry.at + Timings().not_after).timestamp())
+    return replace(entry, fact=replace(entry.fact, host=min(hosts_of(target, where)), not_after=not_after))
 
 
 def looks(step: PlannedStep, target: Target, at: datetime) -> Iterator[Ran]:
@@ -52,7 +66,11 @@ def made_log(entries: tuple[Entry, ...]) -> Iterator[Ran]:
             host = min(hosts_of(asked.target, step.where))
             yield from looks(step, asked.target, entry.at - BLINK)
             began, ended = entry.at + BLINK, entry.at + 2 * BLINK
-            yield Ran(at=began, host=host, command=entry.fact.command, exit_status=0, finished=ended)
+            # As StepStarted has it, so that it can be known which fact it is of.
+            not_after = entry.fact.not_after
+            yield Ran(
+                at=began, host=host, command=entry.fact.command, exit_status=0, finished=ended, not_after=not_after
+            )
             yield from looks(step, asked.target, entry.at + 3 * BLINK)
 
 
@@ -113,3 +131,20 @@ def made_evidence() -> Evidence:
         ),
         drain=timedelta(minutes=15),
     )
+
+
+def judged(seen: Evidence) -> list[str]:
+    return [f"{one.law}: {one.what}" for judge in JUDGES for one in judge(seen)]
+
+
+def command(seen: Evidence, part: str) -> Ran:
+    return next(ran for ran in seen.log if part in ran.command)
+
+
+def with_log(seen: Evidence, *more: Ran) -> Evidence:
+    return replace(seen, log=tuple(sorted((*seen.log, *more), key=lambda ran: ran.at)))
+
+
+def again(ran: Ran, after: timedelta) -> Ran:
+    at = ran.at + after
+    return replace(ran, at=at, finished=at + BLINK)

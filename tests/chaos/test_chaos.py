@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import cuts, kills, rings, slacks
+from tests.chaos import cuts, kills, others, rings, slacks
 from tests.chaos.act import Verdict, act
 from tests.chaos.case import Case
 from tests.chaos.cases import all_cases, sample
@@ -37,6 +37,38 @@ CASES = (
         family="restart",
         trouble=rings.director_restarts_at("StageBegan:upgrade", "director-2"),
         disturbs_ring=True,
+    ),
+    Case(
+        name="others out",
+        kind="others",
+        family="others-out",
+        trouble=others.at("StepDone:stop-lmtp", others.others_out, lasts=2.0, killed=True),
+        disturbs_ring=True,
+        others_gone=True,
+        retries=4,
+    ),
+    Case(
+        name="reboot",
+        kind="others",
+        family="reboot",
+        trouble=others.at("StageBegan:upgrade", others.reboots, lasts=0.0),
+        retries=4,
+    ),
+    Case(
+        name="flush fails",
+        kind="others",
+        family="flush-fails",
+        trouble=others.at("StepDone:stop-lmtp", others.flush_unit_fails, lasts=0.0),
+        may_end=frozenset({"went back"}),
+        retries=1,
+        then="go_back",
+    ),
+    Case(
+        name="elsewhere",
+        kind="others",
+        family="elsewhere",
+        trouble=others.at("StepStarted:start-dovecot", others.leads_elsewhere, lasts=2.0, killed=True),
+        retries=4,
     ),
 )
 
@@ -90,4 +122,5 @@ def test_a_scene_in_which_two_backends_are_out_is_seen(verdicts: dict[str, Verdi
     account.add(TWO_OUT, verdicts["two out"])
     assert account.broken["two_out"] == 1
     assert account.status == 1
-    assert " two_out=1" in account.last_line
+    assert " others=0 " in account.last_line
+    assert account.last_line.endswith(" two_out=1 last_taken=0 wrong_host=0 deleted_unflushed=0 late=0")

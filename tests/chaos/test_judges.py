@@ -11,31 +11,13 @@ import pytest
 from bot.core import events as fact
 from bot.core.events import Entry
 from bot.practice.values import FailedLogin, Ran
-from tests.chaos.act import JUDGES
 from tests.chaos.evidence import Evidence, Sample
-from tests.chaos.made import BLINK, EVERYBODY, made_evidence, made_thread
+from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, made_thread, with_log
 
 
 @pytest.fixture
 def good() -> Evidence:
     return made_evidence()
-
-
-def judged(seen: Evidence) -> list[str]:
-    return [f"{one.law}: {one.what}" for judge in JUDGES for one in judge(seen)]
-
-
-def command(seen: Evidence, part: str) -> Ran:
-    return next(ran for ran in seen.log if part in ran.command)
-
-
-def with_log(seen: Evidence, *more: Ran) -> Evidence:
-    return replace(seen, log=tuple(sorted((*seen.log, *more), key=lambda ran: ran.at)))
-
-
-def again(ran: Ran, after: timedelta) -> Ran:
-    at = ran.at + after
-    return replace(ran, at=at, finished=at + BLINK)
 
 
 def test_a_good_run_breaks_no_law(good: Evidence) -> None:
@@ -93,6 +75,25 @@ def test_after_a_kill_in_the_middle_the_look_that_counts_is_the_one_after_the_ki
     apt.exit_status, apt.finished = 1, apt.at + 20 * BLINK
     second = with_log(good, again(apt, 5 * BLINK))
     assert judged(replace(second, interrupted=(apt.at + BLINK / 2,))) == []
+
+
+def test_a_second_command_may_run_beside_one_on_a_director_that_hangs(good: Evidence) -> None:
+    """A hanging director costs seconds, not minutes; without one it is a repeat of what still runs."""
+    down = command(good, "director down")
+    down.finished = down.at + 60 * BLINK
+    second = replace(again(down, 5 * BLINK), finished=down.at + 6 * BLINK)
+    twice = replace(with_log(good, second), ring_disturbed=True)
+    assert any("still ran" in one for one in judged(twice))
+    before, after = ([one for one in good.samples if (one.at <= down.at) is early] for early in (True, False))
+    hanging = replace(before[-1], at=down.at - BLINK / 4, hanging=frozenset({"director-2"}))
+    assert judged(replace(twice, samples=(*before, hanging, *after))) == []
+
+
+def test_what_a_boot_undid_may_be_done_again(good: Evidence) -> None:
+    mask = command(good, "systemctl mask")
+    twice = with_log(good, again(mask, 5 * BLINK))
+    assert any("had succeeded" in one for one in judged(twice))
+    assert judged(replace(twice, reboots=(mask.at + 2 * BLINK,))) == []
 
 
 # unapproved
