@@ -45,10 +45,28 @@ class Ledger:
         moved = self.run
         for fact in facts:
             moved = apply(moved, Entry(run=moved.id, seq=moved.seq + 1, at=now, fact=fact))
-        # Under shield: a write that has begun is finished, or this state would not know what the journal knows.
-        await asyncio.shield(self._write(facts, moved))
+        await _to_its_end(asyncio.ensure_future(self._write(facts, moved)))
 
     async def _write(self, facts: tuple[Fact, ...], moved: Run) -> None:
         await self._world.journal.append(self.run.id, self.run.seq, moved.at, facts)
         self.run = moved
         self._world.announcer.nudge(moved.id)
+
+
+async def _to_its_end(write: asyncio.Future[None]) -> None:
+    """Wait until the write is over, also when this is cancelled meanwhile, however often; only then it is.
+
+    A write that has begun is finished, or this state would not know what the journal knows. And the ledger's lock is
+    held until then, or the next fact would be made on the state before, with the same number.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not write.done():
+        try:
+            await asyncio.wait({write})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return write.result()
+    if not write.cancelled():
+        write.exception()  # looked at, so that asyncio does not complain that nobody did
+    raise cancelled
