@@ -1,4 +1,8 @@
-"""One bot a journal: a lock on a file beside it, that the kernel lets go when the process ends, however it ends."""
+"""One bot a journal: a lock on a file beside it, that the kernel lets go when the process ends, however it ends.
+
+Beside the file itself, whatever links lead to it; and never on it: closing a second descriptor of an SQLite file drops
+the locks that SQLite holds on it.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,9 @@ from bot.errors import Misconfigured
 
 @contextmanager
 def only_one(journal: Path) -> Iterator[None]:
-    """Hold the lock; raises Misconfigured when another process has it."""
-    path = journal.with_name(journal.name + ".lock")
+    """Hold the lock; raises Misconfigured when another process has it, by whatever name it calls the journal."""
+    itself = Path(os.path.realpath(journal))
+    path = itself.with_name(itself.name + ".lock")
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

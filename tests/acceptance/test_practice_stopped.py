@@ -105,15 +105,24 @@ async def told_to_stop_during_a_long_command() -> tuple[int, float, list[fact.En
         return status, asyncio.get_running_loop().time() - began, list(await facts(scene))
 
 
-async def started_twice() -> tuple[Said, int, PracticeRing]:
-    """A second bot for the journal of one that runs; returns what it said, and how many sockets there are then."""
+async def started_twice(*, by_a_link: bool = False) -> tuple[Said, int, PracticeRing]:
+    """A second bot for the journal of one that runs; returns what it said, and how many sockets there are then.
+
+    `by_a_link`: its settings call the journal by another name.
+    """
     async with staged() as (ring, scene):
+        settings = scene.settings
+        if by_a_link:
+            settings = scene.folder / "second" / settings.name
+            settings.parent.mkdir()
+            settings.write_text(scene.settings.read_text())
+            (settings.parent / "journal.db").symlink_to(scene.folder / "journal.db")
         environment = {
             "SLACK_BOT_TOKEN": "xoxb-practice",
             "SLACK_APP_TOKEN": "xapp-practice",
             "SLACK_API_URL": scene.slack.api_url,
         }
-        said = await cli("serve", "--config", str(scene.settings), env=environment)
+        said = await cli("serve", "--config", str(settings), env=environment)
         return said, scene.slack.sockets, ring
 
 
@@ -124,6 +133,7 @@ async def scenes() -> AsyncIterator[dict[str, asyncio.Task[Any]]]:
         "SIGKILL": interrupted(Scene.kill_bot),
         "long": told_to_stop_during_a_long_command(),
         "twice": started_twice(),
+        "twice by a link": started_twice(by_a_link=True),
     }
     tasks = {name: asyncio.create_task(play) for name, play in plays.items()}
     yield tasks
@@ -189,11 +199,12 @@ async def test_told_to_stop_it_leaves_within_ten_seconds_even_while_a_command_ta
     assert last.step == "stop-dovecot"
 
 
+@pytest.mark.parametrize("how", ["twice", "twice by a link"])
 async def test_a_second_bot_for_the_same_journal_is_refused_and_says_who_has_it(
-    scenes: dict[str, asyncio.Task[tuple[Said, int, PracticeRing]]],
+    scenes: dict[str, asyncio.Task[tuple[Said, int, PracticeRing]]], how: str
 ) -> None:
     """Two bots on one journal would each bring every run forward."""
-    said, sockets, ring = await scenes["twice"]
+    said, sockets, ring = await scenes[how]
     assert said.status == 2
     assert "another bot (process " in said.err
     assert "journal.db" in said.err
