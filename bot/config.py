@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,10 @@ Length = Annotated[Duration, Field(ge=timedelta(seconds=1))]
 Model = TypeVar("Model", bound=BaseModel)
 
 
+# How a database's address looks: no file's name, and never shown, as it may hold a password.
+_ADDRESS = re.compile(r"(?i)://|^(postgres|mysql|mariadb|sqlite|file)[\w+]*:|\b(password|passwd|pwd)\s*=")
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,6 +56,13 @@ class BotPart(_Part):
     approval_repeats: tuple[Length, ...] = (timedelta(minutes=5), timedelta(minutes=15))
     count_every: Length = timedelta(seconds=30)
     watch_every: Length = timedelta(seconds=30)
+
+    @field_validator("journal", mode="before")
+    @classmethod
+    def _a_file(cls, value: object) -> object:
+        if isinstance(value, str) and _ADDRESS.search(value):
+            raise ValueError("the journal is a file (SQLite) for now, and this is a database's address: give a path")
+        return value
 
 
 class SlackPart(_Part):
@@ -169,11 +181,7 @@ def read_settings(path: Path) -> Settings:
         return part and beside / part.expanduser()
 
     bot = settings.bot
-    placed = {
-        "journal": anchored(bot.journal),
-        "configs": anchored(bot.configs),
-        "procedures": anchored(bot.procedures),
-    }
+    placed = {name: anchored(getattr(bot, name)) for name in ("journal", "configs", "procedures")}
     ssh = settings.ssh
     reached = {"config": tuple(anchored(one) for one in ssh.config), "known_hosts": anchored(ssh.known_hosts)}
     return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
@@ -202,9 +210,11 @@ def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
             continue  # it is too short because of the others
         # A part with brackets is pydantic's own name of a choice between types.
         place = ".".join(str(part) for part in mistake["loc"] if "[" not in str(part))
-        given = mistake["input"]
+        given, said = mistake["input"], _said(mistake["type"], place, mistake["msg"])
+        if isinstance(given, str) and _ADDRESS.search(given):
+            said, given = said.replace(given, "…"), "…, not shown as it may hold a password"
         shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
-        told.append(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}{shown}")
+        told.append(f"{path}: {place or 'the whole'}: {said}{shown}")
     yield from dict.fromkeys(told)
 
 

@@ -76,6 +76,11 @@ AS_A_PROCESS = {
         spoil=replaced('journal = "journal.db"', 'journal = "journal.db"\ncolour = "blue"\napproval_open = "soon"'),
         expected=("dovecot-bot.toml: bot.colour: ", "dovecot-bot.toml: bot.approval_open: ", "(given: 'soon')"),
     ),
+    "a journal in a database that is none of this bot's": Case(
+        command="runs",
+        spoil=replaced('"journal.db"', f'"postgresql://bot:{SECRET}@db.example.org/journal"'),
+        expected=("dovecot-bot.toml: bot.journal: the journal is a file (SQLite) for now",),
+    ),
     "a procedure with a command that no rule allows": Case(
         command="check",
         spoil=with_procedure("doveadm director flush {backend.ip}", "doveadm director flush -F {backend.ip}"),

@@ -203,3 +203,35 @@ def test_two_procedures_cannot_have_one_command(tmp_path: Path) -> None:
     (folder / "other.yaml").write_text(text.replace("procedure: dovecot-upgrade", "procedure: other", 1))
     with pytest.raises(Misconfigured, match="command /dovecot-upgrade stands in two files"):
         read_library(folder)
+
+
+URLS = [
+    "postgresql://bot:hunter-2@db.example.org/journal",
+    "postgresql+asyncpg://bot:hunter-2@db.example.org/journal",
+    "postgres:///journal?user=bot&password=hunter-2",
+    "POSTGRESQL://bot:hunter-2@db/journal",
+    "mysql://bot:hunter-2@db/journal",
+    "sqlite+aiosqlite:///var/lib/hunter-2.db",
+    "file://host/hunter-2.db",
+    "host=db.example.org user=bot password=hunter-2",
+    "postgresql:bot:hunter-2@db",
+]
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("key", ["journal", "database", "drain"])
+def test_a_database_by_its_url_is_refused_in_words_and_without_its_password(tmp_path: Path, url: str, key: str) -> None:
+    """It was taken for a file's name, and printed with the password; so was a URL under any other key."""
+    text = GOOD.replace('drain = "15m"\n', "") if key == "drain" else GOOD
+    old, new = ("journal.db", url) if key == "journal" else ("[slack]", f'{key} = "{url}"\n[slack]')
+    with pytest.raises(Misconfigured) as told:
+        read_settings(settings(tmp_path, text.replace(old, new)))
+    assert f"bot.{key}: " in str(told.value)
+    assert "hunter-2" not in str(told.value)
+    if key == "journal":
+        assert "the journal is a file (SQLite) for now, and this is a database's address" in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["journal.db", "/var/lib/dovecot-bot/journal.db", "a:b.db", "pass/word.db", "ü @.db"])
+def test_a_file_is_a_file_whatever_its_name(tmp_path: Path, name: str) -> None:
+    assert read_settings(settings(tmp_path, GOOD.replace("journal.db", name))).bot.journal.name == Path(name).name
