@@ -12,6 +12,7 @@ import typer
 
 from bot import bootstrap
 from bot.config import procedures_folder, read_settings, read_tokens
+from bot.core.damage import in_words
 from bot.core.guards import guards_planned
 from bot.core.procedure import duration
 from bot.core.upnext import length
@@ -94,11 +95,16 @@ def _print_plan(foreseen: Foreseen) -> None:
 
 @app.command()
 def runs(config: Config = _DEFAULT) -> None:
-    """List the runs in the journal, the newest first."""
-    for run in asyncio.run(bootstrap.all_runs(read_settings(config))):
+    """List the runs in the journal, the newest first; exits with 1 when there are damaged ones."""
+    found = asyncio.run(bootstrap.survey(read_settings(config)))
+    for run in found.runs:
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
         who = f"{run.request.target.backend.name}  {state}  {run.request.requester}"
         print(f"{run.id}  {run.began:%Y-%m-%d %H:%M:%S} UTC  {who}")
+    for damaged in found.damaged:
+        print(f"\n{in_words(damaged)}", file=sys.stderr)
+    if found.damaged:
+        raise typer.Exit(1)
 
 
 @app.command()

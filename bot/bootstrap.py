@@ -22,15 +22,15 @@ from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread import Thread
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
+from bot.core.damage import in_words
 from bot.core.events import Entry
 from bot.core.fold import fold
-from bot.core.run import Run
 from bot.core.sudoers import sudoers
 from bot.engine.planning import Book, Foreseen, Planner, Request
 from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover
-from bot.engine.service import Service
-from bot.errors import Illegal, Misconfigured, Refused
+from bot.engine.service import Service, Survey
+from bot.errors import Misconfigured, Refused
 from bot.record.markdown import markdown
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,14 @@ async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]
             channels=frozenset(settings.slack.channels),
             team=settings.slack.team,
         )
-        thread = Thread(client=client, journal=kept, posts=kept.posts, approvers=approvers, record=markdown)
+        thread = Thread(
+            client=client,
+            journal=kept,
+            posts=kept.posts,
+            approvers=approvers,
+            record=markdown,
+            home=settings.slack.channels,
+        )
         stack.push_async_callback(thread.close)
         clock = SystemClock()
         alarms = ApsAlarms(clock)
@@ -175,28 +182,26 @@ async def foresee(settings: Settings, request: Request) -> Foreseen:
         await reach.close()
 
 
-async def all_runs(settings: Settings) -> tuple[Run, ...]:
-    """The runs of the journal, the newest first; a damaged one is said in the log and left out."""
-    found = []
+async def survey(settings: Settings) -> Survey:
+    """The runs of the journal, the newest first, and those that are damaged, or gone and still hold something."""
+    runs, damaged = [], []
     async with journal(settings, must_exist=True) as kept:
-        for run in reversed(await kept.all_runs()):
-            try:
-                folded = fold(await kept.entries(run))
-            except Illegal:
-                log.exception("run %s cannot be read", run)
-                continue
-            found.extend([folded] if folded else [])
-    return tuple(found)
+        for run in reversed(dict.fromkeys((*await kept.all_runs(), *await kept.open_runs()))):
+            if found := await kept.examine(run):
+                damaged.append(found)
+            elif folded := fold(await kept.entries(run)):
+                runs.append(folded)
+    return Survey(runs=tuple(runs), damaged=tuple(damaged))
 
 
 async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
-    """The facts of a run as far as they are sound, and where they are damaged; raises Refused when there are none."""
+    """The facts of a run as far as they are sound, and what is wrong with it; raises Refused when there are none."""
     async with journal(settings, must_exist=True) as kept:
-        entries = await kept.readable_entries(run)
-        damage = await kept.damage(run)
+        damaged = await kept.examine(run)
+        entries = damaged.sound if damaged else await kept.entries(run)
     if not entries:
-        raise Refused(damage or f"There is no run {run} in the journal.")
-    return entries, damage or ""
+        raise Refused(in_words(damaged) if damaged else f"There is no run {run} in the journal.")
+    return entries, in_words(damaged) if damaged else ""
 
 
 def sudo_rules(settings: Settings, host: str, user: str) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from bot.core.approval import Person
 from bot.core.claims import claims, in_words
 from bot.core.command import Command, Result
+from bot.core.damage import Damaged, Release, examined
 from bot.core.events import Entry, Fact, RunEnded, RunRequested
 from bot.core.fence import Fence
 from bot.core.identity import Identity
@@ -33,6 +34,7 @@ class FakeJournal:
     facts: dict[str, list[Entry]] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
+    releases: dict[str, Release] = field(default_factory=dict)
     fails: Exception | None = None
 
     async def append(self, run: str, after: int, at: datetime, facts: Sequence[Fact]) -> tuple[Entry, ...]:
@@ -70,10 +72,29 @@ class FakeJournal:
         return tuple(self.facts.get(run, ()))
 
     async def open_runs(self) -> tuple[str, ...]:
-        return tuple(run for run in await self.all_runs() if run in self.holds.values())
+        gone = sorted(run for run in self.holds.values() if not self.facts.get(run))
+        return (*gone, *(run for run in await self.all_runs() if run in self.holds.values()))
 
     async def all_runs(self) -> tuple[str, ...]:
         return tuple(sorted((run for run, facts in self.facts.items() if facts), key=self._age))
+
+    async def examine(self, run: str) -> Damaged | None:
+        rings, keys = self._held(run)
+        return examined(run, self.facts.get(run, []), "", rings=rings, keys=keys, release=self.releases.get(run))
+
+    async def release(self, release: Release) -> None:
+        run = release.run
+        if run in self.releases or not any(self._held(run)):
+            raise Conflict(f"run {run} holds nothing any more")
+        self.releases[run] = release
+        self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
+        self.claims = {key: holder for key, holder in self.claims.items() if holder != run}
+
+    def _held(self, run: str) -> tuple[list[str], list[str]]:
+        return (
+            sorted(ring for ring, holder in self.holds.items() if holder == run),
+            sorted(key for key, holder in self.claims.items() if holder == run),
+        )
 
     def _age(self, run: str) -> tuple[datetime, str]:
         return self.facts[run][0].at, run
@@ -191,6 +212,7 @@ class FakeAnnouncer:
     def __init__(self) -> None:
         self.nudged: list[str] = []
         self.warned: list[tuple[str, str]] = []
+        self.told_damaged: list[Damaged] = []
         self.waited_for: list[tuple[str, int]] = []
         self._there = asyncio.Event()
         self._there.set()
@@ -207,6 +229,9 @@ class FakeAnnouncer:
 
     def warn(self, run: str, text: str) -> None:
         self.warned.append((run, text))
+
+    def damaged(self, found: Damaged) -> None:
+        self.told_damaged.append(found)
 
     def go_away(self) -> None:
         self._there.clear()

@@ -7,18 +7,24 @@ backend by its address, its directors by how they are reached, and, once that is
 from __future__ import annotations
 
 from bot.core.events import Fact, HostsProved, RunRequested
+from bot.core.inventory import Target
 
 
 def claims(fact: Fact) -> tuple[str, ...]:
     """The keys that a run holds from this fact on, each once; no two runs ever hold the same one."""
     match fact:
         case RunRequested(target=target):
-            reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
-            return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
+            return keys_of(target)
         case HostsProved(directors=directors):
             return tuple(dict.fromkeys(f"director {address}" for address in directors.values()))
         case _:
             return ()
+
+
+def keys_of(target: Target) -> tuple[str, ...]:
+    """The keys that a run on this target holds from its beginning on."""
+    reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
+    return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
 
 
 def in_words(key: str) -> str:

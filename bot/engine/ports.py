@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bot.core.approval import Person
 from bot.core.command import Command, Result
+from bot.core.damage import Damaged, Release
 from bot.core.events import Entry, Fact
 from bot.core.fence import Fence
 from bot.core.identity import Identity
@@ -34,6 +35,15 @@ class Journal(Protocol):
 
     async def all_runs(self) -> tuple[str, ...]:
         """Every run there is, the oldest first."""
+
+    async def examine(self, run: str) -> Damaged | None:
+        """What is wrong with a run that cannot be read whole, and what it holds; None for a sound one, or none."""
+
+    async def release(self, release: Release) -> None:
+        """Write down who lets a run go, and free all that it holds, in one transaction.
+
+        Raises Conflict, and changes nothing, when it holds nothing or was let go already; JournalError.
+        """
 
 
 class Hosts(Protocol):
@@ -68,6 +78,9 @@ class Announcer(Protocol):
 
     async def permalink(self, run: str) -> str:
         """Where people can see the run, empty when that is not known."""
+
+    def damaged(self, found: Damaged) -> None:
+        """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
 
 
 class Alarms(Protocol):

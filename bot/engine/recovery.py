@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from bot.core.damage import in_words
 from bot.core.events import StepUnclear
 from bot.core.fold import apply, fold
-from bot.core.run import Status
+from bot.core.run import Run, Status
 from bot.engine.ports import World
 from bot.engine.service import Service
 from bot.errors import Illegal, JournalError
@@ -15,16 +16,10 @@ log = logging.getLogger(__name__)
 
 
 async def recover(world: World, service: Service) -> tuple[str, ...]:
-    """Take up all open runs; returns their ids. A damaged run is left alone: its ring stays held, and it is logged."""
+    """Take up all open runs; returns their ids. A damaged run is left alone: it keeps what it holds, and it is said."""
     taken = []
     for run_id in await world.journal.open_runs():
-        try:
-            run = fold(await world.journal.entries(run_id))
-        except (Illegal, JournalError):
-            log.exception(
-                "run %s is left alone: its journal is damaged; `dovecot-bot record %s` shows it", run_id, run_id
-            )
-            continue
+        run = await _readable(world, run_id)
         if run is None:
             continue
         world.announcer.nudge(run_id)
@@ -39,3 +34,25 @@ async def recover(world: World, service: Service) -> tuple[str, ...]:
         service.take_up(run)
         taken.append(run_id)
     return tuple(taken)
+
+
+async def _readable(world: World, run: str) -> Run | None:
+    """The run, None for one that cannot be read: people are told."""
+    try:
+        try:
+            found = fold(await world.journal.entries(run))
+        except Illegal:
+            found = None
+        if found is None:
+            await _say_damaged(world, run)
+    except JournalError:
+        log.exception("run %s is left alone: the journal does not give it", run)
+        return None
+    return found
+
+
+async def _say_damaged(world: World, run: str) -> None:
+    found = await world.journal.examine(run)
+    if found is not None:
+        log.error("%s", in_words(found))
+        world.announcer.damaged(found)

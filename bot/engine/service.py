@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.core import events as fact
+from bot.core.approval import Person
+from bot.core.damage import Damaged, in_words, let_go, let_go_words
 from bot.core.decide import Steering
 from bot.core.events import Entry
 from bot.core.fold import fold
@@ -20,6 +22,14 @@ from bot.engine.runner import Runner
 from bot.errors import Illegal, Refused, RingHeld
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Runs, the newest first: those that can be read, and those that cannot be read whole."""
+
+    runs: tuple[Run, ...]
+    damaged: tuple[Damaged, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +74,11 @@ class Service:
         return await self._planner.foresee(request, self._new_id())
 
     async def _who_holds(self, held: RingHeld) -> str:
-        run, what = await self._folded(held.run), held.what[0].upper() + held.what[1:]
+        run, what = await self._known(held.run), held.what[0].upper() + held.what[1:]
+        if isinstance(run, Damaged):
+            return f"{what} is held by run {held.run}.\n{in_words(run)}"
         if run is None:
-            return f"{what} is held by run {held.run}."
+            return f"{what} is held by run {held.run}, which has let it go meanwhile: ask again."
         target = run.request.target
         other = "" if held.ring else f" of ring {target.ring.name}"
         link = await self._world.announcer.permalink(run.id)
@@ -80,9 +92,11 @@ class Service:
         """Approve, deny, retry, skip, go back. Raises Refused; also for an approval that does not count."""
         live = self._live.get(run)
         if live is None:
-            known = await self._folded(run)
+            known = await self._known(run)
+            if isinstance(known, Damaged):
+                raise Refused(in_words(known))
             if known is None:
-                raise Refused(f"There is no run {run} that can be read.")
+                raise Refused(f"There is no run {run}.")
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
         facts = await live.ledger.decide(command)
         live.runner.nudge()
@@ -91,28 +105,52 @@ class Service:
                 raise Refused(f"This does not count: {told.reason}. The attempt is on the record.")
 
     async def entries(self, run: str) -> tuple[Entry, ...]:
-        """The facts of a run; raises Refused when there is none of that id."""
-        entries = await self._world.journal.entries(run)
-        if not entries:
+        """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""
+        known = await self._known(run)
+        if isinstance(known, Damaged):
+            raise Refused(in_words(known))
+        if known is None:
             raise Refused(f"There is no run {run}.")
-        return entries
+        return await self._world.journal.entries(run)
 
     async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
-        """The runs, the newest first; a damaged one is left out, and logged."""
-        journal = self._world.journal
-        ids = await (journal.open_runs() if open_only else journal.all_runs())
-        found = [await self._folded(run) for run in reversed(ids)]
-        return tuple(run for run in found if run is not None)
+        """The runs that can be read, the newest first."""
+        return (await self.survey(open_only=open_only)).runs
 
-    async def _folded(self, run: str) -> Run | None:
+    async def survey(self, *, open_only: bool = False) -> Survey:
+        """The runs, the newest first, and those that are damaged beside them."""
+        journal = self._world.journal
+        known = () if open_only else await journal.all_runs()
+        # What holds something is listed also when not one of its facts is there any more.
+        ids = dict.fromkeys((*known, *await journal.open_runs()))
+        found = [await self._known(run) for run in reversed(ids)]
+        return Survey(
+            runs=tuple(one for one in found if isinstance(one, Run)),
+            damaged=tuple(one for one in found if isinstance(one, Damaged)),
+        )
+
+    async def release(self, run: str, person: Person, reason: str) -> Damaged:
+        """Let go what a damaged run holds, on somebody's word; raises Refused. It is said in the channel."""
+        if run in self._live:
+            raise Refused(f"Run {run} is under way: abort it, or take it over by hand.")
+        journal = self._world.journal
+        found = await journal.examine(run)
+        release = let_go(run, found, person, reason, self._world.clock.now())
+        assert found is not None
+        await journal.release(release)
+        log.warning("run %s %s", run, let_go_words(release))
+        released = replace(found, release=release)
+        self._world.announcer.damaged(released)
+        return released
+
+    async def _known(self, run: str) -> Run | Damaged | None:
         live = self._live.get(run)
         if live:
             return live.ledger.run
         try:
-            return fold(await self._world.journal.entries(run))
+            return fold(await self._world.journal.entries(run)) or await self._world.journal.examine(run)
         except Illegal:
-            log.exception("run %s cannot be read", run)
-            return None
+            return await self._world.journal.examine(run)
 
     def take_up(self, run: Run) -> Ledger:
         """Bring a run forward from where it stands; one that is under way already is left to itself."""

@@ -102,6 +102,7 @@ async def test_help_shows_every_sub_command(stage: Stage, text: str) -> None:
         "list",
         "abort RUN",
         "repost RUN",
+        "release RUN REASON",
     ):
         assert f"/dovecot-upgrade {word}" in told
     assert_untouched(stage)

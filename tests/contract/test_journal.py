@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Outcome, RunEnded, RunHeld, RunRequested, StageBegan, UsersCounted, WaitBegan
+from bot.core.claims import claims
+from bot.core.damage import Release
+from bot.core.events import (
+    Outcome,
+    RunEnded,
+    RunHeld,
+    RunRequested,
+    StageBegan,
+    StepNotDone,
+    UsersCounted,
+    WaitBegan,
+)
 from bot.engine.ports import Journal
 from bot.errors import Conflict, Illegal, RingHeld
 from tests.contract.journals import DONE, SECOND, path, proved, requested, url
@@ -215,3 +226,50 @@ async def test_a_number_that_leaves_a_gap_is_never_written(journal: Journal) -> 
     await journal.append("r1", 0, MORNING, [requested()])
     with pytest.raises(Illegal, match="fact 7 is not there"):
         await journal.append("r1", 7, MORNING, [RunHeld(reason="gap")])
+
+
+async def test_a_sound_run_is_not_damaged_and_cannot_be_told_from_nothing(journal: Journal) -> None:
+    await journal.append("r1", 0, MORNING, [requested(), StageBegan(stage="drain")])
+    assert await journal.examine("r1") is None
+    assert await journal.examine("nobody") is None
+
+
+async def test_facts_that_cannot_follow_each_other_are_damage_and_hold_what_they_held(journal: Journal) -> None:
+    await journal.append("r1", 0, MORNING, [requested(), UsersCounted(users={}), StepNotDone(step="x", reason="")])
+    found = await journal.examine("r1")
+    assert found is not None
+    assert found.flaw.startswith("fact 3: StepNotDone cannot happen")
+    assert [entry.seq for entry in found.sound] == [1, 2]
+    assert (found.rings, found.release) == (("blue",), None)
+    assert set(found.keys) == set(claims(requested()))
+
+
+RELEASE = Release(run="r1", by="U2", at=MORNING, reason="„seen“ by hand; \N{SNOWMAN}")
+
+
+async def test_a_release_frees_all_that_a_run_holds_and_is_kept(journal: Journal) -> None:
+    broken = StepNotDone(step="x", reason="")
+    await journal.append("r1", 0, MORNING, [requested(), proved("192.0.2.8:9090"), broken])
+    await journal.append("r2", 0, MORNING, [requested("red")])
+    await journal.release(RELEASE)
+    found = await journal.examine("r1")
+    assert found is not None
+    assert (found.rings, found.keys, found.release) == ((), (), RELEASE)
+    assert await journal.open_runs() == ("r2",)
+    assert await journal.all_runs() == ("r1", "r2")
+    await journal.append("r3", 0, MORNING, [requested(), proved("192.0.2.8:9090")])
+
+
+async def test_of_two_who_let_a_run_go_at_the_same_moment_one_is_told(two: tuple[Journal, Journal]) -> None:
+    await two[0].append("r1", 0, MORNING, [requested(), StepNotDone(step="x", reason="")])
+    ended = await asyncio.gather(*(one.release(RELEASE) for one in two), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in ended) == ["Conflict", "NoneType"]
+
+
+async def test_what_holds_nothing_cannot_be_let_go(journal: Journal) -> None:
+    with pytest.raises(Conflict):
+        await journal.release(RELEASE)
+    await journal.append("r1", 0, MORNING, [requested(), RunEnded(outcome=Outcome.REFUSED)])
+    with pytest.raises(Conflict):
+        await journal.release(RELEASE)
+    assert await journal.examine("r1") is None

@@ -16,14 +16,17 @@ from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.posts import Pace, Row
 from bot.adapters.slack.thread import Thread
 from bot.core import events as fact
+from bot.core.approval import Person
+from bot.core.damage import Damaged, let_go
 from bot.core.decide import Steering, decide
 from bot.core.events import Entry
-from bot.core.run import Run, Status
+from bot.core.run import Status
 from bot.engine.planning import Foreseen, Request
+from bot.engine.service import Survey
 from bot.errors import Refused
 from bot.practice.slack import LocalSlack, Message
 from bot.record.markdown import markdown
-from tests.build import REQUESTER, SECOND, THIRD, Story, plan
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
 
 CHANNEL = "C0OPS"
@@ -82,7 +85,7 @@ class FakeService:
 
     async def foresee(self, request: Request) -> Foreseen:
         self.requests.append(request)
-        return Foreseen(plan=plan(), checks=(("The ring is whole", True, "as it should be"),))
+        return Foreseen(plan=plan(), target=target(), checks=(("The ring is whole", True, "as it should be"),))
 
     async def steer(self, run: str, command: Steering) -> None:
         if run != self.story.run.id:
@@ -101,8 +104,13 @@ class FakeService:
             raise Refused(f"There is no run {run}.")
         return tuple(self.story.entries)
 
-    async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
-        return () if open_only and self.story.run.status is Status.ENDED else (self.story.run,)
+    async def survey(self, *, open_only: bool = False) -> Survey:
+        over = open_only and self.story.run.status is Status.ENDED
+        return Survey(runs=() if over else (self.story.run,), damaged=())
+
+    async def release(self, run: str, person: Person, reason: str) -> Damaged:
+        let_go(run, None, person, reason, self.story.at)
+        raise AssertionError
 
     def publish(self) -> None:
         """What the story tells is in the journal, and the thread hears of it."""

@@ -48,6 +48,16 @@ CLAIMS = Table(
     Column("run", String(100), nullable=False, index=True),
 )
 
+RELEASES = Table(
+    "releases",
+    METADATA,
+    Column("run", String(100), primary_key=True),
+    Column("by", String(40), nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""Who let go what a damaged run held: it cannot be a fact of the run, which nothing can be added to."""
+
 POSTS = Table(
     "posts",
     METADATA,
@@ -166,10 +176,16 @@ class Database:
 def _prepare(connection: Any, _record: object) -> None:
     """SQLite, as it is to be used; the driver begins no transaction of its own, `_begin` does."""
     connection.isolation_level = None
+    # A flipped bit in a text must not keep the rest from being read: it is shown as \xff, and fits no hash.
+    connection.driver_connection.text_factory = _readable
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _readable(text: bytes) -> str:
+    return text.decode(errors="backslashreplace")
 
 
 def _begin(connection: Connection) -> None:

@@ -17,10 +17,11 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.adapters.journal import claiming
+from bot.adapters.journal import claiming, releasing
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.claims import claims
+from bot.core.damage import Damaged, Release, examined
 from bot.core.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
 from bot.core.plan import digest
 from bot.errors import Conflict, Illegal, JournalError, RingHeld
@@ -81,7 +82,7 @@ class SqlJournal:
         """What it holds by its facts, which a version of the bot may have written that held less."""
         entries, damage = await self._read(run)
         if not entries:
-            log.error("what run %s holds besides its ring is not known: %s", run, damage)
+            log.error("what run %s holds besides its ring is not known: %s", run, damage or "its facts are gone")
         keys = dict.fromkeys(key for entry in entries for key in claims(entry.fact))
         await claiming.claim_what_is_free(self._database, run, tuple(keys))
 
@@ -144,22 +145,27 @@ class SqlJournal:
         """The first place of a run that does not fit, and how; None when all fits."""
         return (await self._read(run))[1]
 
-    async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
-        query = select(EVENTS).where(EVENTS.c.run == run).order_by(EVENTS.c.seq)
+    async def examine(self, run: str) -> Damaged | None:
+        """What is wrong with a run, and what it holds; None for a sound one, and for one that is not there."""
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        entries: list[Entry] = []
-        previous = ""
-        for number, columns in enumerate(rows, 1):
-            values = dict(columns)
-            stored = values.pop("hash")
-            row = _Row(**values)
-            try:
-                entries.append(_sound(row, number, previous, stored))
-            except Illegal as error:
-                return tuple(entries), f"run {run}, fact {number}: {error}"
-            previous = row.hash
-        return tuple(entries), None
+            entries, damage = await _read(connection, run)
+            if not self._database.complete:
+                return examined(run, entries, damage or "")
+            rings, keys = await releasing.held(connection, run)
+            release = await releasing.released(connection, run)
+        return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
+
+    async def release(self, release: Release) -> None:
+        """Write down who lets a run go, and free all that it holds; raises Conflict, JournalError."""
+        try:
+            async with self._database.writing() as connection:
+                await releasing.let_go(connection, release)
+        except IntegrityError as error:
+            raise Conflict(f"run {release.run} was let go by somebody else at this moment") from error
+
+    async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
+        async with self._database.reading() as connection:
+            return await _read(connection, run)
 
     async def open_runs(self) -> tuple[str, ...]:
         """The runs that hold a ring, the oldest first."""
@@ -172,6 +178,24 @@ class SqlJournal:
         query = select(EVENTS.c.run).group_by(EVENTS.c.run).order_by(func.min(EVENTS.c.at), EVENTS.c.run)
         async with self._database.reading() as connection:
             return tuple((await connection.execute(query)).scalars())
+
+
+async def _read(connection: AsyncConnection, run: str) -> tuple[tuple[Entry, ...], str | None]:
+    """The facts of a run before the first place that does not fit, and how that does not."""
+    query = select(EVENTS).where(EVENTS.c.run == run).order_by(EVENTS.c.seq)
+    rows = (await connection.execute(query)).mappings().all()
+    entries: list[Entry] = []
+    previous = ""
+    for number, columns in enumerate(rows, 1):
+        values = dict(columns)
+        stored = values.pop("hash")
+        row = _Row(**values)
+        try:
+            entries.append(_sound(row, number, previous, stored))
+        except Illegal as error:
+            return tuple(entries), f"run {run}, fact {number}: {error}"
+        previous = row.hash
+    return tuple(entries), None
 
 
 def _check(run: str, entries: tuple[Entry, ...]) -> None:
@@ -234,7 +258,11 @@ def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:
         raise Illegal(f"it is missing; the next one there is fact {row.seq}")
     if row.prev_hash != previous:
         raise Illegal("it does not follow the fact before it (prev_hash): one of the two was altered or replaced")
-    if stored != row.hash:
+    try:
+        fits = stored == row.hash
+    except (TypeError, ValueError):  # a column holds what is no text and no number
+        fits = False
+    if not fits:
         raise Illegal("it was altered after it was written (hash)")
     if row.version != VERSION:
         raise Illegal(f"it was written by another version of the bot ({row.version}, this one reads {VERSION})")

@@ -164,11 +164,12 @@ def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
         sheet.code(
             "",
             f"{command} BACKEND [config=NAME] [packages=NAME=VERSION,…]   begin a run\n"
-            f"{command} plan BACKEND […]   what a run would do, with the checks as they are now\n"
-            f"{command} status           the runs that are open\n"
-            f"{command} list             all runs, the newest first\n"
-            f"{command} abort RUN        turn round at the next safe point\n"
-            f"{command} repost RUN       post a run's buttons again",
+            f"{command} plan BACKEND […]     what a run would do, with the checks as they are now\n"
+            f"{command} status               the runs that are open, and what is damaged\n"
+            f"{command} list                 all runs, the newest first\n"
+            f"{command} abort RUN            turn round at the next safe point\n"
+            f"{command} repost RUN           post a run's buttons again\n"
+            f"{command} release RUN REASON   let a damaged run's ring go, once its backend was looked at",
         )
     sheet.note("Everything else is done with the buttons in the run's thread, which is its change record.")
     return sheet.message()

@@ -35,6 +35,8 @@ Record = Callable[[Sequence[Entry]], str]
 _AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
 _GONE = "The first message of this thread was deleted; the record goes on here."
 
+_DAMAGED = "What follows cannot be told here, as the facts of this run are damaged: {error}. Look at its hosts by hand."
+
 _log = logging.getLogger(__name__)
 
 
@@ -87,8 +89,9 @@ class Teller:
                 if pause is None and self._over:
                     return
                 await self._wait(pause)
-            except Illegal:
+            except Illegal as error:
                 _log.exception("run %s cannot be told: its journal is damaged", self._run)
+                await self.warn(_DAMAGED.format(error=error))
                 return
             except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
                 _log.exception("run %s: telling failed, it is tried again", self._run)

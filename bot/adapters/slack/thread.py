@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.adapters.slack.damage import damaged, said
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.posting import Poster
 from bot.adapters.slack.posts import Pace, Post, Posts
 from bot.adapters.slack.teller import Record, Teller
 from bot.adapters.slack.trouble import ERRORS
+from bot.core.damage import Damaged
 from bot.engine.ports import Journal
+from bot.errors import JournalError
 
 __all__ = ["Pace", "Post", "Posts", "Thread"]
 
@@ -28,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class Thread:
-    """Implements the Announcer port. `approvers` are mentioned where somebody has to approve."""
+    """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
+
+    `home`: the channels of the settings, for what is said of a run whose own channel is not known.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,10 @@ class Thread:
         posts: Posts,
         approvers: Allowed,
         record: Record,
+        home: Sequence[str] = (),
         pace: Pace | None = None,
     ) -> None:
+        self._home = tuple(home)
         self._record = record
         self._client = client
         self._journal = journal
@@ -49,7 +57,7 @@ class Thread:
         self._tellers: dict[str, tuple[Teller, asyncio.Task[None]]] = {}
         self._closed = False
         self._warned: dict[tuple[str, str], float] = {}
-        self._warnings: set[asyncio.Task[bool]] = set()
+        self._warnings: set[asyncio.Task[Any]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
         """Go on telling these runs, and those that ended lately; raises JournalError."""
@@ -92,9 +100,30 @@ class Thread:
             return
         recent = {key: until for key, until in self._warned.items() if until > now}
         self._warned = recent | {(run, text): now + _ONCE_IN}
-        task = asyncio.create_task(self._teller(run).warn(text), name=f"warning of {run}")
+        self._beside(self._teller(run).warn(text), f"warning of {run}")
+
+    def damaged(self, found: Damaged) -> None:
+        """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
+        if not self._closed:
+            self._beside(self._say_damaged(found), f"damage of {found.run}")
+
+    def _beside(self, saying: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(saying, name=name)
         self._warnings.add(task)
         task.add_done_callback(self._warnings.discard)
+
+    async def _say_damaged(self, found: Damaged) -> None:
+        run = found.run
+        known = [found.last.request.channel] if found.last else []
+        try:
+            known += [row.channel for row in await self._posts.of(run)]
+            link = await self.permalink(run)
+        except JournalError:
+            _log.exception("run %s: where its thread is, the journal does not say", run)
+            link = ""
+        if channels := tuple(dict.fromkeys((*known, *self._home))):
+            message = damaged(found, approvers=self._approvers.mention, link=link)
+            await said(self._client, self._pace, channels, message)
 
     async def repost(self, run: str) -> str:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""

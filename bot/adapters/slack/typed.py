@@ -10,13 +10,15 @@ from typing import Protocol
 
 from bot.adapters.slack.answers import note
 from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.damage import beside
 from bot.adapters.slack.plans import foreseen, help_text
 from bot.adapters.slack.root import listing
 from bot.core.approval import Person
+from bot.core.damage import Damaged, held_words
 from bot.core.decide import GoBack, Steering
 from bot.core.events import Entry
-from bot.core.run import Run
 from bot.engine.planning import Foreseen, Request
+from bot.engine.service import Survey
 from bot.errors import Refused
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -25,6 +27,9 @@ _LINK_WITHIN = 5.0
 """Seconds that an answer waits for the address of a thread that is just being begun."""
 
 _LISTED = 20
+
+_TOLD = 3
+"""Damaged runs that are told in full: an answer has room for five messages."""
 
 
 class Service(Protocol):
@@ -46,8 +51,11 @@ class Service(Protocol):
     async def entries(self, run: str) -> tuple[Entry, ...]:
         """The facts of a run."""
 
-    async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
-        """The runs, the newest first."""
+    async def survey(self, *, open_only: bool = False) -> Survey:
+        """The runs, the newest first, and those that are damaged."""
+
+    async def release(self, run: str, person: Person, reason: str) -> Damaged:
+        """Let go what a damaged run holds."""
 
 
 class People(Protocol):
@@ -108,6 +116,7 @@ class Commands:
             "list": self._list,
             "abort": self._abort,
             "repost": self._repost,
+            "release": self._release,
         }
         if against := await self._people.channel_allowed(typed.request.channel):
             raise Refused(f"Not done: {against}.")
@@ -134,17 +143,25 @@ class Commands:
         _may_ask(person)
         if not typed.rest:
             raise Refused(f"Which backend? {typed.request.command} plan BACKEND")
-        return foreseen(await self._service.foresee(replace(typed.request, text=typed.rest)))
+        found = await self._service.foresee(replace(typed.request, text=typed.rest))
+        damaged = (await self._service.survey(open_only=True)).damaged
+        return (*(beside(one) for one in damaged if one.concerns(found.target)), *foreseen(found))
 
-    async def _status(self, _typed: Typed, _person: Person) -> Message:
-        return await self._listing(await self._service.runs(open_only=True), "Open runs")
+    async def _status(self, _typed: Typed, _person: Person) -> tuple[Message, ...]:
+        return await self._listing(await self._service.survey(open_only=True), "Open runs")
 
-    async def _list(self, _typed: Typed, _person: Person) -> Message:
-        return await self._listing(await self._service.runs(), "All runs, the newest first")
+    async def _list(self, _typed: Typed, _person: Person) -> tuple[Message, ...]:
+        return await self._listing(await self._service.survey(), "All runs, the newest first")
 
-    async def _listing(self, runs: tuple[Run, ...], title: str) -> Message:
+    async def _listing(self, found: Survey, title: str) -> tuple[Message, ...]:
+        runs = found.runs
         links = {run.id: await self._threads.permalink(run.id) for run in runs[:_LISTED]}
-        return listing(runs, {run: link for run, link in links.items() if link}, title=title)
+        told = tuple(beside(one) for one in found.damaged[:_TOLD])
+        if len(found.damaged) > _TOLD:
+            told += (note(f"{len(found.damaged) - _TOLD} more runs are damaged: `dovecot-bot runs` names them all."),)
+        if told and not runs:
+            return told
+        return (*told, listing(runs, {run: link for run, link in links.items() if link}, title=title))
 
     async def _abort(self, typed: Typed, person: Person) -> Message:
         run = _run_id(typed.rest)
@@ -157,6 +174,11 @@ class Commands:
         if not (person.may_ask or person.may_approve):
             raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
         return note(await self._threads.repost(run))
+
+    async def _release(self, typed: Typed, person: Person) -> Message:
+        name, _, reason = typed.rest.partition(" ")
+        found = await self._service.release(_run_id(name), person, reason)
+        return note(f"Run {found.run} has let go: {held_words(found)} is free. The channel is told, with your reason.")
 
 
 def _may_ask(person: Person) -> None:

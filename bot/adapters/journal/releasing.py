@@ -1,0 +1,42 @@
+"""What a run holds, and who let go what a damaged run held: read and written in the caller's transaction.
+
+It must not know when a run may be let go (core/damage.py does).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.adapters.journal import claiming
+from bot.adapters.journal.database import CLAIMS, HOLDS, RELEASES
+from bot.core.damage import Release
+from bot.errors import Conflict
+
+
+async def held(connection: AsyncConnection, run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rings that a run holds, and the keys."""
+    rings = await connection.execute(select(HOLDS.c.ring).where(HOLDS.c.run == run).order_by(HOLDS.c.ring))
+    keys = await connection.execute(select(CLAIMS.c.key).where(CLAIMS.c.run == run).order_by(CLAIMS.c.key))
+    return tuple(rings.scalars()), tuple(keys.scalars())
+
+
+async def released(connection: AsyncConnection, run: str) -> Release | None:
+    """Who let a run go, None when nobody did."""
+    row = (await connection.execute(select(RELEASES).where(RELEASES.c.run == run))).first()
+    if row is None:
+        return None
+    return Release(run=row.run, by=row.by, at=datetime.fromisoformat(row.at), reason=row.reason)
+
+
+async def let_go(connection: AsyncConnection, release: Release) -> None:
+    """Write it down and free what the run holds; raises Conflict when it holds nothing any more."""
+    run = release.run
+    if await released(connection, run) is not None or not any(await held(connection, run)):
+        raise Conflict(f"run {run} holds nothing any more: somebody else has let it go")
+    at = release.at.astimezone(UTC).isoformat(timespec="microseconds")
+    await connection.execute(insert(RELEASES).values(run=run, by=release.by, at=at, reason=release.reason))
+    await connection.execute(delete(HOLDS).where(HOLDS.c.run == run))
+    await claiming.give_up(connection, run)
