@@ -276,12 +276,19 @@ def read_library(folder: Path) -> Library:
     mistakes += [f"{folder}: {what}" for what in _twice(procedures)]
     if mistakes or rules is None:
         raise Misconfigured("\n".join(mistakes))
+    if not rules.lists_harmless and folder != procedures_folder():
+        rules = rules.model_copy(update={"harmless": _shipped_rules().harmless})
     for path, procedure in procedures.items():
         try:
             try_out(procedure, rules)
         except Misconfigured as error:
             raise Misconfigured(f"{path}: {error}") from None
     return Library(procedures=tuple(procedures.values()), rules=rules)
+
+
+def _shipped_rules() -> Rules:
+    path = procedures_folder() / "rules.yaml"
+    return _validated(Rules, _yaml(path), path)
 
 
 def _yaml(path: Path) -> object:

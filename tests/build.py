@@ -136,7 +136,8 @@ class Story:
             seen = flush_reading(step, flushed=True)
             done = fact.StepDone(step=step.name, how=fact.How.RAN, ran=heard(step), reason="it is so", seen=seen)
             return [done]
-        action = next_action(self.run, self.at + timedelta(days=self.run.status is Status.WAITING))
+        now = self.at + timedelta(days=self.run.status is Status.WAITING)
+        action = next_action(self.run, now, library().rules.harmless)
         match action:
             case Tell():
                 return [action.fact]

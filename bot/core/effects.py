@@ -25,6 +25,7 @@ class Effect(StrEnum):
     RESTORE = "gives it users"
 
 
+_END = r"(\s|$|['\";&|)])"
 _DOVECOT = r"dovecot(\.service)?(\s|$|['\";&|)])"
 
 _READ = (
@@ -32,12 +33,15 @@ _READ = (
     (r"\bdoveadm\b.*\bdirector\b.*\bdown\b", Effect.DOWN),
     (r"\bdoveadm\b.*\bflush\b", Effect.FLUSH),
     (
-        r"\bsystemctl\b.*\b(stop|kill|\S*restart|disable|isolate|mask\b.*--now|reboot|poweroff|halt|kexec)\b",
+        r"\bsystemctl\b.*\b(stop|kill|\S*restart|disable|isolate|freeze|rescue|emergency|reboot|poweroff|halt|kexec)\b",
         Effect.STOP,
     ),
+    (r"\bsystemctl\b(?=.*\s--now\b).*\bmask\b", Effect.STOP),
+    (r"\bdeb-systemd-invoke\b.*\s(stop|\S*restart)\b|\bstart-stop-daemon\b.*\s(--stop|-\w*K)\b", Effect.STOP),
+    (rf"\b(apt|apt-get|aptitude|dpkg)\s(.*\s)?(-r|-P|(--)?(remove|purge)|auto(remove|purge)){_END}", Effect.STOP),
     (r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b", Effect.STOP),
     (r"\bdovecot\s+stop\b|\bservice\s+\S+\s+(stop|restart)\b|\binit\.d/\S+\s+(stop|restart)\b", Effect.STOP),
-    (r"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt)(\s|$)", Effect.STOP),
+    (rf"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt|(tel)?init\s+\d){_END}", Effect.STOP),
     (rf"\bsystemctl\b.*\bstop\s(.*\s)?{_DOVECOT}", Effect.STOP_DOVECOT),
     (r"\bdoveadm\s+(-\S+\s+)*stop\b|\bdovecot\s+stop\b|\bservice\s+dovecot\s+stop\b", Effect.STOP_DOVECOT),
     (rf"\bsystemctl\b.*\b(start|\S*restart)\s(.*\s)?{_DOVECOT}", Effect.START_DOVECOT),

@@ -5,7 +5,7 @@ The answer depends on nothing else, so a bot that was stopped anywhere goes on w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -13,7 +13,7 @@ from typing import assert_never
 from bot.core import events as fact
 from bot.core.effects import Effect, effects
 from bot.core.events import Fact
-from bot.core.laws import gates_needed
+from bot.core.laws import Harmless, gates_needed, needs_flush_approval
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import DEVIATIONS, Run, Status
@@ -77,8 +77,8 @@ class Rest:
 Next = Tell | Prove | SeeCheck | MakeChange | LookUp | Ask | Turn | Rest
 
 
-def next_action(run: Run, now: datetime) -> Next:
-    """What is to be done next, given the facts and the time."""
+def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = ()) -> Next:
+    """What is to be done next, given the facts, the time, and what may be done before the flush approval."""
     match run.status:
         case Status.ENDED | Status.TAKEN:
             return Rest(until=None)
@@ -97,7 +97,7 @@ def next_action(run: Run, now: datetime) -> Next:
         case Status.ASKING:
             return _while_asking(run, now)
         case Status.READY:
-            return _when_ready(run, now)
+            return _when_ready(run, now, harmless)
         case _:
             assert_never(run.status)
 
@@ -136,7 +136,7 @@ def _while_asking(run: Run, now: datetime) -> Next:
     return Rest(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
 
 
-def _when_ready(run: Run, now: datetime) -> Next:
+def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
     if run.turning and run.stands_safely:
         return Turn()
     if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
@@ -152,7 +152,7 @@ def _when_ready(run: Run, now: datetime) -> Next:
         case Kind.CHECK:
             return SeeCheck(step=step)
         case Kind.CHANGE:
-            return _change(run, step)
+            return _change(run, step, harmless)
         case Kind.WAIT:
             return Tell(fact=fact.WaitBegan(step=step.name, until=now + step.length))
         case Kind.APPROVAL:
@@ -176,11 +176,11 @@ def _hold(run: Run) -> fact.RunHeld:
     )
 
 
-def _change(run: Run, step: PlannedStep) -> Next:
+def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
     assert step.action is not None
     if run.lapsed is not None and not users_first(run):
         return Ask(gate=run.lapsed.gate)
-    missing = missing_gates(run, step)
+    missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)
     if missing:
         reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
         return Tell(fact=fact.RunHeld(reason=reason))
@@ -199,6 +199,18 @@ def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
     if run.lapsed is not None and (users_first(run) or step in run.made):
         given.add(run.lapsed.gate)
     return gates_needed(step.action.command.text if step.action else "") - given
+
+
+def _unopened(run: Run, command: str, harmless: Iterable[Harmless]) -> frozenset[Gate]:
+    """The flush approval, where it is needed because the command is on no list, and nobody's word stands for it.
+
+    On the way back that is the word of its own approvals, and of whoever asked that dovecot be started first.
+    """
+    opening = {Gate.GO_BACK, Gate.RESTORE} if run.plan.back else {Gate.FLUSH}
+    lapsed = {run.lapsed.gate} if run.lapsed is not None and users_first(run) else set()
+    if opening & (run.granted | lapsed) or (run.plan.back and run.start_first):
+        return frozenset()
+    return frozenset({Gate.FLUSH}) if needs_flush_approval(command, harmless) else frozenset()
 
 
 def users_first(run: Run) -> bool:

@@ -120,7 +120,7 @@ class Runner:
     async def _go_on(self) -> None:
         while not self._may_leave():
             run = self._ledger.run
-            action = upnext.next_action(run, self._world.clock.now())
+            action = upnext.next_action(run, self._world.clock.now(), self._rules.harmless)
             if not await self._do(action, run):
                 return
 

@@ -39,7 +39,7 @@ from bot.core.upnext import (
     users_first,
 )
 from bot.errors import Illegal, Refused
-from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, plan
+from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, library, plan
 
 PEOPLE = {
     REQUESTER: Person(id=REQUESTER, may_ask=True, may_approve=True),
@@ -106,7 +106,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.go_on(outcome)
 
     def go_on(self, outcome: str) -> None:
-        match next_action(self.run_, self.now):
+        match next_action(self.run_, self.now, library().rules.harmless):
             case Tell(fact=told):
                 self.tell(told)
             case Prove():

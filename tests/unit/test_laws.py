@@ -7,12 +7,15 @@ from dataclasses import replace
 import pytest
 
 from bot.core.command import Command
-from bot.core.laws import gates_needed, hold_against
+from bot.core.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
+from bot.core.goback import going_back
+from bot.core.laws import Harmless, gates_needed, hold_against
 from bot.core.plan import Plan
 from bot.core.procedure import Gate
-from bot.core.upnext import Tell, next_action
+from bot.core.run import Status
+from bot.core.upnext import MakeChange, Tell, next_action
 from bot.errors import Misconfigured
-from tests.build import Story, library, plan
+from tests.build import THIRD, Story, library, plan
 
 
 @pytest.mark.parametrize(
@@ -66,6 +69,8 @@ def test_a_change_that_needs_an_approval_is_never_next_without_it(step: str) -> 
 
 
 IP = "192.0.2.13"
+STAGED = "/etc/dovecot.r2025a.proposed"
+STAGES = f"mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-"
 
 
 def with_command(text: str, at: str = "director-down") -> Plan:
@@ -140,6 +145,95 @@ def test_a_script_that_breaks_a_rule_makes_the_procedure_unusable(script: str, r
 def test_a_stop_before_the_flush_approval_makes_the_procedure_unusable() -> None:
     with pytest.raises(Misconfigured, match="stands before the flush approval"):
         hold_against(with_command("systemctl stop dovecot", at="set-vhosts-to-zero"), library().rules, IP)
+
+
+ATTACKS = [
+    "systemctl --now mask dovecot",
+    "deb-systemd-invoke stop dovecot.service",
+    "start-stop-daemon --stop --name dovecot",
+    "systemctl rescue",
+    "systemctl emergency",
+    "systemctl freeze dovecot",
+    "apt-get --yes remove dovecot-core",
+    "systemctl mask --runtime dovecot",
+    "doveadm director down 192.0.2.13",
+    "sysctl -w vm.swappiness=1",
+    "mkdir /etc/dovecot.r2025a.proposed/../dovecot",
+    "doveadm director update 192.0.2.13 0 0",
+]
+SCRIPTS = [
+    "sync; reboot",
+    "doveadm director update 192.0.2.13 0",
+    STAGES + "; reboot",
+    STAGES + "\nreboot",
+    STAGES.replace(" && ", " & reboot && "),
+    STAGES.replace("--file=-", "--file=- --to-command=reboot"),
+    STAGES.replace(".proposed", ".proposed $(reboot)"),
+]
+NOT_HARMLESS = pytest.mark.parametrize(
+    "argv", [*(tuple(text.split(" ")) for text in ATTACKS), *(("sh", "-c", script) for script in SCRIPTS)], ids=str
+)
+
+
+@NOT_HARMLESS
+@pytest.mark.parametrize("at", ["stage-config", "set-vhosts-to-zero"])
+def test_before_the_flush_approval_stands_only_what_is_known_to_be_harmless(argv: tuple[str, ...], at: str) -> None:
+    """Whatever stops a service has a hundred spellings; a list of the bad ones is never whole."""
+    with pytest.raises(Misconfigured, match=r"stands before the (flush|restore) approval"):
+        hold_against(with_argv(argv, at), library().rules, IP)
+
+
+@NOT_HARMLESS
+def test_a_stored_plan_that_says_otherwise_holds_before_it_is_sent(argv: tuple[str, ...]) -> None:
+    """The law is asked of the state, too: an older version of the bot planned this, and was content."""
+    story = Story(with_argv(argv, "set-vhosts-to-zero")).until("set-vhosts-to-zero")
+    story.tell(*story.well())
+    assert story.run.stage_begun == "drain"
+    action = next_action(story.run, story.at, library().rules.harmless)
+    assert isinstance(action, Tell)
+    assert isinstance(action.fact, RunHeld)
+    assert "needs the flush approval, which was not given" in action.fact.reason
+
+
+def test_without_a_list_nothing_is_harmless() -> None:
+    story = Story().until("set-vhosts-to-zero")
+    story.tell(*story.well())
+    assert isinstance(next_action(story.run, story.at), Tell)
+    assert isinstance(next_action(story.run, story.at, library().rules.harmless), MakeChange)
+
+
+def test_behind_the_flush_approval_a_procedure_says_what_it_likes() -> None:
+    hold_against(with_command("sysctl -w vm.swappiness=1", at="director-down"), library().rules, IP)
+
+
+def test_giving_the_vhosts_back_needs_no_flush_approval_on_the_way_back() -> None:
+    """Nothing was flushed: the restore approval alone opens it, whatever list a site has."""
+    story = Story().until("drain", on=Status.WAITING)
+    story.tell(GoBackAsked(by=THIRD, reason="abort"))
+    back = going_back(story.run)
+    assert back is not None
+    story.tell(TurnedBack(plan=back)).until("undo-set-vhosts-to-zero", on=Status.READY)
+    while story.run.stage_begun != "back-restore":
+        story.tell(*story.well())
+    assert isinstance(next_action(story.run, story.at, ()), MakeChange)
+
+
+def test_dovecot_is_started_first_on_the_word_of_whoever_asked_though_the_flush_approval_lapsed() -> None:
+    """Users wait for it; a list of harmless commands must not stand between."""
+    story = Story().until("stop-was-clean")
+    story.tell(StepFailed(step="stop-was-clean", reason="no"), GoBackAsked(by=THIRD, reason="now", start_first=True))
+    back = going_back(story.run)
+    assert back is not None
+    story.tell(TurnedBack(plan=back)).tell(*story.well())
+    forgotten = replace(story.run, grants=())
+    assert isinstance(next_action(forgotten, story.at, library().rules.harmless), MakeChange)
+
+
+@pytest.mark.parametrize("pattern", ["sh -c 'mkdir .*'", r"mkdir \S+", "mkdir [^ ]+", r"mkdir\s\w+", r"mkdir \\.*"])
+def test_a_harmless_command_says_which_characters_it_has(pattern: str) -> None:
+    """`mkdir .*` is also `mkdir x; reboot`."""
+    with pytest.raises(ValueError, match="which characters"):
+        Harmless(harmless="any", exactly=pattern, because="no")
 
 
 def test_the_shipped_procedure_keeps_all_rules_in_every_form() -> None:

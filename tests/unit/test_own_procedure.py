@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from bot.config import procedures_folder, read_library
 from bot.core import events as fact
 from bot.core.goback import going_back
 from bot.core.plan import make_plan
 from bot.core.procedure import Procedure
 from bot.core.sudoers import sudoers
+from bot.errors import Misconfigured
 from tests.build import THIRD, Story, order, target
 
 OWN = """
@@ -42,19 +45,56 @@ stages:
 """
 
 
+HARMLESS = """
+  - harmless: swap-less
+    exactly: sysctl -w vm\\.swappiness=[0-9]+
+    because: it stops nothing
+"""
+
+
+def folder(tmp_path: Path, rules: str) -> Path:
+    made = tmp_path / "procedures"
+    made.mkdir()
+    (made / "rules.yaml").write_text(rules)
+    (made / "tune.yaml").write_text(OWN)
+    return made
+
+
+def shipped_rules() -> str:
+    return (procedures_folder() / "rules.yaml").read_text()
+
+
 def own(tmp_path: Path) -> Procedure:
-    folder = tmp_path / "procedures"
-    folder.mkdir()
-    (folder / "rules.yaml").write_text((procedures_folder() / "rules.yaml").read_text())
-    (folder / "tune.yaml").write_text(OWN)
-    (procedure,) = read_library(folder).procedures
+    (procedure,) = read_library(folder(tmp_path, shipped_rules() + HARMLESS)).procedures
     return procedure
+
+
+def test_a_command_of_ones_own_needs_the_flush_approval_until_the_rules_call_it_harmless(tmp_path: Path) -> None:
+    """The list is the site's to lengthen, with a reason, and without Python."""
+    with pytest.raises(Misconfigured, match=r"tune\.yaml: step swap-less: .* stands before the flush approval"):
+        read_library(folder(tmp_path, shipped_rules()))
+
+
+def test_rules_of_ones_own_that_list_nothing_harmless_have_the_shipped_list(tmp_path: Path) -> None:
+    """A site that wrote its rules before there was a list goes on, and is held to it."""
+    made = folder(tmp_path, shipped_rules().partition("\nharmless:")[0])
+    (made / "tune.yaml").write_text((procedures_folder() / "dovecot-upgrade.yaml").read_text())
+    assert read_library(made).rules.harmless == read_library(procedures_folder()).rules.harmless
+
+
+def test_rules_that_say_that_nothing_is_harmless_are_taken_at_their_word(tmp_path: Path) -> None:
+    made = folder(tmp_path, shipped_rules().partition("\nharmless:")[0] + "\nharmless: []\n")
+    (made / "tune.yaml").write_text((procedures_folder() / "dovecot-upgrade.yaml").read_text())
+    with pytest.raises(Misconfigured, match=r"stage-config|set-vhosts-to-zero"):
+        read_library(made)
 
 
 def test_what_was_remembered_is_filled_in_wherever_it_stands(tmp_path: Path) -> None:
     story = Story(make_plan(own(tmp_path), order(config=False, packages=False))).until("swaps")
     story.tell(fact.StepDone(step="swaps", how=fact.How.RAN, reason="so", remembered={"swap_before": "60"}))
-    story.until("swap-less").tell(*story.well()).fail()
+    story.until("swap-less").tell(*story.well())
+    started = fact.StepStarted(step="swap-less", attempt=1, host="backend-3", command="sysctl -w vm.swappiness=1")
+    story.tell(started, fact.StepFailed(step="swap-less", reason="no"))
     back = going_back(story.tell(fact.GoBackAsked(by=THIRD, reason="no")).run)
     assert back is not None
     (undo,) = (step.action for step in back.steps if step.action)

@@ -19,6 +19,7 @@ from bot.core.fold import apply, begin, fold
 from bot.core.guards import guards_now, unflushed
 from bot.core.run import Run, Status
 from bot.core.upnext import MakeChange, next_action
+from tests.build import library
 
 STORED = Path(__file__).parent / "stored"
 RUNS = pytest.mark.parametrize("name", ["whole", "went-back", "lapsed"])
@@ -96,7 +97,7 @@ def test_a_stored_plan_that_knows_no_guards_has_them(step: str, guards: int) -> 
     assert run.step is not None
     assert run.step.only_if == ()
     assert len(guards_now(run)) == guards
-    assert isinstance(next_action(run, run.at), MakeChange)
+    assert isinstance(next_action(run, run.at, library().rules.harmless), MakeChange)
 
 
 def test_a_run_whose_stop_an_older_version_did_not_judge_holds_before_it_deletes() -> None:
