@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.core.hide import hide
 from bot.core.inventory import Inventory, Ring, mistakes
 from bot.core.laws import Rules
 from bot.core.procedure import Duration, Procedure
@@ -173,7 +174,7 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: {error}") from None
+        raise Misconfigured(f"{path}: {hide(str(error))}") from None
     settings = _validated(Settings, table, path)
     beside = path.resolve().parent
 
@@ -203,18 +204,15 @@ _SLACK_ID = "an id is expected, which begins with C, G, U, W or S; Slack's Copy 
 
 
 def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
-    mistakes = error.errors(include_url=False)
+    mistakes = error.errors(include_url=False, include_input=False)
     told = []
     for mistake in mistakes:
         if mistake["type"] == "too_short" and any(_inside(other["loc"], mistake["loc"]) for other in mistakes):
             continue  # it is too short because of the others
         # A part with brackets is pydantic's own name of a choice between types.
         place = ".".join(str(part) for part in mistake["loc"] if "[" not in str(part))
-        given, said = mistake["input"], _said(mistake["type"], place, mistake["msg"])
-        if isinstance(given, str) and _ADDRESS.search(given):
-            said, given = said.replace(given, "…"), "…, not shown as it may hold a password"
-        shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
-        told.append(f"{path}: {place or 'the whole'}: {said}{shown}")
+        # What was given there is not told: it may be a token in the wrong place.
+        told.append(hide(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}"))
     yield from dict.fromkeys(told)
 
 
@@ -294,8 +292,12 @@ def _shipped_rules() -> Rules:
 def _yaml(path: Path) -> object:
     try:
         return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        # Its own words have the line with them, whatever that says.
+        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise Misconfigured(f"{path}: {place}{hide(str(error.problem))}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Misconfigured(f"{path}: {error}") from None
+        raise Misconfigured(f"{path}: {hide(str(error))}") from None
 
 
 def _twice(procedures: Mapping[Path, Procedure]) -> Iterator[str]:

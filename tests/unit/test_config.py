@@ -235,3 +235,48 @@ def test_a_database_by_its_url_is_refused_in_words_and_without_its_password(tmp_
 @pytest.mark.parametrize("name", ["journal.db", "/var/lib/dovecot-bot/journal.db", "a:b.db", "pass/word.db", "ü @.db"])
 def test_a_file_is_a_file_whatever_its_name(tmp_path: Path, name: str) -> None:
     assert read_settings(settings(tmp_path, GOOD.replace("journal.db", name))).bot.journal.name == Path(name).name
+
+
+TOKEN = "xoxb-1234-not-to-be-printed"
+PASSWORD = "hunter2-tr0ub4dor"
+
+
+@pytest.mark.parametrize("secret", [TOKEN, PASSWORD])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[bot]", '[bot]\nbot_token = "SECRET"'),
+        ('drain = "15m"', 'drain = "SECRET"'),
+        ('"C0OPS"', '"SECRET"'),
+        ('"U0BOB"', '"SECRET"'),
+        ('"192.0.2.11"', '"SECRET"'),
+        ('name = "backend-1"', 'name = "backend-1 SECRET"'),
+        ("probe@example.org", "SECRET $(id)"),
+        ("vhosts = 50", 'vhosts = "SECRET"'),
+        ("[slack]", '[slack]\nteam = {token = "SECRET"}'),
+        ("[slack]", '[slack]\ntoken = "SECRET'),
+        ("[slack]", "[slack]\ntoken = SECRET"),
+        ("[[rings]]", '[ssh]\nconfig = 7\npassphrase = "SECRET"\n[[rings]]'),
+    ],
+)
+def test_a_secret_that_stands_in_the_settings_is_not_told_back(tmp_path: Path, old: str, new: str, secret: str) -> None:
+    """What a mistake prints stands in terminals, tickets and the log of the service."""
+    assert old in GOOD
+    with pytest.raises(Misconfigured) as refused:
+        read_settings(settings(tmp_path, GOOD.replace(old, new.replace("SECRET", secret), 1)))
+    assert secret not in str(refused.value)
+    assert "bot.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["token: {xoxb-SECRET", "command: [xoxb-SECRET", "xoxb-SECRET", "says: a\nsays: 'xoxb-SECRET'"]
+)
+def test_a_secret_that_stands_in_a_procedure_is_not_told_back(tmp_path: Path, line: str) -> None:
+    """YAML's own words for a mistake have the line with them."""
+    folder = tmp_path / "procedures"
+    folder.mkdir()
+    (folder / "rules.yaml").write_text((procedures_folder() / "rules.yaml").read_text())
+    (folder / "own.yaml").write_text(f"procedure: own\n{line}\n")
+    with pytest.raises(Misconfigured, match=r"own\.yaml: ") as refused:
+        read_library(folder)
+    assert "SECRET" not in str(refused.value)
