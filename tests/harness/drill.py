@@ -10,7 +10,7 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,7 +33,7 @@ from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE
 from tests.harness.evidence import Begun, gathered
 from tests.harness.judges import Broken, judged
-from tests.harness.play import RUN, Play, now, reviewed
+from tests.harness.play import RUN, TIMINGS, Play, now, reviewed
 from tests.harness.ports import Life, Points, T
 from tests.harness.virtual import run_virtual
 
@@ -41,6 +41,8 @@ P = ParamSpec("P")
 K = TypeVar("K")
 A_WHILE = timedelta(seconds=20)
 """How long people think."""
+OPEN, LONG = timedelta(minutes=10), timedelta(minutes=11)
+"""How long an approval is open here and valid, and longer than that."""
 TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
 FOURTH = "U0DAVE"
 GROUP = "<!subteam^S0MAIL>"
@@ -92,7 +94,7 @@ class Drill(Play):
     points: Hooks
 
     def __init__(self, book: Callable[[Book], Book] = lambda made: made) -> None:
-        super().__init__(Hooks())
+        super().__init__(Hooks(), timings=replace(TIMINGS, approval_open=OPEN, approval_repeats=(OPEN / 3,)))
         self._book = book(self._book)
         self._news = asyncio.Event()
         self.slack.on_nudge = self._news.set

@@ -96,6 +96,7 @@ class Play:
     points: Points
     reboots: list[datetime] = field(default_factory=list)
     struck: datetime | None = None
+    timings: Timings = TIMINGS
 
     def __post_init__(self) -> None:
         self.ring = PracticeRing(users=USERS, user_expire=timedelta(minutes=15), now=now)
@@ -127,7 +128,7 @@ class Play:
             hosts=SimHosts(self.network, now),
             slack=self.slack,
             proposals=reviewed(),
-            timings=TIMINGS,
+            timings=self.timings,
         )
         self.world = world
         self.service = Service(world, self._book, lambda: RUN)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import timedelta
 
 import pytest
 
@@ -12,12 +11,9 @@ from bot.core import events as fact
 from bot.core.procedure import Gate
 from bot.core.run import Status
 from tests.build import SECOND
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import reviewed
 from tests.harness.virtual import run_virtual
-
-LONG = timedelta(minutes=61)
-"""Longer than an approval is valid."""
 
 TAKEN = ("set-vhosts-to-zero", "stop-lmtp", "stop-dovecot", "director-down", "flush-users")
 """The changes that need somewhere for users to go."""

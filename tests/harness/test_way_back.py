@@ -11,9 +11,8 @@ from bot.core import events as fact
 from bot.core.run import Status
 from bot.errors import Refused
 from tests.build import SECOND
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import LONG, Drill, a_run, virtually
 
-LONG = timedelta(minutes=61)
 UNDOS = (
     "undo-install-config",
     "undo-install-packages",
