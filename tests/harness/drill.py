@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
@@ -28,13 +28,12 @@ from bot.engine.planning import Book, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
-from bot.practice.values import Answer, Call, failed
 from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE
 from tests.harness.evidence import Begun, gathered
+from tests.harness.hooks import FAILED, Hook, Hooks, buttons, failing, wording
 from tests.harness.judges import Broken, judged
 from tests.harness.play import RUN, TIMINGS, Play, now, reviewed
-from tests.harness.ports import Life, Points, T
 from tests.harness.virtual import run_virtual
 
 P = ParamSpec("P")
@@ -46,8 +45,6 @@ OPEN, LONG = timedelta(minutes=10), timedelta(minutes=11)
 TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
 FOURTH = "U0DAVE"
 GROUP = "<!subteam^S0MAIL>"
-FAILED = 42
-"""What a command exits with that is made to fail."""
 OTHERS = ("backend-1", "backend-2")
 
 
@@ -60,32 +57,6 @@ def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
         run_virtual(test(*args, **kwargs))
 
     return plain
-
-
-@dataclass
-class Hook:
-    """Something that is done right before the next call of a port with that text in its name; `always`: each time."""
-
-    text: str
-    does: Callable[[], object]
-    always: bool = False
-
-
-@dataclass
-class Hooks(Points):
-    """Calls with something put in before those of a name."""
-
-    hooks: list[Hook] = field(default_factory=list)
-
-    async def call(self, life: Life, name: str, act: Callable[[], Awaitable[T]], host: str = "") -> T:
-        await life.goes_on()
-        for hook in [hook for hook in self.hooks if hook.text in name]:
-            if not hook.always:
-                self.hooks.remove(hook)
-            done = hook.does()
-            if isinstance(done, Awaitable):
-                await done
-        return await super().call(life, name, act, host)
 
 
 class Drill(Play):
@@ -255,7 +226,7 @@ class Drill(Play):
         hosts = ["backend-3"] if planned.where is Where.BACKEND else list(self.ring.directors)
         for host in hosts:
             words = self.network.machines[host].words
-            words[name] = _failing(words[name], tuple(args), left)
+            words[name] = failing(words[name], tuple(args), left)
 
     def stop_bot(self) -> None:
         """It is gone at once, until `start_bot`."""
@@ -305,38 +276,12 @@ class Drill(Play):
 
     def buttons(self) -> set[str]:
         """Of the last reply that has any."""
-        rows = [_buttons(one) for _, one in self.messages() if _buttons(one)]
+        rows = [buttons(one) for _, one in self.messages() if buttons(one)]
         return rows[-1]
 
     def asked_again(self, gate: Gate) -> list[fact.ApprovalAsked]:
         """The questions at a change, after a lapse."""
         return [one for one in self.facts(fact.ApprovalAsked) if one.gate is gate and one.step != f"approve-{gate}"]
-
-
-def _failing(usual: Callable[[Call], Any], args: tuple[str, ...], left: list[int]) -> Callable[[Call], Any]:
-    def word(call: Call) -> Answer | Awaitable[Answer]:
-        if call.args == args and left[0] > 0:
-            left[0] -= 1
-            return failed(FAILED, "made to fail")
-        return usual(call)  # type: ignore[no-any-return]
-
-    return word
-
-
-def wording(message: Message) -> str:
-    """All that a message says, in its text and its blocks."""
-    parts = [message.text]
-    for block in message.blocks:
-        for part in (block.get("text"), *block.get("fields", ()), *block.get("elements", ())):
-            if isinstance(part, dict):
-                text = part.get("text")
-                parts.append(str(text.get("text")) if isinstance(text, dict) else str(text))
-    return "\n".join(parts)
-
-
-def _buttons(message: Message) -> set[str]:
-    rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
-    return {str(button["action_id"]) for row in rows for button in row}
 
 
 @asynccontextmanager
