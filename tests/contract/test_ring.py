@@ -143,8 +143,9 @@ async def test_a_change_is_made_without_the_director_that_is_away_which_learns_o
     with pytest.raises(Unreadable, match=r"exited with 75: .*director-admin.* failed: Connection refused"):
         await ring.read("director-2", "director-hosts")
     seen = await ring.read("director-1", "director-ring")
-    assert "ring syncing - last sync" in str(seen["status"])
     assert not seen["synced"]
+    # On a busy machine the look may come when the lost one has been given up already.
+    assert "ring syncing - last sync" in str(seen["status"]) or str(seen["status"]).endswith(" away")
     for command in (f"update {ring.ip} 0", f"down {ring.ip}", f"flush {ring.ip}"):
         assert (await ring.run("director-1", f"doveadm director {command}")).exit_status == 0
     given_up = await ring.ask("director-1", "director-ring")

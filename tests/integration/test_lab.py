@@ -181,6 +181,25 @@ def test_stopping_one_backend_leaves_the_others_alone_and_flushes_its_metacache(
         assert show(lab, other, "dovecot")["ActiveState"] == "active"
 
 
+def test_a_mask_hides_no_unclean_stop_and_lets_nobody_start_dovecot(lab: Lab, backend_2: str) -> None:
+    """The mask comes before the check of the stop, and only a clean stop flushes the metacache."""
+    drop_in = "/run/systemd/system/dovecot.service.d"
+    unclean = f"mkdir -p {drop_in}; printf '[Service]\\nExecStop=/bin/false\\n' >{drop_in}/unclean.conf"
+    lab.run(backend_2, f"{unclean}; systemctl daemon-reload", check=True)
+    try:
+        assert ssh(lab, backend_2, "sudo -n systemctl stop dovecot").returncode == 0
+        stopped = show(lab, backend_2, "dovecot")
+        assert (stopped["ActiveState"], stopped["Result"]) == ("failed", "exit-code")
+        assert ssh(lab, backend_2, "sudo -n systemctl mask --runtime dovecot").returncode == 0
+        masked = show(lab, backend_2, "dovecot")
+        assert masked == stopped | {"LoadState": "masked", "UnitFileState": "masked-runtime"}
+        refused = ssh(lab, backend_2, "sudo -n systemctl start dovecot")
+        assert (refused.returncode, "Unit dovecot.service is masked." in refused.stderr) == (1, True)
+        assert show(lab, backend_2, "dovecot") == masked
+    finally:
+        lab.run(backend_2, f"rm -r {drop_in}; systemctl daemon-reload", check=True)
+
+
 def test_packages_change_both_ways_while_the_mask_keeps_dovecot_down(lab: Lab) -> None:
     """The one thing that an upgrade must not do is to start dovecot before its time."""
     host = "backend-3"
