@@ -26,6 +26,7 @@ _LONGEST_PAUSE = timedelta(seconds=2)
 _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
+_RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
 
 
@@ -113,6 +114,12 @@ class Looking:
         self._timings = timings
         self._target = target
         self._away: set[str] = set()
+        self._directors: Mapping[str, str] = {}
+        self._themselves: set[str] = set()
+
+    def expect(self, directors: Mapping[str, str]) -> None:
+        """From here on, a director's word counts only over a connection on which its own row is the one given here."""
+        self._directors = directors
 
     async def look(self, expectations: Sequence[Expected]) -> Sight:
         """Look once, everywhere at the same time."""
@@ -219,13 +226,32 @@ class Looking:
         What another host says is no reading of this one: a change would be called done, and users be sent there, on it.
         """
         if not isinstance(host, Backend):
-            return await self._hosts.run(host, command)
+            return await self._of_itself(host, command)
         identity = await self._hosts.identity(host)
         if against := objection(host, identity):
             raise NotRun(against)
         result = await self._hosts.run(host, command)
         if result.connection != identity.connection:
             raise NotRun(f"{host.name}: its connection has changed while it was looked at; that says nothing of it")
+        return result
+
+    async def _of_itself(self, host: Host, command: Command) -> Result:
+        """What a director says; on a connection that is new, it is asked first which member of the ring it is."""
+        result = await self._hosts.run(host, command)
+        expected = self._directors.get(host.name)
+        if expected is None or result.connection in self._themselves:
+            return result
+        row = await self._hosts.run(host, _RING_STATUS.command(self._target, {}))
+        try:
+            own = _RING_STATUS.read(self._target, {}, row)["self"]
+        except Unreadable as error:
+            raise NotRun(f"{host.name} does not say which director it is: {error}") from error
+        if row.connection != result.connection or own != expected:
+            raise NotRun(
+                f"{host.name} is another director ({own}) than when this run began ({expected}), and what it"
+                " says does not count. What to do: see where its `ssh` name leads now"
+            )
+        self._themselves.add(result.connection)
         return result
 
 

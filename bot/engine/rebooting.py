@@ -11,12 +11,9 @@ from bot.engine.looking import Looking
 
 async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRebooted:
     """The fact of a boot, with what is left of what this run made there. Changes nothing."""
-    booted = fact.BackendRebooted(
-        host=run.request.target.backend.name,
-        boot_id=boot_id,
-        was=run.boot_id,
-        reason="this run had changed nothing there",
-    )
+    nothing = "each step looks again at what it needs" if run.made else "this run had changed nothing there"
+    host = run.request.target.backend.name
+    booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
     for step in _relied_on(run):
         assert step.action is not None
         sight = await looking.until_seen(step.action.done_when, step.action.within)

@@ -42,6 +42,7 @@ class Runner:
         self._ledger = ledger
         self._rules = rules
         self._look = Looking(world.hosts, world.clock, world.timings, ledger.run.request.target)
+        self._look.expect(ledger.run.proved.directors if ledger.run.proved else {})
         self._changing = Changing(world, ledger, self._look)
         self._hands = asyncio.Lock()
         self._watch = Watch(world, ledger, self._look, self._hands, self.nudge)
@@ -161,6 +162,7 @@ class Runner:
         try:
             if proof.proved:
                 await self._ledger.tell(proof.proved, only_after=run.moved)
+                self._look.expect(proof.proved.directors)
                 return
         except RingHeld as error:
             reason = f"{error}; one backend at a time"

@@ -81,7 +81,7 @@ class Drill(Play):
     async def bury(self) -> None:
         """Nothing of it goes on."""
         for life in self._lives:
-            life.over = life.buried = True
+            life.bury()
         for service in self._services:
             await service.close(timedelta(0))
 

@@ -191,7 +191,7 @@ class Play:
             await asyncio.wait_for(self.crew.work(), LONGEST.total_seconds())
         await asyncio.sleep(AFTERWARDS.total_seconds())
         for life in self._lives:
-            life.over = life.buried = True
+            life.bury()
         entries = tuple(self.journal.facts[RUN])
         return gathered(self.watching, self.ring.hostlog, entries, struck=self.struck, reboots=tuple(self.reboots))
 

@@ -34,6 +34,12 @@ class Life:
         self.buried = False
         self._waits: list[asyncio.Future[None]] = []
 
+    def bury(self) -> None:
+        """Its tasks end, those that wait for nothing too: a write that has begun is waited for even by one that ends."""
+        self.over = self.buried = True
+        for waits in self._waits:
+            waits.cancel()
+
     async def goes_on(self) -> None:
         if self.buried:
             raise asyncio.CancelledError

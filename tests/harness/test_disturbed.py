@@ -129,14 +129,37 @@ async def test_a_directors_name_that_leads_into_another_ring_changes_nothing_the
     """A ring that knows the same addresses, as a copy of the site does: who was proved is not who is there now."""
     async with a_run() as play:
         await play.reaches(step)
-        other = PracticeRing(users=0, now=now)
-        other.hostlog.ran = play.watching
-        for name, host in other.directors.items():
-            host.name = f"other-{name}"
-            play.network.machines[host.name] = host
-            play.network.reaches[name] = host.name
-            play.network.drop(name)
-        for number, view in enumerate(other.state.directors.values(), 1):
-            view.ip = f"198.51.100.{number}"
+        _another_ring(play)
         await play.until(lambda run: run.status in _STANDS)
         assert [one.text for one in play.watching.begun if one.ran.host.startswith("other") and one.ran.not_after] == []
+
+
+@pytest.mark.parametrize("step", ["set-vhosts-back", "director-up"])
+@virtually
+async def test_what_another_ring_says_is_never_found_done(step: str) -> None:
+    """It says 100 and up, as every ring does of a backend; the true one would have been forgotten at 0."""
+    async with a_run() as play:
+        await play.reaches(step)
+        _another_ring(play)
+        run = await play.held()
+        assert "is another director" in run.reason
+        for name in play.ring.directors:
+            del play.network.reaches[name]
+            play.network.drop(f"other-{name}")
+        await play.retry()
+        assert await play.ends() == "done"
+        ip = play.ring.backends["backend-3"].ip
+        assert [view.backends[ip].usable for view in play.ring.state.directors.values()] == [True, True]
+
+
+def _another_ring(play: Drill) -> None:
+    """Both directors' names lead into it from now on."""
+    other = PracticeRing(users=0, now=now)
+    other.hostlog.ran = play.watching
+    for name, host in other.directors.items():
+        host.name = f"other-{name}"
+        play.network.machines[host.name] = host
+        play.network.reaches[name] = host.name
+        play.network.drop(name)
+    for number, view in enumerate(other.state.directors.values(), 1):
+        view.ip = f"198.51.100.{number}"
