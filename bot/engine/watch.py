@@ -96,7 +96,7 @@ class Watch:
             if ring.said_up and not run.monitor_told:
                 host, reason = next(iter(ring.said_up.items()))
                 await self._ledger.tell(fact.MonitorSaysUp(host=host, reason=reason))
-            if ring.given_users and not (run.must_hold and run.status is not Status.HELD):
+            if ring.given_users:
                 await self._deviated(run, ring, sight)
 
     async def _deviated(self, run: Run, ring: RingSeen, sight: Sight) -> None:
@@ -105,12 +105,12 @@ class Watch:
         steps = _to_make_again(run, ring, serves)
         if not steps:
             return
-        helpless = _helpless(run, ring)
-        if helpless and run.helpless_told:
-            return  # people were called, and are at it
         first, host = steps[0], next(iter(ring.given_users))
+        helpless = _helpless(run, ring)
         if not helpless and not is_itself(run, host, sight.seen):
             helpless = _stranger(host)
+        if helpless and run.helpless_told:
+            return  # people were called, and are at it
         reason = "; ".join(ring.given_users.values())
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
         await self._ledger.tell(deviated)
