@@ -48,22 +48,6 @@ CASES = (
         retries=4,
     ),
     Case(
-        name="reboot",
-        kind="others",
-        family="reboot",
-        trouble=others.at("StageBegan:upgrade", others.reboots, lasts=0.0),
-        retries=4,
-    ),
-    Case(
-        name="flush fails",
-        kind="others",
-        family="flush-fails",
-        trouble=others.at("StepDone:stop-lmtp", others.flush_unit_fails, lasts=0.0),
-        may_end=frozenset({"went back"}),
-        retries=1,
-        then="go_back",
-    ),
-    Case(
         name="elsewhere",
         kind="others",
         family="elsewhere",
