@@ -35,7 +35,7 @@ class Life:
         self._waits: list[asyncio.Future[None]] = []
 
     def bury(self) -> None:
-        """Its tasks end, those that wait for nothing too: a write that has begun is waited for even by one that ends."""
+        """Its tasks end, also those that wait for nothing, as a write that has begun is waited for."""
         self.over = self.buried = True
         for waits in self._waits:
             waits.cancel()
