@@ -6,29 +6,24 @@ Doubt is recorded as doubt. What is decided on a state is written only while the
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from bot.core import events as fact
 from bot.core.command import Result
-from bot.core.effects import Effect, effects
-from bot.core.fence import Fence
-from bot.core.guards import WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
 from bot.core.hide import hide
-from bot.core.identity import Identity, objection
-from bot.core.inventory import Backend, Host
-from bot.core.plan import GUARD_REFUSED, Action, Expected, PlannedStep, is_guarded
+from bot.core.identity import objection
+from bot.core.inventory import Host
+from bot.core.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
 from bot.core.procedure import Where
-from bot.core.proposal import Proposal
 from bot.core.run import Run
 from bot.core.upnext import ATTEMPTS
+from bot.engine.judging import Judging, Ready
 from bot.engine.ledger import Ledger
-from bot.engine.looking import Looking, Sight, hosts_for, ran, unheard
+from bot.engine.looking import Looking, Sight, ran, unheard
 from bot.engine.ports import World
-from bot.engine.rebooting import after_boot
 from bot.engine.sending import Sending
-from bot.errors import HostError, MayHaveRun, NotRun, Refused, StillRuns
+from bot.errors import HostError, MayHaveRun, NotRun
 
 EX_TEMPFAIL = 75
 """doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
@@ -40,21 +35,6 @@ for it, and all that is asked of directors may be repeated."""
 _BESIDE = timedelta(milliseconds=250)
 """How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
 
-_LOOKS = 3
-"""How often it is looked anew, where the connection to a host changes between the look and the change."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ready:
-    """A change that was judged, with all that it needs to be sent."""
-
-    host: Host
-    fence: Fence
-    before: Sight
-    guarded: tuple[fact.Seen, ...]
-    material: bytes
-    boot_id: str
-
 
 class Changing:
     """The changes of one run."""
@@ -64,6 +44,7 @@ class Changing:
         self._ledger = ledger
         self._looking = looking
         self._sending = Sending(world.hosts, world.timings.not_after)
+        self._judging = Judging(world, ledger, looking, self._sending)
 
     @property
     def _run(self) -> Run:
@@ -75,12 +56,9 @@ class Changing:
         `decided`: the run as it was when this was decided; `word`: see StepStarted.
         """
         assert step.action is not None
-        try:
-            ready = await self._ready(step, step.action, decided)
-        except (HostError, Refused) as error:
-            await self._not_begun(step, decided, str(error), None)
-            return
-        if ready is None:
+        ready = await self._judging.judged(step, decided)
+        if not isinstance(ready, Ready):
+            await self._ledger.tell(ready, only_after=decided.moved)
             return
         attempt = self._run.attempt + 1
         started = fact.StepStarted(
@@ -103,160 +81,13 @@ class Changing:
         assert step.action is not None
         sight = await self._looking.until(_known, step.action.done_when, self._world.timings.patience)
         if sight.judgement.holds:
-            await self._done(step, fact.How.FOUND, sight, (), decided)
+            done = await self._judging.done(step, fact.How.FOUND, sight, ())
+            await self._ledger.tell(done, only_after=decided.moved)
         return sight.judgement.holds is True
-
-    # judging
-
-    async def _ready(self, step: PlannedStep, action: Action, decided: Run) -> _Ready | None:
-        """Look, judge and fence; None when a fact was recorded instead, or the run has moved on."""
-        for _ in range(_LOOKS):
-            boot_id, connection = "", ""
-            if step.where is Where.BACKEND:
-                backend = decided.request.target.backend
-                identity = await self._identity(backend)
-                boot_id, connection = identity.boot_id, identity.connection
-                if against := objection(backend, identity):
-                    await self._not_begun(step, decided, against, None)
-                    return None
-                if decided.boot_id not in {"", boot_id}:
-                    booted = await after_boot(decided, boot_id, self._looking)
-                    await self._ledger.tell(booted, only_after=decided.moved)
-                    return None
-            before = await self._judged(step, action, decided)
-            if before is None:
-                return None
-            host = self._host(step, before)
-            if host is None:
-                raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
-            over = before.connections.get(host.name, "")
-            if not over or (connection and over != connection):
-                continue  # another connection now: who is there has to be asked first
-            await self._settled(action)
-            material = await self._material(action)
-            if (fence := await self._fence(host, over, action)) is not None:
-                return _Ready(
-                    host=host,
-                    fence=fence,
-                    before=before,
-                    guarded=before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen,
-                    material=material,
-                    boot_id=boot_id,
-                )
-        raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
-
-    async def _identity(self, backend: Backend) -> Identity:
-        """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._world.clock.now() + self._world.timings.patience
-        while True:
-            try:
-                return await self._world.hosts.identity(backend)
-            except NotRun:
-                if self._world.clock.now() >= give_up:
-                    raise
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
-
-    async def _judged(self, step: PlannedStep, action: Action, decided: Run) -> Sight | None:
-        """One look at whether it is done, and at all that must be so for it; None when it is not to be sent."""
-        guards = _guards(decided)
-        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
-        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
-
-        def decides(sight: Sight) -> bool:
-            if self._run.moved != decided.moved:
-                return True  # somebody said something: nothing of this is written, and it is asked again what is next
-            done = sight.part(action.done_when).judgement.holds
-            return done is True or (done is False and _holds(sight, guards))
-
-        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), self._world.timings.patience)
-        done = sight.part(action.done_when)
-        if done.judgement.holds:
-            await self._done(step, fact.How.FOUND, done, (), decided)
-            return None
-        if done.judgement.holds is None:
-            reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
-        elif against := unflushed(decided):
-            reason = against
-        elif not _holds(sight, guards):
-            reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
-        else:
-            return sight
-        await self._not_begun(step, decided, reason, sight)
-        return None
-
-    async def _not_begun(self, step: PlannedStep, decided: Run, reason: str, sight: Sight | None) -> None:
-        failed = fact.StepFailed(
-            step=step.name,
-            reason=f"not begun: {hide(reason)}",
-            ran=sight.ran if sight else (),
-            seen=sight.seen if sight else (),
-        )
-        await self._ledger.tell(failed, only_after=decided.moved)
-
-    def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
-        """The host to do it on: of the directors that just said who they are, another one at every attempt."""
-        assert step.where is not None
-        hosts = hosts_for(self._run.request.target, step.where)
-        if step.where is not Where.BACKEND:
-            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, sight.seen))
-        return hosts[self._run.attempt % len(hosts)] if hosts else None
-
-    async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
-        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
-        lock = self._run.proved.lock if self._run.proved else ""
-        give_up = self._world.clock.now() + action.command.timeout
-        waited = False
-        while True:
-            try:
-                fence = await self._sending.fence(host, connection, lock)
-            except StillRuns:
-                if self._world.clock.now() >= give_up:
-                    raise
-                waited = True
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
-                continue
-            except NotRun:
-                if waited:
-                    return None
-                raise
-            return None if waited else fence
-
-    async def _settled(self, action: Action) -> None:
-        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
-        if Effect.RESTORE not in effects(action.command.text):
-            return
-        for name, not_after in self._run.unheard:
-            host = self._run.request.target.host(name)
-            timings = self._world.timings
-            give_up = self._world.clock.now() + 2 * timings.not_after + timings.patience
-            while not await self._passed(host, not_after):
-                if self._world.clock.now() >= give_up:
-                    raise NotRun(
-                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
-                        " see that its director answers, then click Retry"
-                    )
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
-
-    async def _passed(self, host: Host, not_after: int) -> bool:
-        """Whether the director has answered a look that began long enough after that."""
-        try:
-            if not await self._sending.over(host, not_after, ""):
-                return False
-        except HostError:
-            return False
-        return await self._looking.answers(host)
-
-    async def _material(self, action: Action) -> bytes:
-        asked = self._run.request
-        if action.command.sends is None:
-            return b""
-        assert asked.config is not None
-        assert asked.plan.config_digest is not None
-        return await self._world.proposals.archive(Proposal(name=asked.config, digest=asked.plan.config_digest))
 
     # sending
 
-    async def _send(self, step: PlannedStep, action: Action, ready: _Ready) -> None:
+    async def _send(self, step: PlannedStep, action: Action, ready: Ready) -> None:
         sent = self._world.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
         try:
             if step.where is Where.BACKEND:
@@ -292,7 +123,7 @@ class Changing:
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
             told = (unheard(host, action.command, still, changes=True),)
             if sight.judgement.holds:
-                await self._done(step, fact.How.RAN, sight, told, None)
+                await self._done(step, fact.How.RAN, sight, told)
             else:
                 reason = f"{host.name} does not answer; looked beside it: {sight.judgement.reason}"
                 await self._ledger.tell(fact.StepUnclear(step=step.name, reason=reason, ran=told))
@@ -324,7 +155,7 @@ class Changing:
         patience = waited.get(result.exit_status, timedelta(0))
         sight = await self._looking.until_seen(action.done_when, patience)
         if sight.judgement.holds:
-            await self._done(step, fact.How.RAN, sight, told, None)
+            await self._done(step, fact.How.RAN, sight, told)
         elif result.exit_status == EX_TEMPFAIL and sight.judgement.holds is False and self._may_repeat(step):
             reason = f"exit {EX_TEMPFAIL}; looked up: {sight.judgement.reason}"
             again = fact.StepNotDone(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
@@ -339,7 +170,7 @@ class Changing:
         assert step.action is not None
         sight, over = await self._until_over(step, step.action)
         if sight.judgement.holds:
-            await self._done(step, fact.How.LOOKED_UP, sight, (), None)
+            await self._done(step, fact.How.LOOKED_UP, sight, ())
         elif sight.judgement.holds is False and over and self._may_repeat(step):
             reason = f"looked up: {sight.judgement.reason}"
             await self._ledger.tell(
@@ -386,35 +217,11 @@ class Changing:
     def _may_repeat(self, step: PlannedStep) -> bool:
         return step.repeatable and self._run.attempt < ATTEMPTS
 
-    async def _done(
-        self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...], decided: Run | None
-    ) -> None:
-        flush = await self._flush(step)
-        done = fact.StepDone(
-            step=step.name,
-            how=how,
-            ran=(*told, *sight.ran, *(flush.ran if flush else ())),
-            seen=(*sight.seen, *(flush.seen if flush else ())),
-            reason=sight.judgement.reason,
-        )
-        await self._ledger.tell(done, only_after=decided.moved if decided else None)
-
-    async def _flush(self, step: PlannedStep) -> Sight | None:
-        """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
-        wanted = flush_seen(self._run.request.target)
-        stops = step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
-        return await self._looking.look(wanted) if stops and wanted else None
+    async def _done(self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...]) -> None:
+        await self._ledger.tell(await self._judging.done(step, how, sight, told))
 
 
 _MAY_RUN = "; and it may still run there"
-
-
-def _guards(run: Run) -> tuple[Expected, ...]:
-    return tuple(expected for guard in guards_now(run) for expected in guard.expects)
-
-
-def _holds(sight: Sight, guards: tuple[Expected, ...]) -> bool:
-    return not guards or sight.part(guards).judgement.holds is True
 
 
 def _known(sight: Sight) -> bool:
