@@ -65,11 +65,14 @@ def sample(seed: int, count: int) -> list[Case]:
 
 def verdict(case: Case) -> Verdict:
     """Play it and judge it, by all laws."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
         seen = played(KINDS[case.kind].does, case.at).evidence
     except Exception as error:  # noqa: BLE001  a case that cannot be played is told, and the others go on
         return Verdict(case=case, outcome="error", broken=(), error=f"{type(error).__name__}: {error}")
+    finally:
+        logging.disable(before)  # what comes after it in this process has its log again
     return Verdict(case=case, outcome=seen.outcome, broken=tuple(judged(seen)))
 
 
