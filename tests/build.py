@@ -16,7 +16,7 @@ from bot.core.plan import Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.procedure import Gate
 from bot.core.proposal import PackageChange, Proposal
 from bot.core.run import Run, Status
-from bot.core.upnext import Ask, MakeChange, Prove, SeeCheck, Tell, next_action, question
+from bot.core.upnext import Ask, MakeChange, Prove, SeeCheck, Tell, answered_already, next_action, question
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -130,7 +130,8 @@ class Story:
         if self.run.status is Status.ASKING:
             asked = self.run.asked.fact if self.run.asked else None
             assert isinstance(asked, fact.ApprovalAsked)
-            return [fact.Approved(step=asked.step, gate=asked.gate, by=SECOND, digest=asked.digest, message="1.1")]
+            by = next(one for one in (SECOND, THIRD) if one not in asked.not_by)
+            return [fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message="1.1")]
         if self.run.status is Status.BUSY:
             assert step is not None
             seen = flush_reading(step, flushed=True)
@@ -145,7 +146,8 @@ class Story:
                 return [PROVED]
             case Ask(gate=gate):
                 verified = {"configuration": "d" * 64, "packages": "dovecot-core=1"} if gate is Gate.RESTORE else {}
-                return [question(self.run, gate, self.at, ("as it should be",), verified)]
+                asked = question(self.run, gate, self.at, ("as it should be",), verified)
+                return [asked, *answered_already(asked)]
             case SeeCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")
                 seen = fact.StepDone(step=check.name, how=fact.How.RAN, reason="as it should be", remembered=remembered)

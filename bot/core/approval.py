@@ -44,10 +44,9 @@ def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> 
     """Why this person's approval does not count, empty when it does."""
     if person.barred:
         return person.barred
-    if person.id == run.request.requester:
-        return "whoever asked for a run cannot approve it"
-    if person.id in asked.not_by:
-        return "whoever asked to go back cannot approve it"
+    if person.id in {*asked.not_by, *run.not_by}:
+        what = "for a run" if person.id == run.request.requester else "to go back"
+        return f"whoever asked {what} cannot approve it"
     if not person.may_approve:
         return "not one of the approvers"
     if now >= asked.expires:

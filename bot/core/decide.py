@@ -10,7 +10,7 @@ from bot.core import events as fact
 from bot.core.approval import Person, asked_now, objection
 from bot.core.effects import restores
 from bot.core.events import Fact
-from bot.core.goback import may_turn
+from bot.core.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import TRANSITIONS, Run, Status
 from bot.errors import Refused
@@ -26,11 +26,12 @@ class Approve:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deny:
-    """A click on Deny."""
+class Postpone:
+    """Not now, to the question of the fact `ask`, for a reason: the run holds as it is."""
 
     person: Person
     ask: int
+    reason: str
     message: str
 
 
@@ -61,15 +62,17 @@ class AgreeToSkip:
 
 @dataclass(frozen=True, kw_only=True)
 class GoBack:
-    """Turn round at the next safe point and undo what was done; `held` when it answers a hold.
+    """Turn round at the next safe point and undo what was done; `answers` is the hold or the question it answers.
 
-    `start_first`: start a stopped dovecot at once, for the users who wait for it, and ask for the rest.
+    `start_first`: start a stopped dovecot at once, for the users who wait for it, and ask for the rest. `shown`: the
+    digest of the way back that the person was shown before.
     """
 
     person: Person
     reason: str
-    held: int | None = None
+    answers: int | None = None
     start_first: bool = False
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +90,7 @@ class LeaveOut:
     person: Person
 
 
-Steering = Approve | Deny | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
+Steering = Approve | Postpone | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
 
 
 def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
@@ -100,7 +103,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
     if run.status is Status.TAKEN and not isinstance(command, LeaveOut):
         raise Refused(f"<@{run.taken_by}> has taken {run.request.target.backend.name} over by hand.")
     match command:
-        case Approve() | Deny():
+        case Approve() | Postpone():
             return _answer(run, command, now)
         case Retry():
             _may_steer(run, command.person)
@@ -120,36 +123,38 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
             assert_never(command)
 
 
-def _answer(run: Run, command: Approve | Deny, now: datetime) -> tuple[Fact, ...]:
-    asked = asked_now(run, command.ask)
+def _answer(run: Run, command: Approve | Postpone, now: datetime) -> tuple[Fact, ...]:
+    """Not now changes nothing and can be taken back: whoever may steer the run may say it, the requester too."""
+    asked, by, message = asked_now(run, command.ask), command.person.id, command.message
+    if isinstance(command, Postpone):
+        _may_steer(run, command.person)
+        reason = _reason(command.reason, "Not now needs a reason.")
+        return (fact.Postponed(step=asked.step, gate=asked.gate, by=by, reason=reason, message=message),)
     if against := objection(run, asked, command.person, now):
-        return (fact.ApprovalRefused(gate=asked.gate, by=command.person.id, reason=against),)
-    if isinstance(command, Approve):
-        return (
-            fact.Approved(
-                step=asked.step,
-                gate=asked.gate,
-                by=command.person.id,
-                digest=asked.digest,
-                message=command.message,
-            ),
-        )
-    denied = fact.Denied(step=asked.step, gate=asked.gate, by=command.person.id, message=command.message)
-    if run.plan.back:
-        return denied, fact.RunHeld(reason=f"the {asked.gate} approval was denied; the backend stays as it is")
-    return (denied,)
+        return (fact.ApprovalRefused(gate=asked.gate, by=by, reason=against),)
+    return (fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message=message),)
 
 
 def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
-    if command.held is not None:
-        _held(run, command.held)
+    if command.answers is not None and run.status is Status.ASKING:
+        asked_now(run, command.answers)
+    elif command.answers is not None:
+        _held(run, command.answers)
     may_turn(run)
     if run.turning:
         raise Refused("Somebody has asked for that already.")
     if command.start_first and not run.users_wait:
         raise Refused("Nobody waits for this dovecot any more; Go back shows what it would do.")
-    return (fact.GoBackAsked(by=command.person.id, reason=command.reason, start_first=command.start_first),)
+    by, approves = command.person, ""
+    if command.shown:
+        plan = going_back(run)
+        if command.shown != way_back_shown(plan):
+            raise Refused("What going back would do has changed since it was shown: look at it again.")
+        if plan and gives_vhosts_only(plan) and by.may_approve and by.id != run.request.requester:
+            approves = plan.digest
+    turned = fact.GoBackAsked(by=by.id, reason=command.reason, start_first=command.start_first, approves=approves)
+    return (turned,)
 
 
 def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
@@ -164,9 +169,13 @@ def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
     if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
         raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
-    if not command.reason.strip():
-        raise Refused("Taking over needs a reason.")
-    return (fact.TakenOver(by=command.person.id, reason=command.reason.strip()[:500]),)
+    return (fact.TakenOver(by=command.person.id, reason=_reason(command.reason, "Taking over needs a reason.")),)
+
+
+def _reason(typed: str, without: str) -> str:
+    if not typed.strip():
+        raise Refused(without)
+    return typed.strip()[:500]
 
 
 def _may_steer(run: Run, person: Person) -> None:
@@ -190,9 +199,8 @@ def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
     step = _held(run, command.held)
     if against := no_skip(step):
         raise Refused(against)
-    if not command.reason.strip():
-        raise Refused("A skip needs a reason.")
-    return (fact.SkipProposed(by=command.person.id, step=step.name, reason=command.reason.strip()[:500]),)
+    reason = _reason(command.reason, "A skip needs a reason.")
+    return (fact.SkipProposed(by=command.person.id, step=step.name, reason=reason),)
 
 
 def no_skip(step: PlannedStep) -> str:

@@ -185,6 +185,7 @@ class ApprovalAsked:
 
     `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
     left. `verified`: what the backend was when it was asked whether it gets users (its configuration, its packages).
+    `word_of`: who approved it already, by asking to go back; their Approved follows in the same transaction.
     """
 
     step: str
@@ -195,6 +196,7 @@ class ApprovalAsked:
     expires: datetime
     repeats: tuple[datetime, ...] = ()
     verified: Mapping[str, str] = field(default_factory=dict)
+    word_of: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +230,19 @@ class Approved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Postponed:
+    """Somebody said *not now* to a gate: the run holds as it is, and the gate can be asked again."""
+
+    step: str
+    gate: Gate
+    by: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Denied:
-    """A second engineer said no."""
+    """A second engineer said no, and the run turned round; older versions of the bot wrote it."""
 
     step: str
     gate: Gate
@@ -324,12 +337,14 @@ class SkipAgreed:
 class GoBackAsked:
     """Somebody asked to go back, or to abort: at the next safe point the run turns round.
 
-    `start_first`: users wait for a stopped dovecot, so it is started before anything is asked.
+    `start_first`: users wait for a stopped dovecot, so it is started before anything is asked. `approves`: the digest
+    of the way back that was shown, where asking for it is its restore approval, too: it gives back vhosts, and no more.
     """
 
     by: str
     reason: str
     start_first: bool = False
+    approves: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,6 +418,7 @@ Fact = (
     | ApprovalRepeated
     | ApprovalRefused
     | Approved
+    | Postponed
     | Denied
     | ApprovalExpired
     | ApprovalLapsed

@@ -231,8 +231,17 @@ def _denied(run: Run, entry: Entry) -> Run:
 
 def _expired(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.ApprovalExpired)
-    reason = f"nobody answered the {entry.fact.gate} approval in time"
-    return replace(run, failed=entry.fact.step, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
+    return _unanswered(run, entry, f"nobody answered the {entry.fact.gate} approval in time")
+
+
+def _postponed(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.Postponed)
+    return _unanswered(run, entry, f"not now, was said to the {entry.fact.gate} approval: {entry.fact.reason}")
+
+
+def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
+    assert run.step is not None
+    return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
 
 
 def _held(run: Run, entry: Entry) -> Run:
@@ -332,7 +341,8 @@ def _go_back_asked(run: Run, entry: Entry) -> Run:
     if run.plan.back:
         raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
     turning = replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None, held=0)
-    return replace(turning, start_first=entry.fact.start_first)
+    word = entry if entry.fact.approves else None
+    return replace(turning, start_first=entry.fact.start_first, back_word=word)
 
 
 def _turned_back(run: Run, entry: Entry) -> Run:
@@ -373,6 +383,7 @@ _REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
         fact.TakenOver: _taken,
         fact.Approved: _approved,
         fact.ApprovalLapsed: _lapsed,
+        fact.Postponed: _postponed,
         fact.Denied: _denied,
         fact.ApprovalExpired: _expired,
         fact.RunHeld: _held,

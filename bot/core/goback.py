@@ -58,6 +58,21 @@ def going_back(run: Run) -> Plan | None:
     return Plan(title=title, stages=tuple(stage for stage in stages if stage.steps), left_out=left, back=True)
 
 
+NOTHING = "nothing"
+
+
+def way_back_shown(plan: Plan | None) -> str:
+    """What a person who was shown this way back has seen, to be compared with what it is when they say yes."""
+    return plan.digest if plan else NOTHING
+
+
+def gives_vhosts_only(plan: Plan) -> bool:
+    """Whether a way back is the one command that gives the backend its vhosts: the run changed nothing else."""
+    changes = [step.action for step in plan.steps if step.action]
+    gates = {step.gate for step in plan.steps if step.gate}
+    return gates == {Gate.RESTORE} and len(changes) == 1 and _restores(changes[0])
+
+
 def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
     """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
     at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]

@@ -96,6 +96,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
         },
         _A: {
             fact.Approved: _R,
+            fact.Postponed: _H,
             fact.Denied: _R,
             fact.ApprovalRepeated: _A,
             fact.ApprovalExpired: _H,
@@ -180,6 +181,8 @@ class Run:
     must_hold: fact.RunHeld | None = None
     """Why the run has to hold at the next safe point, and where it goes on from."""
     back_asked_by: str | None = None
+    back_word: Entry | None = None
+    """By what somebody asked to go back, where that approves the one command that gives vhosts."""
     proved: fact.HostsProved | None = None
     boot_id: str = ""
     not_after: Mapping[str, int] = field(default_factory=dict)
@@ -216,9 +219,22 @@ class Run:
 
     @property
     def not_by(self) -> tuple[str, ...]:
-        """Who may not approve: the requester, and whoever asked to go back."""
-        people = (self.request.requester, self.back_asked_by)
-        return tuple(dict.fromkeys(person for person in people if person))
+        """Who may not approve: the requester; on the way back whoever asked for that, and then the requester may.
+
+        Four eyes are two persons. Where asking to go back is an approval itself, it is the requester there, too.
+        """
+        asked_back = self.back_asked_by if self.plan.back and not self._approved_by_asking else None
+        return (asked_back or self.request.requester,)
+
+    @property
+    def on_their_word(self) -> bool:
+        """Whether asking for the way back has approved it; not any more once it was held, or asked for again."""
+        return self._approved_by_asking and self.back_word is not None and self.judged_since < self.back_word.seq
+
+    @property
+    def _approved_by_asking(self) -> bool:
+        asked = self.back_word.fact if self.back_word and self.plan.back else None
+        return isinstance(asked, fact.GoBackAsked) and asked.approves == self.plan.digest
 
     @property
     def kept(self) -> frozenset[Effect]:

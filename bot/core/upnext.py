@@ -190,13 +190,13 @@ def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
 def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
     """The approvals that its command needs by law and that were not given.
 
-    On the way back its own approval is what a stop needs. One that lapsed is still somebody's word where users wait,
-    and for what was made on it and is made again, as the ring forgot it.
+    On the way back its own approval is what a stop needs; the flush approval counts there only for what was made on it
+    and is made again, as the ring forgot it. One that lapsed is still somebody's word for that, and where users wait.
     """
-    given = set(run.granted)
-    if run.plan.back and Gate.GO_BACK in given:
-        given.add(Gate.FLUSH)
-    if run.lapsed is not None and (users_first(run) or step in run.made):
+    given, again = set(run.granted), step in run.made
+    if run.plan.back and not again:
+        given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
+    if run.lapsed is not None and (users_first(run) or again):
         given.add(run.lapsed.gate)
     return gates_needed(step.action.command.text if step.action else "") - given
 
@@ -239,7 +239,15 @@ def question(
         expires=now + like.length,
         repeats=tuple(now + after for after in like.repeats if after < like.length),
         verified=verified,
+        word_of=(run.back_asked_by or "") if run.on_their_word else "",
     )
+
+
+def answered_already(asked: fact.ApprovalAsked) -> tuple[Fact, ...]:
+    """The approval of whoever gave it by asking to go back, to be written with the question."""
+    if not asked.word_of:
+        return ()
+    return (fact.Approved(step=asked.step, gate=asked.gate, by=asked.word_of, digest=asked.digest, message=""),)
 
 
 def length(time: timedelta) -> str:

@@ -13,7 +13,7 @@ from bot.core.guards import Standing, as_verified
 from bot.core.plan import Expected, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Grant, Run
-from bot.core.upnext import question, users_first
+from bot.core.upnext import answered_already, question, users_first
 from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight
 from bot.engine.ports import World
@@ -52,7 +52,7 @@ class Approvals:
                 return
             verified = sight.remembered({"configuration": "digest", "packages": "installed"})
         asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
-        await self._ledger.tell(asked, only_after=run.moved)
+        await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
 
     async def _until_seen(self, run: Run, expectations: Sequence[Expected]) -> Sight:
         """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""

@@ -206,13 +206,18 @@ class Scene:
 
     async def click(self, user: str, action: str, *, within: float = 60.0) -> Message:
         """Wait for that button on a message whose button was not clicked yet, and click it; returns the message."""
+        found = await self.question(action, within=within)
+        await self.slack.click(user, found, action)
+        return found
+
+    async def question(self, action: str, *, within: float = 60.0) -> Message:
+        """Wait for a message with that button that nobody has answered yet; from here on it counts as answered."""
 
         def unanswered() -> list[Message]:
             return [one for one in self.open_buttons(action) if one.ts not in self._clicked]
 
         found = (await self.slack.until(unanswered, timeout=within))[-1]
         self._clicked.add(found.ts)
-        await self.slack.click(user, found, action)
         return found
 
 

@@ -223,6 +223,13 @@ class LocalSlack:
         self.world.changed()
         return reply
 
+    async def fill_in(self, user: str, message: Message, action_id: str, reason: str, *, stale: bool = False) -> Reply:
+        """Click a button that opens a modal with a place for a reason, and send it; raises as `click` and `submit`."""
+        seen = len(self.views)
+        await self.click(user, message, action_id, stale=stale)
+        opened = await self.until(lambda: self.views[seen:])
+        return await self.submit(user, opened[-1], {"reason": {"reason": reason}})
+
     async def _deliver(self, kind: str, payload: Json, *, answerable: bool) -> Reply:
         if self.lose_envelopes:
             # Nobody would acknowledge it, and there is no need to sit out the time.

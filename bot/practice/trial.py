@@ -94,10 +94,15 @@ class Trial:
     async def _answer(self, scene: Scene, message: Message) -> None:
         found = buttons(message)
         if "approve" in found:
-            action = "approve" if await self._yes("@bob, do you approve?") else "deny"
-            await scene.slack.click(SECOND, message, action)
+            if await self._yes("@bob, do you approve?"):
+                await scene.slack.click(SECOND, message, "approve")
+            else:
+                await scene.slack.fill_in(SECOND, message, "not_now", "@bob said no")
         elif "retry" in found:
-            await scene.slack.click(REQUESTER, message, "retry" if await self._yes("@alice, retry?") else "go_back")
+            if await self._yes("@alice, retry? (n: go back)"):
+                await scene.slack.click(REQUESTER, message, "retry")
+            else:
+                await scene.slack.fill_in(REQUESTER, message, "go_back", "@alice said so")
 
     async def _yes(self, question: str) -> bool:
         if self.scripted:

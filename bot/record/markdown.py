@@ -65,8 +65,12 @@ def _people(entries: Sequence[Entry]) -> Iterator[str]:
 def _approval(entry: Entry) -> str:
     at = _time(entry.at)
     match entry.fact:
+        case fact.Approved(gate=gate, by=by, digest=digest, message=""):
+            return f"- {at}: {gate} approved by {by}, by asking to go back (digest {digest[:16]})"
         case fact.Approved(gate=gate, by=by, digest=digest, message=message):
             return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
+        case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
+            return f"- {at}: {gate}: not now, said {by} (message {message}): {_plain(reason)}"
         case fact.Denied(gate=gate, by=by, message=message):
             return f"- {at}: {gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):

@@ -36,14 +36,6 @@ async def stage() -> AsyncIterator[Stage]:
         yield made
 
 
-async def takes_over(scene: Scene, user: str, message: Message, reason: str) -> None:
-    """Click the button, and give the reason in the form that opens."""
-    seen = len(scene.slack.views)
-    await scene.slack.click(user, message, "take_over")
-    await scene.slack.until(lambda: len(scene.slack.views) > seen)
-    await scene.slack.submit(user, scene.slack.views[-1], {"reason": {"reason": reason}})
-
-
 async def last_with(scene: Scene, action: str) -> Message:
     """Wait for a message of the thread that has this button."""
     return (await scene.slack.until(lambda: scene.open_buttons(action), timeout=60))[-1]
@@ -73,11 +65,11 @@ async def test_whoever_takes_over_at_a_gate_is_left_alone_and_the_ring_is_free_o
     await scene.ask("backend-3")
     asked = await at_gate(scene, "flush")
     heard = len(scene.slack.ephemerals)
-    await takes_over(scene, STRANGER, scene.root, "why not")
+    await scene.slack.fill_in(STRANGER, scene.root, "take_over", "why not")
     assert "Not done" in await told_alone(scene, STRANGER, since=heard)
     assert await facts_of(scene, fact.TakenOver) == []
 
-    await takes_over(scene, THIRD, scene.root, "the storage is on fire")
+    await scene.slack.fill_in(THIRD, scene.root, "take_over", "the storage is on fire")
     taken = await last_with(scene, "stays_out")
     assert f"<@{THIRD}>" in wording(taken)
     assert "the storage is on fire" in wording(taken)
@@ -103,7 +95,7 @@ async def test_whoever_takes_over_a_held_run_may_say_that_the_backend_stays_out(
     await scene.ask("backend-3")
     await scene.slack.click(SECOND, await at_gate(scene, "flush"), "approve")
     held = await last_with(scene, "retry")
-    await takes_over(scene, SECOND, held, "it goes to the workshop")
+    await scene.slack.fill_in(SECOND, held, "take_over", "it goes to the workshop")
     taken = await last_with(scene, "stays_out")
     assert "systemctl unmask --runtime dovecot" in wording(taken), "the mask is told to whoever goes on by hand"
     assert not scene.open_buttons("retry")

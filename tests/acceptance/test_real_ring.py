@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.practice.scene import SECOND, Scene
+from bot.practice.scene import REQUESTER, SECOND, Scene
 from tests.acceptance.realring import (
     PACKAGES,
     installed,
@@ -71,7 +71,7 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     assert outside == []
 
 
-async def test_a_denied_restore_goes_back_to_what_was_there(lab: Lab, scene: Scene) -> None:
+async def test_going_back_before_the_restore_brings_back_what_was_there(lab: Lab, scene: Scene) -> None:
     before = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
     version = await asyncio.to_thread(installed, lab)
     other = await asyncio.to_thread(lab.other_version, "backend-3")
@@ -80,9 +80,10 @@ async def test_a_denied_restore_goes_back_to_what_was_there(lab: Lab, scene: Sce
     async with MailUsers(lab, count=10):
         await scene.ask(f"backend-3 config=review packages={packages}")
         await scene.click(SECOND, "approve", within=60)
-        await scene.click(SECOND, "deny", within=180)
-        await scene.click(SECOND, "approve", within=60)
-        await scene.click(SECOND, "approve", within=180)
+        restore = await scene.question("approve", within=180)
+        await scene.slack.fill_in(SECOND, restore, "go_back", "it is slower than before")
+        await scene.click(REQUESTER, "approve", within=60)
+        await scene.click(REQUESTER, "approve", within=180)
         assert await outcome_as_users_come(lab, scene) == "went back"
     assert await asyncio.to_thread(installed, lab) == version
     after = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout

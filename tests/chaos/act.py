@@ -57,7 +57,7 @@ async def act(case: Case, *, folder: Path, seed: int) -> Verdict:
             calm=lambda: play.calm or not play.struck,
             bot_started=lambda: play.starts,
             slow=case.slow,
-            denies=case.denies,
+            turns_at=case.turns_at,
             retries=case.retries,
             then=case.then,
         )

@@ -17,7 +17,7 @@ Trouble = Callable[[Play], Awaitable[None]]
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """A case. `family` groups those that differ only in where they strike; `slow`: seconds before people approve.
-    `denies`: the gate that they deny when it is asked for the first time, so that the run goes back. `retries`: how
+    `turns_at`: the gate at which they go back, when it is asked for the first time. `retries`: how
     often they click Retry; `then` what they choose where that does not help (`go_back` or `skip`; nothing: they wait).
 
     `disturbs_ring`: somebody else changes the ring, and logins may fail. `others_gone`: the other backends are taken
@@ -33,7 +33,7 @@ class Case:
     may_end: frozenset[str] = frozenset({"done"})
     disturbs_ring: bool = False
     slow: float = 0.0
-    denies: str = ""
+    turns_at: str = ""
     retries: int = 2
     then: str = ""
     others_gone: bool = False

@@ -33,7 +33,7 @@ def _kills(good: Good) -> Iterator[Case]:
             kind="kills",
             family="kill-back",
             trouble=kills.at_facts(name),
-            denies="restore",
+            turns_at="restore",
             may_end=_WENT_BACK,
         )
     for step, part in good.changes:

@@ -16,7 +16,8 @@ from tests.chaos.threads import gate_of
 
 _READS_FOR = 1.5
 """Seconds that somebody takes to read why a run holds: longer than the watch takes to set the ring back."""
-_OF_A_SECOND = frozenset({"approve", "deny", "agree_skip"})
+_OF_A_SECOND = frozenset({"approve", "agree_skip"})
+_FORMS = frozenset({"skip", "go_back"})
 _NOT_FLUSHED = "the metacache was not seen to be flushed"
 """A hold that says so is no better after a Retry."""
 _AGAIN_AFTER = 3.0
@@ -34,7 +35,7 @@ class People:
     calm: Callable[[], bool]
     bot_started: Callable[[], int]
     slow: float = 0.0
-    denies: str = ""
+    turns_at: str = ""
     retries: int = 2
     then: str = ""
     clicks: list[Click] = field(default_factory=list)
@@ -83,10 +84,10 @@ class People:
         return "retry" if self.then and self._retries["retry"] < 2 * self.retries else ""
 
     def _answer(self, message: Message) -> str:
-        """The first question of the gate that is to be denied is denied, however often it takes; all else approved."""
+        """At the first question of that gate they turn round, however often it takes; all else is approved."""
         gate = gate_of(message)
         first = next((one.message for one in self.clicks if one.gate == gate), message.ts)
-        return "deny" if gate == self.denies and first == message.ts else "approve"
+        return "go_back" if gate == self.turns_at and first == message.ts else "approve"
 
     def _may_click(self, message: Message, now: float) -> bool:
         if message.ts not in self._done:
@@ -104,7 +105,7 @@ class People:
         )
         try:
             await self.scene.slack.click(user, message, action)
-            if action == "skip":
+            if action in _FORMS:
                 await self._give_a_reason(user)
         except LookupError:  # the button went away meanwhile: somebody was told, or it was answered
             return
@@ -112,8 +113,8 @@ class People:
             self._done[message.ts] = now, -1
 
     async def _give_a_reason(self, user: str) -> None:
-        """The form that a skip opens."""
+        """In the form that the button opens."""
         slack = self.scene.slack
         with suppress(TimeoutError):
             shown = await slack.until(lambda: [view for view in slack.views if view.shown], timeout=5)
-            await slack.submit(user, shown[-1], {"reason": {"reason": "seen by hand that it may be left out"}})
+            await slack.submit(user, shown[-1], {"reason": {"reason": "it is better so"}})

@@ -87,7 +87,7 @@ BACK = Case(
     kind="kills",
     family="good",
     trouble=nothing,
-    denies="restore",
+    turns_at="restore",
     may_end=frozenset({"went back"}),
 )
 

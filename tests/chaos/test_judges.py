@@ -113,9 +113,9 @@ def test_vhosts_or_up_without_the_restore_click_are_seen(good: Evidence, part: s
     assert any(one.startswith("unapproved") and part in one for one in judged(replace(good, clicks=only)))
 
 
-def test_a_denial_is_no_approval(good: Evidence) -> None:
-    denied = tuple(replace(click, action="deny") for click in good.clicks)
-    assert sum(one.startswith("unapproved") for one in judged(replace(good, clicks=denied))) == 5
+def test_not_now_is_no_approval(good: Evidence) -> None:
+    put_off = tuple(replace(click, action="not_now") for click in good.clicks)
+    assert sum(one.startswith("unapproved") for one in judged(replace(good, clicks=put_off))) == 5
 
 
 def test_a_delete_while_dovecot_runs_is_seen_unless_the_guard_refused_it(good: Evidence) -> None:

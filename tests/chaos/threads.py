@@ -20,7 +20,7 @@ UNTOLD = (fact.StepStarted, fact.UsersCounted)
 _REPEAT = "Possibly a repeat"
 _REPOSTED = 1_000
 _SLACK = timedelta(milliseconds=50)
-_ANSWERS = (fact.Approved, fact.Denied, fact.ApprovalExpired, fact.GoBackAsked, fact.RunHeld)
+_ANSWERS = (fact.Approved, fact.Postponed, fact.ApprovalExpired, fact.GoBackAsked, fact.RunHeld)
 
 Place = tuple[int, int]
 

@@ -287,8 +287,8 @@ def _kinds() -> list[Kind]:
     kinds = [Kind(name=name, does=_then(effect)) for name, effect in plain.items()]
     kinds += [Kind(name=name, does=_then(effect), fits=_about_to_ask) for name, effect in asking.items()]
     kinds += [Kind(name=name, does=attack) for name, attack in crashes.items()]
-    deny = _said(lambda play: play.crew.deny(), after=timedelta(seconds=1))
-    kinds.append(Kind(name="deny", does=deny, fits=_about_to_ask))
+    not_now = _said(lambda play: play.crew.put_off(), after=timedelta(seconds=1))
+    kinds.append(Kind(name="not-now", does=not_now, fits=_about_to_ask))
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))
     for name, crash in (("late", False), ("late-crash", True)):
         kinds.append(Kind(name=name, does=_lies_in_the_network(crash=crash), fits=_a_change))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from bot.core.approval import Person
-from bot.core.decide import Approve, Deny, GoBack, Retry, Steering
+from bot.core.decide import Approve, GoBack, Postpone, Retry, Steering
 from bot.core.fold import apply, begin
 from bot.core.run import Run, Status
 from bot.engine.service import Service
@@ -82,11 +82,13 @@ class Crew:
         elif said or self._turned:
             await self.say(Retry(person=PEOPLE[SECOND], held=run.held))
         else:
-            self._turned = await self.say(GoBack(person=PEOPLE[SECOND], reason="it does not get well", held=run.held))
+            self._turned = await self.say(
+                GoBack(person=PEOPLE[SECOND], reason="it does not get well", answers=run.held)
+            )
 
     @staticmethod
     def _approver(run: Run) -> Person:
-        return next(PEOPLE[user] for user in (SECOND, THIRD) if user not in run.not_by)
+        return next(PEOPLE[user] for user in (SECOND, THIRD, REQUESTER) if user not in run.not_by)
 
     async def say(self, command: Steering) -> bool:
         """Whether it was taken; a bot that is down does not hear it."""
@@ -102,10 +104,10 @@ class Crew:
 
     # what an attack has said
 
-    async def deny(self) -> None:
+    async def put_off(self) -> None:
         run = self._reader.run
         if run is not None and run.asked is not None:
-            await self.say(Deny(person=self._approver(run), ask=run.asked.seq, message="1.1"))
+            await self.say(Postpone(person=PEOPLE[THIRD], ask=run.asked.seq, reason="an attack", message="1.1"))
 
     async def abort(self) -> None:
         await self.say(GoBack(person=PEOPLE[THIRD], reason="an attack"))

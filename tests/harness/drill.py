@@ -19,7 +19,7 @@ from bot.adapters.slack.render import replies
 from bot.adapters.slack.story import Story, told
 from bot.core import events as fact
 from bot.core.approval import Person
-from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, LeaveOut, ProposeSkip, Retry, Steering, TakeOver
+from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, Postpone, ProposeSkip, Retry, Steering, TakeOver
 from bot.core.events import Entry, Fact
 from bot.core.plan import PlannedStep
 from bot.core.procedure import Gate, Where
@@ -159,17 +159,24 @@ class Drill(Play):
         by = next(one for one in (by, *self.people) if one not in self.run_now.not_by and not self.people[one].barred)
         await self.say(Approve(person=self.people[by], ask=asked.seq, message="1.1"))
 
-    async def deny(self, by: str = FOURTH) -> None:
+    async def approve_as(self, by: str) -> None:
+        """The open question at once, whether this one may or not."""
         assert self.run_now.asked is not None
-        await self.say(Deny(person=self.people[by], ask=self.run_now.asked.seq, message="1.1"))
+        await self.say(Approve(person=self.people[by], ask=self.run_now.asked.seq, message="1.1"))
+
+    async def put_off(self, by: str = FOURTH) -> None:
+        """Not now, to the open question."""
+        assert self.run_now.asked is not None
+        ask = self.run_now.asked.seq
+        await self.say(Postpone(person=self.people[by], ask=ask, reason="at three, not now", message="1.1"))
 
     async def retry(self, by: str = REQUESTER, after: timedelta = timedelta(0)) -> None:
         await asyncio.sleep(after.total_seconds())
         await self.say(Retry(person=self.people[by], held=self.run_now.held))
 
-    async def go_back(self, *, start_first: bool = False) -> None:
+    async def go_back(self, by: str = THIRD, *, start_first: bool = False) -> None:
         held = self.run_now.held if self.run_now.status is Status.HELD else None
-        await self.say(GoBack(person=self.people[THIRD], reason="no more", held=held, start_first=start_first))
+        await self.say(GoBack(person=self.people[by], reason="no more", answers=held, start_first=start_first))
 
     async def take_over(self) -> None:
         await self.say(TakeOver(person=self.people[THIRD], reason="I know better"))

@@ -40,9 +40,9 @@ def test_a_run_that_crashed_before_it_was_written_down_is_asked_for_again() -> N
     assert seen.outcome == "done"
 
 
-def test_an_abort_ends_the_run_on_the_way_back_and_a_denial_too() -> None:
+def test_an_abort_ends_the_run_on_the_way_back_and_not_now_only_holds_it() -> None:
     assert struck("abort", "journal.append WaitBegan:drain").evidence.outcome == "went back"
-    assert struck("deny", "journal.append ApprovalAsked:approve-flush").evidence.outcome == "went back"
+    assert struck("not-now", "journal.append ApprovalAsked:approve-flush").evidence.outcome == "done"
 
 
 def test_what_lies_in_the_network_comes_later_than_it_was_sent() -> None:

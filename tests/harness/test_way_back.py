@@ -10,7 +10,7 @@ import pytest
 from bot.core import events as fact
 from bot.core.run import Status
 from bot.errors import Refused
-from tests.build import SECOND
+from tests.build import REQUESTER, SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
 
 UNDOS = (
@@ -65,8 +65,8 @@ async def test_the_way_back_goes_on_from_every_undo(step: str, why: str) -> None
 
 @pytest.mark.parametrize("step", ["undo-install-packages", "undo-stop-dovecot", "undo-director-down"])
 @virtually
-async def test_a_denial_on_the_way_back_leaves_everything_as_it_is_and_retry_asks_again(step: str) -> None:
-    """Denied is no end: people think again."""
+async def test_not_now_on_the_way_back_leaves_everything_as_it_is_and_retry_asks_again(step: str) -> None:
+    """It is no end: people think again."""
     async with a_run() as play:
         await turned(play)
         await play.reaches(step)
@@ -74,9 +74,9 @@ async def test_a_denial_on_the_way_back_leaves_everything_as_it_is_and_retry_ask
         await play.held()
         await play.retry(after=LONG)
         await play.asks()
-        await play.deny()
+        await play.put_off()
         run = await play.held()
-        assert "denied" in run.reason
+        assert "at three, not now" in run.reason
         await play.retry()
         await play.asks()
         assert await play.ends() == "went back"
@@ -178,3 +178,20 @@ async def test_a_set_back_of_the_ring_on_the_way_back_is_as_on_the_way_there() -
         assert await play.ends() == "went back"
         assert is_as_before(play)
         assert play.broken() == []
+
+
+@pytest.mark.parametrize("step", ["approve-flush", "approve-restore"])
+@virtually
+async def test_two_engineers_alone_at_night_bring_a_backend_back(step: str) -> None:
+    """Four eyes are two persons: one asked for the run, the other one asked to go back."""
+    async with a_run() as play:
+        await play.reaches(step)
+        await play.asks()
+        await play.go_back(by=SECOND)
+        while (run := await play.until(lambda run: run.status in _STANDS)).status is Status.ASKING:
+            assert run.asked is not None
+            with pytest.raises(Refused, match="asked to go back"):
+                await play.approve_as(SECOND)
+            await play.approve_as(REQUESTER)
+        assert str(run.outcome) == "went back"
+        assert is_as_before(play)

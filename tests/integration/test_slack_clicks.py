@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from bot.adapters.slack.blocks import escape
 from bot.core import events as fact
 from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
+from bot.core.goback import going_back
 from bot.core.run import Status
 from bot.practice.slack import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
@@ -81,7 +83,7 @@ async def test_a_late_click_is_told_who_was_first(app: Place) -> None:
     asked = await asking(app)
     await app.slack.click(SECOND, asked, "approve")
     await app.slack.until(lambda: asked.edits)
-    await app.slack.click(THIRD, asked, "deny", stale=True)
+    await app.slack.fill_in(THIRD, asked, "not_now", "the storage is slow", stale=True)
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert f"<@{SECOND}> was first" in answer.text
     assert answer.user == THIRD
@@ -89,10 +91,56 @@ async def test_a_late_click_is_told_who_was_first(app: Place) -> None:
 
 async def test_aborting_while_a_question_is_open_closes_the_question(app: Place) -> None:
     asked = await asking(app)
-    await app.slack.click(THIRD, app.said[0], "abort")
+    await app.slack.fill_in(THIRD, app.said[0], "abort", "not tonight")
     await app.slack.until(lambda: "asked to go back" in str(asked.blocks))
     assert isinstance(app.service.steered[0], GoBack)
     await app.slack.until(lambda: "abort" not in str(app.said[0].blocks))
+
+
+@pytest.mark.parametrize("label", ["not_now", "deny"])
+async def test_not_now_holds_the_run_and_says_who_and_why(app: Place, label: str) -> None:
+    """The button of an older thread, *Deny*, does what is safe: it asks for a reason, and holds."""
+    asked = await asking(app)
+    row = next(block for block in asked.blocks if block["type"] == "actions")
+    next(one for one in row["elements"] if one["action_id"] == "not_now")["action_id"] = label
+    await app.slack.fill_in(REQUESTER, asked, label, "the storage is slow")
+    hold = await app.slack.until(lambda: question(app, "retry"))
+    assert f"<@{REQUESTER}> said *not now* to the flush approval: the storage is slow" in str(hold.blocks)
+    await app.slack.until(lambda: f"*Not now*, said <@{REQUESTER}>" in str(asked.blocks))
+    assert "actions" not in str(asked.blocks)
+    assert app.service.story.run.status is Status.HELD
+
+
+async def test_going_back_shows_first_what_it_would_do_and_whose_word_it_is(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(SECOND, asked, "go_back")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    shown = str(view.body["blocks"])
+    assert "*1 change* on the way back" in shown
+    assert "doveadm director update 192.0.2.13 100" in shown
+    assert f"but for <@{REQUESTER}>, this *is* the restore approval" in shown
+    await app.slack.submit(SECOND, view, {"reason": {"reason": ""}})
+    await app.slack.until(lambda: "asked to go back" in str(asked.blocks))
+    (command,) = app.service.steered
+    assert isinstance(command, GoBack)
+    assert command.shown
+
+
+async def test_a_longer_way_back_is_shown_with_every_command_and_is_refused_once_it_has_changed(app: Place) -> None:
+    await app.tell(Story().until("approve-restore", on=Status.ASKING))
+    await app.slack.click(SECOND, question(app, "go_back"), "go_back")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    shown = str(view.body["blocks"])
+    back = going_back(app.service.story.run)
+    assert back is not None
+    commands = [step.action.command.text for step in back.steps if step.action]
+    assert f"*{len(commands)} changes* on the way back, after *go back* and *restore* approval" in shown
+    assert all(escape(command) in shown.replace("\\'", "'").replace('\\"', '"') for command in commands)
+    assert "Whoever sends this cannot approve it" in shown
+    await app.tell(app.service.story.until("users-come-back"))
+    await app.slack.submit(SECOND, view)
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "older question" in answer.text or "does not hold" in answer.text
 
 
 async def held(place: Place) -> Message:

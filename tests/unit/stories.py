@@ -47,7 +47,7 @@ def turned_round() -> Story:
 
 
 def troubled() -> Story:
-    """Doubt, refused clicks, an expired question, a denied one, a hold, and the way back that nobody allows."""
+    """Doubt, refused clicks, questions that expired, were put off and denied, a hold, and a way back nobody allows."""
     story = Story().until("set-vhosts-to-zero", on=Status.BUSY)
     story.tell(
         fact.StepUnclear(step="set-vhosts-to-zero", reason="the connection was lost", ran=(command(status=None),))
@@ -67,6 +67,9 @@ def troubled() -> Story:
         fact.RetryChosen(by=SECOND)
     )
     story.until("approve-restore", on=Status.ASKING)
+    later = "the storage team <https://x|looks> at it"
+    story.tell(fact.Postponed(step="approve-restore", gate=Gate.RESTORE, by=THIRD, reason=later, message="1.1"))
+    story.tell(fact.RetryChosen(by=SECOND)).until("approve-restore", on=Status.ASKING)
     story.tell(fact.Denied(step="approve-restore", gate=Gate.RESTORE, by=SECOND, message="1.1"))
     way_back = going_back(story.run)
     assert way_back is not None
@@ -103,10 +106,19 @@ def others_act() -> Story:
     return story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=f"<@{THIRD}> says that it stays out"))
 
 
+def aborted_in_the_drain() -> Story:
+    """By an approver, whose word is the restore approval, as only the vhosts were taken."""
+    story = Story().until("drain", on=Status.WAITING)
+    way_back = going_back(story.run)
+    assert way_back is not None
+    story.tell(fact.GoBackAsked(by=SECOND, reason="not tonight", approves=way_back.digest))
+    return story.tell(fact.TurnedBack(plan=way_back)).until(None, on=Status.ENDED)
+
+
 def refused() -> Story:
     story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
     return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
 
 
-ALL = (happy, turned_round, troubled, others_act, refused)
+ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, refused)
 """Every story: together they have every kind of fact."""

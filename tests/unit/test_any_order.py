@@ -14,11 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bot.core import events as fact
 from bot.core.approval import Person, still_good
-from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, ProposeSkip, Retry, Steering, TakeOver, decide
+from bot.core.decide import AgreeToSkip, Approve, GoBack, Postpone, ProposeSkip, Retry, Steering, TakeOver, decide
 from bot.core.effects import Effect, effects
 from bot.core.events import Entry, Fact
 from bot.core.fold import apply, begin, fold
-from bot.core.goback import going_back
+from bot.core.goback import going_back, way_back_shown
 from bot.core.guards import unflushed
 from bot.core.laws import gates_needed
 from bot.core.plan import Kind, PlannedStep
@@ -34,6 +34,7 @@ from bot.core.upnext import (
     SeeCheck,
     Tell,
     Turn,
+    answered_already,
     next_action,
     question,
     users_first,
@@ -113,7 +114,8 @@ class AnyOrder(RuleBasedStateMachine):
                 self.tell(PROVED if outcome == "well" else fact.RunHeld(reason="a host is another one"))
             case Ask(gate=gate):
                 verified = {"configuration": "c", "packages": "p"}
-                self.tell(question(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {}))
+                asked = question(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {})
+                self.tell(asked, *answered_already(asked))
             case SeeCheck(step=step):
                 self.see(step, outcome)
             case MakeChange(step=step):
@@ -238,12 +240,14 @@ class AnyOrder(RuleBasedStateMachine):
             return
         self.tell(*facts)
 
-    @rule(user=st.sampled_from(sorted(PEOPLE)), deny=st.sampled_from([False, False, False, True]), old=st.booleans())
-    def answer(self, user: str, deny: bool, old: bool) -> None:
+    @rule(user=st.sampled_from(sorted(PEOPLE)), not_now=st.sampled_from([False, False, False, True]), old=st.booleans())
+    def answer(self, user: str, not_now: bool, old: bool) -> None:
         if self.asked:
             ask = self.asked[0] if old else self.asked[-1]
-            kind = Deny if deny else Approve
-            self.command(kind(person=PEOPLE[user], ask=ask, message="1.1"))
+            if not_now:
+                self.command(Postpone(person=PEOPLE[user], ask=ask, reason="later", message="1.1"))
+            else:
+                self.command(Approve(person=PEOPLE[user], ask=ask, message="1.1"))
 
     @rule(user=st.sampled_from(sorted(PEOPLE)), old=st.booleans())
     def retry(self, user: str, old: bool) -> None:
@@ -260,7 +264,17 @@ class AnyOrder(RuleBasedStateMachine):
     )
     def go_back(self, user: str, rarely: bool, first: bool) -> None:
         if rarely:
-            self.command(GoBack(person=PEOPLE[user], reason="abort", start_first=first and self.run_.users_wait))
+            start = first and self.run_.users_wait
+            self.command(GoBack(person=PEOPLE[user], reason="abort", start_first=start, shown=self.shown(start)))
+
+    def shown(self, start: bool) -> str:
+        """What the form shows of the way back; whoever starts dovecot first, or types it, has seen none."""
+        if start or self.run_.plan.back or len(self.entries) % 2:
+            return ""
+        try:
+            return way_back_shown(going_back(self.run_))
+        except Refused:
+            return ""
 
     # what must hold, always
 
@@ -288,9 +302,16 @@ class AnyOrder(RuleBasedStateMachine):
 
     @invariant()
     def every_approval_is_by_somebody_else_of_the_approvers(self) -> None:
-        for entry in self.entries[-3:]:
-            if isinstance(entry.fact, fact.Approved):
-                assert entry.fact.by not in {REQUESTER, "U0GUEST", "U0OTHER"}
+        """Of two persons in any case: on the way back, somebody else than whoever asked for that."""
+        for at, entry in enumerate(self.entries):
+            if not isinstance(entry.fact, fact.Approved):
+                continue
+            before = [one.fact for one in self.entries[:at]]
+            turned = any(isinstance(one, fact.TurnedBack) for one in before)
+            asked = next((one for one in reversed(before) if isinstance(one, fact.GoBackAsked)), None)
+            by_word = asked is not None and bool(asked.approves)
+            first = asked.by if turned and asked and not by_word else REQUESTER
+            assert entry.fact.by not in {first, "U0GUEST", "U0OTHER"}
 
     @invariant()
     def a_run_that_ended_left_the_ring_as_it_was_or_said_why_not(self) -> None:

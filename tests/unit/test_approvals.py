@@ -45,14 +45,6 @@ def test_an_approval_counts_as_long_from_its_click_as_its_question_was_open() ->
     assert "has expired" in still_good(story.run, grant, person(SECOND), grant.expires)
 
 
-def test_whoever_then_asked_to_go_back_has_not_approved_the_way_back() -> None:
-    story = Story().until("stop-lmtp")
-    grant = story.run.grant
-    assert grant is not None
-    story.tell(fact.GoBackAsked(by=SECOND, reason="abort"))
-    assert "may not approve this run" in still_good(story.run, grant, person(SECOND), story.at)
-
-
 @pytest.mark.parametrize(
     ("step", "by"),
     [

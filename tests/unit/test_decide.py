@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
 from bot.core import events as fact
 from bot.core.approval import Person, still_good
-from bot.core.decide import AgreeToSkip, Approve, Deny, GoBack, LeaveOut, ProposeSkip, Retry, TakeOver, decide
+from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, Postpone, ProposeSkip, Retry, TakeOver, decide
+from bot.core.goback import going_back, way_back_shown
 from bot.core.procedure import Gate
 from bot.core.run import Run, Status
 from bot.core.upnext import Rest, next_action
@@ -37,7 +39,6 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 
 
-@pytest.mark.parametrize("command", [Approve, Deny])
 @pytest.mark.parametrize(
     ("who", "why"),
     [
@@ -46,11 +47,9 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
         (person("U0BOT", barred="a bot"), "a bot"),
     ],
 )
-def test_a_click_that_does_not_count_goes_on_the_record(
-    who: Person, why: str, command: type[Approve] | type[Deny]
-) -> None:
+def test_a_click_that_does_not_count_goes_on_the_record(who: Person, why: str) -> None:
     story = asking()
-    (told,) = decide(story.run, command(person=who, ask=ask_of(story.run), message="9.9"), story.at)
+    (told,) = decide(story.run, Approve(person=who, ask=ask_of(story.run), message="9.9"), story.at)
     assert isinstance(told, fact.ApprovalRefused)
     assert why in told.reason
     assert story.tell(told).run.status is Status.ASKING
@@ -63,7 +62,88 @@ def test_the_first_click_wins_and_the_second_is_told_who_was_first() -> None:
     with pytest.raises(Refused, match=SECOND):
         decide(story.run, Approve(person=person(THIRD), ask=ask, message="9.9"), story.at)
     with pytest.raises(Refused, match=SECOND):
-        decide(story.run, Deny(person=person(THIRD), ask=ask, message="9.9"), story.at)
+        decide(story.run, Postpone(person=person(THIRD), ask=ask, reason="wait", message="9.9"), story.at)
+
+
+def test_not_now_holds_the_run_as_it_is_on_anybodys_word_and_can_be_asked_again() -> None:
+    """*Deny* said that nothing more is changed, and then stopped dovecot and swapped its configuration."""
+    story, touched = asking(), asking().run.touched
+    with pytest.raises(Refused, match="needs a reason"):
+        decide(story.run, Postpone(person=person(SECOND), ask=ask_of(story.run), reason=" ", message="9.9"), story.at)
+    nobody = person(THIRD, may_approve=False, may_ask=False)
+    with pytest.raises(Refused, match="neither"):
+        decide(story.run, Postpone(person=nobody, ask=ask_of(story.run), reason="no", message="9.9"), story.at)
+    later = Postpone(person=person(REQUESTER), ask=ask_of(story.run), reason="the storage is slow", message="9.9")
+    story.tell(*decide(story.run, later, story.at))
+    assert (story.run.status, story.run.turning, story.run.touched) == (Status.HELD, False, touched)
+    assert "the storage is slow" in story.run.reason
+    assert story.tell(fact.RetryChosen(by=SECOND)).until("approve-flush", on=Status.ASKING)
+
+
+def draining() -> Story:
+    return Story().until("drain", on=Status.WAITING)
+
+
+def turned(story: Story, person: Person, *, shown: bool = True) -> Story:
+    """Somebody asks to go back, having seen what that would do, and the run turns round."""
+    back = going_back(story.run)
+    command = GoBack(person=person, reason="x", shown=way_back_shown(back) if shown else "")
+    story.tell(*decide(story.run, command, story.at))
+    assert back is not None
+    return story.tell(fact.TurnedBack(plan=back))
+
+
+def test_where_only_vhosts_were_taken_an_approvers_word_to_go_back_is_the_restore_approval() -> None:
+    """Of the command that was shown; it is written with the question, and the requester is somebody else."""
+    story = turned(draining(), person(SECOND))
+    story.until("undo-set-vhosts-to-zero")
+    (given,) = story.run.grants
+    assert (given.gate, given.by) == (Gate.RESTORE, SECOND)
+    asked = next(one.fact for one in story.entries if isinstance(one.fact, fact.ApprovalAsked))
+    assert (asked.word_of, asked.not_by) == (SECOND, (REQUESTER,))
+    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.WENT_BACK
+
+
+@pytest.mark.parametrize(
+    ("story", "by", "shown"),
+    [
+        (draining, person(REQUESTER), True),
+        (draining, person(SECOND, may_approve=False), True),
+        (draining, person(SECOND), False),
+        (lambda: Story().until("director-down").fail(), person(SECOND), True),
+    ],
+    ids=["the requester", "no approver", "nothing shown", "dovecot stopped"],
+)
+def test_in_every_other_case_somebody_else_has_to_approve_the_way_back(
+    story: Callable[[], Story], by: Person, shown: bool
+) -> None:
+    told = turned(story(), by, shown=shown)
+    while told.run.status is not Status.ASKING:
+        told.tell(*told.well())
+    assert not told.run.grants or told.run.granted == {Gate.FLUSH}
+    (refused,) = decide(told.run, Approve(person=person(by.id), ask=ask_of(told.run), message="9.9"), told.at)
+    assert isinstance(refused, fact.ApprovalRefused)
+    other = REQUESTER if by.id == SECOND else SECOND
+    (approved,) = decide(told.run, Approve(person=person(other), ask=ask_of(told.run), message="9.9"), told.at)
+    assert isinstance(approved, fact.Approved)
+
+
+def test_the_word_to_go_back_counts_once_and_not_after_a_hold() -> None:
+    """Hours later it is asked for; whoever asked may click then, as what they asked for is that one command."""
+    story = turned(draining(), person(SECOND))
+    story.tell(*story.well()).fail().tell(fact.RetryChosen(by=REQUESTER)).until("approve-restore", on=Status.ASKING)
+    assert not story.run.grants
+    for who, counts in ((REQUESTER, False), (SECOND, True)):
+        (told,) = decide(story.run, Approve(person=person(who), ask=ask_of(story.run), message="9.9"), story.at)
+        assert isinstance(told, fact.Approved) is counts
+
+
+def test_going_back_is_refused_when_it_would_do_something_else_than_was_shown() -> None:
+    story = draining()
+    shown = way_back_shown(going_back(story.run))
+    story.until("stop-lmtp").fail()
+    with pytest.raises(Refused, match="has changed since"):
+        decide(story.run, GoBack(person=person(SECOND), reason="x", shown=shown), story.at)
 
 
 def test_a_click_on_an_older_question_is_refused() -> None:
@@ -223,12 +303,12 @@ def test_a_backend_stays_out_only_by_the_word_of_somebody_who_may_once_it_was_ta
 def test_dovecot_is_started_first_only_while_users_wait_for_it() -> None:
     """Later, it would begin undoing what nobody has approved to be undone."""
     waiting = Story().until("director-down").fail("no other backend")
-    first = GoBack(person=person(THIRD), reason="start it", held=waiting.run.held, start_first=True)
+    first = GoBack(person=person(THIRD), reason="start it", answers=waiting.run.held, start_first=True)
     (told,) = decide(waiting.run, first, waiting.at)
     assert isinstance(told, fact.GoBackAsked)
     assert told.start_first
     for step in ("stop-lmtp", "mask-dovecot", "start-dovecot"):
         story = Story().until(step).fail()
-        command = GoBack(person=person(THIRD), reason="start it", held=story.run.held, start_first=True)
+        command = GoBack(person=person(THIRD), reason="start it", answers=story.run.held, start_first=True)
         with pytest.raises(Refused, match="Nobody waits"):
             decide(story.run, command, story.at)

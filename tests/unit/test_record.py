@@ -54,8 +54,13 @@ def test_who_asked_who_approved_what_and_how_it_ended_stand_at_its_head(made: Ca
     assert f"Asked for by: {REQUESTER} in channel C0OPS, {at(story.entries[0])}" in head
     for entry in story.entries:
         match entry.fact:
+            case fact.Approved(gate=gate, by=by, message=""):
+                assert f"- {at(entry)}: {gate} approved by {by}, by asking to go back (digest" in head
             case fact.Approved(gate=gate, by=by, message=message):
                 assert f"- {at(entry)}: {gate} approved by {by} (message {message}, digest" in head
+            case fact.Postponed(gate=gate, by=by):
+                assert f"- {at(entry)}: {gate}: not now, said {by}" in head
+                assert "the storage team" in head
             case fact.Denied(gate=gate, by=by):
                 assert f"- {at(entry)}: {gate} denied by {by}" in head
             case fact.ApprovalRefused(gate=gate, by=by):

@@ -16,7 +16,7 @@ from bot.core.procedure import Gate
 from bot.core.run import EVERYWHERE, TRANSITIONS, Status
 from bot.core.upnext import Turn, next_action
 from bot.errors import Illegal
-from tests.build import SECOND, THIRD, Story, plan
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
 
 def test_everything_going_well_brings_a_run_through_every_step_to_its_end() -> None:
@@ -92,10 +92,18 @@ def test_denying_turns_the_run_round_and_asking_to_go_back_does_too() -> None:
     denied = Story().until("approve-flush", on=Status.ASKING)
     denied.tell(fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="1.1"))
     assert denied.run.turning
-    assert denied.run.not_by == (denied.run.request.requester,)
     asked = Story().until("drain", on=Status.WAITING).tell(fact.GoBackAsked(by=THIRD, reason="abort"))
     assert asked.run.turning
-    assert THIRD in asked.run.not_by
+
+
+@pytest.mark.parametrize("by", [REQUESTER, THIRD])
+def test_on_the_way_back_whoever_asked_for_it_may_not_approve_and_everybody_else_may(by: str) -> None:
+    """The only exception to *the requester never counts*: four eyes are two persons, and there may be only two."""
+    story = Story().until("stop-lmtp").fail().tell(fact.GoBackAsked(by=by, reason="it does not get well"))
+    assert story.run.not_by == (REQUESTER,)
+    back = going_back(story.run)
+    assert back is not None
+    assert story.tell(fact.TurnedBack(plan=back)).run.not_by == (by,)
 
 
 def test_a_run_turns_round_inside_the_take_down_only_when_a_step_of_it_failed() -> None:

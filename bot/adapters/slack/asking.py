@@ -6,6 +6,7 @@ Pure: from the facts and the story. The message with the buttons is always the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from bot.adapters.slack.blocks import (
     Json,
@@ -33,13 +34,8 @@ from bot.core.run import Run
 def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -> Message:
     """The question, shown in the channel too: what will run, on which host, the evidence, until when."""
     run = story.run
-    what = opens(asked.gate, run)
     covered = covers(run)
-    sheet = Sheet(
-        f"{approvers} Approval needed: {escape(what)}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
-        f" open until {clock(asked.expires)}."
-    )
-    sheet.say(f":raised_hand: *Approval needed: {escape(what)}* · {approvers}")
+    sheet = _given(asked, run) if asked.word_of else _needed(asked, run, approvers)
     step = next(step for step in run.plan.steps if step.name == asked.step)
     sheet.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
     sheet.say(_terms(entry, asked, run))
@@ -49,9 +45,27 @@ def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -
     sheet.say(f"*What will run*: {changes(count)}, until the next approval or the end")
     for one in covered:
         write_step(sheet, run.plan, one)
-    return sheet.message(
-        name=file_name(entry, "approval"), broadcast=True, buttons=_answers(asked, run, value(run.id, entry.seq))
+    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
+    return sheet.message(name=file_name(entry, "approval"), broadcast=bool(buttons), buttons=buttons)
+
+
+def _needed(asked: ApprovalAsked, run: Run, approvers: str) -> Sheet:
+    what = escape(opens(asked.gate, run))
+    sheet = Sheet(
+        f"{approvers} Approval needed: {what}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
+        f" open until {clock(asked.expires)}."
     )
+    sheet.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
+    return sheet
+
+
+def _given(asked: ApprovalAsked, run: Run) -> Sheet:
+    """Nobody is asked: the command was in the form that they sent."""
+    what = escape(opens(asked.gate, run))
+    line = f"{who(asked.word_of)} approved it by asking to go back, as the vhost count is all that was changed"
+    sheet = Sheet(f"Approval given: {what}. {line}.")
+    sheet.say(f":information_source: *Approval given: {what}*. {line}.")
+    return sheet
 
 
 def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
@@ -87,17 +101,13 @@ def covers(run: Run) -> tuple[PlannedStep, ...]:
 
 
 def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
-    what, name = opens(asked.gate, run), run.request.target.backend.name
-    then = (
-        "the run holds, the backend stays as it is" if run.plan.back else "the run goes back, nothing more is changed"
-    )
+    what = opens(asked.gate, run)
     yes = dialog(f"Approve: {what}", f"Let run {run.id} {what}? It begins at once.", f"Approve {asked.gate}")
-    no = dialog(f"Deny: {what}", f"Do not let run {run.id} {what}? Then {then}.", "Deny", style="danger")
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
-    return (
-        button(f"Approve: {what}", "approve", answer, style=style, confirm={**yes, "style": style}),
-        button(f"Deny: {asked.gate} {name}", "deny", answer, confirm=no),
-    )
+    approve = button(f"Approve: {what}", "approve", answer, style=style, confirm={**yes, "style": style})
+    # The dialogs of these are the forms that they open.
+    not_now = button("Not now…", "not_now", answer)
+    return (approve, not_now) if no_way_back(run) else (approve, not_now, button("Go back…", "go_back", answer))
 
 
 def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
@@ -146,9 +156,8 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     if not no_skip(step):
         buttons.append(button("Skip…", "skip", answer))  # its dialog is the form that asks for the reason
     if back:
-        turn = dialog(f"Go back on {name}", f"Turn run {run.id} round and undo what it did on {name}?", "Go back")
-        buttons.append(button("Go back…", "go_back", answer, style="danger", confirm={**turn, "style": "danger"}))
-    buttons.append(button("I take over by hand…", "take_over", answer))  # its dialog asks for the reason, too
+        buttons.append(button("Go back…", "go_back", answer, style="danger"))  # as that of these two
+    buttons.append(button("I take over by hand…", "take_over", answer))
     return tuple(buttons)
 
 
@@ -178,14 +187,10 @@ def ended(question: Message, asked: Entry, story: Story, ending: Entry) -> Messa
 
 def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     """What ended a question, who and when."""
-    at, by_whom = clock(ending.at), f"asked by {who(run.request.requester)}"
+    at = clock(ending.at)
     match ending.fact:
-        case fact.Approved(by=by):
-            return f":white_check_mark: *Approved* by {who(by)} ({by_whom}), {at}"
-        case fact.Denied(by=by):
-            return f":no_entry: *Denied* by {who(by)} ({by_whom}), {at}"
-        case fact.ApprovalExpired():
-            return f":hourglass: *Expired*: nobody answered ({by_whom}), {at}"
+        case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
+            return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
         case fact.RetryChosen(by=by):
             return f":repeat: *Retry*, said {who(by)}, {at}"
         case fact.SkipAgreed(by=by):
@@ -201,6 +206,20 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
             return f":checkered_flag: *The run ended*: {outcome}, {at}"
         case _:
             return f":arrow_forward: *The run went on*, {at}"
+
+
+def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.ApprovalExpired) -> str:
+    match answer:
+        case fact.Approved(by=by):
+            return f":white_check_mark: *Approved* by {who(by)}"
+        case fact.Postponed(by=by):
+            return f":double_vertical_bar: *Not now*, said {who(by)}; the reason is below"
+        case fact.Denied(by=by):
+            return f":no_entry: *Denied* by {who(by)}"
+        case fact.ApprovalExpired():
+            return ":hourglass: *Expired*: nobody answered"
+        case _:
+            assert_never(answer)
 
 
 def summary(approvals: Sequence[Entry]) -> str:

@@ -19,13 +19,14 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.answers import Asker, Work, note
 from bot.adapters.slack.blocks import Message
-from bot.adapters.slack.clicks import FORMS, REASON, Click, Clicks, reason_form, sent_form
+from bot.adapters.slack.clicks import Click, Clicks
+from bot.adapters.slack.forms import FORMS, REASON, form, sent
 from bot.adapters.slack.trouble import ERRORS, name_of
 from bot.adapters.slack.typed import Commands, Typed
 from bot.engine.planning import Request
 from bot.errors import SlackAway
 
-_BUTTONS = ("approve", "deny", "agree_skip", "retry", "go_back", "start_again", "stays_out", "abort")
+_BUTTONS = ("approve", "agree_skip", "retry", "start_again", "stays_out")
 _ANY = re.compile("")
 _ACKNOWLEDGED_BY = 1.5
 """Seconds. What takes longer, a slow answer of Slack itself, is acknowledged before it is on the record."""
@@ -52,8 +53,8 @@ class Listeners:
         for action in FORMS:
             app.action(action)(self._on_form_wanted)
         app.action(_ANY)(self._on_unknown_click)
-        for form in FORMS.values():
-            app.view(form.name)(self._on_form)
+        for name in {asks.name for asks in FORMS.values()}:
+            app.view(name)(self._on_form)
         app.view(_ANY)(_acknowledged)
         app.view_closed(_ANY)(_acknowledged)
         app.shortcut(_ANY)(self._on_unknown_shortcut)
@@ -84,18 +85,23 @@ class Listeners:
         self._work.begin(_of_click(body), lambda: self._open_form(body))
 
     async def _open_form(self, body: dict[str, Any]) -> None:
-        view = reason_form(_click(body), _of_click(body))
+        click = _click(body)
+        view = form(click, _of_click(body), await self._clicks.run_of(click))
         try:
             await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
         except ERRORS as error:
-            raise SlackAway(f"Slack did not open the form ({name_of(error)}); click again.") from error
+            raise SlackAway(
+                f"Slack did not open the form ({name_of(error)}); nothing was done. Click again; to turn the run round,"
+                f" `abort {click.place[0]}` after the slash command does it without a form."
+            ) from error
 
     async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
-        click, asker, reason = sent_form(view, str(body["user"]["id"]))
-        if not reason:
+        came = sent(view, str(body["user"]["id"]))
+        asks = FORMS.get(came.click.action)
+        if not came.reason and not (asks and asks.optional):
             await ack(response_action="errors", errors={REASON: "This needs a reason."})
             return
-        await _on_record(self._work.begin(asker, lambda: self._clicks.reasoned(click, reason)))
+        await _on_record(self._work.begin(came.asker, lambda: self._clicks.sent(came.click, came.reason, came.shown)))
         await ack()
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
     if plan.config_digest:
         sheet.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
-    _left_out(sheet, plan)
+    write_left_out(sheet, plan)
     whole = File(name=file_name(entry, "plan"), content=plan_text(plan, request.target))
     return sheet.message(name=file_name(entry, "request"), files=(whole,))
 
@@ -84,11 +84,12 @@ def turned_back(entry: Entry, turned: TurnedBack) -> Message:
     )
     for step in plan.steps:
         write_step(sheet, plan, step)
-    _left_out(sheet, plan)
+    write_left_out(sheet, plan)
     return sheet.message(name=file_name(entry, "way-back"))
 
 
-def _left_out(sheet: Sheet, plan: Plan) -> None:
+def write_left_out(sheet: Sheet, plan: Plan) -> None:
+    """What a plan leaves out, and why."""
     if plan.left_out:
         lines = "\n".join(f"• {escape(left.step)}: {escape(left.because)}" for left in plan.left_out)
         sheet.say(f"*Left out*\n{lines}")
@@ -128,7 +129,7 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
         sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}\n{escape(reason)[:1_500]}")
     for says in found.later:
         sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
-    _left_out(sheet, plan)
+    write_left_out(sheet, plan)
     sheet.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
     messages: list[Message] = []
     for at, stage in enumerate(plan.stages):

@@ -101,7 +101,7 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
             return _of_the_ring(entry, after.run)
         case fact.StepDone() as done:
             return _step_done(entry, done, before.run)
-        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired():
+        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
             return _held(entry, before.run, after)
         case fact.StepUnclear(reason=reason, ran=commands):
             sheet = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
@@ -206,6 +206,8 @@ def _held(entry: Entry, before: Run, after: Story) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after.run, before.step, waits_for_people(after.run, entry)
     seen = prose(run.reason, known(run))
+    if isinstance(entry.fact, fact.Postponed):
+        seen = f"{who(entry.fact.by)} said *not now* to the {entry.fact.gate} approval: {escape(entry.fact.reason)}"
     call = f"{who(run.request.requester)} " if needed else ""
     sheet = Sheet(f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {seen}")
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.adapters.slack.blocks import Json, Message, Sheet, button, dialog, escape, inline, prose, spoken
+from bot.adapters.slack.blocks import Json, Message, Sheet, button, escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, no_way_back
 from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who
 from bot.core.events import ApprovalAsked, Outcome
@@ -51,10 +51,7 @@ def steering(run: Run) -> tuple[Json, ...]:
 
 def abort_button(run: Run) -> Json:
     """Turn round at the next safe point."""
-    name = run.request.target.backend.name
-    text = f"Stop run {run.id} at the next safe point and undo what it did on {name}, after an approval of its own?"
-    confirm = dialog(f"Abort the run on {name}", text, "Abort", style="danger")
-    return button("Abort…", "abort", value(run.id, 1), style="danger", confirm=confirm)
+    return button("Abort…", "abort", value(run.id, 1), style="danger")  # its dialog is the form that shows the way back
 
 
 def _progress(story: Story) -> str:

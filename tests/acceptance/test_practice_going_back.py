@@ -1,4 +1,4 @@
-"""Denied, aborted, clicked at once: one ring and one bot, run after run; each leaves the ring as it found it."""
+"""Turned round, aborted, clicked at once: one ring and one bot, run after run; each leaves the ring as it found it."""
 
 from __future__ import annotations
 
@@ -33,36 +33,42 @@ async def stage() -> AsyncIterator[Stage]:
         yield made
 
 
-async def test_denied_before_the_flush_only_the_vhosts_go_back_and_not_by_the_requester(stage: Stage) -> None:
+async def test_before_the_flush_an_approvers_word_to_go_back_gives_the_vhosts_back(stage: Stage) -> None:
+    """Two engineers at night: the form shows the one command, and sending it is its approval; not by the requester."""
     ring, scene = stage
     since = len(ring.log)
     await scene.ask(BOTH)
-    await scene.slack.click(SECOND, await at_gate(scene, "flush"), "deny")
-    restore = await at_gate(scene, "restore")
-    told = await clicked(scene, REQUESTER, restore, "approve")
+    flush = await at_gate(scene, "flush")
+    told = await clicked(scene, REQUESTER, flush, "approve")
     assert "whoever asked for a run cannot approve it" in told
     so_far = [*practice.STAGE_CONFIG, *practice.DRAIN]
     assert changed(ring, run_of(scene), since) == so_far
 
-    await scene.slack.click(THIRD, restore, "approve")
+    await scene.slack.fill_in(SECOND, flush, "go_back", "not tonight")
     assert await ended(scene) == "went back"
     assert changed(ring, run_of(scene), since) == [*so_far, VHOSTS_BACK]
+    (approved,) = await facts_of(scene, fact.Approved)
+    assert isinstance(approved, fact.Approved)
+    assert (approved.gate, approved.by) == (Gate.RESTORE, SECOND)
+    given = f"<@{SECOND}> approved it by asking to go back"
+    assert any(given in practice.wording(one) for one in scene.thread)
     assert practice.usual(ring)
     await practice.assert_thread_is_whole(scene)
 
 
-async def test_denied_before_the_restore_packages_and_configuration_are_as_they_were(stage: Stage) -> None:
+async def test_from_the_restore_gate_packages_and_configuration_go_back_as_they_were(stage: Stage) -> None:
     """Going back is behind an approval of its own, verifies before it restores, and restores behind the approval."""
     ring, scene = stage
     since, before = len(ring.log), practice.tree(ring)
     await scene.ask(BOTH)
     await scene.slack.click(SECOND, await at_gate(scene, "flush"), "approve")
-    await scene.slack.click(SECOND, await at_gate(scene, "restore"), "deny")
+    await scene.slack.fill_in(SECOND, await at_gate(scene, "restore"), "go_back", "it is slow")
     asked = await at_gate(scene, "go back on")
     forward = practice.WHOLE[: -len(practice.RESTORE)]
     assert changed(ring, run_of(scene), since) == forward
 
-    await scene.slack.click(THIRD, asked, "approve")
+    assert "whoever asked to go back cannot approve it" in await clicked(scene, SECOND, asked, "approve")
+    await scene.slack.click(REQUESTER, asked, "approve")
     restore = await at_gate(scene, "restore")
     undone = changed(ring, run_of(scene), since)[len(forward) :]
     assert undone == [
@@ -76,7 +82,7 @@ async def test_denied_before_the_restore_packages_and_configuration_are_as_they_
     assert practice.tree(ring) == before
     assert set(ring.backends["backend-3"].packages.installed.values()) == {OLD}
 
-    await scene.slack.click(SECOND, restore, "approve")
+    await scene.slack.click(REQUESTER, restore, "approve")
     assert await ended(scene) == "went back"
     back = changed(ring, run_of(scene), since)[len(forward) + len(undone) :]
     assert sorted(back) == sorted(practice.RESTORE)
@@ -119,7 +125,6 @@ async def test_of_clicks_at_once_twice_and_on_old_messages_exactly_one_counts(st
     assert {f"<@{approved.by}> was first" in one.text for one in late} <= {True}
     made = changed(ring, since=since)
     assert "older question" in await clicked(scene, THIRD, flush, "approve", stale=True)
-    assert "older question" in await clicked(scene, THIRD, flush, "deny", stale=True)
     assert len(await facts_of(scene, fact.Approved)) == 1
     assert changed(ring, since=since) == made
 
