@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.people import KEPT_FOR, Allowed, SlackPeople
-from bot.practice.slack import Fault
-from tests.build import REQUESTER, SECOND
-from tests.integration.workspace import APPROVERS, CHANNEL, Place, place, slack
+import asyncio
+from collections.abc import Iterable
 
-__all__ = ["place", "slack"]
+from bot.adapters.slack.people import KEPT_FOR, Allowed, SlackPeople
+from bot.core.approval import Person
+from bot.core.run import Status
+from bot.practice.slack import Fault
+from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, place, slack
+
+__all__ = ["app", "place", "slack"]
 
 
 # people
@@ -65,3 +70,76 @@ async def test_channels_that_others_can_read_are_refused(place: Place) -> None:
     )
     assert "shared" in await people.channel_allowed("C0SHARED")
     assert "channel_not_found" in await people.channel_allowed("C0GONE")
+
+
+# one slow answer
+
+
+def asked_about(place: Place, method: str) -> int:
+    return sum(call.method == method for call in place.slack.calls)
+
+
+async def hanging(place: Place, method: str, users: Iterable[str]) -> list[asyncio.Task[Person]]:
+    """Slack is asked about these, and does not answer; whatever is asked next it answers."""
+    before = asked_about(place, method)
+    place.slack.fault(Fault(method=method, what="hang"))
+    tasks = [asyncio.create_task(place.people.person(user)) for user in users]
+    await place.slack.until(lambda: asked_about(place, method) > before)
+    return tasks
+
+
+async def test_an_answer_about_one_that_hangs_does_not_delay_what_another_clicks(app: Place) -> None:
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    question = next(message for message in app.said if "'approve'" in str(message.blocks))
+    app.slack.fault(Fault(method="users.info", what="hang"))
+    slow = asyncio.create_task(app.slack.click(THIRD, question, "approve"))
+    await app.slack.until(lambda: asked_about(app, "users.info"))
+    await app.slack.click(SECOND, question, "approve")
+    assert app.service.story.run.grants, "on the record, though Slack still says nothing of the other one"
+    app.slack.clear_faults()
+    await slow
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert answer.user == THIRD
+    assert f"<@{SECOND}> was first" in answer.text
+
+
+async def test_slack_is_asked_once_where_many_want_to_know_the_same(place: Place) -> None:
+    """It allows 20 questions about a group a minute; and one that fails must not be waited for by each in turn."""
+    people = await asyncio.gather(*(place.people.person(SECOND) for _ in range(5)))
+    assert all(person.may_approve for person in people)
+    assert asked_about(place, "users.info") == asked_about(place, "usergroups.users.list") == 1
+    waiting = await hanging(place, "users.info", [THIRD] * 5)
+    place.slack.away()
+    assert all(person.unsure for person in await asyncio.gather(*waiting))
+    assert asked_about(place, "users.info") == 2
+
+
+async def test_whoever_gives_up_waiting_takes_nobody_with_them(place: Place) -> None:
+    first, second = await hanging(place, "users.info", [THIRD, THIRD])
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    place.slack.away()
+    assert (await second).unsure
+    place.slack.away(False)
+    assert (await place.people.person(THIRD)).may_approve, "asked again, as nothing was answered"
+
+
+async def test_a_list_of_runs_comes_though_slack_gives_no_address_of_their_threads(app: Place) -> None:
+    """Twenty runs were twenty answers to wait for, one after the other."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.fault(Fault(method="chat.getPermalink", what="hang", times=None))
+    await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", "status")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals, timeout=10)
+    assert "Open runs: 1" in answer.text
+
+
+async def test_whoever_wants_the_buttons_while_slack_takes_nothing_is_told_so(app: Place) -> None:
+    """The wait for a thread that Slack takes nothing of has no end."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.fault(Fault(method="chat.postMessage", what="hang", times=None))
+    app.service.story.tell(*app.service.story.well())
+    app.service.publish()
+    await app.slack.until(lambda: any(call.status == "hang" for call in app.slack.calls))
+    await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", f"repost {app.run}")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "Slack has not yet taken what was said" in answer.text

@@ -39,24 +39,37 @@ class Allowed:
 
 
 class _Kept:
-    """Answers of Slack, each for a minute; asked for once where many want it at the same time."""
+    """Answers of Slack, each for a minute; asked for once where many want the same one, and none waits for another."""
 
     def __init__(self, ask: Callable[[str], Awaitable[Mapping[str, Any]]], now: Callable[[], float]) -> None:
         self._ask = ask
         self._now = now
         self._answers: dict[str, tuple[float, Mapping[str, Any]]] = {}
-        self._asking = asyncio.Lock()
+        self._asking: dict[str, asyncio.Task[Mapping[str, Any]]] = {}
 
     async def of(self, name: str) -> Mapping[str, Any]:
         """The answer; raises SlackAway when there is none, an old one is never given instead."""
-        async with self._asking:
-            at, answer = self._answers.get(name, (0.0, None))
-            if answer is None or self._now() - at >= KEPT_FOR:
-                asked = self._now()
-                answer = await _answered(self._ask(name))
-                self._answers = {key: kept for key, kept in self._answers.items() if asked - kept[0] < KEPT_FOR}
-                self._answers[name] = asked, answer
+        at, answer = self._answers.get(name, (0.0, None))
+        if answer is not None and self._now() - at < KEPT_FOR:
             return answer
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = self._asking[name] = asyncio.create_task(self._asked(name), name=f"ask Slack about {name}")
+            asking.add_done_callback(lambda done: self._heard(name, done))
+        # Whoever gives up waiting leaves it to those who wait for the same.
+        return await asyncio.shield(asking)
+
+    async def _asked(self, name: str) -> Mapping[str, Any]:
+        asked = self._now()
+        answer = await _answered(self._ask(name))
+        self._answers = {key: kept for key, kept in self._answers.items() if asked - kept[0] < KEPT_FOR}
+        self._answers[name] = asked, answer
+        return answer
+
+    def _heard(self, name: str, done: asyncio.Task[Mapping[str, Any]]) -> None:
+        del self._asking[name]
+        if not done.cancelled():
+            done.exception()  # looked at: whoever wanted it may have gone
 
 
 async def _answered(asking: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:

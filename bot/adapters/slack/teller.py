@@ -29,6 +29,9 @@ _PARTS = 10
 _REPOSTED = 1_000
 """Parts from here on are buttons that were posted again."""
 
+_TURN_WITHIN = 3.0
+"""Seconds that whoever wants the buttons again waits for what Slack is being told at that moment."""
+
 Record = Callable[[Sequence[Entry]], str]
 """What makes the whole record of a run from its facts, for the file at the thread's end."""
 
@@ -219,20 +222,30 @@ class Teller:
 
     async def repost(self) -> str:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
-        await self.shown(0)
-        async with self._posting:
-            story = self._story
-            if story is None:
-                raise Refused(f"There is no run {self._run}.")
-            again = [(asked.seq, self._question(asked)) for asked in story.open_questions]
-            if not no_way_back(story.run):
-                again.append((1, self._abort_again(story.run)))
-            if not again:
-                raise Refused(f"Run {self._run} has no buttons that count now.")
-            for seq, message in again:
-                part = max((_REPOSTED, *(post.part + 1 for post in self._poster.of(seq))))
-                await self._poster.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
-            return f"Posted again at the end of the thread: {len(again)} messages with buttons."
+        try:
+            async with asyncio.timeout(_TURN_WITHIN):
+                await self.shown(0)
+                await self._posting.acquire()
+        except TimeoutError:
+            raise Refused(f"Slack has not yet taken what was said of run {self._run} before; try again.") from None
+        try:
+            return await self._repost()
+        finally:
+            self._posting.release()
+
+    async def _repost(self) -> str:
+        story = self._story
+        if story is None:
+            raise Refused(f"There is no run {self._run}.")
+        again = [(asked.seq, self._question(asked)) for asked in story.open_questions]
+        if not no_way_back(story.run):
+            again.append((1, self._abort_again(story.run)))
+        if not again:
+            raise Refused(f"Run {self._run} has no buttons that count now.")
+        for seq, message in again:
+            part = max((_REPOSTED, *(post.part + 1 for post in self._poster.of(seq))))
+            await self._poster.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+        return f"Posted again at the end of the thread: {len(again)} messages with buttons."
 
     def _abort_again(self, run: Run) -> Message:
         sheet = Sheet(f"Run {escape(run.id)} can be aborted here.")

@@ -27,6 +27,9 @@ _RECENT = 20
 _ONCE_IN = 600.0
 """Seconds before the same warning is said again."""
 
+_LINK_WITHIN = 3.0
+"""Seconds that an answer waits for an address; it is of use without one."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -82,12 +85,13 @@ class Thread:
         await self._teller(run).shown(seq)
 
     async def permalink(self, run: str) -> str:
-        """The address of the run's root message, empty when it has none yet or Slack does not say."""
+        """The address of the run's root message, empty when it has none yet or Slack does not say in a moment."""
         rows = [row for row in await self._posts.of(run) if (row.seq, row.part) == (1, 0) and row.ts]
         if not rows:
             return ""
         try:
-            answer = await self._client.chat_getPermalink(channel=rows[0].channel, message_ts=rows[0].ts or "")
+            async with asyncio.timeout(_LINK_WITHIN):
+                answer = await self._client.chat_getPermalink(channel=rows[0].channel, message_ts=rows[0].ts or "")
         except ERRORS:
             _log.info("run %s: Slack did not give its address", run)
             return ""

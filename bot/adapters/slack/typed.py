@@ -155,7 +155,8 @@ class Commands:
 
     async def _listing(self, found: Survey, title: str) -> tuple[Message, ...]:
         runs = found.runs
-        links = {run.id: await self._threads.permalink(run.id) for run in runs[:_LISTED]}
+        ids = [run.id for run in runs[:_LISTED]]
+        links = dict(zip(ids, await asyncio.gather(*map(self._threads.permalink, ids)), strict=True))
         told = tuple(beside(one) for one in found.damaged[:_TOLD])
         if len(found.damaged) > _TOLD:
             told += (note(f"{len(found.damaged) - _TOLD} more runs are damaged: `dovecot-bot runs` names them all."),)
