@@ -205,7 +205,15 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
         case fact.RunEnded(outcome=outcome):
             return f":checkered_flag: *The run ended*: {outcome}, {at}"
         case _:
-            return f":arrow_forward: *The run went on*, {at}"
+            return f"{_by_itself(ending, gate=gate)}, {at}"
+
+
+def _by_itself(ending: Entry, *, gate: bool) -> str:
+    """What ended a question that nobody has answered."""
+    if not isinstance(ending.fact, fact.RunHeld):
+        return ":arrow_forward: *The run went on*"
+    what = "*Holds*: this question is closed" if gate else "*Holds anew*"
+    return f":warning: {what}; what counts now is further down"
 
 
 def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.ApprovalExpired) -> str:

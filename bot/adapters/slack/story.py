@@ -45,7 +45,7 @@ def told(story: Story | None, entry: Entry) -> Story:
     held = story.held
     if run.status is not Status.HELD:
         held = None
-    elif before.status is not Status.HELD:
+    elif run.held == entry.seq:  # also where it held before: only the buttons of the newest hold count
         held = entry if waits_for_people(run, entry) else None
     counted = isinstance(entry.fact, fact.UsersCounted) and not story.users_before
     approved = isinstance(entry.fact, fact.Approved)
