@@ -242,6 +242,10 @@ class Procedure(_Part):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"step named twice: {', '.join(twice)}")
+        for gate in Gate:
+            asking = [step.step for step in self.steps if isinstance(step, Approval) and step.approval is gate]
+            if len(asking) > 1:
+                raise ValueError(f"the {gate} approval is asked for twice: {', '.join(asking)}")
         checks: set[str] = set()
         for step in self.steps:
             if isinstance(step, Check):

@@ -134,6 +134,14 @@ def library(tmp_path: Path, old: str, new: str) -> Path:
     return folder
 
 
+ASK_TWICE = """step: again
+        says: Ask again
+        because: of it
+        approval: %s
+
+      - step: """
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -158,6 +166,12 @@ def library(tmp_path: Path, old: str, new: str) -> Path:
             "on a site without metacache",
         ),
         ("        needs: config\n        where", "        where", "in a run without config="),
+        (
+            "step: stop-lmtp\n",
+            ASK_TWICE % "flush" + "stop-lmtp\n",
+            "the flush approval is asked for twice: approve-flush, again",
+        ),
+        ("step: director-up\n", ASK_TWICE % "restore" + "director-up\n", "the restore approval is asked for twice"),
         ("procedure: dovecot-upgrade", "procedure: [", "yaml"),
     ],
 )
