@@ -15,6 +15,7 @@ from bot.config import procedures_folder, read_settings, read_tokens
 from bot.core.damage import in_words
 from bot.core.guards import guards_planned
 from bot.core.procedure import duration
+from bot.core.shown import in_line, in_lines, set_in
 from bot.core.upnext import length
 from bot.engine.planning import Foreseen, Request
 from bot.errors import BotError
@@ -72,25 +73,25 @@ def plan(
 
 
 def _print_plan(foreseen: Foreseen) -> None:
-    print(foreseen.plan.title)
+    print(in_line(foreseen.plan.title))
     for stage in foreseen.plan.stages:
-        print(f"\n{stage.name}: {stage.says}")
+        print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:
-            print(f"  {step.name}: {step.says}")
+            print(f"  {step.name}: {in_line(step.says)}")
             if step.action:
-                print(f"      {step.where}: {step.action.command.text}")
+                print(set_in(f"{step.where}: {step.action.command.text}", 6))
                 for guard in guards_planned(foreseen.plan, step, foreseen.target):
-                    print(f"        only if: {guard.says}")
+                    print(f"        only if: {in_line(guard.says)}")
             if step.length:
                 print(f"      {length(step.length)}")
     for left in foreseen.plan.left_out:
-        print(f"\nnot in this run: {left.step}: {left.because}")
+        print(f"\nnot in this run: {left.step}: {in_line(left.because)}")
     print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
     for says, holds, reason in foreseen.checks:
-        print(f"  {marks[holds]:>3}  {says}: {reason}")
+        print(f"  {marks[holds]:>3}  {in_line(f'{says}: {reason}')}")
     for says in foreseen.later:
-        print(f"       {says}: seen in the run itself")
+        print(f"       {in_line(says)}: seen in the run itself")
 
 
 @app.command()
@@ -99,10 +100,10 @@ def runs(config: Config = _DEFAULT) -> None:
     found = asyncio.run(bootstrap.survey(read_settings(config)))
     for run in found.runs:
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
-        who = f"{run.request.target.backend.name}  {state}  {run.request.requester}"
-        print(f"{run.id}  {run.began:%Y-%m-%d %H:%M:%S} UTC  {who}")
+        who = (run.request.target.backend.name, state, run.request.requester)
+        print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
     for damaged in found.damaged:
-        print(f"\n{in_words(damaged)}", file=sys.stderr)
+        print(f"\n{in_lines(in_words(damaged))}", file=sys.stderr)
     if found.damaged:
         raise typer.Exit(1)
 
@@ -146,7 +147,7 @@ def main() -> None:
     try:
         app()
     except BotError as error:
-        print(error, file=sys.stderr)
+        print(in_lines(str(error)), file=sys.stderr)
         sys.exit(2)
 
 

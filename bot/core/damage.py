@@ -19,6 +19,7 @@ from bot.core.fold import apply, begin
 from bot.core.inventory import Target
 from bot.core.plan import PlannedStep
 from bot.core.run import Run, Status
+from bot.core.shown import in_line
 from bot.errors import Illegal, Refused
 
 _REASON = 500
@@ -103,7 +104,7 @@ def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: da
         raise Refused(f"Run {run} {let_go_words(found.release)}.")
     if not found.holds:
         raise Refused(f"Run {run} holds nothing.")
-    said = " ".join(reason.split())
+    said = in_line(reason)
     if not said:
         raise Refused(f"This needs a reason: release {run} REASON, such as what was looked at on the backend.")
     if len(said) > _REASON:
@@ -113,7 +114,7 @@ def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: da
 
 def let_go_words(release: Release) -> str:
     """Who let a run go, in a clause without its subject."""
-    return f"was let go by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {release.reason}"
+    return f"was let go by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
 
 
 def held_words(found: Damaged) -> str:
@@ -122,11 +123,16 @@ def held_words(found: Damaged) -> str:
 
 
 def in_words(found: Damaged) -> str:
-    """All that whoever meets such a run has to know, a paragraph each."""
+    """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
     lines = [_what_is_wrong(found), *_last_known(found)]
     if found.holds:
         lines += [_by_hand(found), _then(found)]
     return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Text that a person typed or a row holds: in one line, and no command."""
+    return in_line(text).replace("`", "'")
 
 
 def _what_is_wrong(found: Damaged) -> str:
@@ -136,7 +142,7 @@ def _what_is_wrong(found: Damaged) -> str:
         said = f"it {let_go_words(found.release)}"
     else:
         said = "it holds nothing"
-    return f"Run {found.run} is damaged: {found.flaw}. So {said}."
+    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {said}."
 
 
 def _last_known(found: Damaged) -> tuple[str, ...]:
@@ -149,11 +155,11 @@ def _last_known(found: Damaged) -> tuple[str, ...]:
     backend = f"{target.backend.name} ({target.backend.ip}) of ring {target.ring.name}"
     if run.status is Status.ENDED:
         return (f"Last known of {backend}: the run had ended: {run.outcome}.",)
-    step = f"; at hand was: {run.step.says}" if run.step else ""
+    step = f"; at hand was: {_quoted(run.step.says)}" if run.step else ""
     known = f"Last known of {backend}, at fact {run.seq}, {run.at:%Y-%m-%d %H:%M:%S} UTC:"
     lines = [f"{known} the run was {run.status}{step}.", f"{_made(run)} What came after that is not known."]
     action = run.step.action if run.step and run.status in {Status.BUSY, Status.DOUBT} else None
-    return (*lines, f"This may have run, or run still: `{action.command.text}`") if action else tuple(lines)
+    return (*lines, f"This may have run, or run still: `{_quoted(action.command.text)}`") if action else tuple(lines)
 
 
 _SAYS = {

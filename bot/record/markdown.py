@@ -10,8 +10,13 @@ from bot.core import events as fact
 from bot.core.events import Entry
 from bot.core.fold import fold
 from bot.core.run import Run
+from bot.core.shown import in_line, in_lines
 from bot.core.upnext import length
 from bot.errors import Refused
+
+_NAME = re.compile(r"(?!.*www\.)[A-Za-z0-9][A-Za-z0-9.+-]*")
+_MORE = re.compile(r"://|www\.|@|:[\w+-]+:")
+"""What many readers of Markdown make links, mentions and emoji of, though it is none."""
 
 
 def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
@@ -31,19 +36,21 @@ def _time(at: datetime) -> str:
 
 def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     request = run.request
-    yield f"# Change record {run.id}: {request.plan.title}"
+    yield f"# Change record {_name(run.id)}: {_words(request.plan.title)}"
     yield ""
     if damage:
-        yield f"**The journal of this run is damaged: {damage} What follows is what stands before that.**"
+        yield "**The journal of this run is damaged. Below stands what is sound.**"
+        yield ""
+        yield from _block(damage)
         yield ""
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
     yield f"- Procedure: {request.procedure}; asked for as: {_code(request.text)}"
     yield f"- Asked for by: {request.requester} in channel {request.channel}, {_time(run.began)}"
     yield f"- Plan: {request.plan.digest}"
     for left in request.plan.left_out:
-        yield f"- Not part of this run: {left.step}, as {left.because}"
+        yield f"- Not part of this run: {_name(left.step)}, as {_words(left.because)}"
     ended = f"{run.outcome}, {_time(run.at)}, after {length_between(run.began, run.at)}" if run.outcome else "not yet"
-    yield f"- Ended: {ended}" + (f" ({_plain(run.reason)})" if run.outcome and run.reason else "")
+    yield f"- Ended: {ended}" + (f" ({_code(run.reason)})" if run.outcome and run.reason else "")
     yield f"- Facts: {len(entries)}"
 
 
@@ -70,15 +77,15 @@ def _approval(entry: Entry) -> str:
         case fact.Approved(gate=gate, by=by, digest=digest, message=message):
             return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
         case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
-            return f"- {at}: {gate}: not now, said {by} (message {message}): {_plain(reason)}"
+            return f"- {at}: {gate}: not now, said {by} (message {message}): {_code(reason)}"
         case fact.Denied(gate=gate, by=by, message=message):
             return f"- {at}: {gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
-            return f"- {at}: {gate}: an attempt by {by} did not count: {_plain(reason)}"
+            return f"- {at}: {gate}: an attempt by {by} did not count: {_code(reason)}"
         case fact.ApprovalExpired(gate=gate):
             return f"- {at}: {gate} expired, nobody answered"
         case fact.ApprovalLapsed(gate=gate, reason=reason):
-            return f"- {at}: {gate} lapsed, and is asked for again: {_plain(reason)}"
+            return f"- {at}: {gate} lapsed, and is asked for again: {_code(reason)}"
         case fact.SkipAgreed(step=step, by=by):
             return f"- {at}: skipping {step} agreed by {by}"
         case _:
@@ -93,7 +100,7 @@ def _counts(entries: Sequence[Entry]) -> Iterator[str]:
     yield ""
     yield "## Users mapped to the backend"
     yield ""
-    yield "| Time | " + " | ".join(directors) + " |"
+    yield "| Time | " + " | ".join(map(_cell, directors)) + " |"
     yield "|---|" + "---|" * len(directors)
     for at, users in counted:
         yield f"| {_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
@@ -111,29 +118,29 @@ def _told(entry: Entry, run: Run) -> Iterator[str]:
 def _lines(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
         case fact.RunRequested():
-            yield f"{run.request.plan.title} was asked for"
+            yield f"{_words(run.request.plan.title)} was asked for"
         case fact.StageBegan(stage=stage):
             yield f"Stage {stage} began"
         case fact.StepStarted(step=step, attempt=attempt, host=host, command=command, looked=looked, word=word):
-            yield f"{step} started on {host}, attempt {attempt}"
+            yield f"{step} started on {_name(host)}, attempt {attempt}"
             yield _code(command)
             if word:
-                yield _plain(word)
+                yield _code(word)
             yield from _commands(looked)
         case fact.StepDone(step=step, how=how, ran=ran, reason=reason, attachment=attachment):
             yield f"{step} done ({how})"
-            yield f"Read back: {_plain(reason)}"
+            yield f"Read back: {_code(reason)}"
             yield from _commands(ran)
             if attachment:
                 yield from _block(attachment)
         case fact.StepFailed(step=step, reason=reason, ran=ran) | fact.StepNotDone(step=step, reason=reason, ran=ran):
             failed = isinstance(entry.fact, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
-            yield _plain(reason)
+            yield _code(reason)
             yield from _commands(ran)
         case fact.StepUnclear(step=step, reason=reason, ran=ran):
             yield f"{step} in doubt"
-            yield _plain(reason)
+            yield _code(reason)
             yield from _commands(ran)
         case _:
             yield from _others(entry)
@@ -145,20 +152,21 @@ def _others(entry: Entry) -> Iterator[str]:
             yield f"{step} until {_time(until)}"
         case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):
             yield f"The {gate} approval was asked for, until {_time(expires)}"
-            yield from (f"- Evidence: {_plain(line)}" for line in evidence)
+            yield from (f"- Evidence: {_code(line)}" for line in evidence)
             yield f"- For digest {digest}; not by {', '.join(not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
         case fact.RunHeld(reason=reason):
             yield "The run holds"
-            yield _plain(reason)
+            yield _code(reason)
         case fact.TurnedBack(plan=plan):
-            yield f"The run turned round: {plan.title}"
-            yield from (f"- {_plain(step.says)}: {_code(_text(step))}" for step in plan.steps)
-            yield from (f"- Not undone: {left.step}, as {left.because}" for left in plan.left_out)
+            yield f"The run turned round: {_words(plan.title)}"
+            yield from (f"- {_words(step.says)}: {_code(_text(step))}" for step in plan.steps)
+            yield from (f"- Not undone: {_name(left.step)}, as {_words(left.because)}" for left in plan.left_out)
         case fact.RunEnded(outcome=outcome, reason=reason):
             yield f"The run ended: {outcome}"
-            yield _plain(reason)
+            if reason:
+                yield _code(reason)
         case _:
             yield from _of_the_hosts(entry)
 
@@ -168,26 +176,26 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
     match entry.fact:
         case fact.HostsProved(backend=backend, by=by, directors=directors):
             yield "Every host proved to be the one that the settings mean"
-            yield f"- {backend}: {_plain(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
-            yield from (f"- {name} is {_plain(address)}" for name, address in directors.items())
-            lock = _plain(entry.fact.lock)
+            yield f"- {_name(backend)}: {_code(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
+            yield from (f"- {_name(name)} is {_code(address)}" for name, address in directors.items())
+            lock = _code(entry.fact.lock)
             yield f"- Its host refuses a change that comes late; the backend, too, one while another runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
-            yield f"{host} says otherwise than {step} left it"
-            yield _plain(helpless or reason)
+            yield f"{_name(host)} says otherwise than {step} left it"
+            yield _code(helpless or reason)
         case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
             yield f"{usable} other backends can be used, {needed} are needed"
-            yield _plain(reason)
+            yield _code(reason)
         case fact.MonitorSaysUp(host=host, reason=reason):
-            yield f"A health monitor says up on {host}, which harms nobody"
-            yield _plain(reason)
+            yield f"A health monitor says up on {_name(host)}, which harms nobody"
+            yield _code(reason)
         case fact.BackendRebooted(host=host, reason=reason, ran=ran):
-            yield f"{host} was booted while it was out"
-            yield _plain(reason)
+            yield f"{_name(host)} was booted while it was out"
+            yield _code(reason)
             yield from _commands(ran)
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
             yield f"{step} {'holds again' if holds else 'could not be set back'}"
-            yield _plain(reason)
+            yield _code(reason)
             yield from _commands(ran)
         case _:
             yield from _said(entry)
@@ -200,13 +208,13 @@ def _said(entry: Entry) -> Iterator[str]:
             yield f"{by} chose to retry"
         case fact.SkipProposed(by=by, step=step, reason=reason):
             yield f"{by} proposes to skip {step}"
-            yield _plain(reason)
+            yield _code(reason)
         case fact.GoBackAsked(by=by, reason=reason):
             yield f"{by} asked to go back"
-            yield _plain(reason)
+            yield _code(reason)
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
-            yield _plain(reason)
+            yield _code(reason)
         case _:
             if line := _approval(entry):
                 yield line.removeprefix(f"- {_time(entry.at)}: ")
@@ -221,7 +229,7 @@ def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:
     for one in ran:
         status = "end not heard" if one.exit_status is None else f"exit {one.exit_status}"
         mark = "**" if one.changes else ""
-        yield f"- {mark}{one.host}{mark}: {_code(one.command)}: {status}, {length(_rounded(one))}"
+        yield f"- {mark}{_name(one.host)}{mark}: {_code(one.command)}: {status}, {length(_rounded(one))}"
         if one.output:
             yield from _block(one.output)
 
@@ -231,26 +239,33 @@ def _rounded(one: fact.Ran) -> timedelta:
 
 
 def _code(text: str) -> str:
-    text = _clean(text)
+    """What a host printed or a person typed, or a command: a code span in one line, in which nothing is Markdown."""
+    text = in_lines(text).replace("\n", " ").strip()
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}" if text else "nothing"
 
 
 def _block(text: str) -> Iterator[str]:
+    """The same in lines."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     yield f"{fence}text"
-    yield from (_clean(line) for line in text.splitlines())
+    yield from in_lines(text).rstrip("\n").split("\n")
     yield fence
 
 
-def _plain(text: str) -> str:
-    """Text of a host or a person that must not become Markdown, wherever in a line it comes to stand."""
-    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", _clean(text).strip())
+def _name(text: str) -> str:
+    """A name; as code where it holds what might be more than one."""
+    return text if _NAME.fullmatch(text) else _code(text)
+
+
+def _cell(text: str) -> str:
+    return _name(text).replace("|", "\\|")
+
+
+def _words(text: str) -> str:
+    """Words of the procedure's, wherever in a line they come to stand; as code what readers make more of."""
+    if _MORE.search(text):
+        return _code(text)
+    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", in_line(text))
     return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped)
-
-
-def _clean(text: str) -> str:
-    """One line, without what would move a terminal's cursor."""
-    line = " ".join(text.splitlines())
-    return "".join(character if character.isprintable() or character == "\t" else "�" for character in line)

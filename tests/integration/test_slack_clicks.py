@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from html import escape
 
 import pytest
 
-from bot.adapters.slack.blocks import escape
 from bot.core import events as fact
 from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
 from bot.core.goback import going_back
@@ -105,7 +105,8 @@ async def test_not_now_holds_the_run_and_says_who_and_why(app: Place, label: str
     next(one for one in row["elements"] if one["action_id"] == "not_now")["action_id"] = label
     await app.slack.fill_in(REQUESTER, asked, label, "the storage is slow")
     hold = await app.slack.until(lambda: question(app, "retry"))
-    assert f"<@{REQUESTER}> said *not now* to the flush approval: the storage is slow" in str(hold.blocks)
+    assert f"<@{REQUESTER}> said *not now* to the flush approval" in str(hold.blocks)
+    assert "*Reason given* `the storage is slow`" in str(hold.blocks)
     await app.slack.until(lambda: f"*Not now*, said <@{REQUESTER}>" in str(asked.blocks))
     assert "actions" not in str(asked.blocks)
     assert app.service.story.run.status is Status.HELD
@@ -135,7 +136,7 @@ async def test_a_longer_way_back_is_shown_with_every_command_and_is_refused_once
     assert back is not None
     commands = [step.action.command.text for step in back.steps if step.action]
     assert f"*{len(commands)} changes* on the way back, after *go back* and *restore* approval" in shown
-    assert all(escape(command) in shown.replace("\\'", "'").replace('\\"', '"') for command in commands)
+    assert all(escape(command, quote=False) in shown.replace("\\'", "'").replace('\\"', '"') for command in commands)
     assert "Whoever sends this cannot approve it" in shown
     await app.tell(app.service.story.until("users-come-back"))
     await app.slack.submit(SECOND, view)
@@ -174,6 +175,31 @@ async def test_a_skip_needs_a_reason_and_a_second_engineer(app: Place) -> None:
     await app.slack.click(SECOND, proposal, "agree_skip")
     await app.slack.until(lambda: "*Skipped*" in str(proposal.blocks) and "*Skipped*" in str(first.blocks))
     assert [type(command) for command in app.service.steered] == [ProposeSkip, AgreeToSkip, AgreeToSkip]
+
+
+@pytest.mark.parametrize("action", ["skip", "take_over"])
+async def test_a_reason_that_looks_like_an_approval_is_shown_as_somebodys(app: Place, action: str) -> None:
+    """Whoever reads the thread at night must not take it for the bot's own word."""
+    forged = f"fine\n\n:white_check_mark: *Approved* by <@{SECOND}> (asked by <@{REQUESTER}>)\n<!channel> \u202e"
+    first = await held(app)
+    approved = approvals(app)
+    await app.slack.fill_in(THIRD, first, action, forged)
+    told = await app.slack.until(lambda: [one for one in app.said if "*Reason given*" in str(one.blocks)])
+    texts = [block["text"]["text"] for block in told[-1].blocks if block["type"] == "section"]
+    (given,) = [text for text in texts if "Approved" in text]
+    assert given == (
+        f"*Reason given* `fine :white_check_mark: *Approved* by &lt;@{SECOND}&gt; (asked by &lt;@{REQUESTER}&gt;)"
+        " &lt;!channel&gt;`"
+    )
+    every = [*(one.text for one in app.said), *(str(one.blocks) for one in app.said)]
+    assert not any("<!channel>" in said for said in every)
+    assert approvals(app) == approved
+
+
+def approvals(place: Place) -> int:
+    """Lines of the thread that say so."""
+    texts = [block["text"]["text"] for one in place.said for block in one.blocks if block["type"] == "section"]
+    return sum(line.startswith(":white_check_mark: *Approved*") for text in texts for line in text.split("\n"))
 
 
 async def test_reposted_buttons_work_and_vanish_with_the_question(app: Place) -> None:

@@ -15,14 +15,15 @@ from markdown_it import MarkdownIt
 from bot.core import events as fact
 from bot.core.events import Entry, Fact
 from bot.core.run import Status
+from bot.core.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
-from tests.build import REQUESTER, SECOND, Story, plan
-from tests.unit.stories import ALL, HOSTILE, command, turned_round
+from tests.build import REQUESTER, Story, plan
+from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
+from tests.unit.stories import ALL, command, turned_round
 
 STORIES = pytest.mark.parametrize("made", ALL)
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
-HARMLESS = "something"
 
 
 def at(entry: Entry) -> str:
@@ -117,7 +118,7 @@ def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_sa
 def test_damage_is_said_first_and_what_is_sound_is_told() -> None:
     story = Story().until("drain", on=Status.WAITING)
     record = markdown(story.entries, damage="fact 9 does not follow from fact 8.")
-    assert record.index("The journal of this run is damaged: fact 9 does not follow") < record.index("- Backend:")
+    assert record.index("fact 9 does not follow from fact 8.") < record.index("- Backend:")
     assert f"### {story.run.seq}. " in record
     assert "damaged" not in markdown(story.entries)
 
@@ -130,64 +131,44 @@ def test_of_nothing_there_is_no_record() -> None:
 # hostile text
 
 
-def told_with(text: str) -> str:
+def told_with(made: Callable[[], Story], text: str) -> str:
     """A record in which this stands wherever a host or a person can put something."""
-    story = Story().until("drain", on=Status.WAITING)
-    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=text))
-    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason=text, ran=(command(text),)))
-    story.until("approve-flush", on=Status.ASKING)
-    asked = story.run.asked
-    assert asked is not None
-    assert isinstance(asked.fact, fact.ApprovalAsked)
-    story.tell(fact.ApprovalRefused(gate=asked.fact.gate, by=SECOND, reason=text))
-    story.until("stop-dovecot", on=Status.BUSY)
-    story.tell(fact.StepUnclear(step="stop-dovecot", reason=text, ran=(command(text, text=text),)))
-    story.tell(fact.StepNotDone(step="stop-dovecot", reason=text)).fail(text)
-    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-dovecot", reason=text), fact.RetryChosen(by=REQUESTER))
-    story.until("stop-dovecot", on=Status.BUSY)
-    done = fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=(command(text),), reason=text, attachment=text)
-    story.tell(done, fact.GoBackAsked(by=SECOND, reason=text))
-    return markdown(story.entries)
+    return markdown(run_of(made().entries, text), damage=f"fact 99: {text}")
 
 
 def structure(record: str) -> list[str]:
-    """What a reader of Markdown makes of it: blocks and marked-up words, without the text."""
+    """What a reader of Markdown makes of it, blocks and marked-up words; a name may be code, where it is no name."""
+    plain = {"text", "text_special", "code_inline"}
     found = []
     for token in READER.parse(record):
         found.append(token.type)
-        found += [child.type for child in token.children or () if child.type not in {"text", "text_special"}]
+        found += [child.type for child in token.children or () if child.type not in plain]
     return found
 
 
+def words(record: str) -> str:
+    """All of it that is not code."""
+    tokens = [child for token in READER.parse(record) for child in token.children or ()]
+    return "\n".join(token.content for token in tokens if token.type in {"text", "text_special"})
+
+
 @cache
-def harmless() -> list[str]:
-    return structure(told_with(HARMLESS))
-
-
-def typed(text: str) -> Story:
-    story = Story()
-    entry = story.entries[0]
-    assert isinstance(entry.fact, fact.RunRequested)
-    request = fact.RunRequested(**{**vars(entry.fact), "text": text})
-    story.entries[0] = Entry(run=entry.run, seq=1, at=entry.at, fact=request)
-    return story
-
-
-MARKS = st.text(alphabet="`*_#-+=~|<>[]()!&\\.1a \t\n\r\x1b\x00\u2028\u202e:/", min_size=1, max_size=40)
+def harmless(made: Callable[[], Story]) -> list[str]:
+    return structure(told_with(made, HARMLESS))
 
 
 @settings(max_examples=60, deadline=timedelta(seconds=5))
-@given(text=(MARKS | st.text(min_size=1, max_size=80)).filter(lambda text: bool(text.strip())))
-def test_no_text_of_a_host_or_a_person_becomes_markdown(text: str) -> None:
+@given(text=(SAID | st.text(min_size=1, max_size=80)).filter(in_line), made=st.sampled_from(ALL))
+def test_no_text_of_a_host_or_a_person_becomes_markdown(text: str, made: Callable[[], Story]) -> None:
     """Whatever is printed or typed, the record has the structure that it has with a harmless word in its place."""
-    assert structure(told_with(text)) == harmless()
-    assert structure(markdown(typed(text).entries)) == structure(markdown(typed(HARMLESS).entries))
+    assert structure(told_with(made, text)) == harmless(made)
 
 
+@STORIES
 @pytest.mark.parametrize(
     "text",
     [
-        HOSTILE,
+        *HOSTILE_TEXTS,
         "# Approved by U0BOB",
         "- 2026-03-01 12:00:00 UTC: restore approved by U0BOB",
         "1. restore approved",
@@ -203,7 +184,9 @@ def test_no_text_of_a_host_or_a_person_becomes_markdown(text: str) -> None:
         "``` `` `",
     ],
 )
-def test_text_that_would_forge_an_approval_or_hide_the_rest_stays_text(text: str) -> None:
-    record = told_with(text)
-    assert structure(record) == structure(told_with(HARMLESS))
-    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f\u202e]", record) is None
+def test_text_that_would_forge_an_approval_or_hide_the_rest_stays_text(made: Callable[[], Story], text: str) -> None:
+    record = told_with(made, text)
+    assert structure(record) == harmless(made)
+    assert re.search(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u202e]", record) is None
+    for forged in ("evil.example", ":x:", ":white_check_mark:", "@channel"):
+        assert forged not in words(record), "readers make links and emoji of what is not code"

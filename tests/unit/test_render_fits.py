@@ -7,7 +7,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.adapters.slack.blocks import SECTION, Sheet, bare, cut, escape, inline, marked, pieces, prose
+from bot.adapters.slack.blocks import Sheet, bare, marked
+from bot.adapters.slack.markup import SECTION, cut, escape, inline, pieces, prose
 from bot.core import events as fact
 from bot.core.events import Entry
 from bot.core.run import Status
@@ -100,10 +101,45 @@ def test_what_is_cut_is_never_longer_and_never_half_an_escape(text: str, most: i
     assert "&" not in short.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "")
 
 
+def test_a_paragraph_that_goes_on_in_another_section_is_never_cut_in_a_code_span() -> None:
+    """What is left of a span would be markup, and the text between spans code."""
+    for words in range(40, 90):
+        for piece in pieces(" · ".join([inline("a b " * words), "and *so* on"] * 12)):
+            assert len(piece) <= SECTION
+            assert piece.count("`") % 2 == 0
+
+
+def test_what_somebody_said_stands_in_its_line_or_long_in_a_block() -> None:
+    for said, kind in (("x" * 500, "`x"), ("x y " * 400, "```\nx y")):
+        sheet = Sheet("It was said.")
+        sheet.quote("*Seen*", said)
+        assert kind in seen(sheet.message()).replace("\\n", "\n")
+
+
+def test_a_block_that_is_cut_off_where_slack_takes_no_blocks_is_closed_all_the_same() -> None:
+    """Without its end Slack would show the lines of a host as lines of the bot's."""
+    sheet = Sheet("Much was printed.")
+    for _ in range(4):
+        sheet.code("*Printed*", ":x: *Failed*\n" * 60)
+    plain = bare(sheet.message())
+    assert plain.text.count("```") % 2 == 0
+    assert len(plain.text) <= 3_000
+
+
 def test_a_code_span_stays_in_its_line() -> None:
     assert inline("a`b\n`c").count("`") == 2
     assert "\n" not in inline("a\nb")
     assert inline("") == "` `"
+
+
+def test_times_addresses_and_names_stay_as_they_are_in_a_sentence() -> None:
+    """People copy them."""
+    for said in ("12:00:07 UTC", "2001:db8::1 and fe80::1:2", "192.0.2.1:9090", "mail_location, dovecot-core=1:2.3.19"):
+        assert escape(said) == said
+
+
+def test_of_a_sentence_about_damage_commands_alone_are_code() -> None:
+    assert prose("It was *it*: `rm /a/*` and `` `", spans=True) == "It was ∗it∗: `rm /a/*` and ˋˋ ˋ"
 
 
 def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:

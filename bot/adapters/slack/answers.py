@@ -19,7 +19,8 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.adapters.slack.blocks import Message, Sheet, prose
+from bot.adapters.slack.blocks import Message, Sheet
+from bot.adapters.slack.markup import prose
 from bot.adapters.slack.trouble import ERRORS, name_of
 from bot.errors import BotError
 
@@ -27,7 +28,8 @@ Said = Message | tuple[Message, ...] | None
 Doing = Callable[[], Coroutine[Any, Any, Said]]
 """Work to be done; returns what to answer, raises a BotError whose text is the answer."""
 
-_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?")
+_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
+"""Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
 _log = logging.getLogger(__name__)
 
 
@@ -83,9 +85,9 @@ class Answers:
 
 def note(text: str, sign: str = ":information_source:") -> Message:
     """A short answer; mentions in it call nobody, as nobody else sees it; Slack's own addresses become links."""
-    said = prose(text, people=None)
-    sheet = Sheet(said)
-    sheet.say(f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', said)}")
+    first, *more = (prose(line, people=None, spans=True) for line in text.split("\n"))
+    sheet = Sheet(first)
+    sheet.say("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
     return sheet.message()
 
 

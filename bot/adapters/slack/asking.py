@@ -14,12 +14,9 @@ from bot.adapters.slack.blocks import (
     Sheet,
     button,
     dialog,
-    escape,
-    inline,
-    prose,
-    spoken,
     without_buttons,
 )
+from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.plans import write_step
 from bot.adapters.slack.story import Story, no_way_back
 from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who
@@ -170,7 +167,8 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers:
         f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
     )
     sheet.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
-    sheet.say(f"*{title(run.plan, run.step)}*\n*Reason given* {escape(proposed.reason)}")
+    sheet.say(f"*{title(run.plan, run.step)}*")
+    sheet.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
     sheet.say(f"A second engineer has to agree, not {not_by}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"

@@ -9,7 +9,8 @@ import logging
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.blocks import Message, Sheet, inline, prose
+from bot.adapters.slack.blocks import Message, Sheet
+from bot.adapters.slack.markup import inline, prose
 from bot.adapters.slack.posting import plainer
 from bot.adapters.slack.posts import Pace
 from bot.adapters.slack.trouble import ERRORS, Trouble, judged, name_of
@@ -28,7 +29,7 @@ def _found(found: Damaged, *, approvers: str, link: str) -> Message:
     sheet = Sheet(f"{approvers} Run {inline(found.run)} is damaged, and holds {prose(held_words(found))}.")
     sheet.say(f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else ""))
     for line in in_words(found).split("\n"):
-        sheet.say(prose(line))
+        sheet.say(prose(line, spans=True))
     return sheet.message()
 
 
@@ -38,7 +39,7 @@ def _let_go(found: Damaged) -> Message:
     said = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
     sheet = Sheet(said)
     sheet.say(f":unlock: {said}")
-    sheet.say(f"*Reason* {inline(release.reason)}")
+    sheet.quote("*Reason given*", release.reason)
     sheet.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
     return sheet.message()
 
@@ -47,7 +48,7 @@ def beside(found: Damaged) -> Message:
     """What one person is told besides the answer to what they typed."""
     sheet = Sheet(f"Run {inline(found.run)} is damaged.")
     for line in in_words(found).split("\n"):
-        sheet.say(prose(line, people=None))
+        sheet.say(prose(line, people=None, spans=True))
     return sheet.message()
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.adapters.slack.answers import Asker
-from bot.adapters.slack.blocks import Json, Sheet, escape, plain, section
+from bot.adapters.slack.blocks import Json, Sheet, plain, section
 from bot.adapters.slack.clicks import Click
+from bot.adapters.slack.markup import escape
 from bot.adapters.slack.plans import write_left_out, write_step
 from bot.adapters.slack.words import changes, who
 from bot.core.goback import gives_vhosts_only, going_back, way_back_shown

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.adapters.slack.blocks import File, Message, Sheet, clean, escape, inline
+from bot.adapters.slack.blocks import File, Message, Sheet
+from bot.adapters.slack.markup import escape, inline
 from bot.adapters.slack.story import Story
 from bot.adapters.slack.words import clock, file_name, length, number, place, who
 from bot.core.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.guards import guards_planned
 from bot.core.inventory import Target
 from bot.core.plan import Kind, Plan, PlannedStep
+from bot.core.shown import in_line, set_in
 from bot.engine.planning import Foreseen
 
 _DIGEST = 12
@@ -49,8 +51,8 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
     name = request.target.backend.name
     sheet = Sheet(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
-    typed = inline(f"{request.procedure} {request.text}")
-    sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}: {typed}")
+    sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
+    sheet.quote("*Typed*", f"{request.procedure} {request.text}")
     sheet.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
     sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
     if plan.config_digest:
@@ -97,22 +99,30 @@ def write_left_out(sheet: Sheet, plan: Plan) -> None:
 
 def plan_text(plan: Plan, target: Target) -> str:
     """The whole plan as plain text, with what must be so right before each change."""
-    lines = [plan.title, f"digest {plan.digest}"]
+    lines = [in_line(plan.title), f"digest {plan.digest}"]
     if plan.config_digest:
         lines.append(f"digest of the proposed configuration {plan.config_digest}")
     for stage in plan.stages:
-        lines += ["", f"Stage {stage.name}: {stage.says}" + (" (uninterrupted)" if stage.uninterrupted else "")]
+        lines += [
+            "",
+            f"Stage {stage.name}: {in_line(stage.says)}" + (" (uninterrupted)" if stage.uninterrupted else ""),
+        ]
         for step in stage.steps:
-            lines += ["", f"  {place(plan, step)}: {step.says}", f"    {_kind(step)}; because {step.because}"]
-            if step.action:
-                lines.append(f"    $ {step.action.command.text}")
-                lines += [f"    only if: {guard.says}" for guard in guards_planned(plan, step, target)]
-            if step.undo:
-                lines.append(f"    undo: $ {step.undo.command.text}")
-            if step.no_undo_because:
-                lines.append(f"    not undone: {step.no_undo_because}")
-    lines += ["", *(f"Left out: {left.step}: {left.because}" for left in plan.left_out)]
-    return clean("\n".join(lines)).rstrip() + "\n"
+            lines += ["", *_step_text(plan, step, target)]
+    lines += ["", *(f"Left out: {left.step}: {in_line(left.because)}" for left in plan.left_out)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _step_text(plan: Plan, step: PlannedStep, target: Target) -> list[str]:
+    lines = [f"  {place(plan, step)}: {in_line(step.says)}", f"    {_kind(step)}; because {in_line(step.because)}"]
+    if step.action:
+        lines.append(set_in(f"$ {step.action.command.text}"))
+        lines += [f"    only if: {in_line(guard.says)}" for guard in guards_planned(plan, step, target)]
+    if step.undo:
+        lines.append(set_in(f"undo: $ {step.undo.command.text}"))
+    if step.no_undo_because:
+        lines.append(f"    not undone: {in_line(step.no_undo_because)}")
+    return lines
 
 
 _HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":grey_question: cannot be said now"}
@@ -126,7 +136,8 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
     sheet.head(f"Plan: {plan.title}")
     sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
     for says, holds, reason in found.checks:
-        sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}\n{escape(reason)[:1_500]}")
+        sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}")
+        sheet.quote("*Seen*", reason)
     for says in found.later:
         sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
     write_left_out(sheet, plan)

@@ -15,7 +15,8 @@ from datetime import datetime
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.blocks import File, Message, bare, escape, marked
+from bot.adapters.slack.blocks import File, Message, bare, marked
+from bot.adapters.slack.markup import escape
 from bot.adapters.slack.posts import Pace, Post, Posts, Row
 from bot.adapters.slack.search import Place, RootGone, Search, metadata
 from bot.adapters.slack.trouble import ERRORS, Trouble, judged, name_of, passes

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bot.adapters.slack import asking, plans, ringing
-from bot.adapters.slack.blocks import File, Message, Sheet, clean, cut, escape, inline, prose, spoken
+from bot.adapters.slack.blocks import File, Message, Sheet
+from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, waits_for_people
 from bot.adapters.slack.words import clock, file_name, known, length, moment, opens, ran, stamp, title, users, who
 from bot.core import events as fact
 from bot.core.events import Entry, How, Outcome, Ran
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import Run
+from bot.core.shown import in_lines, set_in
 
 _HOW = {
     How.FOUND: ":white_check_mark: *Found done already*, nothing was run",
@@ -28,6 +30,9 @@ _OUTCOMES = {
     Outcome.ABORTED: ":black_square_for_stop: *Aborted*",
     Outcome.TAKEN_OVER: ":raising_hand: *Taken over by hand*",
 }
+_TYPED = 2_500
+"""Characters of a reason that was typed, once they are escaped: all 500 of it."""
+
 _LOOKS = 12
 """Looks that are listed in a message; all of them are in the file."""
 
@@ -66,7 +71,7 @@ def _other(entry: Entry, before: Story | None, after: Story, approvers: str) -> 
         case fact.TakenOver() as taken:
             return ringing.taken_over(entry, taken, after.run)
         case fact.StepStarted(word=word):
-            return _line(entry, ":loudspeaker:", f"{prose(word, known(after.run))}, {clock(entry.at)}")
+            return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {clock(entry.at)}")
         case _:
             assert before is not None
             return _of_step(entry, before, after)
@@ -105,12 +110,13 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
             return _held(entry, before.run, after)
         case fact.StepUnclear(reason=reason, ran=commands):
             sheet = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
-            sheet.say(f"The command was sent and its end was not seen: {escape(reason)}. It is looked up now.")
+            sheet.quote("The command was sent and its end was not seen. It is looked up now.", reason)
             files = _commands(sheet, entry, commands)
             return sheet.message(name=file_name(entry, "output"), files=files)
         case fact.StepNotDone(reason=reason, ran=commands):
             sheet = _sheet(entry, step, before.run, ":mag: *Not done*")
-            sheet.say(f"*What was seen* {escape(reason)}. It may be tried again.")
+            sheet.say("It may be tried again.")
+            sheet.quote("*What was seen*", reason)
             files = _commands(sheet, entry, commands)
             return sheet.message(name=file_name(entry, "output"), files=files)
         case fact.WaitBegan(until=until):
@@ -144,7 +150,7 @@ def _said(entry: Entry, run: Run) -> Message:
         case fact.SkipAgreed(by=by):
             return _line(entry, ":fast_forward:", f"*Skipped*, {who(by)} agreed, {at}: {_step_line(run)}")
         case fact.GoBackAsked(by=by, reason=reason):
-            line = f"*Going back on {name}* at the next safe point, said {who(by)}, {at}: {escape(reason)}"
+            line = f"*Going back on {name}* at the next safe point, said {who(by)}, {at}: {inline(reason, _TYPED)}"
             return _line(entry, ":leftwards_arrow_with_hook:", line)
         case _:
             return _line(entry, ":information_source:", f"*{type(entry.fact).__name__}*, {at}")
@@ -171,11 +177,11 @@ def _step_done(entry: Entry, done: fact.StepDone, run: Run) -> Message:
     assert run.step is not None
     sheet = _sheet(entry, run.step, run, _HOW.get(done.how) or _RAN[run.step.kind])
     files: tuple[File, ...] = ()
-    if clean(done.attachment).strip():
-        files = (File(name=file_name(entry, done.step), content=clean(done.attachment)),)
+    if attached := in_lines(done.attachment).strip():
+        files = (File(name=file_name(entry, done.step), content=f"{attached}\n"),)
         sheet.note(f"Attached: {inline(files[0].name)}")
     if done.reason:
-        sheet.say(f"*Seen* {escape(done.reason)}")
+        sheet.quote("*Seen*", done.reason)
     files = (*files, *_commands(sheet, entry, done.ran))
     return sheet.message(name=file_name(entry, "output"), files=files)
 
@@ -193,27 +199,33 @@ def _commands(sheet: Sheet, entry: Entry, commands: tuple[Ran, ...]) -> tuple[Fi
         sheet.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
     if len(lines) <= _LOOKS:
         return ()
-    whole = "\n\n".join(f"{ran(one)}\n$ {one.command}\n{one.output}" for one in looks)
-    return (File(name=file_name(entry, "looks"), content=clean(whole)),)
+    whole = "\n\n".join("\n".join([ran(one), set_in(f"$ {one.command}"), set_in(one.output)]) for one in looks)
+    return (File(name=file_name(entry, "looks"), content=whole),)
 
 
 def _unheard(one: Ran) -> str:
     """Why a look gave nothing."""
-    return f": {cut(one.output, 300)}" if one.exit_status is None and one.output else ""
+    return f": {inline(one.output, 300)}" if one.exit_status is None and one.output else ""
 
 
 def _held(entry: Entry, before: Run, after: Story) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after.run, before.step, waits_for_people(after.run, entry)
-    seen = prose(run.reason, known(run))
-    if isinstance(entry.fact, fact.Postponed):
-        seen = f"{who(entry.fact.by)} said *not now* to the {entry.fact.gate} approval: {escape(entry.fact.reason)}"
     call = f"{who(run.request.requester)} " if needed else ""
-    sheet = Sheet(f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {seen}")
+    sheet = Sheet(
+        f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
+    )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(before.plan, step)}*\n" if step else ""
     sheet.say(f"{head}{sign} · {clock(entry.at)}{call and f' · {call}'}")
-    sheet.say(f"*What was seen* {seen}")
+    match entry.fact:
+        case fact.StepFailed():
+            sheet.quote("*What was seen*", run.reason)
+        case fact.Postponed(by=by, gate=gate, reason=reason):
+            sheet.say(f"{who(by)} said *not now* to the {gate} approval.")
+            sheet.quote("*Reason given*", reason)
+        case _:
+            sheet.say(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     files = _commands(sheet, entry, commands)
     buttons = asking.holds(entry, after, sheet) if needed else ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.blocks import Message, Sheet, button, dialog, escape, inline, prose
-from bot.adapters.slack.words import clock, file_name, known, value, who
+from bot.adapters.slack.blocks import Message, Sheet, button, dialog
+from bot.adapters.slack.markup import escape, inline, prose
+from bot.adapters.slack.words import clock, file_name, value, who
 from bot.core import events as fact
 from bot.core.effects import Effect
 from bot.core.events import Entry
@@ -13,7 +14,9 @@ from bot.core.run import DEVIATIONS, Run
 
 def proved(entry: Entry, facts: fact.HostsProved) -> Message:
     """Who every host proved to be, and, once a run, how changes are sent."""
-    sheet = Sheet(f"Every host is the one that the settings mean; {escape(facts.backend)} proves it by {facts.by}.")
+    sheet = Sheet(
+        f"Every host is the one that the settings mean; {escape(facts.backend)} proves it by {escape(facts.by)}."
+    )
     sheet.say(f":white_check_mark: *Every host is the one that the settings mean*, {clock(entry.at)}")
     named = ", ".join(f"{escape(name)} is {inline(address)}" for name, address in sorted(facts.directors.items()))
     sheet.say(f"{escape(facts.backend)} proves it by {escape(facts.by)}; by their own rows, {named}.")
@@ -35,16 +38,17 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
         sheet.say(f"*Not set back* {escape(seen.helpless)}.")
     else:
         times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
-        sheet.say(f"*Seen* {escape(seen.reason)}\nIt is set back now. {times}.")
+        sheet.say(f"It is set back now. {times}.")
+        sheet.quote("*Seen*", seen.reason)
     return sheet.message(name=file_name(entry, "ring"))
 
 
 def set_back(entry: Entry, came: fact.RingSetBack) -> Sheet:
     """What came of it; its commands are written by the caller."""
     mark, word = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
-    sheet = Sheet(f"{word}: {escape(came.reason)[:500]}, {clock(entry.at)}.")
+    sheet = Sheet(f"{word}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
     sheet.say(f"{mark} *{word}*, {clock(entry.at)}")
-    sheet.say(f"*Seen* {escape(came.reason)}")
+    sheet.quote("*Seen*", came.reason)
     return sheet
 
 
@@ -54,7 +58,7 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     if counted.usable >= counted.needed:
         sheet = Sheet(f"{counted.usable} other backends can be used again, {at}.")
         sheet.say(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
-        sheet.say(f"*Seen* {escape(counted.reason)}")
+        sheet.quote("*Seen*", counted.reason)
         return sheet.message(name=file_name(entry, "others"))
     called = f"{who(run.request.requester)} {approvers}"
     few = "No other backend can" if not counted.usable else f"Only {counted.usable} other backends can"
@@ -62,7 +66,8 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     sheet.say(
         f":rotating_light: *{few} be used while {name} is out* (the ring needs {counted.needed}), {at} · {called}"
     )
-    sheet.say(f"*Seen* {escape(counted.reason)}\n*Ready to go back* {escape(ready(run))}")
+    sheet.quote("*Seen*", counted.reason)
+    sheet.say(f"*Ready to go back* {escape(ready(run))}")
     return sheet.message(name=file_name(entry, "others"), broadcast=True)
 
 
@@ -86,16 +91,19 @@ def ready(run: Run) -> str:
 def monitor(entry: Entry, said: fact.MonitorSaysUp) -> Message:
     """A health monitor says up: nobody is called for it."""
     sheet = Sheet(f"A health monitor says up on {escape(said.host)}, {clock(entry.at)}; it harms nobody.")
-    sheet.say(f":information_source: *A health monitor says up*, {clock(entry.at)}: {escape(said.reason)}.")
+    sheet.say(f":information_source: *A health monitor says up*, {clock(entry.at)}")
+    sheet.quote("*Seen*", said.reason)
     sheet.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
     return sheet.message(name=file_name(entry, "monitor"))
 
 
 def booted(entry: Entry, boot: fact.BackendRebooted) -> Sheet:
     """The backend was booted; its looks are written by the caller."""
-    sheet = Sheet(f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {escape(boot.reason)[:500]}.")
+    sheet = Sheet(
+        f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {prose(boot.reason, most=500)}."
+    )
     sheet.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {clock(entry.at)}")
-    sheet.say(f"*Looked again* {escape(boot.reason)}.")
+    sheet.quote("*Looked again*", boot.reason)
     return sheet
 
 
@@ -104,7 +112,7 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     name = run.request.target.backend.name
     sheet = Sheet(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
     sheet.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {clock(entry.at)}")
-    sheet.say(f"*Reason given* {prose(taken.reason, known(run))}")
+    sheet.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in run.made) or "• nothing"
     sheet.say(f"*Done by this run so far*\n{done}")
     masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.adapters.slack.blocks import Json, Message, Sheet, button, escape, inline, prose, spoken
+from bot.adapters.slack.blocks import Json, Message, Sheet, button
+from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, no_way_back
 from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who
 from bot.core.events import ApprovalAsked, Outcome
@@ -14,6 +15,9 @@ from bot.core.run import Run, Status
 
 _SHOWN = 20
 """Runs in a list."""
+
+_REASON = 400
+"""Characters of why a run holds or has ended; all of them are in the thread."""
 
 _ENDS = {
     Outcome.DONE: ":white_check_mark: Done",
@@ -68,7 +72,7 @@ def state_of(run: Run) -> str:
     match run.status:
         case Status.ENDED:
             assert run.outcome is not None
-            return _ENDS[run.outcome] + (f": {prose(run.reason, known(run))[:600]}" if run.reason else "")
+            return _ENDS[run.outcome] + (f": {_why(run)}" if run.reason else "")
         case Status.READY:
             return _ready(run)
         case Status.BUSY:
@@ -82,13 +86,15 @@ def state_of(run: Run) -> str:
         case Status.ASKING:
             return _asking(run)
         case Status.HELD:
-            return f":warning: Holds, a person has to decide: {_at(run)}. {prose(run.reason, known(run))[:600]}"
+            return f":warning: Holds, a person has to decide: {_at(run)}. {_why(run)}"
         case Status.TAKEN:
-            return (
-                f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {prose(run.reason, known(run))[:600]}"
-            )
+            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
         case _:
             assert_never(run.status)
+
+
+def _why(run: Run) -> str:
+    return prose(run.reason, known(run), most=_REASON)
 
 
 def _ready(run: Run) -> str:
@@ -121,6 +127,6 @@ def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Mes
         link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
         sheet.say(
             f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
-            f" · {stamp(run.began)}{link}\n{state_of(run)[:400]}"
+            f" · {stamp(run.began)}{link}\n{state_of(run)}"
         )
     return sheet.message()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.adapters.slack.asking import ended
-from bot.adapters.slack.blocks import File, Message, Sheet, escape, inline, marked, without_buttons
+from bot.adapters.slack.blocks import File, Message, Sheet, marked, without_buttons
+from bot.adapters.slack.markup import escape, inline
 from bot.adapters.slack.posting import Poster
 from bot.adapters.slack.posts import Pace, Posts
 from bot.adapters.slack.render import replies

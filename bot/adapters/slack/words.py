@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from bot.adapters.slack.blocks import escape
+from bot.adapters.slack.markup import escape, inline
 from bot.core.events import Entry, Ran
 from bot.core.plan import Plan, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Run
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 
 
 def clock(at: datetime) -> str:
@@ -46,8 +49,8 @@ def changes(count: int) -> str:
 
 
 def who(user: str) -> str:
-    """A mention, which is shown as a name and stays an id."""
-    return f"<@{escape(user)}>"
+    """A mention, which is shown as a name and stays an id; what is no id is no mention."""
+    return f"<@{user}>" if _USER.fullmatch(user) else inline(user)
 
 
 def number(plan: Plan, step: PlannedStep) -> int:
