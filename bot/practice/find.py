@@ -34,8 +34,11 @@ class _Entry:
             "y": letter(self.node),
             "m": f"{self.node.mode:o}",
             "l": self.node.target if isinstance(self.node, Link) else "",
+            "u": "root",
+            "g": "root",
             "s": str(len(self.node.data)) if isinstance(self.node, File) else "0",
             "d": str(self.depth),
+            "T@": f"{self.node.changed.timestamp() if isinstance(self.node, File) else 0:.10f}",
             "%": "%",
         }
         if directive not in values:
@@ -177,9 +180,9 @@ def _printed(shape: str, entry: _Entry) -> str:
     def one(found: re.Match[str]) -> str:
         if found[0].startswith("\\"):
             return _ESCAPES.get(found[0][1], found[0])
-        return entry.field(found[0][1])
+        return entry.field(found[0][1:])
 
-    return re.sub(r"\\.|%.", one, shape)
+    return re.sub(r"\\.|%T@|%.", one, shape)
 
 
 def find(disk: Disk, call: Call) -> Answer:
