@@ -89,6 +89,10 @@ def heard(step: PlannedStep) -> tuple[fact.Ran, ...]:
     return (ran,)
 
 
+VERIFIED = {"configuration": "d" * 64, "packages": "dovecot-core=1"}
+IN_PLACE = ".\td\t755\troot\troot\t\ndovecot.conf\tf\t644\troot\troot\t" + "d" * 32
+
+
 class Story:
     """A run told fact by fact, a second apart."""
 
@@ -145,7 +149,7 @@ class Story:
             case Prove():
                 return [PROVED]
             case Ask(gate=gate):
-                verified = {"configuration": "d" * 64, "packages": "dovecot-core=1"} if gate is Gate.RESTORE else {}
+                verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: {"in_place": IN_PLACE}}.get(gate, {})
                 asked = question(self.run, gate, self.at, ("as it should be",), verified)
                 return [asked, *answered_already(asked)]
             case SeeCheck(step=check):

@@ -262,7 +262,8 @@ class FakeProposals:
             raise Refused(f"There is no configuration {name!r}. There are: {', '.join(self.archives) or 'none'}.")
         return Proposal(name=name, digest=digest(self.archives[name].hex()))
 
-    async def archive(self, proposal: Proposal) -> bytes:
+    async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
+        del like
         if await self.proposal(proposal.name) != proposal:
             raise Refused(f"The configuration {proposal.name} is not the same any more.")
         return self.archives[proposal.name]

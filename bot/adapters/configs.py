@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bot.core.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
 from bot.core.probes import TREE_KEPT
 from bot.core.proposal import Proposal, config_name
-from bot.core.readings import tree_digest
+from bot.core.readings import contents_digest, tree_digest
+from bot.core.trees import read_tree
 from bot.errors import Refused
 
 MOST_ENTRIES = 2_000
@@ -45,6 +47,33 @@ class _Member:
             return ()
         return (f"mode {self.mode:o}\t{self.path}", f"{hashlib.sha256(self.content).hexdigest()}  {self.path}")
 
+    @property
+    def kind(self) -> str:
+        """As find's letter."""
+        return "l" if self.target is not None else "d" if self.content is None else "f"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Folder:
+    """A proposed configuration as it was read: its entries, and its manifest, which goes to no host."""
+
+    name: str
+    members: tuple[_Member, ...]
+    manifest: tuple[Rule, ...]
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        return {".": "d"} | {member.path: member.kind for member in self.members}
+
+    @property
+    def proposal(self) -> Proposal:
+        lines = [line for member in self.members for line in member.lines]
+        owners = "\n".join(map(str, self.manifest))
+        digest = tree_digest(lines)
+        if owners:
+            digest = hashlib.sha256(f"{digest}\n{owners}".encode()).hexdigest()
+        return Proposal(name=self.name, digest=digest, contents=contents_digest(lines), owners=owners)
+
 
 class FolderProposals:
     """Every folder of `root` is a proposed configuration, under its own name; None: there are none."""
@@ -54,37 +83,48 @@ class FolderProposals:
 
     async def proposal(self, name: str) -> Proposal:
         """The configuration of that name; raises Refused, saying what is wrong and which there are."""
-        members = await asyncio.to_thread(self._members, config_name(name))
-        return Proposal(name=name, digest=_digest(members))
+        return (await asyncio.to_thread(self._read, config_name(name))).proposal
 
-    async def archive(self, proposal: Proposal) -> bytes:
+    async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
         """It as a tar archive; raises Refused when its files are not those of the proposal any more."""
-        return await asyncio.to_thread(self._archive, proposal)
+        return await asyncio.to_thread(self.packed, proposal, like)
 
-    def _archive(self, proposal: Proposal) -> bytes:
-        members = self._members(config_name(proposal.name))
-        now = _digest(members)
+    def packed(self, proposal: Proposal, like: str | None) -> bytes:
+        """The same, at once: it reads the folder."""
+        folder = self._read(config_name(proposal.name))
+        now = folder.proposal.digest
         if now != proposal.digest:
             raise Refused(
                 f"The configuration {proposal.name} has changed since it was approved: its digest was"
                 f" {proposal.digest[:12]}… and is {now[:12]}…. Put it back, or ask for a new run."
             )
-        return _packed(members)
-
-    def _members(self, name: str) -> tuple[_Member, ...]:
         try:
-            members = tuple(_walk(self._folder(name)))
+            return _packed(folder.members, _owned(folder, like))
+        except NotFit as unfit:
+            raise Refused(f"The configuration {proposal.name} cannot be given its owners: {unfit}.") from None
+
+    def _read(self, name: str) -> _Folder:
+        try:
+            found = tuple(_walk(self._folder(name)))
+            members = tuple(member for member in found if member.path != MANIFEST)
+            manifest = next((member for member in found if member.path == MANIFEST), None)
+            folder = _Folder(name=name, members=members, manifest=_manifest(manifest))
+            _all_used(folder)
         except OSError as error:
             raise Refused(f"The configuration {name} cannot be read: {error.strerror}: {error.filename}.") from None
-        except _Unfit as unfit:
+        except (_Unfit, NotFit) as unfit:
             raise Refused(f"The configuration {name} cannot be used: {unfit}.") from None
+        self._usable(name, members)
+        return folder
+
+    @staticmethod
+    def _usable(name: str, members: tuple[_Member, ...]) -> None:
         if not any(member.path == "dovecot.conf" and member.content is not None for member in members):
             raise Refused(f"The configuration {name} cannot be used: it has no file dovecot.conf.")
         listed = sum(len(line.encode()) + 1 for member in members for line in member.lines)
         listed += PATH_ON_HOST * sum(1 for member in members if member.content is not None)
         if listed > TREE_KEPT:  # else the host could never show that it has it: readings.tree refuses a cut list
             raise Refused(f"The configuration {name} cannot be used: it has too many files to be compared on the host.")
-        return members
 
     def _folder(self, name: str) -> Path:
         if self._root is None:
@@ -168,17 +208,45 @@ def _plain(name: str) -> None:
         raise _Unfit(f"the name {name!a} has characters that cannot be compared on the host")
 
 
-def _digest(members: tuple[_Member, ...]) -> str:
-    return tree_digest([line for member in members for line in member.lines])
+def _manifest(member: _Member | None) -> tuple[Rule, ...]:
+    """Whose the entries are to be, as far as the folder says so; raises NotFit."""
+    if member is None:
+        return ()
+    if member.content is None:
+        raise NotFit(f"{MANIFEST} is no file")
+    try:
+        return rules(member.content.decode())
+    except UnicodeDecodeError:
+        raise NotFit(f"{MANIFEST} is no text in UTF-8") from None
 
 
-def _packed(members: tuple[_Member, ...]) -> bytes:
-    """A tar archive that is the same for the same members: sorted, of root, of no time; folders are 0755."""
+def _all_used(folder: _Folder) -> None:
+    """A line that is about nothing was meant for something else."""
+    if nothing := unused(folder.manifest, folder.kinds):
+        raise NotFit(f"{MANIFEST} names what is not there: {nothing}")
+
+
+def _owned(folder: _Folder, like: str | None) -> dict[str, Owned]:
+    """What each entry gets; without a tree to go by, all is root's, and folders are 0755. Raises NotFit."""
+    if like is not None:
+        given = assigned(folder.kinds, read_tree(like), folder.manifest)
+        return {path: one.owned for path, one in given.items()}
+    if folder.manifest:
+        raise NotFit(f"it has a {MANIFEST}, and the procedure copies it with --no-same-owner")
+    modes = {".": 0o755} | {member.path: member.mode for member in folder.members}
+    return {path: Owned(owner="root", group="root", mode=mode) for path, mode in modes.items()}
+
+
+def _packed(members: tuple[_Member, ...], owned: dict[str, Owned]) -> bytes:
+    """A tar archive that is the same for the same members and owners: sorted, of no time."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for member in (_Member(path=".", mode=0o755), *sorted(members, key=lambda member: member.path)):
             entry = tarfile.TarInfo(member.path)
-            entry.mode = member.mode
+            whose = owned[member.path]
+            entry.mode = whose.mode
+            entry.uname, entry.uid = _named(whose.owner)
+            entry.gname, entry.gid = _named(whose.group)
             entry.type = tarfile.DIRTYPE
             if member.target is not None:
                 entry.type, entry.linkname = tarfile.SYMTYPE, member.target
@@ -186,3 +254,8 @@ def _packed(members: tuple[_Member, ...]) -> bytes:
                 entry.type, entry.size = tarfile.REGTYPE, len(member.content)
             archive.addfile(entry, io.BytesIO(member.content or b""))
     return packed.getvalue()
+
+
+def _named(owner: str) -> tuple[str, int]:
+    """An owner's name and number. A name that the host does not know becomes root's there, and is found out."""
+    return ("", int(owner)) if owner.isascii() and owner.isdigit() else (owner, 0)

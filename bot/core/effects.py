@@ -23,6 +23,8 @@ class Effect(StrEnum):
     UNMASK = "lets dovecot be started"
     DELETE = "deletes"
     RESTORE = "gives it users"
+    INSTALL = "installs packages"
+    CONFIGURE = "changes the configuration in place"
 
 
 _END = r"(\s|$|['\";&|)])"
@@ -50,6 +52,9 @@ _READ = (
     (rf"\bsystemctl\b.*\bmask\s(.*\s)?{_DOVECOT}", Effect.MASK),
     (rf"\bsystemctl\b.*\bunmask\s(.*\s)?{_DOVECOT}", Effect.UNMASK),
     (r"(^|[^a-z])(rm|unlink|shred)\s|-delete\b", Effect.DELETE),
+    (r"\b(apt|apt-get|aptitude)\s(.*\s)?(\w+-upgrade|upgrade|(re)?install)(\s|$)", Effect.INSTALL),
+    (r"\bdpkg\s(.*\s)?(-i|--install|--unpack|--configure)(\s|$)", Effect.INSTALL),
+    (r"/etc/dovecot(?=[/\s'\";&|)]|$)", Effect.CONFIGURE),
     (r"\bdoveadm\b.*\bdirector\b.*\bup\b", Effect.RESTORE),
     (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+(?!0+(\s|$))", Effect.RESTORE),
 )

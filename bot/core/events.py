@@ -184,7 +184,8 @@ class ApprovalAsked:
     """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Said again at `repeats`.
 
     `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
-    left. `verified`: what the backend was when it was asked whether it gets users (its configuration, its packages).
+    left. `verified`: what the backend was when it was asked: `configuration` and `packages` where it gets users again;
+    `in_place`, the listing of the configuration that is to be replaced, before it is disturbed.
     `word_of`: who approved it already, by asking to go back; their Approved follows in the same transaction.
     """
 

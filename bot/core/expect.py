@@ -177,7 +177,8 @@ def _named(expected: Expected) -> str:
 def _summary(look: Look) -> str:
     """What held, in a line; hosts that read the same are named together."""
     by_reading: dict[str, list[str]] = {}
-    keys = list(_conditions(look.expected)) or sorted(PROBES[look.expected.probe].fields)
+    probe = PROBES[look.expected.probe]
+    keys = list(_conditions(look.expected)) or sorted(probe.fields - probe.kept)
     for seen in look.seen:
         if seen.reading is None:
             continue

@@ -85,6 +85,8 @@ def _step_started(run: Run, entry: Entry) -> Run:
         # A stop that is sent again may find the flush over already: what the first one was preceded by counts.
         before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
         run = replace(run, flush_ready=run.flush_ready or any(reading["ready"] for reading in before))
+    if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
+        run = replace(run, reconfigured=True)
     if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
         run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
     return run

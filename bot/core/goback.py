@@ -6,23 +6,19 @@ verify, and behind the restore approval. A change and its opposite with nothing 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 
-from bot.core.command import Command
 from bot.core.effects import Effect, effects, restores
-from bot.core.plan import Action, Expected, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
+from bot.core.events import Outcome
+from bot.core.observed import filled
+from bot.core.plan import Action, Kind, LeftOut, Plan, PlannedStage, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Run
 from bot.errors import Refused
 
 _OPEN = timedelta(hours=1)
 """How long a way back can be approved when its procedure has no approval to go by."""
-
-OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
-"""What an undo leaves open until something was remembered under that name."""
 
 
 def may_turn(run: Run) -> None:
@@ -73,6 +69,13 @@ def gives_vhosts_only(plan: Plan) -> bool:
     return gates == {Gate.RESTORE} and len(changes) == 1 and _restores(changes[0])
 
 
+def left_there(run: Run) -> str:
+    """What a run that ended without a way back has left on its hosts, in words; empty when it made nothing."""
+    made = [f"{step.says}: {step.no_undo_because}" for step in run.touched if step.no_undo_because]
+    over = run.outcome in {Outcome.REFUSED, Outcome.ABORTED} and not run.plan.back
+    return f"on {run.request.target.backend.name} stays what this made: {'; '.join(made)}" if over and made else ""
+
+
 def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
     """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
     at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
@@ -101,37 +104,8 @@ def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
         says=f"Undo: {step.says}",
         because=f"it was done by this run: {step.because}",
         where=step.where,
-        action=_filled(step.undo, observed),
+        action=filled(step.undo, observed),
     )
-
-
-def _filled(action: Action, observed: Mapping[str, str]) -> Action:
-    argv: list[str] = []
-    for word in action.command.argv:
-        whole = OBSERVED.fullmatch(word)
-        argv.extend(_value(observed, whole[1]).split() if whole else [_with(observed, word)])
-    expected = tuple(_filled_expected(one, observed) for one in action.done_when)
-    command: Command = replace(action.command, argv=tuple(argv))
-    return replace(action, command=command, done_when=expected)
-
-
-def _filled_expected(expected: Expected, observed: Mapping[str, str]) -> Expected:
-    def fill(value: Value) -> Value:
-        if not isinstance(value, str):
-            return value
-        return _with(observed, value)
-
-    return replace(expected, asks={key: fill(value) for key, value in expected.asks.items()})
-
-
-def _with(observed: Mapping[str, str], text: str) -> str:
-    return OBSERVED.sub(lambda found: _value(observed, found[1]), text)
-
-
-def _value(observed: Mapping[str, str], name: str) -> str:
-    if name not in observed:
-        raise Refused(f"Going back needs {name}, which this run did not see before it changed anything.")
-    return observed[name]
 
 
 def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:

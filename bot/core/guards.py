@@ -13,8 +13,9 @@ from bot.core.effects import Effect, disturbs, effects
 from bot.core.events import Seen
 from bot.core.inventory import Target
 from bot.core.plan import Expected, Plan, PlannedStep, Value
-from bot.core.procedure import Where
+from bot.core.procedure import Gate, Where
 from bot.core.run import Run
+from bot.core.upnext import users_first
 
 CONFIGURATION = "/etc/dovecot"
 
@@ -32,18 +33,20 @@ class Standing:
     """Where a run stands, as far as its guards depend on it.
 
     `disturbed`: users were disturbed already, so they come first. `verified`: the configuration's digest and the
-    packages that were verified; None where they are not known yet.
+    packages that were verified; None where they are not known yet. `in_place`: the listing of the configuration that
+    the flush approval showed, while it has to be the one in place; empty where none was shown.
     """
 
     back: bool
     disturbed: bool
     verified: Mapping[str, str] | None = None
+    in_place: str = ""
 
 
 def guards_now(run: Run) -> tuple[Guard, ...]:
     """The guards of the step at hand, which is a change."""
     assert run.step is not None
-    standing = Standing(back=run.plan.back, disturbed=run.disturbed, verified=run.verified)
+    standing = Standing(back=run.plan.back, disturbed=run.disturbed, verified=run.verified, in_place=_in_place(run))
     return guards_of(run.step, run.request.target, standing)
 
 
@@ -51,14 +54,53 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
     """The guards that a step will have when all before it is done: what a plan shows."""
     before = plan.steps[: plan.steps.index(step)]
     disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
-    return guards_of(step, target, Standing(back=plan.back, disturbed=disturbed))
+    judged = _is_judged(before, step) and not plan.back and plan.config_digest is not None
+    in_place = "as the approval will show it" if judged else ""
+    return guards_of(step, target, Standing(back=plan.back, disturbed=disturbed, in_place=in_place))
+
+
+_REPLACES = {Effect.INSTALL, Effect.CONFIGURE}
+
+
+def _is_judged(before: Sequence[PlannedStep], step: PlannedStep) -> bool:
+    """Whether a step stands between the flush approval and the first change of packages or configuration, itself
+    included, and does not help users who wait.
+    """
+    gates = [one.gate for one in before if one.gate]
+    does = [effects(one.action.command.text) if one.action else frozenset() for one in (*before, step)]
+    waiting = any(Effect.STOP_DOVECOT in one for one in does[:-1]) and does[-1] & {Effect.DOWN, Effect.FLUSH}
+    done = any(one & _REPLACES for one in does[:-1])
+    return gates[-1:] == [Gate.FLUSH] and not done and not waiting
+
+
+def _in_place(run: Run) -> str:
+    """What has to be in place still, as the flush approval showed it; nothing where users wait who are helped first."""
+    covered = run.covering is not None and run.covering.gate is Gate.FLUSH
+    ahead = any(effects(step.action.command.text) & _REPLACES for step in run.plan.steps[run.position :] if step.action)
+    if not covered or not ahead or run.plan.back or run.reconfigured or users_first(run):
+        return ""
+    return run.verified.get("in_place", "")
+
+
+def as_shown(in_place: str) -> tuple[Expected, ...]:
+    """What is looked at to see that the configuration in place is the one that the flush approval showed."""
+    asks: dict[str, Value] = {"path": CONFIGURATION, "since": in_place, "changed": "none"}
+    return (Expected(probe="tree-changes", where=Where.BACKEND, asks=asks),)
+
+
+def standing_configuration() -> tuple[Expected, ...]:
+    """What is read of the configuration in place when it is asked whether it may be replaced."""
+    return (Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": CONFIGURATION, "files": {"at_least": 1}}),)
 
 
 def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Guard, ...]:
     """By law, and what the procedure adds."""
     if step.action is None:
         return ()
-    found = (*_by_law(effects(step.action.command.text), target, standing), *_own(step))
+    found = [*_by_law(effects(step.action.command.text), target, standing), *_own(step)]
+    if standing.in_place:
+        says = "the configuration in place is the one that the flush approval showed; else it is asked for again"
+        found.append(Guard(says=says, expects=as_shown(standing.in_place)))
     return tuple({guard.says: guard for guard in found}.values())
 
 

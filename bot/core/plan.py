@@ -362,5 +362,7 @@ def _values(order: Order) -> Iterator[tuple[str, list[str]]]:
     if order.proposal:
         yield "config.name", [order.proposal.name]
         yield "config.digest", [order.proposal.digest]
+        yield "config.contents", [order.proposal.contents]
+        yield "config.owners", [order.proposal.owners]
         for what, end in (("staged", "proposed"), ("before", "before"), ("withdrawn", "withdrawn")):
             yield f"config.{what}", [f"/etc/dovecot.{order.run}.{end}"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import readings
+from bot.core import readings, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Reading
@@ -18,12 +18,16 @@ from bot.core.readings import Asks, Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has."""
+    """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has.
+
+    `kept`: fields that are remembered and compared, and told to nobody.
+    """
 
     name: str
     parameters: frozenset[str]
     fields: frozenset[str]
     optional: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
     command: Callable[[Target, Asks], Command]
     read: Callable[[Target, Asks, Result], Reading]
 
@@ -51,6 +55,16 @@ def _files_command(_target: Target, asks: Asks) -> Command:
     depth = ("-mindepth", "1") if "named" in asks else ()
     path = str(asks["path"])
     return Command(argv=("find", path, "-xdev", *depth, "-maxdepth", "1", *named, "-printf", r"%y\t%p\n"))
+
+
+def _find(expression: tuple[str, ...]) -> Callable[[Target, Asks], Command]:
+    """A list of what is below `path`, and below `like` where one is asked for."""
+
+    def command(_target: Target, asks: Asks) -> Command:
+        roots = (str(asks[key]) for key in ("path", "like") if key in asks)
+        return Command(argv=("find", *roots, *expression), keeps=TREE_KEPT)
+
+    return command
 
 
 def _mail_command(*argv: str, rest: tuple[str, ...] = (), keeps: bool = True) -> Callable[[Target, Asks], Command]:
@@ -86,8 +100,11 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
+        kept=_KEPT & frozenset(fields.split()),
     )
 
+
+_KEPT = frozenset({"listing"})
 
 _ALL = (
     _probe(
@@ -200,11 +217,14 @@ _ALL = (
     ),
     _probe(
         "tree",
-        lambda _target, asks: Command(argv=("find", str(asks["path"]), *_TREE), keeps=TREE_KEPT),
+        _find(_TREE),
         readings.tree,
         "path",
-        "digest files",
+        "digest files contents",
     ),
+    _probe("owned-tree", _find(trees.WHOLE), trees.owned_tree, "path", "files state listing"),
+    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "changed"),
+    _probe("ownership", _find(trees.OWNERS), trees.ownership, "path like", "differs new", "owners"),
     _probe("files", _files_command, readings.files, "path", "exists count", "named"),
 )
 

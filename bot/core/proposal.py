@@ -14,10 +14,16 @@ _MANY = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A proposed /etc/dovecot: its name, and the digest of its tree (see probes.tree_digest)."""
+    """A proposed /etc/dovecot: its name, and the digest of all of it (its tree's, see readings.tree_digest, and its
+    manifest's).
+
+    `contents`: the digest of its files and links without their modes; `owners`: its manifest, see core/ownership.py.
+    """
 
     name: str
     digest: str
+    contents: str = ""
+    owners: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

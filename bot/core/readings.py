@@ -305,18 +305,24 @@ def tree(_target: Target, asks: Asks, result: Result) -> Reading:
     if result.cut_short:
         raise Unreadable("the list of files is too long to be compared")
     if result.exit_status == 1 and not result.stdout:
-        return {"digest": "none", "files": 0}  # find's answer for a directory that is not there
+        return {"digest": "none", "files": 0, "contents": "none"}  # find's answer for a directory that is not there
     lines = []
     prefix = f"{asks['path']}/"
     for line in _answered(result).splitlines():
         digest, _, path = line.partition("  ")
         lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
-    return {"digest": tree_digest(lines), "files": sum(1 for line in lines if line.startswith("mode "))}
+    files = sum(1 for line in lines if line.startswith("mode "))
+    return {"digest": tree_digest(lines), "files": files, "contents": contents_digest(lines)}
 
 
 def tree_digest(lines: list[str]) -> str:
     """One digest of a tree, from lines such as `mode 644<TAB>PATH`, `SHA256  PATH` and `link TARGET<TAB>PATH`."""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def contents_digest(lines: list[str]) -> str:
+    """The same without modes: what the files and links are, whoever may read them."""
+    return tree_digest([line for line in lines if not line.startswith("mode ")])
 
 
 def files(_target: Target, asks: Asks, result: Result) -> Reading:

@@ -194,6 +194,9 @@ class Run:
     flushed: bool = False
     """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
     verified: Mapping[str, str] = field(default_factory=dict)
+    """What the backend was when the approvals were asked for: see ApprovalAsked."""
+    reconfigured: bool = False
+    """Whether something was sent, after the flush approval, that installs packages or changes the configuration."""
     helpless_told: bool = False
     """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
     others_low: bool = False

@@ -7,10 +7,10 @@ from datetime import timedelta
 from itertools import product
 
 from bot.core.expect import check_expectations
-from bot.core.goback import OBSERVED
 from bot.core.inventory import Ring, Target
 from bot.core.laws import Rules, hold_against
-from bot.core.plan import Order, Plan, PlannedStep, make_plan
+from bot.core.observed import wanted
+from bot.core.plan import Order, Plan, make_plan
 from bot.core.probes import PROBES
 from bot.core.procedure import Need, Procedure
 from bot.core.proposal import PackageChange, Proposal
@@ -68,10 +68,10 @@ def _order(has: frozenset[Need]) -> Order:
 
 
 def _check_observed(plan: Plan) -> None:
-    """What an undo is filled with was remembered by an earlier check, of something that its probes read."""
+    """What an undo or a check is filled with was remembered by an earlier check, of something that its probes read."""
     known: set[str] = set()
     for step in plan.steps:
-        for name in sorted(_wanted(step) - known):
+        for name in sorted(wanted(step) - known):
             there = ", ".join(sorted(known)) or "nothing"
             raise Misconfigured(f"step {step.name}: no earlier check remembers {name}; remembered is: {there}")
         fields = {field for expected in step.expect for field in PROBES[expected.probe].fields}
@@ -79,11 +79,3 @@ def _check_observed(plan: Plan) -> None:
             if field not in fields:
                 raise Misconfigured(f"step {step.name}: {name} is to be {field}, which none of its probes reads")
             known.add(name)
-
-
-def _wanted(step: PlannedStep) -> set[str]:
-    """The names of all that the undo takes from what was observed."""
-    if step.undo is None:
-        return set()
-    asked = [str(value) for expected in step.undo.done_when for value in expected.asks.values()]
-    return {name for text in (*step.undo.command.argv, *asked) for name in OBSERVED.findall(text)}

@@ -9,7 +9,8 @@ from datetime import timedelta
 from bot.core import events as fact
 from bot.core.approval import still_good
 from bot.core.effects import restores
-from bot.core.guards import Standing, as_verified
+from bot.core.guards import Standing, as_verified, standing_configuration
+from bot.core.observed import expected_of
 from bot.core.plan import Expected, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Grant, Run
@@ -33,26 +34,39 @@ class Approvals:
     async def ask(self, gate: Gate, run: Run) -> None:
         """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
         assert run.step is not None
+        # Before the evidence: what is changed in between lets the approval lapse, and is no part of it.
+        verified = await self._verified(gate, run)
+        if verified is None:
+            return
         evidence: list[str] = []
         for check in self._evidence(gate, run):
             if check.name not in run.seen_done:
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
-            sight = await self._until_seen(run, check.expect)
+            sight = await self._until_seen(run, expected_of(check, run.observed))
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
             if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
                 await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
                 return
             evidence.append(sight.judgement.reason)
-        verified: Mapping[str, str] = {}
-        if gate is Gate.RESTORE:
-            sight = await self._until_seen(run, as_verified(Standing(back=run.plan.back, disturbed=True)))
-            if not sight.judgement.holds:
-                await self._failed(run, f"it cannot be read what was verified: {sight.judgement.reason}", sight)
-                return
-            verified = sight.remembered({"configuration": "digest", "packages": "installed"})
         asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
         await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
+
+    async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
+        """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
+        replaces = run.plan.config_digest is not None and not run.plan.back and not run.reconfigured
+        if gate is Gate.RESTORE:
+            wanted = as_verified(Standing(back=run.plan.back, disturbed=True))
+            names = {"configuration": "digest", "packages": "installed"}
+        elif gate is Gate.FLUSH and replaces:
+            wanted, names = standing_configuration(), {"in_place": "listing"}
+        else:
+            return {}
+        sight = await self._until_seen(run, wanted)
+        if not sight.judgement.holds:
+            await self._failed(run, f"it cannot be read what is there now: {sight.judgement.reason}", sight)
+            return None
+        return sight.remembered(names)
 
     async def _until_seen(self, run: Run, expectations: Sequence[Expected]) -> Sight:
         """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
@@ -101,12 +115,12 @@ class Approvals:
     async def _not_so(self, run: Run, grant: Grant) -> str:
         """What the approval showed and is not so any more; counts that move by themselves are not judged."""
         assert run.step is not None
-        if run.step.action and restores(run.step.action.command.text) and not run.verified:
+        if run.step.action and restores(run.step.action.command.text) and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done:
                 continue
-            sight = await self._until_seen(run, check.expect)
+            sight = await self._until_seen(run, expected_of(check, run.observed))
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
                 return f"what it showed is not so any more: {sight.judgement.reason}"
         return ""

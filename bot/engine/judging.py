@@ -12,7 +12,15 @@ from bot.core import events as fact
 from bot.core.effects import Effect, effects
 from bot.core.events import Fact
 from bot.core.fence import Fence
-from bot.core.guards import WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
+from bot.core.guards import (
+    WHO_THEY_ARE,
+    as_shown,
+    flush_seen,
+    guards_now,
+    is_itself,
+    standing_configuration,
+    unflushed,
+)
 from bot.core.hide import hide
 from bot.core.identity import Identity, objection
 from bot.core.inventory import Backend, Host
@@ -132,11 +140,26 @@ class Judging:
             reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
         elif against := unflushed(decided):
             reason = against
+        elif shown := self._is_not_as_shown(step, sight, guards, decided):
+            return shown
         elif not _holds(sight, guards):
             reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
         else:
             return sight
         return _not_begun(step, reason, sight)
+
+    @staticmethod
+    def _is_not_as_shown(
+        step: PlannedStep, sight: Sight, guards: tuple[Expected, ...], decided: Run
+    ) -> fact.ApprovalLapsed | None:
+        """The lapse of the approval where all is as it must be, but for the configuration that it showed."""
+        shown = tuple(one for one in guards if one in as_shown(decided.verified.get("in_place", "")))
+        others = tuple(one for one in guards if one not in shown)
+        judgement = sight.part(shown).judgement
+        if not shown or decided.grant is None or judgement.holds is not False or not _holds(sight, others):
+            return None
+        reason = f"the configuration in place is not the one that it showed: {judgement.reason}"
+        return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
 
     def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
         """The host to do it on: of the directors that just said who they are, another one at every attempt."""
@@ -197,7 +220,17 @@ class Judging:
             return b""
         assert asked.config is not None
         assert asked.plan.config_digest is not None
-        return await self._world.proposals.archive(Proposal(name=asked.config, digest=asked.plan.config_digest))
+        proposal = Proposal(name=asked.config, digest=asked.plan.config_digest)
+        return await self._world.proposals.archive(proposal, await self._like(action))
+
+    async def _like(self, action: Action) -> str | None:
+        """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
+        if "--same-owner" not in action.command.text:
+            return None
+        sight = await self._looking.until_seen(standing_configuration(), self._world.timings.patience)
+        if not sight.judgement.holds:
+            raise NotRun(f"it cannot be seen whose the configuration in place is: {sight.judgement.reason}")
+        return sight.remembered({"in_place": "listing"})["in_place"]
 
     async def done(self, step: PlannedStep, how: fact.How, sight: Sight, told: Sequence[fact.Ran]) -> fact.StepDone:
         """The fact that it was seen done; after a stop of dovecot, with what that left of its metacache's flush."""

@@ -212,7 +212,7 @@ class Looking:
             return _One(seen=seen, ran=unheard(host, command, error, changes=False), output="")
         try:
             reading = {
-                key: hide(value) if isinstance(value, str) else value
+                key: hide(value) if isinstance(value, str) and key not in probe.kept else value
                 for key, value in probe.read(self._target, expected.asks, result).items()
             }
             seen = Seen(host=host.name, probe=probe.name, reading=reading)

@@ -119,8 +119,12 @@ class Proposals(Protocol):
     async def proposal(self, name: str) -> Proposal:
         """The configuration of that name; raises Refused when there is none, or one that cannot be used."""
 
-    async def archive(self, proposal: Proposal) -> bytes:
-        """It as a tar archive; raises Refused when it is not the same any more (another digest)."""
+    async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
+        """It as a tar archive; raises Refused when it is not the same any more (another digest).
+
+        `like`: the configuration in place, as the probe `owned-tree` lists it; each entry then has its owner, group and
+        mode by that (see core/ownership.py). Without it all is root's, with the modes that the files have here.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)

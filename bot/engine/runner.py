@@ -16,6 +16,7 @@ from bot.core import events as fact
 from bot.core import upnext
 from bot.core.goback import going_back
 from bot.core.laws import Rules, hold_against
+from bot.core.observed import expected_of
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate, Where
 from bot.core.run import Run, Status
@@ -177,7 +178,7 @@ class Runner:
         if self._ledger.run.seq != seq and self._ledger.run.stands_safely:
             return
         decided = self._ledger.run
-        sight = await self._look.until_seen(step.expect, step.within)
+        sight = await self._look.until_seen(expected_of(step, decided.observed), step.within)
         if not sight.judgement.holds:
             failed = fact.StepFailed(step=step.name, reason=sight.judgement.reason, ran=sight.ran, seen=sight.seen)
             await self._ledger.tell(failed, only_after=decided.moved)
@@ -262,7 +263,7 @@ class Runner:
         try:
             plan = going_back(run)
             if plan is None:
-                return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing had been changed")
+                return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing that needs undoing had been changed")
             hold_against(plan, self._rules, str(run.request.target.backend.ip))
         except (Refused, Misconfigured) as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")

@@ -18,6 +18,8 @@ class File:
     data: bytes
     changed: datetime
     mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
 
 
 @dataclass(kw_only=True)
@@ -26,6 +28,8 @@ class Link:
 
     target: str
     mode: int = 0o777
+    owner: str = "root"
+    group: str = "root"
 
 
 @dataclass(kw_only=True)
@@ -34,9 +38,14 @@ class Directory:
 
     entries: dict[str, Node] = field(default_factory=dict)
     mode: int = 0o755
+    owner: str = "root"
+    group: str = "root"
 
 
 Node = File | Link | Directory
+
+KNOWN = frozenset({"root", "dovecot", "dovenull", "vmail", "mail"})
+"""The users that a pretend host knows, each with a group of its name."""
 
 
 def letter(node: Node) -> str:
@@ -116,12 +125,13 @@ class Disk:
         node.mode = mode
         return True
 
-    def write(self, path: str, text: str | bytes, mode: int = 0o644) -> None:
-        """A file with this content, and the directories above it."""
+    def write(self, path: str, text: str | bytes, mode: int = 0o644, group: str = "root") -> None:
+        """A file of root's with this content, and the directories above it."""
         above = "/".join(parts(path)[:-1])
         if self.parent(path) is None:
             self.make_directory(above)
-        self.place(path, File(data=text.encode() if isinstance(text, str) else text, mode=mode, changed=self._now()))
+        data = text.encode() if isinstance(text, str) else text
+        self.place(path, File(data=data, mode=mode, group=group, changed=self._now()))
 
     def read(self, path: str) -> bytes | None:
         """A file's content, or None when there is no such file."""

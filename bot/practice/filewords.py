@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bot.practice.diff import diff
-from bot.practice.files import Directory, Disk, File, Link, Node
+from bot.practice.files import KNOWN, Directory, Disk, File, Link, Node
 from bot.practice.find import find
 from bot.practice.values import Answer, Call, Word, failed
 
@@ -220,30 +220,33 @@ def _compared(left: str, how: str, right: str) -> bool | None:
 
 
 async def _tar(disk: Disk, call: Call) -> Answer:
-    directory, extract = None, False
+    directory, extract, owners = None, False, "--no-same-owner" not in call.args
     for argument in call.args:
         if argument.startswith("--directory="):
             directory = argument.partition("=")[2]
         elif argument == "--extract":
             extract = True
-        elif argument not in {"--file=-", "--no-same-owner", "--preserve-permissions"}:
+        elif argument not in {"--file=-", *_OWNERS}:
             return failed(64, f"tar: unrecognized option '{argument}'")
     data = await call.stdin.read()
     if not extract or directory is None:
         return failed(2, "tar: You must specify --extract and --directory here")
     if not isinstance(disk.look(directory), Directory):
         return failed(2, f"tar: {directory}: Cannot open: {_MISSING}", "tar: Error is not recoverable: exiting now")
-    return _extracted(disk, directory, data)
+    return _extracted(disk, directory, data, owners=owners)
 
 
-def _extracted(disk: Disk, directory: str, data: bytes) -> Answer:
+_OWNERS = ("--no-same-owner", "--same-owner", "--preserve-permissions", "--same-permissions")
+
+
+def _extracted(disk: Disk, directory: str, data: bytes, *, owners: bool) -> Answer:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as archive:
             # Read as a whole before anything is placed would be kinder than tar is: it leaves what came before.
             for member in archive:
                 if ".." in member.name.split("/"):
                     return failed(2, f"tar: {member.name}: Member name contains '..'")
-                _place(disk, f"{directory}/{member.name}", _node(archive, member))
+                _place(disk, f"{directory}/{member.name}", _whose(_node(archive, member), member, owners=owners))
     except tarfile.ReadError:
         what = "Unexpected EOF in archive" if data else "This does not look like a tar archive"
         return failed(2, f"tar: {what}", "tar: Exiting with failure status due to previous errors")
@@ -263,10 +266,18 @@ def _node(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Node:
     )
 
 
+def _whose(node: Node, member: tarfile.TarInfo, *, owners: bool) -> Node:
+    """As root's tar has it: a name that is not known here gives way to the number."""
+    if owners:
+        node.owner = member.uname if member.uname in KNOWN else str(member.uid or "root")
+        node.group = member.gname if member.gname in KNOWN else str(member.gid or "root")
+    return node
+
+
 def _place(disk: Disk, path: str, node: Node) -> None:
     there = disk.look(path)
     if isinstance(node, Directory) and isinstance(there, Directory):
-        there.mode = node.mode
+        there.mode, there.owner, there.group = node.mode, node.owner, node.group
         return
     if disk.parent(path) is None:
         disk.make_directory(path.rstrip("/").rpartition("/")[0])

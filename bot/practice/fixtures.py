@@ -30,7 +30,7 @@ def backend_disk(now: Now, *, metacache: bool) -> Disk:
     disk.make_directory("/tmp", mode=0o777)  # noqa: S108  a path on the pretend disk
     disk.write(f"{CONFIG}/dovecot.conf", _DOVECOT_CONF)
     disk.write(f"{CONFIG}/local.conf", "login_greeting = Dovecot (Debian) ready.\n")
-    disk.write(f"{CONFIG}/dovecot-sql.conf.ext", "driver = sqlite\n", mode=0o640)
+    disk.write(f"{CONFIG}/dovecot-sql.conf.ext", "driver = sqlite\n", mode=0o640, group="dovecot")
     for name, text in _CONF_D.items():
         disk.write(f"{CONFIG}/conf.d/{name}", text)
     disk.place(f"{CONFIG}/conf.d/99-local.conf.ext", Link(target="../local.conf"))

@@ -23,7 +23,7 @@ class Packages:
     """What is installed and offered on one host; `installed` and `offered` may be set by a test.
 
     `offered` has the versions of each package from old to new. `fails`: the next installations end with exit
-    status 100 before they change anything.
+    status 100 before they change anything. `unpacks` is what an installation does to the disk.
     """
 
     def __init__(self, start_dovecot: Callable[[], bool]) -> None:
@@ -32,6 +32,7 @@ class Packages:
         self.offered = {name: [OLD, NEW] for name in NAMES}
         self.takes = timedelta(seconds=0.3)
         self.fails = False
+        self.unpacks: Callable[[], object] = lambda: None
         self._start_dovecot = start_dovecot
 
     def dpkg_query(self, call: Call) -> Answer:
@@ -162,6 +163,7 @@ class Packages:
 
     def _set_up(self, changed: dict[str, str]) -> Answer:
         self.installed |= changed
+        self.unpacks()
         lines = [f"Setting up {name} ({version}) ..." for name, version in changed.items()]
         if not self._start_dovecot():
             return _refused(

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from bot.core import events as fact
 from bot.core.events import Entry
 from bot.core.fold import fold
+from bot.core.goback import left_there
 from bot.core.run import Run
 from bot.core.shown import in_line, in_lines
 from bot.core.upnext import length
@@ -51,6 +52,8 @@ def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
         yield f"- Not part of this run: {_name(left.step)}, as {_words(left.because)}"
     ended = f"{run.outcome}, {_time(run.at)}, after {length_between(run.began, run.at)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({_code(run.reason)})" if run.outcome and run.reason else "")
+    if there := left_there(run):
+        yield f"- Left there: {_code(there)}"
     yield f"- Facts: {len(entries)}"
 
 

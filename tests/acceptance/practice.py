@@ -70,12 +70,10 @@ APT = (
 )
 STAGED, BEFORE = "/etc/dovecot.RUN.proposed", "/etc/dovecot.RUN.before"
 
-STAGE_CONFIG = [
-    (
-        "backend-3",
-        f"sh -c 'mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-'",
-    )
-]
+PUT_ASIDE = (
+    f"sh -c 'mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --same-owner --same-permissions --file=-'"
+)
+STAGE_CONFIG = [("backend-3", PUT_ASIDE)]
 DRAIN = [("director-1", f"doveadm director update {IP} 0")]
 TAKE_DOWN = [
     ("backend-3", "doveadm service stop lmtp"),

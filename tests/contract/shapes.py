@@ -16,7 +16,10 @@ from bot.errors import Unreadable
 _COUNTED = frozenset({"users", "stranded", "processes"})
 """Goes up and down by itself."""
 _KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
+_KINDS |= {probe: {"d", "f", "DIGEST"} for probe in ("owned-tree", "tree-changes", "ownership")}
 """What lines begin with. A link is no less a file, and not every configuration has one."""
+_NAMED = frozenset({"listing", "state", "changed", "new"})
+"""Which files there are is each ring's own."""
 _EXACT = frozenset({"vhosts", "usable_others", "directors"})
 
 
@@ -53,6 +56,8 @@ def _reading(target: Target, probe: str, asks: Mapping[str, str], result: Result
 
 
 def _value(target: Target, key: str, value: str | int | bool) -> object:
+    if key in _NAMED:
+        return value not in {"", "none"}
     if isinstance(value, str):
         return plain(target, value)
     return value if isinstance(value, bool) or key in _EXACT else value > 0
@@ -63,8 +68,8 @@ def _output(target: Target, probe: str, text: str) -> object:
     match probe:
         case "service":
             return [list(row) for row in json.loads(text)] if text else []
-        case "tree" | "package-changes":
-            return sorted({line.split(" ")[0] for line in lines} & _KINDS[probe])
+        case "tree" | "package-changes" | "owned-tree" | "tree-changes" | "ownership":
+            return sorted({re.split(r"[ \t]", line)[0] for line in lines} & _KINDS[probe])
         case "files":
             return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
         case "config-difference":

@@ -101,16 +101,18 @@ async def test_without_its_configuration_dovecot_does_not_start_and_doveadm_does
 
 
 async def test_the_digest_of_a_proposal_is_the_digest_of_its_tree_on_the_host(ring: EitherRing, tmp_path: Path) -> None:
-    """Files, modes, links and folders: what was approved is what lies there, and another byte is seen."""
+    """Files, links and folders, and whose they are: what was approved is what lies there, and another byte is seen."""
     proposals, proposal = await proposed(ring, tmp_path)
     brought = Material(proposals=proposals, proposal=proposal, packages=())
     stage = action_of(plan_for(ring, brought), "stage-config").command
-    packed = await proposals.archive(proposal)
+    like = await ring.read(NAME, "owned-tree", path="/etc/dovecot")
+    packed = await proposals.archive(proposal, str(like["listing"]))
     assert (await ring.run(NAME, stage, material=packed)).exit_status == 0
-    assert (await ring.read(NAME, "tree", path=STAGED))["digest"] == proposal.digest
+    assert (await ring.read(NAME, "tree", path=STAGED))["contents"] == proposal.contents
+    assert (await ring.read(NAME, "ownership", path=STAGED, like="/etc/dovecot"))["differs"] == "none"
     assert (await ring.run(NAME, f"rm {STAGED}/newest.conf.ext")).exit_status == 0
-    assert (await ring.read(NAME, "tree", path=STAGED))["digest"] != proposal.digest
-    assert (await ring.read(NAME, "tree", path="/nowhere")) == {"digest": "none", "files": 0}
+    assert (await ring.read(NAME, "tree", path=STAGED))["contents"] != proposal.contents
+    assert (await ring.read(NAME, "tree", path="/nowhere")) == {"digest": "none", "files": 0, "contents": "none"}
 
 
 # deletions

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
 from bot.core.goback import going_back
+from bot.core.observed import expected_of
 from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.proposal import PackageChange, Proposal
 from bot.engine.looking import Sight, hosts_for
@@ -94,7 +95,10 @@ def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
         yield backend, "greeting", {"port": port}
     for path in ("/etc/dovecot", STAGED):
         yield backend, "tree", {"path": path}
+        yield backend, "owned-tree", {"path": path}
+        yield backend, "tree-changes", {"path": path, "since": ".\td\t700\troot\troot\t"}
         yield backend, "config-parses", {"path": f"{path}/dovecot.conf"}
+    yield backend, "ownership", {"path": STAGED, "like": "/etc/dovecot"}
     yield backend, "config-difference", {"path": "/etc/dovecot", "to": STAGED}
     yield backend, "packages", {"names": names_of(brought)}
     yield backend, "files", {"path": METACACHE, "named": "metacache-users*"}
@@ -173,7 +177,8 @@ class Walk:
                 return await self._change(step, step.action)
             case Kind.CHECK:
                 return await self._see(
-                    step, await self.ring.looking.until_seen(step.expect, min(step.within, PATIENCE))
+                    step,
+                    await self.ring.looking.until_seen(expected_of(step, self.observed), min(step.within, PATIENCE)),
                 )
             case Kind.WAIT if step.watch:
                 return await self._see(step, await self.ring.looking.look([step.watch]))
@@ -185,7 +190,8 @@ class Walk:
         host = hosts_for(self.ring.target, step.where)[0]
         sent = b""
         if action.command.sends and self.brought:
-            sent = await self.brought.proposals.archive(self.brought.proposal)
+            like = await self.ring.read(host.name, "owned-tree", path="/etc/dovecot")
+            sent = await self.brought.proposals.archive(self.brought.proposal, str(like["listing"]))
         result = await self.ring.run(host.name, action.command, material=sent)
         assert result.exit_status == 0, (step.name, result)
         sight = await self._see(step, await self.ring.looking.until_seen(action.done_when, action.within))

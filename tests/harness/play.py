@@ -46,34 +46,31 @@ class Reviewed:
     """One proposed configuration, as its folder would give it."""
 
     known: Proposal
-    packed: bytes
+    folder: FolderProposals
 
     async def proposal(self, name: str) -> Proposal:
         if name != self.known.name:
             raise Refused(f"There is no configuration {name}.")
         return self.known
 
-    async def archive(self, proposal: Proposal) -> bytes:
-        assert proposal == self.known
-        return self.packed
+    async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
+        return self.folder.packed(proposal, like)
+
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="reviewed-")
+"""Where the one proposed configuration lies, as long as the tests run."""
 
 
 @cache
 def reviewed() -> Reviewed:
     """The configuration that a review would leave for the practice ring's backend."""
-
-    async def read(root: Path) -> Reviewed:
-        folder = FolderProposals(root)
-        known = await folder.proposal(CONFIG)
-        return Reviewed(known, await folder.archive(known))
-
-    with tempfile.TemporaryDirectory() as root:
-        for path, content in reviewed_config(PracticeRing(users=0)).items():
-            target = Path(root) / CONFIG / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            target.chmod(0o644)
-        return asyncio.run(read(Path(root)))
+    for path, content in reviewed_config(PracticeRing(users=0)).items():
+        target = Path(_FOLDER.name) / CONFIG / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+        target.chmod(0o644)
+    folder = FolderProposals(Path(_FOLDER.name))
+    return Reviewed(asyncio.run(folder.proposal(CONFIG)), folder)
 
 
 def book(ring: PracticeRing) -> Book:

@@ -187,8 +187,8 @@ class People(_Counted):
 
 
 class Proposals(_Counted):
-    async def archive(self, proposal: Proposal) -> bytes:
-        return await self._points.call(self._life, "proposals.archive", lambda: self._behind.archive(proposal))
+    async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
+        return await self._points.call(self._life, "proposals.archive", lambda: self._behind.archive(proposal, like))
 
 
 class Slack(FakeAnnouncer):

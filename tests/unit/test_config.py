@@ -146,7 +146,7 @@ ASK_TWICE = """step: again
     ("old", "new", "told"),
     [
         ("run: doveadm service stop lmtp", "run: doveadm service stop lmtp\n        shell: echo", "run or shell"),
-        ("where: backend", "where: backend-3", "stages.0.steps.4"),
+        ("where: backend", "where: backend-3", "stages.0.steps.5"),
         ("says: No new users", "sayz: No new users", "sayz"),
         ("probe: director-hosts", "probe: directors", "there is no probe 'directors'"),
         ("{backend.ip} 0", "{backend.address} 0", "no such placeholder here: {backend.address}"),
@@ -154,11 +154,15 @@ ASK_TWICE = """step: again
         ("doveadm director flush {backend.ip}", "doveadm director flush all", "no-flush-of-all"),
         ("  - stage: drain", "  - stage: drain\n    stage: drain", "stands twice"),
         ("step: stop-dovecot", "step: stop-lmtp", "step named twice: stop-lmtp"),
-        ("evidence: [count-mapped-users]", "evidence: [nothing]", "no earlier check"),
+        ("evidence: [count-mapped-users, ", "evidence: [nothing, ", "no earlier check"),
         ("while_stopped: dovecot", "repeatable: true", "delete-only-while-stopped"),
         ("        no_undo_because: users come back by themselves once the backend is back\n", "", "undo"),
         ("wait: drain", "wait: 15 minutes", "wait"),
-        ("{observed.config_before}", "{observed.config_befor}", "remembers config_befor; remembered is: config_before"),
+        (
+            "{observed.config_before}",
+            "{observed.config_befor}",
+            "remembers config_befor; remembered is: config_before, config_before_packages, config_compared",
+        ),
         ("{packages_before: installed}", "{packages_before: instaled}", "packages_before is to be instaled"),
         (
             '        needs: metacache\n        says: "{metacache',

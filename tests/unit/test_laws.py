@@ -70,7 +70,9 @@ def test_a_change_that_needs_an_approval_is_never_next_without_it(step: str) -> 
 
 IP = "192.0.2.13"
 STAGED = "/etc/dovecot.r2025a.proposed"
-STAGES = f"mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-"
+STAGES = f"mkdir -p -m 0700 {STAGED} && tar --extract --directory={STAGED} --same-owner --same-permissions --file=-"
+STAGED_THEN = STAGES.replace("--same-owner --same-permissions", "--no-same-owner")
+"""As older versions planned it."""
 
 
 def with_command(text: str, at: str = "director-down") -> Plan:
@@ -168,6 +170,7 @@ SCRIPTS = [
     STAGES + "\nreboot",
     STAGES.replace(" && ", " & reboot && "),
     STAGES.replace("--file=-", "--file=- --to-command=reboot"),
+    STAGES.replace("--same-permissions", "--same-permissions --overwrite"),
     STAGES.replace(".proposed", ".proposed $(reboot)"),
 ]
 NOT_HARMLESS = pytest.mark.parametrize(
@@ -193,6 +196,11 @@ def test_a_stored_plan_that_says_otherwise_holds_before_it_is_sent(argv: tuple[s
     assert isinstance(action, Tell)
     assert isinstance(action.fact, RunHeld)
     assert "needs the flush approval, which was not given" in action.fact.reason
+
+
+@pytest.mark.parametrize("script", [STAGES, STAGED_THEN])
+def test_the_configuration_is_staged_before_anybody_is_asked(script: str) -> None:
+    hold_against(with_argv(("sh", "-c", script), "stage-config"), library().rules, IP)
 
 
 def test_without_a_list_nothing_is_harmless() -> None:

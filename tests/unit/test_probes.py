@@ -209,6 +209,7 @@ def test_a_tree_that_is_not_there_has_no_digest() -> None:
     assert PROBES["tree"].read(target(), {"path": "/etc/dovecot.r1.proposed"}, missing) == {
         "digest": "none",
         "files": 0,
+        "contents": "none",
     }
     with pytest.raises(Unreadable):
         PROBES["tree"].read(target(), {"path": "/etc/dovecot"}, result("mode 644\tdovecot.conf\n", 1, "find: denied"))
@@ -224,6 +225,7 @@ def test_files_of_a_directory_are_counted() -> None:
 
 
 _ASKS = {"name": "lmtp", "names": "dovecot-core=1", "path": "/x", "to": "/y", "port": 143, "user": "u", "unit": "f"}
+_ASKS |= {"like": "/z", "since": "conf.d\td\t755\troot\troot\t"}
 
 
 _ANSWER_BY_STATUS = {"greeting", "config-parses", "packages", "config-difference", "tree"}

@@ -114,7 +114,7 @@ def test_a_run_turns_round_inside_the_take_down_only_when_a_step_of_it_failed() 
     assert not story.run.stands_safely
     story.until("stop-was-clean")
     assert not story.run.stands_safely
-    story.until("install-packages")
+    story.until("config-before-packages")
     assert story.run.stands_safely
     failed = Story().until("stop-dovecot", on=Status.BUSY).fail().tell(fact.GoBackAsked(by=THIRD, reason="abort"))
     assert failed.run.stands_safely

@@ -6,6 +6,7 @@ Pure: from the facts and the story. The message with the buttons is always the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import assert_never
 
 from bot.adapters.slack.blocks import (
@@ -76,7 +77,11 @@ def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
     ]
     if run.lapsed:
         lines.insert(0, f"*Asked again*, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
-    if asked.verified:
+    if "in_place" in asked.verified:
+        shown = sha256(asked.verified["in_place"].encode()).hexdigest()
+        then = "if it changes before it is replaced, you are asked again"
+        lines.append(f"*Configuration in place* digest {inline(shown[:12])}; {then}")
+    if "configuration" in asked.verified:
         packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")
         lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
     if run.plan.config_digest:

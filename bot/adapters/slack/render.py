@@ -9,6 +9,7 @@ from bot.adapters.slack.story import Story, waits_for_people
 from bot.adapters.slack.words import clock, file_name, known, length, moment, opens, ran, stamp, title, users, who
 from bot.core import events as fact
 from bot.core.events import Entry, How, Outcome, Ran
+from bot.core.goback import left_there
 from bot.core.plan import Kind, PlannedStep
 from bot.core.run import Run
 from bot.core.shown import in_lines, set_in
@@ -25,7 +26,7 @@ _RAN = {
 }
 _OUTCOMES = {
     Outcome.DONE: ":white_check_mark: *Done*",
-    Outcome.REFUSED: ":no_entry: *Refused*: nothing was changed",
+    Outcome.REFUSED: ":no_entry: *Refused*: nothing that serves mail was changed",
     Outcome.WENT_BACK: ":leftwards_arrow_with_hook: *Went back*: what was done is undone",
     Outcome.ABORTED: ":black_square_for_stop: *Aborted*",
     Outcome.TAKEN_OVER: ":raising_hand: *Taken over by hand*",
@@ -242,6 +243,8 @@ def _run_ended(entry: Entry, end: fact.RunEnded, story: Story) -> Message:
         f"*Began* {stamp(run.began)}, *ended* {stamp(entry.at)}, after {length(entry.at - run.began)}",
         f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
     ]
+    if left := left_there(run):
+        sheet.say(f":card_file_box: *Left there* {escape(left)}")
     if run.users:
         lines.append(f"*Users, first and last count* {users(story.users_before)} → {users(run.users)}")
     sheet.say("\n".join(lines))

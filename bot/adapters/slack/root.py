@@ -10,6 +10,7 @@ from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, no_way_back
 from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who
 from bot.core.events import ApprovalAsked, Outcome
+from bot.core.goback import left_there
 from bot.core.plan import PlannedStep
 from bot.core.run import Run, Status
 
@@ -21,7 +22,7 @@ _REASON = 400
 
 _ENDS = {
     Outcome.DONE: ":white_check_mark: Done",
-    Outcome.REFUSED: ":no_entry: Refused, nothing was changed",
+    Outcome.REFUSED: ":no_entry: Refused, nothing that serves mail was changed",
     Outcome.WENT_BACK: ":leftwards_arrow_with_hook: Went back",
     Outcome.ABORTED: ":black_square_for_stop: Aborted",
     Outcome.TAKEN_OVER: ":raising_hand: Taken over by hand",
@@ -72,7 +73,9 @@ def state_of(run: Run) -> str:
     match run.status:
         case Status.ENDED:
             assert run.outcome is not None
-            return _ENDS[run.outcome] + (f": {_why(run)}" if run.reason else "")
+            left = left_there(run)
+            end = _ENDS[run.outcome] + (f"; {inline(left, 300)}" if left else "")
+            return end + (f": {_why(run)}" if run.reason else "")
         case Status.READY:
             return _ready(run)
         case Status.BUSY:
