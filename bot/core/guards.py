@@ -84,7 +84,7 @@ def _in_place(run: Run) -> str:
 
 def as_shown(in_place: str) -> tuple[Expected, ...]:
     """What is looked at to see that the configuration in place is the one that the flush approval showed."""
-    asks: dict[str, Value] = {"path": CONFIGURATION, "since": in_place, "changed": "none"}
+    asks: dict[str, Value] = {"path": CONFIGURATION, "since": in_place, "difference": "none"}
     return (Expected(probe="tree-changes", where=Where.BACKEND, asks=asks),)
 
 
@@ -107,7 +107,7 @@ def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Gu
 def _own(step: PlannedStep) -> Iterator[Guard]:
     if step.only_if:
         asked = (f"{one.probe} {' '.join(f'{key}={value}' for key, value in one.asks.items())}" for one in step.only_if)
-        yield Guard(says="; ".join(asked), expects=step.only_if)
+        yield Guard(says=" ".join("; ".join(asked).split()), expects=step.only_if)
 
 
 def _by_law(does: frozenset[Effect], target: Target, standing: Standing) -> Iterator[Guard]:

@@ -1,7 +1,7 @@
 """Procedure × target → the plan: literal commands, what proves them, and a digest of it all.
 
 A plan is what people approve, so it holds everything that decides what happens on a host. The one thing that it
-leaves open is what will have been observed (`{observed.…}`), which only the way back uses: see goback.py.
+leaves open is what will have been observed (`{observed.…}`): see observed.py.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Filling:
         except Misconfigured as error:
             raise Misconfigured(f"step {step.step}: {error}") from None
         if planned.action and "{observed." in planned.action.command.text:
-            raise Misconfigured(f"step {step.step}: {{observed.…}} can stand in an undo only")
+            raise Misconfigured(f"step {step.step}: {{observed.…}} can stand in an undo or a check only")
         return planned
 
     def _step(self, step: file.Step) -> PlannedStep:

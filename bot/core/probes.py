@@ -223,8 +223,8 @@ _ALL = (
         "digest files contents",
     ),
     _probe("owned-tree", _find(trees.WHOLE), trees.owned_tree, "path", "files state listing"),
-    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "changed"),
-    _probe("ownership", _find(trees.OWNERS), trees.ownership, "path like", "differs new", "owners"),
+    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "difference"),
+    _probe("ownership", _find(trees.OWNERS), trees.ownership, "path like", "difference new", "owners"),
     _probe("files", _files_command, readings.files, "path", "exists count", "named"),
 )
 

@@ -41,7 +41,7 @@ def tree_changes(_target: Target, asks: Asks, result: Result) -> Reading:
     before, now = read_tree(str(asks["since"])), read_tree(_text(str(asks["path"]), result))
     if not before:
         raise Unreadable("it was not read how it was before")
-    return {"changed": ("; ".join(_changes(before, now)) or "none") if now else f"{asks['path']} is not there"}
+    return {"difference": ("; ".join(_changes(before, now)) or "none") if now else f"{asks['path']} is not there"}
 
 
 def ownership(_target: Target, asks: Asks, result: Result) -> Reading:
@@ -50,18 +50,18 @@ def ownership(_target: Target, asks: Asks, result: Result) -> Reading:
     tree, beside = listing(_lines(result, path, like), path, like)
     missing = [root for root, found in ((path, tree), (like, beside)) if not found]
     if missing:
-        return {"differs": f"{missing[0]} is not there", "new": "none"}
+        return {"difference": f"{missing[0]} is not there", "new": "none"}
     try:
         wanted = assigned({name: one.kind for name, one in tree.items()}, beside, rules(str(asks.get("owners", ""))))
     except NotFit as unfit:
-        return {"differs": str(unfit), "new": "none"}
+        return {"difference": str(unfit), "new": "none"}
     wrong = (
         f"{name} is {Owned.of(tree[name])}, and {one.by} it is {one.owned}"
         for name, one in wanted.items()
         if Owned.of(tree[name]) != one.owned
     )
     new = (f"{name} {one.owned} {one.by}" for name, one in wanted.items() if one.is_new)
-    return {"differs": "; ".join(wrong) or "none", "new": "; ".join(new) or "none"}
+    return {"difference": "; ".join(wrong) or "none", "new": "; ".join(new) or "none"}
 
 
 def _lines(result: Result, *roots: str) -> list[str]:

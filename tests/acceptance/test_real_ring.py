@@ -21,6 +21,15 @@ from tests.acceptance.realring import (
 from tests.lab import Lab
 from tests.lab.users import MailUsers
 
+FOR_DOVECOT_ALONE = """
+cd /etc/dovecot && install -d -m 0700 private
+echo of-nobody-else >private/passphrase && chmod 0600 private/passphrase
+echo '# for dovecot alone' >lookup.conf.ext && chown root:dovecot lookup.conf.ext && chmod 0640 lookup.conf.ext
+"""
+WHOSE = (
+    "cd /etc/dovecot && stat --format='%n %U:%G %a' . lookup.conf.ext private private/passphrase conf.d dovecot.conf"
+)
+
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
@@ -40,6 +49,9 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
 ) -> None:
     """The job itself. What the users noticed is counted from outside, by logins through both directors."""
     version = await asyncio.to_thread(lab.other_version, "backend-3")
+    lab.run("backend-3", FOR_DOVECOT_ALONE, check=True)
+    whose = lab.run("backend-3", WHOSE, check=True).stdout
+    assert "root:dovecot 640" in whose
     scene.propose("review", await asyncio.to_thread(proposed, lab, b"mail_max_userip_connections = 21\n"))
     packages = ",".join(f"{name}={version}" for name in PACKAGES)
     async with MailUsers(lab) as users:
@@ -56,6 +68,10 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     assert await asyncio.to_thread(installed, lab) == version
     config = lab.run("backend-3", "doveconf -h mail_max_userip_connections", check=True).stdout.strip()
     assert config == "21"
+    assert lab.run("backend-3", WHOSE, check=True).stdout == whose
+    as_dovecot = "setpriv --reuid=dovecot --regid=dovecot --clear-groups cat /etc/dovecot"
+    assert lab.run("backend-3", f"{as_dovecot}/lookup.conf.ext").stdout == "# for dovecot alone\n"
+    assert lab.run("backend-3", f"{as_dovecot}/private/passphrase").returncode == 1
     assert lab.run("backend-3", "find /var/dovecot/vmail -mindepth 1").stdout == ""
     assert lab.run("backend-3", "ls /var/lib/dovecot/metacache").stdout.split() != []
     assert "metacache-users" not in lab.run("backend-3", "ls /var/lib/dovecot/metacache").stdout

@@ -18,7 +18,7 @@ _COUNTED = frozenset({"users", "stranded", "processes"})
 _KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
 _KINDS |= {probe: {"d", "f", "DIGEST"} for probe in ("owned-tree", "tree-changes", "ownership")}
 """What lines begin with. A link is no less a file, and not every configuration has one."""
-_NAMED = frozenset({"listing", "state", "changed", "new"})
+_NAMED = frozenset({"listing", "state", "difference", "new"})
 """Which files there are is each ring's own."""
 _EXACT = frozenset({"vhosts", "usable_others", "directors"})
 

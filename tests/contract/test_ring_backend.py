@@ -109,7 +109,7 @@ async def test_the_digest_of_a_proposal_is_the_digest_of_its_tree_on_the_host(ri
     packed = await proposals.archive(proposal, str(like["listing"]))
     assert (await ring.run(NAME, stage, material=packed)).exit_status == 0
     assert (await ring.read(NAME, "tree", path=STAGED))["contents"] == proposal.contents
-    assert (await ring.read(NAME, "ownership", path=STAGED, like="/etc/dovecot"))["differs"] == "none"
+    assert (await ring.read(NAME, "ownership", path=STAGED, like="/etc/dovecot"))["difference"] == "none"
     assert (await ring.run(NAME, f"rm {STAGED}/newest.conf.ext")).exit_status == 0
     assert (await ring.read(NAME, "tree", path=STAGED))["contents"] != proposal.contents
     assert (await ring.read(NAME, "tree", path="/nowhere")) == {"digest": "none", "files": 0, "contents": "none"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
+import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -232,3 +234,81 @@ async def test_without_a_folder_there_are_no_configurations() -> None:
 async def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="There are: none"):
         await FolderProposals(tmp_path / "nowhere").proposal(NAME)
+
+
+# the manifest
+
+LIKE = "\n".join(
+    (
+        ".\td\t755\troot\troot\t",
+        "conf.d\td\t755\troot\troot\t",
+        "conf.d/10-mail.conf\tf\t640\troot\tdovecot\tabc",
+        "dovecot.conf\tf\t644\t1234\troot\tabc",
+    )
+)
+"""What is in place, as the host has listed it."""
+
+
+def packed(archive: bytes) -> dict[str, tuple[str, str, int, str]]:
+    """By name: owner, group, number and mode of each entry."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as found:
+        return {one.name: (one.uname, one.gname, one.uid, f"{one.mode:o}") for one in found}
+
+
+async def test_the_archive_has_the_owners_and_modes_of_what_is_in_place(
+    proposals: FolderProposals, config: Path
+) -> None:
+    (config / "conf.d/20-new.conf").write_text("")
+    found = packed(await proposals.archive(await proposals.proposal(NAME), LIKE))
+    assert found == {
+        ".": ("root", "root", 0, "755"),
+        "conf.d": ("root", "root", 0, "755"),
+        "conf.d/10-mail.conf": ("root", "dovecot", 0, "640"),
+        "conf.d/20-new.conf": ("root", "dovecot", 0, "640"),
+        "dovecot.conf": ("", "root", 1234, "644"),
+    }
+
+
+async def test_the_manifest_is_approved_with_the_rest_and_is_no_file_of_it(
+    proposals: FolderProposals, config: Path
+) -> None:
+    without = await proposals.proposal(NAME)
+    (config / ".ownership").write_text("# who\nroot:mail 0640 dovecot.conf\n")
+    known = await proposals.proposal(NAME)
+    assert (known.contents, known.owners) == (without.contents, "root:mail 640 dovecot.conf")
+    assert known.digest != without.digest
+    found = packed(await proposals.archive(known, LIKE))
+    assert (found["dovecot.conf"], ".ownership" in found) == (("root", "mail", 0, "640"), False)
+    (config / ".ownership").write_text("root:mail 0600 dovecot.conf\n")
+    with pytest.raises(Refused, match="has changed since it was approved"):
+        await proposals.archive(known, LIKE)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (lambda path: path.write_text("root 640 dovecot.conf"), "line 1: this is not OWNER:GROUP MODE PATH"),
+        (
+            lambda path: path.write_text("root:root 640 dovecot.cnf"),
+            "names what is not there: root:root 640 dovecot.cnf",
+        ),
+        (lambda path: path.write_bytes(b"\xff"), "is no text in UTF-8"),
+        (lambda path: path.mkdir(), "is no file"),
+        (lambda path: path.symlink_to("dovecot.conf"), "is no file"),
+    ],
+)
+async def test_a_manifest_that_cannot_be_followed_refuses_the_configuration(
+    proposals: FolderProposals, config: Path, spoil: Callable[[Path], object], why: str
+) -> None:
+    spoil(config / ".ownership")
+    with pytest.raises(Refused, match=why):
+        await proposals.proposal(NAME)
+
+
+async def test_a_procedure_that_copies_without_owners_takes_no_manifest(
+    proposals: FolderProposals, config: Path
+) -> None:
+    """It would be passed over in silence."""
+    (config / ".ownership").write_text("root:mail 0640 dovecot.conf\n")
+    with pytest.raises(Refused, match="the procedure copies it with --no-same-owner"):
+        await proposals.archive(await proposals.proposal(NAME))
