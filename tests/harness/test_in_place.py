@@ -230,13 +230,13 @@ async def test_the_configuration_that_is_put_in_place_is_whose_the_old_one_was()
 
 
 @virtually
-async def test_a_denied_restore_brings_back_the_old_one_with_its_owners() -> None:
+async def test_the_way_back_brings_the_old_one_with_its_owners() -> None:
     async with a_run() as play:
         await play.until(lambda run: run.step is not None)
         before = await nodes(play)
         await play.reaches("approve-restore")
         await play.asks()
-        await play.deny()
+        await play.go_back()
         assert await play.ends() == "went back"
         assert await nodes(play) == before
 
