@@ -13,7 +13,7 @@ from types import MappingProxyType
 from bot.core import readings, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
-from bot.core.readings import Asks, Reading
+from bot.core.readings import Asks, Exits, Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,7 @@ def _greeting_command(target: Target, asks: Asks) -> Command:
     return Command(argv=argv, root=False)
 
 
+_NO_CONNECTION = {1: r"\S+: (?:line \d+: /dev/tcp/|connect: )", 124: ""}
 _FLUSH = "--property=LoadState,ActiveState,Result,UnitFileState"
 _UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
 
@@ -92,11 +93,18 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
     parameters: str,
     fields: str,
     optional: str = "",
+    exits: Exits = MappingProxyType({}),
 ) -> Probe:
+    """`exits`: the exit statuses beside 0 with which the command answers; any other is somebody else's, or trouble."""
+
+    def answered(target: Target, asks: Asks, result: Result) -> Reading:
+        readings.own_answer(result, exits)
+        return read(target, asks, result)
+
     return Probe(
         name=name,
         command=command,
-        read=read,
+        read=answered,
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
@@ -135,13 +143,14 @@ _ALL = (
         "name",
         "stopped processes",
     ),
-    _probe("greeting", _greeting_command, readings.greeting, "port", "greets said"),
+    _probe("greeting", _greeting_command, readings.greeting, "port", "greets said", exits=_NO_CONNECTION),
     _probe(
         "config-parses",
         lambda _target, asks: Command(argv=("doveconf", "-n", "-c", str(asks["path"])), keeps_output=False),
         readings.config_parses,
         "path",
         "parses said",
+        exits={89: "doveconf: "},
     ),
     _probe(
         "config-difference",
@@ -151,6 +160,7 @@ _ALL = (
         readings.difference,
         "path to",
         "changed_lines",
+        exits={1: ""},
     ),
     _probe("mailbox-list", _mail_command("mailbox", "list"), readings.mailbox_list, "user", "folders"),
     _probe(
@@ -189,6 +199,7 @@ _ALL = (
         readings.dovecot_packages,
         "",
         "installed",
+        exits={1: "dpkg-query: ", 127: ""},
     ),
     _probe(
         "packages",
@@ -198,6 +209,7 @@ _ALL = (
         readings.installed_packages,
         "names",
         "installed status",
+        exits={1: "dpkg-query: "},
     ),
     _probe(
         "offered-packages",
@@ -214,6 +226,7 @@ _ALL = (
         readings.package_changes,
         "names",
         "refused removed_too changed_too added_too",
+        exits={100: "E: "},
     ),
     _probe(
         "tree",
@@ -221,10 +234,13 @@ _ALL = (
         readings.tree,
         "path",
         "digest files contents",
+        exits={1: "find: "},
     ),
-    _probe("owned-tree", _find(trees.WHOLE), trees.owned_tree, "path", "files state listing"),
-    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "difference"),
-    _probe("ownership", _find(trees.OWNERS), trees.ownership, "path like", "difference new", "owners"),
+    _probe("owned-tree", _find(trees.WHOLE), trees.owned_tree, "path", "files state listing", exits={1: "find: "}),
+    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "difference", exits={1: "find: "}),
+    _probe(
+        "ownership", _find(trees.OWNERS), trees.ownership, "path like", "difference new", "owners", exits={1: "find: "}
+    ),
     _probe("files", _files_command, readings.files, "path", "exists count", "named"),
 )
 

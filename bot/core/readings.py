@@ -1,7 +1,8 @@
 """The pure reading of what a host answered: text of doveadm, systemctl, dpkg, apt and find into values.
 
 An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3, systemd,
-dpkg and apt of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py.
+dpkg and apt of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py, and with which
+exit statuses it answers; a reading sees no other.
 """
 
 from __future__ import annotations
@@ -20,15 +21,20 @@ from bot.errors import Unreadable
 Reading = Mapping[str, str | int | bool]
 Asks = Mapping[str, Value]
 
+Exits = Mapping[int, str]
+"""By exit status, what a line of the complaint that goes with it begins with, as a regular expression."""
 
-def _answered(result: Result, *also: int) -> str:
-    """The output of a command that answered; raises Unreadable when its exit status says that it did not."""
-    if result.exit_status != 0 and result.exit_status not in also:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise Unreadable(
-            f"`{result.command}` exited with {result.exit_status}" + (f": {said[-1][:200]}" if said else "")
-        )
-    return result.stdout
+
+def own_answer(result: Result, exits: Exits) -> None:
+    """Raises Unreadable for an exit that is not the command's own.
+
+    sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself says.
+    """
+    status, said = result.exit_status, (result.stderr or result.stdout).strip().splitlines()
+    begins = exits.get(status) if status else ""
+    silent = status == 1 and not said
+    if begins is None or silent or (begins and not any(re.match(begins, line) for line in said)):
+        raise Unreadable(f"`{result.command}` exited with {status}" + (f": {said[-1][:200]}" if said else ", silently"))
 
 
 # directors
@@ -50,7 +56,7 @@ def _count(row: Mapping[str, str], column: str) -> int:
 
 
 def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
-    rows = _table(_answered(result), {"mail server ip", "vhosts", "state", "users"})
+    rows = _table(result.stdout, {"mail server ip", "vhosts", "state", "users"})
     by_ip = {row["mail server ip"]: row for row in rows}
     own = by_ip.get(str(target.backend.ip))
     if own is None:
@@ -95,7 +101,7 @@ def _others(target: Target, by_ip: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def director_ring(target: Target, _asks: Asks, result: Result) -> Reading:
-    rows = _table(_answered(result), {"director ip", "port", "type", "status"})
+    rows = _table(result.stdout, {"director ip", "port", "type", "status"})
     own = [row for row in rows if row["type"] == "self"]
     if len(own) != 1:
         raise Unreadable("the ring status has no row of the director itself")
@@ -134,7 +140,7 @@ def _is_away(row: Mapping[str, str], members: int) -> bool:
 
 
 def dovecot_version(_target: Target, _asks: Asks, result: Result) -> Reading:
-    found = re.match(r"(\d+\.\d+(?:\.\d+)*)", _answered(result))
+    found = re.match(r"(\d+\.\d+(?:\.\d+)*)", result.stdout)
     if not found:
         raise Unreadable(f"no version in {result.stdout[:80]!r}")
     return {"version": found[1]}
@@ -142,7 +148,7 @@ def dovecot_version(_target: Target, _asks: Asks, result: Result) -> Reading:
 
 def service(_target: Target, asks: Asks, result: Result) -> Reading:
     try:
-        rows = json.loads(_answered(result))
+        rows = json.loads(result.stdout)
         row = next(row for row in rows if row["name"] == asks["name"])
         stopped = str(row["doveadm_stop"])
         processes = int(row["process_count"])
@@ -160,18 +166,17 @@ def config_parses(_target: Target, _asks: Asks, result: Result) -> Reading:
 
 
 def mailbox_status(_target: Target, _asks: Asks, result: Result) -> Reading:
-    counts = re.findall(r"^.+ messages=(\d+)\s*$", _answered(result), re.MULTILINE)
+    counts = re.findall(r"^.+ messages=(\d+)\s*$", result.stdout, re.MULTILINE)
     if not counts:
         raise Unreadable("no folder in the answer")
     return {"folders": len(counts), "messages": sum(int(count) for count in counts)}
 
 
 def mailbox_list(_target: Target, _asks: Asks, result: Result) -> Reading:
-    return {"folders": sum(1 for line in _answered(result).splitlines() if line.strip())}
+    return {"folders": sum(1 for line in result.stdout.splitlines() if line.strip())}
 
 
 def fetched_mail(_target: Target, _asks: Asks, result: Result) -> Reading:
-    _answered(result)
     return {"bytes": result.stdout_bytes}
 
 
@@ -187,7 +192,7 @@ def greeting(_target: Target, _asks: Asks, result: Result) -> Reading:
 
 
 def unit(_target: Target, _asks: Asks, result: Result) -> Reading:
-    values = dict(line.split("=", 1) for line in _answered(result).splitlines() if "=" in line)
+    values = dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
     try:
         return {
             "load": values["LoadState"],
@@ -203,7 +208,7 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     """Dovecot, and the unit that flushes its metacache: whether a stop would be a flush now, and whether one was."""
     blocks = [
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        for block in _answered(result).strip().split("\n\n")
+        for block in result.stdout.strip().split("\n\n")
     ]
     try:
         states = [tuple(block[key] for key in _FLUSH_STATES) for block in blocks]
@@ -224,7 +229,7 @@ def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
     """Every installed package of Dovecot's, as NAME=VERSION; a host without dpkg has none that could be compared."""
     if result.exit_status == _NO_SUCH_COMMAND:
         return {"installed": "not known, as there is no dpkg"}
-    rows = (line.split("\t") for line in _answered(result, 1).splitlines())
+    rows = (line.split("\t") for line in result.stdout.splitlines())
     installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
     if not installed:
         raise Unreadable("dpkg knows no installed package of Dovecot's")
@@ -244,7 +249,7 @@ def names(asks: Asks) -> tuple[str, ...]:
 
 def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
     rows = dict.fromkeys(names(asks), ("", "not installed"))
-    for line in _answered(result, 1).splitlines():
+    for line in result.stdout.splitlines():
         name, version, status = [*line.split("\t"), "", ""][:3]
         if not re.fullmatch(r"[0-9A-Za-z.+:~-]*", version):
             raise Unreadable(f"no version: {version!r}")
@@ -258,7 +263,7 @@ def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
 
 def offered(_target: Target, asks: Asks, result: Result) -> Reading:
     offered = set()
-    for line in _answered(result).splitlines():
+    for line in result.stdout.splitlines():
         columns = [column.strip() for column in line.split("|")]
         if len(columns) >= 3:
             offered.add((columns[0], columns[1]))
@@ -270,7 +275,7 @@ def offered(_target: Target, asks: Asks, result: Result) -> Reading:
 def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
     """What apt would do, from its simulation: `Inst NAME [OLD] (NEW …)`, `Inst NAME (NEW …)`, `Remv NAME …`."""
     named = names(asks)
-    lines = [line.split() for line in _answered(result, _APT_REFUSES).splitlines()]
+    lines = [line.split() for line in result.stdout.splitlines()]
     installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
     return {
         "refused": _apts_reason(result) if result.exit_status else "none",
@@ -304,15 +309,24 @@ def version_key(version: str) -> tuple[int, ...]:
 def tree(_target: Target, asks: Asks, result: Result) -> Reading:
     if result.cut_short:
         raise Unreadable("the list of files is too long to be compared")
-    if result.exit_status == 1 and not result.stdout:
-        return {"digest": "none", "files": 0, "contents": "none"}  # find's answer for a directory that is not there
+    if result.exit_status:
+        _must_not_be_there(result, str(asks["path"]))
+        return {"digest": "none", "files": 0, "contents": "none"}
     lines = []
     prefix = f"{asks['path']}/"
-    for line in _answered(result).splitlines():
+    for line in result.stdout.splitlines():
         digest, _, path = line.partition("  ")
         lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
     files = sum(1 for line in lines if line.startswith("mode "))
     return {"digest": tree_digest(lines), "files": files, "contents": contents_digest(lines)}
+
+
+def _must_not_be_there(result: Result, path: str) -> None:
+    """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
+    said = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
+    otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
+    if result.stdout or otherwise or len(said) != 1 or path not in said[0]:
+        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.stderr.strip()[-200:]}")
 
 
 def tree_digest(lines: list[str]) -> str:
@@ -326,13 +340,17 @@ def contents_digest(lines: list[str]) -> str:
 
 
 def files(_target: Target, asks: Asks, result: Result) -> Reading:
-    entries = [line.split("\t", 1) for line in _answered(result).splitlines()]
+    entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
+    if not entries and "named" not in asks:
+        raise Unreadable(f"`{result.command}` says nothing, not even of the folder itself")
     inside = [entry for entry in entries if entry[-1] != asks["path"]]
     return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
 
 
 def difference(_target: Target, _asks: Asks, result: Result) -> Reading:
-    text = _answered(result, 1)
+    text = result.stdout
+    if result.exit_status and not text:
+        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.stderr.strip()[-200:]}")
     changed = [
         line for line in text.splitlines() if line.startswith(("+", "-")) and not line.startswith(("+++", "---"))
     ]

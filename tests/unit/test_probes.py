@@ -136,7 +136,9 @@ def test_packages_and_what_apt_offers() -> None:
     assert offered == {"missing": "none", "dovecot": version.split(":", 1)[-1]}
     other = PROBES["offered-packages"].read(target(), {"names": "dovecot-core=1:9.9"}, result(madison))
     assert other["missing"] == "dovecot-core=1:9.9"
-    installed = read("packages", "dpkg-query.txt", 1, names="dovecot-core=1 nosuch=1")
+    said, complaint = ((RECORDED / f"dpkg-query.{end}").read_text() for end in ("txt", "stderr"))
+    asks = {"names": "dovecot-core=1 nosuch=1"}
+    installed = PROBES["packages"].read(lab_target(), asks, result(said, 1, complaint))
     assert str(installed["installed"]).startswith("dovecot-core=1:2.3.19.1")
     assert installed["status"] == "nosuch is not installed"
 
@@ -182,7 +184,9 @@ def test_mail_of_the_test_user() -> None:
 def test_greetings() -> None:
     assert read("greeting", "banner-imap.txt", port=143)["greets"] is True
     assert read("greeting", "banner-lmtp.txt", port=24)["greets"] is True
-    assert PROBES["greeting"].read(target(), {"port": 143}, result("", 1))["greets"] is False
+    refused = "bash: connect: Connection refused"
+    assert PROBES["greeting"].read(target(), {"port": 143}, result("", 1, refused))["greets"] is False
+    assert PROBES["greeting"].read(target(), {"port": 143}, result("", 124))["greets"] is False
     assert PROBES["greeting"].read(target(), {"port": 143}, result("SSH-2.0-x\n"))["greets"] is False
 
 
@@ -228,19 +232,46 @@ _ASKS = {"name": "lmtp", "names": "dovecot-core=1", "path": "/x", "to": "/y", "p
 _ASKS |= {"like": "/z", "since": "conf.d\td\t755\troot\troot\t"}
 
 
-_ANSWER_BY_STATUS = {"greeting", "config-parses", "packages", "config-difference", "tree"}
-_MEANT = {("dovecot-packages", 127)}
-"""An exit status that says something, by probe: here that there is no dpkg."""
+_EXITS = {
+    "greeting": {1, 124},
+    "config-parses": {89},
+    "config-difference": {1},
+    "packages": {1},
+    "dovecot-packages": {1, 127},
+    "package-changes": {100},
+    "tree": {1},
+}
+"""The exits, beside 0, with which a probe's command answers."""
+
+_REFUSALS = ["sudo: a password is required", "Sorry, user bot is not allowed to execute '/usr/bin/sh' as root on b."]
 
 
-@pytest.mark.parametrize("probe", sorted(set(PROBES) - _ANSWER_BY_STATUS))
-@pytest.mark.parametrize("exit_status", [1, 64, 75, 127, 255])
-def test_an_exit_status_that_is_no_answer_is_never_a_reading(probe: str, exit_status: int) -> None:
-    if (probe, exit_status) in _MEANT:
-        assert "not known" in str(PROBES[probe].read(lab_target(), _ASKS, result("", exit_status, "no"))["installed"])
-        return
+@pytest.mark.parametrize("probe", sorted(PROBES))
+@pytest.mark.parametrize("exit_status", [1, 2, 64, 75, 78, 89, 100, 124, 126, 127, 137, 255])
+def test_an_exit_status_that_is_not_the_commands_own_is_never_a_reading(probe: str, exit_status: int) -> None:
+    """sudo, sshd, timeout and a shell that finds no command exit too, and know nothing of what was asked."""
+    if exit_status not in _EXITS.get(probe, ()):
+        with pytest.raises(Unreadable):
+            PROBES[probe].read(lab_target(), _ASKS, result("d\t755\t/x/a\t\n", exit_status, "no"))
+
+
+@pytest.mark.parametrize("probe", sorted(PROBES))
+@pytest.mark.parametrize("said", ["", *_REFUSALS])
+def test_what_sudo_refuses_and_what_says_nothing_is_never_a_reading(probe: str, said: str) -> None:
+    """Seen: sudo refused diff, and the run said that nothing differs. It exits with 1, as diff and find do."""
     with pytest.raises(Unreadable):
-        PROBES[probe].read(lab_target(), _ASKS, result("", exit_status, "no"))
+        PROBES[probe].read(lab_target(), _ASKS, result("", 1, said))
+
+
+def test_that_there_is_no_dpkg_is_an_answer() -> None:
+    reading = PROBES["dovecot-packages"].read(lab_target(), _ASKS, result("", 127, "dpkg-query: command not found"))
+    assert "not known" in str(reading["installed"])
+
+
+@pytest.mark.parametrize("said", ["find: ‘/x’: Permission denied", "find: ‘/y’: No such file or directory"])
+def test_a_tree_that_cannot_be_read_is_not_one_that_is_not_there(said: str) -> None:
+    with pytest.raises(Unreadable):
+        PROBES["tree"].read(lab_target(), {"path": "/x"}, result("", 1, said))
 
 
 @given(text=st.text(max_size=400), probe=st.sampled_from(sorted(PROBES)))
