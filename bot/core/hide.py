@@ -10,26 +10,47 @@ import re
 HIDDEN = "(hidden)"
 
 _LINE = 2_000
-_KEY = r"(?:api|access|account|private|secret|shared)[_-]?key"
-_WORD = rf"(?:pass(?:wd|word|phrase)?|pwd|secret|{_KEY}|nonce|token|credentials?)"
-_SETTING = re.compile(rf"(?i)([\w.\"'-]{{0,60}}{_WORD}[\w\"']{{0,20}}\s?[=:]\s?)(?!\s?<)\S.*$")
-_SPACED = re.compile(rf"(?i)(\b\w{{0,40}}{_WORD}\s+)(?![=:<{{])(\S+)$")
-_CONNECT = re.compile(r"""(?i)\b((?:password|passwd|pwd|secret|token)\s?=\s?)("[^"]*"|'[^']*'|[^\s&;]+)""")
-_SCHEME = re.compile(r"\{(?:[A-Z][A-Z0-9._-]{1,40})\}[^\s:]+")
+_OF_WHAT = r"(?:(?:api|access|account|private|secret|shared)[_-]?|[a-z0-9][_-])"
+_WORD = (
+    rf"(?:pass(?:wd|word|phrase)?|pw(?![a-z])|(?<![!:])psk(?![a-z])|pwd|secret|{_OF_WHAT}key|nonce|token|ticket"
+    r"|credentials?)"
+)
+_ANY_WORD = re.compile(r"(?i)pass|pw|psk|secret|key|nonce|token|ticket|credential")
+_NAMED = rf"{_WORD}[\w\"']{{0,20}}"
+_SHOWN = r"(?![\s<]*<|\(hidden\))"
+"""A path that a value is read from is no secret, and what is hidden already is not hidden once more."""
+_WHOLE = re.compile(rf"(?i)^([ +-]?\s{{0,80}}[\w.\"'-]{{0,60}}{_NAMED}\s{{0,40}}[=:]\s{{0,40}}){_SHOWN}\S.*$")
+_AFTER_COLON = re.compile(rf"(?i)({_NAMED}\s{{0,40}}:\s{{0,40}}){_SHOWN}\S.*$")
+_AFTER_EQUALS = re.compile(rf"""(?i)({_NAMED}\s{{0,40}}=\s{{0,40}}){_SHOWN}("[^"]*"|'[^']*'|[^\s&;]+)""")
+_SPACED = re.compile(rf"(?i)(\b\w{{0,40}}{_WORD}\s+)(?![=:<{{(])(\S+)$")
+_SCHEMES = (
+    r"plain|clear|cleartext|crypt|(?:des|md5|blf|sha\d*)-crypt|(?:(?:plain|ldap|digest|cram|hmac)-|s)?md5|s?sha\d*"
+    r"|lanman|ntlm|otp|skey|rpa|scram-sha-\d+|argon2\w{0,3}|pbkdf2|bcrypt"
+)
+_SCHEME = re.compile(rf"\{{(?:[A-Z][A-Z0-9._-]{{1,40}}|(?i:(?:{_SCHEMES})(?:\.(?:b64|hex|base64))?))\}}[^\s:]+")
+_PASSWD = re.compile(r"^([ +-]?(?![0-9a-fA-F]{1,4}:)[\w.@+-]{1,80}:)(?!\(hidden\))[^:\s]{1,200}(?=:\d*:\d*(?::|$))")
+"""A line of a list of passwords, as its numbers or their places show."""
+_LOGIN = re.compile(r"^([ +-]?[\w.+-]{1,64}@[\w.-]{1,100}:)(?![/(])[^\s:]{1,200}(?=:|$)")
+_BODY = re.compile(r"[ +-]?(?=\S*[A-Z])(?=\S*[a-z])(?=\S*[0-9])[A-Za-z0-9+/]{60,76}={0,2}\s*")
+_END_OF_BODY = re.compile(r"[ +-]?[A-Za-z0-9+/]{1,76}={0,2}\s*")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,100}:)[^\s@]{1,300}@")
 _CRYPT = re.compile(r"\$(?:1|5|6|7|y|gy|2[abxy]?|argon2\w{0,3}|pbkdf2[\w-]{0,20}|scrypt)\$[^\s:]+")
 _HEADER = re.compile(r"(?i)\b(authorization\s?[:=]\s?\w{1,20}\s+)\S+")
 _BEARER = re.compile(r"\b(xox[a-z]-|xapp-|Bearer\s+)[A-Za-z0-9._-]{6,}")
-_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
-_PEM_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY-----")
+_PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
+_PEM_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 
 
 def hide(text: str) -> str:
     """The text with every value hidden that looks like a secret: settings, DSNs, hashes, URLs, tokens, private keys."""
-    lines, in_key = [], False
+    lines, in_key, in_body = [], False, False
     for line in text.split("\n"):
+        # A part of a key has no line that says so: a full line of base64, and what follows as its last one.
+        was_body, in_body = in_body, bool(_BODY.fullmatch(line))
         if in_key:
             in_key = not _PEM_END.search(line)
+        elif in_body or (was_body and _END_OF_BODY.fullmatch(line)):
+            lines.append(HIDDEN)
         elif _PEM_BEGIN.search(line):
             lines.append(f"(private key {HIDDEN})")
             in_key = not _PEM_END.search(line)
@@ -42,13 +63,18 @@ def _hidden(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
     line = _CRYPT.sub(HIDDEN, _SCHEME.sub(HIDDEN, line))
+    line = _PASSWD.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<1>{HIDDEN}", line))
     line = _HEADER.sub(rf"\g<1>{HIDDEN}", line)
     line = _URL.sub(rf"\g<1>{HIDDEN}@", line)
-    line = _CONNECT.sub(rf"\g<1>{HIDDEN}", line)
-    line = _BEARER.sub(HIDDEN, line)
-    if HIDDEN not in line:
-        line = _SPACED.sub(rf"\g<1>{HIDDEN}", _SETTING.sub(rf"\g<1>{HIDDEN}", line))
-    return line
+    if _ANY_WORD.search(line):
+        line = _settings_hidden(line)
+    return _BEARER.sub(HIDDEN, line)
+
+
+def _settings_hidden(line: str) -> str:
+    for setting in (_WHOLE, _AFTER_EQUALS, _AFTER_COLON):
+        line = setting.sub(rf"\g<1>{HIDDEN}", line)
+    return line if HIDDEN in line else _SPACED.sub(rf"\g<1>{HIDDEN}", line)
 
 
 def shorten(text: str, limit: int) -> str:

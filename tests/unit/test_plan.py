@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import proposal
-from bot.core.hide import hide
 from bot.core.plan import PLAN, Filling, Kind, Plan
 from bot.errors import Refused
 from tests.build import order, plan
@@ -112,59 +111,3 @@ def test_nothing_typed_becomes_anything_but_plain_names(typed: str) -> None:
         return
     words = [asked.backend, asked.config or "", *(str(package) for package in asked.packages)]
     assert all(word == shlex.quote(word) or not word for word in words)
-
-
-# secrets
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "password = hush",
-        "+  doveadm_password = hush",
-        "-imapc_password=hush",
-        "connect = host=db user=dovecot password=hush dbname=mail",
-        "  api_key: hush",
-        "uris = ldap://admin:hush@ldap.example/",
-        "token xoxb-hush-hush",
-        "Authorization: Bearer hushhush",
-        "-----BEGIN RSA PRIVATE KEY-----\nhush\n-----END RSA PRIVATE KEY-----",
-        "-----BEGIN PRIVATE KEY-----\nhush",
-        "mail_crypt_private_password = hush",
-        "connect = host=db password='hu sh' dbname=mail".replace("hu sh", "hush"),
-        'connect = host=db password="hush" dbname=mail',
-        "alice:{PLAIN}hush:1000:1000::/home/alice",
-        "+alice:{SHA512-CRYPT}$6$hush/hush",
-        "uris = ldap://admin:hu/sh@ldap.example/".replace("hu/sh", "a/hush"),
-        '"password": "hush"',
-        "access_key = hush",
-        "sasl_password hush",
-        "auth_policy_server_api_header = Authorization: Basic hush",
-        "auth_policy_server_api_header = X-API-Key: hush",
-        "account_key = hush",
-        "shared-key=hush",
-        "bob:$6$salt$hush:1000:1000",
-        "bob:$2y$05$hush",
-    ],
-)
-def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
-    assert "hush" not in hide(f"before\n{text}\nafter")
-    assert "before" in hide(f"before\n{text}\nafter")
-
-
-def test_what_is_no_secret_stays() -> None:
-    for text in (
-        "ssl_key = </etc/dovecot/private/key.pem",
-        "auth_mechanisms = plain login",
-        "passdb {",
-        "-rw-r--r-- 1 root root 12 passwd",
-        "# Basic authorization is off",
-        "mail_location = maildir:~/Maildir:INDEX=$1",
-    ):
-        assert hide(text) == text
-
-
-@pytest.mark.parametrize("line", ["-" * 60_000, " " * 60_000, "password" * 8_000, "a:" * 30_000, "{A" * 30_000])
-def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
-    """Bounded by work, not by time: every line is cut before anything is looked for in it."""
-    assert len(hide(line)) < 3_000

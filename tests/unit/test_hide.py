@@ -1,0 +1,103 @@
+"""How a secret looks, wherever it stands: in a setting, a list of passwords, an address, a key, or a part of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.hide import hide
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password = hush",
+        "+  doveadm_password = hush",
+        "-imapc_password=hush",
+        "connect = host=db user=dovecot password=hush dbname=mail",
+        "  api_key: hush",
+        "uris = ldap://admin:hush@ldap.example/",
+        "token xoxb-hush-hush",
+        "Authorization: Bearer hushhush",
+        "-----BEGIN RSA PRIVATE KEY-----\nhush\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nhush",
+        "mail_crypt_private_password = hush",
+        "connect = host=db password='hu sh' dbname=mail".replace("hu sh", "hush"),
+        'connect = host=db password="hush" dbname=mail',
+        "alice:{PLAIN}hush:1000:1000::/home/alice",
+        "+alice:{SHA512-CRYPT}$6$hush/hush",
+        "uris = ldap://admin:hu/sh@ldap.example/".replace("hu/sh", "a/hush"),
+        '"password": "hush"',
+        "access_key = hush",
+        "sasl_password hush",
+        "auth_policy_server_api_header = Authorization: Basic hush",
+        "auth_policy_server_api_header = X-API-Key: hush",
+        "account_key = hush",
+        "shared-key=hush",
+        "bob:$6$salt$hush:1000:1000",
+        "bob:$2y$05$hush",
+        "bob:hush:1000:1000::/home/bob",
+        "+bob:hush::::::",
+        "-bob@example.org:hush",
+        "bob@example.org:hush:1000:1000",
+        "alice:{plain}hush",
+        "+alice:{sha256-crypt.b64}hush:1000:1000",
+        "imapc_proxy_pw=hush",
+        "proxy_pw=hush",
+        "bindpw hush",
+        "psk = hush",
+        "+psk    =  hush",
+        "wpa_psk=hush",
+        "signing_key=hush",
+        "  auth_token_signing_key = hush and more of it",
+        "args = proxy=y pass=hush host=db",
+        "ssl_client_key_passphrase = hush",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nhush\n-----END PGP PRIVATE KEY BLOCK-----",
+    ],
+)
+def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
+    assert "hush" not in hide(f"before\n{text}\nafter")
+    assert "before" in hide(f"before\n{text}\nafter")
+
+
+def test_what_is_no_secret_stays() -> None:
+    for text in (
+        "ssl_key = </etc/dovecot/private/key.pem",
+        "auth_mechanisms = plain login",
+        "passdb {",
+        "-rw-r--r-- 1 root root 12 passwd",
+        "# Basic authorization is off",
+        "mail_location = maildir:~/Maildir:INDEX=$1",
+        "ssl_cipher_list = ALL:!PSK:!aNULL:!eNULL",
+        "127.0.1.1:9090 127.0.1.2:9090",
+        "2001:db8:1:2::1",
+        "-+mail_plugins = $mail_plugins quota",
+        "userdb {",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  /etc/dovecot/dovecot.conf",
+        "dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7 dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7",
+    ):
+        assert hide(text) == text
+
+
+_BODY = "\n".join(
+    (
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        "MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu",
+        "NMoSfm76oqFvAp8Gy0iz5sxjZmSnXyCdPEovGhLa0VzMaQ8s+CLOyS56YyCFGeJZ",
+        "wIDAQAB",
+    )
+)
+
+
+@pytest.mark.parametrize("sign", ["", "+", "-", " "])
+def test_a_part_of_a_key_is_hidden_though_no_line_says_that_it_is_one(sign: str) -> None:
+    """A difference shows three lines around a change: the body of a key, and neither its first line nor its last."""
+    part = "\n".join(sign + line for line in _BODY.split("\n"))
+    shown = hide(f"@@ -3,4 +3,4 @@\n{part}\n ssl = required")
+    assert not any(line in shown for line in _BODY.split("\n"))
+    assert shown.endswith("ssl = required")
+
+
+@pytest.mark.parametrize("line", ["-" * 60_000, " " * 60_000, "password" * 8_000, "a:" * 30_000, "{A" * 30_000])
+def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
+    """Bounded by work, not by time: every line is cut before anything is looked for in it."""
+    assert len(hide(line)) < 3_000
