@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 OUTPUT_KEPT = 64 * 1024
@@ -45,8 +45,8 @@ class Result:
     host: str
     command: str
     exit_status: int
-    stdout: str
-    stderr: str
+    stdout: str = field(repr=False)
+    stderr: str = field(repr=False)
     stdout_bytes: int
     began: datetime
     took: timedelta

@@ -59,6 +59,18 @@ def hide(text: str) -> str:
     return "\n".join(lines)
 
 
+_SECRET_FOLDERS = frozenset({"private", "secrets"})
+_SECRET_ENDS = (".key", ".pem", ".p12", ".pfx", ".der", ".jks", ".keytab")
+_SECRET_NAMES = re.compile(r"passwd|shadow|passphrase|password|secret|credential|token|(^|[-_.])users?$")
+
+
+def is_secret(path: str) -> bool:
+    """Whether a file is secret by its name: in `private/`, a key, a list of passwords; no `*.conf*` of that name."""
+    *folders, name = path.lower().split("/")
+    named = bool(_SECRET_NAMES.search(name)) and ".conf" not in name
+    return named or name.endswith(_SECRET_ENDS) or not _SECRET_FOLDERS.isdisjoint(folders)
+
+
 def _hidden(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"

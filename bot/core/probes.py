@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import readings, trees
+from bot.core import difference, readings, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Exits, Reading
@@ -20,7 +20,8 @@ from bot.core.readings import Asks, Exits, Reading
 class Probe:
     """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has.
 
-    `kept`: fields that are remembered and compared, and told to nobody.
+    `kept`: fields that are remembered and compared, and told to nobody. `shows`: what people are shown of an answer,
+    in short and whole, where that is not what was printed.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Probe:
     kept: frozenset[str] = frozenset()
     command: Callable[[Target, Asks], Command]
     read: Callable[[Target, Asks, Result], Reading]
+    shows: Callable[[Asks, Result], tuple[str, str]] | None = None
 
 
 def _doveadm(*argv: str) -> Callable[[Target, Asks], Command]:
@@ -43,8 +45,8 @@ _TREE = (
 )
 
 
-TREE_KEPT = 3 * 1024 * 1024
-"""Bytes of a tree's list that are kept: enough for ten thousand files with usual names."""
+TREE_KEPT = 16 * 1024 * 1024
+"""Bytes of a tree's list that are kept: enough for twenty thousand files with long names."""
 
 _APT_SIMULATES = ("apt-get", "--simulate", "--allow-downgrades", "install")
 _DPKG_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
@@ -94,6 +96,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
     fields: str,
     optional: str = "",
     exits: Exits = MappingProxyType({}),
+    shows: Callable[[Asks, Result], tuple[str, str]] | None = None,
 ) -> Probe:
     """`exits`: the exit statuses beside 0 with which the command answers; any other is somebody else's, or trouble."""
 
@@ -105,6 +108,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
         name=name,
         command=command,
         read=answered,
+        shows=shows,
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
@@ -155,12 +159,15 @@ _ALL = (
     _probe(
         "config-difference",
         lambda _target, asks: Command(
-            argv=("diff", "--recursive", "--unified", "--new-file", str(asks["path"]), str(asks["to"]))
+            argv=("sh", "-c", difference.SCRIPT, str(asks["path"]), str(asks["to"])),
+            keeps=difference.KEPT,
+            timeout=timedelta(minutes=2),
         ),
-        readings.difference,
+        readings.config_difference,
         "path to",
-        "changed_lines",
-        exits={1: ""},
+        "changed_lines changed added removed newer",
+        exits={1: "", 2: "diff: "},
+        shows=readings.shown_difference,
     ),
     _probe("mailbox-list", _mail_command("mailbox", "list"), readings.mailbox_list, "user", "folders"),
     _probe(

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bot.core.command import Result
+from bot.core.difference import difference
 from bot.core.inventory import Target
 from bot.core.plan import Value
 from bot.errors import Unreadable
@@ -347,11 +348,12 @@ def files(_target: Target, asks: Asks, result: Result) -> Reading:
     return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
 
 
-def difference(_target: Target, _asks: Asks, result: Result) -> Reading:
-    text = result.stdout
-    if result.exit_status and not text:
-        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.stderr.strip()[-200:]}")
-    changed = [
-        line for line in text.splitlines() if line.startswith(("+", "-")) and not line.startswith(("+++", "---"))
-    ]
-    return {"changed_lines": len(changed)}
+def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:
+    found = difference(str(asks["path"]), str(asks["to"]), result)
+    counts = {how: found.count(how) for how in ("changed", "added", "removed")}
+    return {"changed_lines": found.lines, **counts, "newer": found.newer}
+
+
+def shown_difference(asks: Asks, result: Result) -> tuple[str, str]:
+    found = difference(str(asks["path"]), str(asks["to"]), result)
+    return found.listed, found.whole

@@ -66,15 +66,15 @@ def hosts_for(target: Target, where: Where) -> tuple[Host, ...]:
     return (target.backend,) if where is Where.BACKEND else target.ring.directors
 
 
-def ran(result: Result, *, changes: bool) -> Ran:
-    """A result as the journal keeps it: shortened, secrets hidden."""
+def ran(result: Result, *, changes: bool, output: str | None = None) -> Ran:
+    """A result as the journal keeps it: shortened, secrets hidden; `output`: what is kept of what it printed."""
     printed = "\n".join(part for part in (result.stdout.rstrip(), result.stderr.rstrip()) if part)
     return Ran(
         host=result.host,
         command=result.command,
         exit_status=result.exit_status,
         took=result.took,
-        output=shorten(hide(printed), _OUTPUT_IN_JOURNAL),
+        output=shorten(hide(printed), _OUTPUT_IN_JOURNAL) if output is None else output,
         output_bytes=result.stdout_bytes,
         changes=changes,
     )
@@ -97,7 +97,8 @@ def unheard(host: Host, command: Command, error: HostError, *, changes: bool) ->
 class _One:
     seen: Seen
     ran: Ran
-    output: str
+    output: str = field(repr=False)
+    """What people are shown of it, secrets hidden."""
     connection: str = ""
 
 
@@ -135,7 +136,7 @@ class Looking:
             looks=looks,
             ran=tuple(dict.fromkeys(one.ran for one in every)),
             connections=_connections(every),
-            last_output=shorten(hide(every[-1].output), _ATTACHED) if every else "",
+            last_output=every[-1].output if every else "",
         )
 
     async def until_seen(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
@@ -216,9 +217,13 @@ class Looking:
                 for key, value in probe.read(self._target, expected.asks, result).items()
             }
             seen = Seen(host=host.name, probe=probe.name, reading=reading)
+            shown = probe.shows(expected.asks, result) if probe.shows else None
         except Unreadable as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
-        return _One(seen=seen, ran=ran(result, changes=False), output=result.stdout, connection=result.connection)
+            shown = (hide(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
+        told = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
+        whole = shorten(hide(result.stdout), _ATTACHED) if shown is None else shown[1]
+        return _One(seen=seen, ran=told, output=whole, connection=result.connection)
 
     async def _proved(self, host: Host, command: Command) -> Result:
         """What the host says, once it has proved on this very connection to be the backend; raises HostError.

@@ -3,13 +3,53 @@
 import difflib
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from bot.practice.files import Directory, Disk, File, Node
+from bot.practice.files import Directory, Disk, File, Link, Node
 from bot.practice.values import Answer, Call, failed
 
-_KNOWN = {"--recursive", "--unified", "--new-file", "-r", "-u", "-N"}
+_KNOWN = {"--recursive", "--unified", "--new-file", "--no-dereference", "-r", "-u", "-N"}
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS = {Directory: "directory", File: "regular file", Link: "symbolic link"}
+
+
+@dataclass(kw_only=True)
+class _Comparing:
+    """One run of diff: how it was asked, and what it complains of."""
+
+    disk: Disk
+    command: str
+    new_file: bool
+    follow: bool
+    complaints: list[str] = field(default_factory=list)
+
+    def compared(self, left: str, right: str) -> Iterator[str]:
+        one, two = (self.disk.look(path, follow=self.follow) for path in (left, right))
+        if {type(one), type(two)} in ({Directory}, {Directory, type(None)}):
+            yield from self._below(left, right, one, two)
+        elif one is not None and two is not None and type(one) is not type(two):
+            yield f"File {left} is a {_KINDS[type(one)]} while file {right} is a {_KINDS[type(two)]}\n"
+        elif isinstance(one, Link) or isinstance(two, Link):
+            yield from self._links(left, right, one, two)
+        elif changes := _changes(one, two, left, right):
+            yield f"{self.command} {left} {right}\n" if changes[0].startswith("---") else ""
+            yield from changes
+
+    def _below(self, left: str, right: str, one: Node | None, two: Node | None) -> Iterator[str]:
+        for name in sorted({*_names(one), *_names(two)}):
+            absent = [side for side, node in ((left, one), (right, two)) if name not in _names(node)]
+            if absent and not self.new_file:
+                yield f"Only in {right if absent[0] == left else left}: {name}\n"
+                continue
+            yield from self.compared(f"{left}/{name}", f"{right}/{name}")
+
+    def _links(self, left: str, right: str, one: Node | None, two: Node | None) -> Iterator[str]:
+        """GNU diff 3.8 complains of a link that is on one side only, and goes on."""
+        absent = [path for path, node in ((left, one), (right, two)) if node is None]
+        self.complaints += [f"diff: {path}: No such file or directory" for path in absent]
+        if isinstance(one, Link) and isinstance(two, Link) and one.target != two.target:
+            yield f"Symbolic links {left} and {right} differ\n"
 
 
 def diff(disk: Disk, call: Call) -> Answer:
@@ -20,37 +60,18 @@ def diff(disk: Disk, call: Call) -> Answer:
         return failed(2, f"diff: unrecognized option '{wrong[0]}'")
     if len(paths) != 2:
         return failed(2, "diff: missing operand")
-    new_file = bool({"--new-file", "-N"} & set(options))
+    comparing = _Comparing(
+        disk=disk,
+        command=shlex.join(["diff", *options]),
+        new_file=bool({"--new-file", "-N"} & set(options)),
+        follow="--no-dereference" not in options,
+    )
     missing = [path for path in paths if disk.look(path) is None]
-    if len(missing) == 2 or (missing and not new_file):
+    if len(missing) == 2 or (missing and not comparing.new_file):
         return failed(2, *(f"diff: {path}: No such file or directory" for path in missing))
-    command = shlex.join(["diff", *options])
-    text = "".join(_compared(disk, paths[0], paths[1], command, new_file=new_file))
-    return Answer(exit_status=1 if text else 0, out=text.encode())
-
-
-def _compared(disk: Disk, left: str, right: str, command: str, *, new_file: bool) -> Iterator[str]:
-    one, two = disk.look(left), disk.look(right)
-    if isinstance(one, Directory) or isinstance(two, Directory):
-        if isinstance(one, File) or isinstance(two, File):
-            kinds = [_kind(one), _kind(two)]
-            yield f"File {left} is a {kinds[0]} while file {right} is a {kinds[1]}\n"
-            return
-        for name in sorted({*_names(one), *_names(two)}):
-            absent = [side for side, node in ((left, one), (right, two)) if name not in _names(node)]
-            if absent and not new_file:
-                yield f"Only in {right if absent[0] == left else left}: {name}\n"
-                continue
-            yield from _compared(disk, f"{left}/{name}", f"{right}/{name}", command, new_file=new_file)
-        return
-    changes = _changes(one, two, left, right)
-    if changes:
-        yield f"{command} {left} {right}\n" if changes[0].startswith("---") else ""
-        yield from changes
-
-
-def _kind(node: Node | None) -> str:
-    return "directory" if isinstance(node, Directory) else "regular file"
+    text = "".join(comparing.compared(paths[0], paths[1]))
+    complaints = "".join(f"{line}\n" for line in comparing.complaints)
+    return Answer(exit_status=2 if complaints else int(bool(text)), out=text.encode(), err=complaints.encode())
 
 
 def _names(node: Node | None) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bot import bootstrap
 from bot.config import read_settings
+from bot.core.difference import SCRIPT
 from bot.core.events import Entry, Fact, StepStarted, UsersCounted
 from bot.core.fence import CLOCK, lock_question
 from bot.core.identity import QUESTION
@@ -32,8 +34,9 @@ _LOOKS = re.compile(
     r"|doveadm mailbox (list|status) [^;&|]*|doveadm fetch [^;&|]*|systemctl show [^;&|]*"
     r"|timeout 5 bash -c 'exec 3<>\"/dev/tcp/\$0/\$1\" && head -n 1 <&3' [0-9.]+ [0-9]+"
     r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
-    r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*|diff [^;&|]*)"
+    r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*)"
 )
+COMPARING = f"sh -c {shlex.quote(SCRIPT)} /etc/dovecot "
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
 """The commands that alter nothing; every other one counts as a change."""
 
@@ -48,6 +51,8 @@ def bare(command: str) -> str:
 
 def only_looks(command: str) -> bool:
     """Whether a command alters nothing."""
+    if bare(command).startswith(COMPARING):
+        return re.fullmatch(r"/etc/dovecot[.0-9a-z]*", bare(command).removeprefix(COMPARING)) is not None
     return bare(command) in QUESTIONS or _LOOKS.fullmatch(bare(command)) is not None
 
 

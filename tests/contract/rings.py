@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shlex
 import shutil
 from abc import ABC, abstractmethod
@@ -20,8 +21,9 @@ from bot.core.probes import PROBES
 from bot.core.readings import Reading
 from bot.engine.looking import Looking
 from bot.engine.ports import Timings
+from bot.practice.files import Directory, File, Link
 from bot.practice.ring import PracticeRing
-from bot.practice.scene import Site, practice_site, reviewed_config
+from bot.practice.scene import Site, practice_site
 from tests.lab import Lab, wait_for
 from tests.lab.imap import connected
 from tests.lab.ring import TEST_MAILS, deliver
@@ -118,9 +120,16 @@ class Practice(EitherRing):
         return next(one for one in packages.offered[PACKAGES[0]] if one != packages.installed[PACKAGES[0]])
 
     def config(self, folder: Path) -> None:
-        for name, content in reviewed_config(self._ring).items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
+        for path, node in self._ring.backends[NAME].disk.tree("/etc/dovecot"):
+            copy = folder / path.removeprefix("/etc/dovecot").lstrip("/")
+            match node:
+                case Directory():
+                    copy.mkdir(exist_ok=True)
+                case Link(target=target):
+                    copy.symlink_to(target)
+                case File(data=data, changed=changed):
+                    copy.write_bytes(data)
+                    os.utime(copy, (changed.timestamp(),) * 2)
 
     async def log_users_in(self) -> None:
         """Its users come by themselves."""

@@ -73,7 +73,7 @@ def _output(target: Target, probe: str, text: str) -> object:
         case "files":
             return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
         case "config-difference":
-            return sorted({line[0] for line in lines if line and line[0] != " "})
+            return sorted({line[0] for line in lines if line and line[0] not in " l"})
         case "mailbox-list":
             return bool(lines)
         case "mailbox-status":

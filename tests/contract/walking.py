@@ -36,12 +36,14 @@ class Material:
 
 
 async def proposed(ring: EitherRing, folder: Path) -> tuple[FolderProposals, Proposal]:
-    """The backend's own configuration with a file more, a link and a mode of its own."""
+    """The backend's own configuration with a line and a file more, a link and a mode of its own."""
     tree = folder / "review"
     tree.mkdir()
     ring.config(tree)
     for path in (path for path in tree.rglob("*") if path.is_file()):
         path.chmod(0o644)
+    with (tree / "dovecot.conf").open("a") as file:
+        file.write("# reviewed\n")
     (tree / "conf.d/90-review.conf").write_text("mail_max_userip_connections = 21\n")
     (tree / "conf.d/90-review.conf").chmod(0o640)
     (tree / "newest.conf.ext").symlink_to("conf.d/90-review.conf")

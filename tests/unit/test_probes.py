@@ -235,7 +235,7 @@ _ASKS |= {"like": "/z", "since": "conf.d\td\t755\troot\troot\t"}
 _EXITS = {
     "greeting": {1, 124},
     "config-parses": {89},
-    "config-difference": {1},
+    "config-difference": {1, 2},
     "packages": {1},
     "dovecot-packages": {1, 127},
     "package-changes": {100},
