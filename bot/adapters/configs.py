@@ -13,7 +13,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
@@ -23,7 +23,7 @@ from bot.core.readings import contents_digest, tree_digest
 from bot.core.trees import read_tree
 from bot.errors import Refused
 
-MOST_ENTRIES = 2_000
+MOST_ENTRIES = 20_000
 MOST_BYTES = 16 * 1024 * 1024
 PATH_ON_HOST = 80
 """Bytes that the folder's own path may take in the host's list, where sha256sum prints it before every file."""
@@ -31,12 +31,16 @@ PATH_ON_HOST = 80
 
 @dataclass(frozen=True, kw_only=True)
 class _Member:
-    """One entry below the folder; `content` is a file's bytes, None for a directory or a link."""
+    """One entry below the folder; `content` is a file's bytes, None for a directory or a link.
+
+    `changed`: in whole seconds since 1970, as the folder has it.
+    """
 
     path: str
     mode: int
-    content: bytes | None = None
+    content: bytes | None = field(default=None, repr=False)
     target: str | None = None
+    changed: int = 0
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -170,16 +174,17 @@ def _member(path: Path, name: str, room: int) -> _Member:
     """One entry as it is, links never followed."""
     _plain(name)
     status = path.lstat()
+    changed = max(int(status.st_mtime), 0)
     if stat.S_ISLNK(status.st_mode):
         target = str(path.readlink())
         _plain(target)
-        return _Member(path=name, mode=0o777, target=target)
+        return _Member(path=name, mode=0o777, target=target, changed=changed)
     mode = _mode(status, name)
     if stat.S_ISDIR(status.st_mode):
         return _Member(path=name, mode=0o755)
     if not stat.S_ISREG(status.st_mode):
         raise _Unfit(f"{name} is neither a file, a folder nor a link")
-    return _Member(path=name, mode=mode, content=_content(path, name, room))
+    return _Member(path=name, mode=mode, content=_content(path, name, room), changed=changed)
 
 
 def _mode(status: os.stat_result, name: str) -> int:
@@ -238,13 +243,13 @@ def _owned(folder: _Folder, like: str | None) -> dict[str, Owned]:
 
 
 def _packed(members: tuple[_Member, ...], owned: dict[str, Owned]) -> bytes:
-    """A tar archive that is the same for the same members and owners: sorted, of no time."""
+    """A tar archive: sorted, with the files' times, by which the host's newer ones are known; folders have none."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for member in (_Member(path=".", mode=0o755), *sorted(members, key=lambda member: member.path)):
             entry = tarfile.TarInfo(member.path)
             whose = owned[member.path]
-            entry.mode = whose.mode
+            entry.mode, entry.mtime = whose.mode, member.changed
             entry.uname, entry.uid = _named(whose.owner)
             entry.gname, entry.gid = _named(whose.group)
             entry.type = tarfile.DIRTYPE

@@ -115,12 +115,24 @@ async def test_the_unpacked_folder_keeps_modes_of_files_and_opens_its_folders(
     assert (folder / "empty.d").is_dir()
 
 
-async def test_the_same_files_make_the_same_archive_whenever_and_whosever_they_are(
-    proposals: FolderProposals, config: Path
+async def test_the_archive_has_the_times_of_the_files_and_an_approval_is_not_of_these(
+    proposals: FolderProposals, config: Path, tmp_path: Path
 ) -> None:
-    before = await proposals.archive(await proposals.proposal(NAME))
-    os.utime(config / "dovecot.conf", (1, 1))
-    assert await proposals.archive(await proposals.proposal(NAME)) == before
+    """By them the host's newer files are known; a file that was only touched is the same file."""
+    proposal = await proposals.proposal(NAME)
+    before = await proposals.archive(proposal)
+    assert await proposals.archive(proposal) == before
+    os.utime(config / "dovecot.conf", (1_600_000_000.9, 1_600_000_000.9))
+    assert await proposals.proposal(NAME) == proposal
+    folder = unpacked(await proposals.archive(proposal), tmp_path / "etc-dovecot")
+    assert (folder / "dovecot.conf").stat().st_mtime == 1_600_000_000
+
+
+async def test_ten_thousand_files_are_no_failure(proposals: FolderProposals, config: Path, tmp_path: Path) -> None:
+    for number in range(10_000):
+        (config / "conf.d" / f"{number:05}-a-file-of-a-site-with-many.conf").write_text(f"# {number}\n")
+    proposal = await proposals.proposal(NAME)
+    assert read_back(unpacked(await proposals.archive(proposal), tmp_path / "etc-dovecot")) == proposal.digest
 
 
 @pytest.mark.parametrize(
@@ -167,8 +179,8 @@ def _socket(path: Path) -> None:
         (lambda config: Path(os.fsdecode(bytes(config) + b"/\xff")).write_text(""), "has characters"),
         (lambda config: (config / "link").symlink_to("a\nb"), "has characters"),
         (lambda config: (config / "big").write_bytes(bytes(MOST_BYTES)), "larger than 16 MiB"),
-        (lambda config: [(config / f"{n}").mkdir() for n in range(MOST_ENTRIES)], "more than 2,000 entries"),
-        (lambda config: [path.write_text("") for path in deep(config, 1800)], "too many files to be compared"),
+        (lambda config: [(config / f"{n}").mkdir() for n in range(MOST_ENTRIES)], "more than 20,000 entries"),
+        (lambda config: [path.write_text("") for path in deep(config, 8_900)], "too many files to be compared"),
     ],
 )
 async def test_what_no_host_should_get_is_refused_by_its_name(
@@ -184,16 +196,16 @@ def deep(config: Path, count: int) -> list[Path]:
     """Paths of files that are as long as they may be."""
     folder = config / ("d" * 250) / ("e" * 250) / ("f" * 250)
     folder.mkdir(parents=True, exist_ok=True)
-    return [folder / f"{number:04}{'g' * 200}.conf" for number in range(count)]
+    return [folder / f"{number:05}{'g' * 200}.conf" for number in range(count)]
 
 
 async def test_the_largest_configuration_that_is_taken_can_still_be_read_back(
     proposals: FolderProposals, config: Path, short_path: Path
 ) -> None:
     """The host's list is cut somewhere, and a cut list proves nothing: the limit has to show here, not there."""
-    for number, path in enumerate(deep(config, 1800)):
+    for number, path in enumerate(deep(config, 8_900)):
         path.write_text("")
-        if number < 1500 or number % 10:
+        if number < 8_000 or number % 50:
             continue
         try:
             taken = await proposals.proposal(NAME)
