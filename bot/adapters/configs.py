@@ -43,13 +43,18 @@ class _Member:
     changed: int = 0
 
     @property
+    def holds(self) -> str | None:
+        """The digest of a file's content, where a link points to; None for a directory."""
+        return self.target if self.content is None else hashlib.sha256(self.content).hexdigest()
+
+    @property
     def lines(self) -> tuple[str, ...]:
         """The entry as the `tree` probe reads it back on the host; a directory is not listed there."""
         if self.target is not None:
             return (f"link {self.target}\t{self.path}",)
         if self.content is None:
             return ()
-        return (f"mode {self.mode:o}\t{self.path}", f"{hashlib.sha256(self.content).hexdigest()}  {self.path}")
+        return (f"mode {self.mode:o}\t{self.path}", f"{self.holds}  {self.path}")
 
     @property
     def kind(self) -> str:
@@ -76,7 +81,13 @@ class _Folder:
         digest = tree_digest(lines)
         if owners:
             digest = hashlib.sha256(f"{digest}\n{owners}".encode()).hexdigest()
-        return Proposal(name=self.name, digest=digest, contents=contents_digest(lines), owners=owners)
+        return Proposal(
+            name=self.name,
+            digest=digest,
+            contents=contents_digest(lines),
+            owners=owners,
+            files={member.path: (member.holds, member.changed) for member in self.members if member.holds is not None},
+        )
 
 
 class FolderProposals:

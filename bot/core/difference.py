@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from bot.core.command import Result
 from bot.core.hide import hide, is_secret
 from bot.core.listing import FORMAT, Listed, listing
+from bot.core.newer import in_short, later
 from bot.core.ownership import Owned
 from bot.errors import Unreadable
 
@@ -30,9 +31,6 @@ TEXT = 50_000
 
 _LEAST = 120
 """Characters of a file's difference that are worth showing, where not all of it can be."""
-
-_NAMED = 400
-"""Characters for the files that a reading names."""
 
 _KIND = r"(?:regular (?:empty )?file|directory|symbolic link|fifo|socket|\w+ special file)"
 _MISSING = re.compile(r"diff: (.+): No such file or directory")
@@ -82,32 +80,6 @@ class Difference:
     def whole(self) -> str:
         """The list, and the text."""
         return f"{self.listed}\n\n{self.text}".rstrip()
-
-
-def in_short(paths: Sequence[str]) -> str:
-    """How many, and the first of them by name; `none`."""
-    if not paths:
-        return "none"
-    named: list[str] = []
-    for path in paths:
-        if named and sum(map(len, named)) + len(path) > _NAMED:
-            break
-        named.append(path)
-    left = len(paths) - len(named)
-    return f"{len(paths)} ({', '.join(named)}{f' and {left} more' if left else ''})"
-
-
-def newer_than(before: Tree, after: Tree, differing: Sequence[str]) -> frozenset[str]:
-    """Of the paths whose content differs, those that are newer `before` than `after`, by their times alone.
-
-    What is only `before` counts when it is newer than all that is `after`: nobody who wrote that can have seen it.
-    """
-    latest = max((one.changed for one in after.values() if one.kind != "d"), default=0)
-    return frozenset(
-        path
-        for path in differing
-        if (old := before.get(path)) and old.changed > (after[path].changed if path in after else latest)
-    )
 
 
 def difference(path: str, to: str, result: Result) -> Difference:
@@ -182,7 +154,8 @@ def _put_together(before: Tree, after: Tree, texts: Mapping[str, list[str]]) -> 
     differing = [
         path for path in sorted(before.keys() | after.keys() | texts.keys()) if _differs(path, before, after, texts)
     ]
-    newer = newer_than(before, after, [path for path in differing if path in texts or path not in after])
+    times = ({path: one.changed for path, one in side.items() if one.kind != "d"} for side in (before, after))
+    newer = later((path for path in differing if path in texts or path not in after), *times)
     files, shown = [], {}
     for path in differing:
         old, new = before.get(path), after.get(path)

@@ -14,6 +14,12 @@ from bot.errors import Unreadable
 FORMAT = r"%y\t%m\t%u\t%g\t%T@\t%p\t%l\n"
 """For find's `-printf`: kind, mode, owner, group, time, path and a link's target."""
 
+OWNERS = ("(", "-printf", FORMAT, ")")
+"""What find prints of every entry."""
+
+WHOLE = (*OWNERS, ",", "(", "-type", "f", "-exec", "sha256sum", "{}", "+", ")")
+"""That, and the content of every file."""
+
 _LINE = re.compile(r"([a-zA-Z])\t([0-7]{1,4})\t([^\t]+)\t([^\t]+)\t(-?\d{1,12})(?:\.\d*)?\t([^\t]+)\t([^\t]*)")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import difference, readings, trees
+from bot.core import difference, listing, readings, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Exits, Reading
@@ -243,10 +243,16 @@ _ALL = (
         "digest files contents",
         exits={1: "find: "},
     ),
-    _probe("owned-tree", _find(trees.WHOLE), trees.owned_tree, "path", "files state listing", exits={1: "find: "}),
-    _probe("tree-changes", _find(trees.WHOLE), trees.tree_changes, "path since", "difference", exits={1: "find: "}),
+    _probe("owned-tree", _find(listing.WHOLE), trees.owned_tree, "path", "files state listing", exits={1: "find: "}),
+    _probe("tree-changes", _find(listing.WHOLE), trees.tree_changes, "path since", "difference", exits={1: "find: "}),
     _probe(
-        "ownership", _find(trees.OWNERS), trees.ownership, "path like", "difference new", "owners", exits={1: "find: "}
+        "ownership",
+        _find(listing.OWNERS),
+        trees.ownership,
+        "path like",
+        "difference new",
+        "owners",
+        exits={1: "find: "},
     ),
     _probe("files", _files_command, readings.files, "path", "exists count", "named"),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from bot.core.newer import Contents
 from bot.errors import Refused
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -17,13 +18,15 @@ class Proposal:
     """A proposed /etc/dovecot: its name, and the digest of all of it (its tree's, see readings.tree_digest, and its
     manifest's).
 
-    `contents`: the digest of its files and links without their modes; `owners`: its manifest, see core/ownership.py.
+    `contents`: the digest of its files and links without their modes; `owners`: its manifest, see core/ownership.py;
+    `files`: what its files and links hold, and since when.
     """
 
     name: str
     digest: str
     contents: str = ""
     owners: str = ""
+    files: Contents = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from bot.core.command import Command
-from bot.core.guards import Standing, flush_seen, guards_of, guards_planned
+from bot.core.guards import CONFIGURATION, Standing, flush_seen, guards_of, guards_planned
 from bot.core.inventory import Backend, Host, Ring, Target
+from bot.core.newer import question
 from bot.core.plan import Expected, Order, Plan, PlannedStep, make_plan
 from bot.core.probes import PROBES
 from bot.core.procedure import Need, Procedure, Where
@@ -74,6 +75,8 @@ def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
                 yield PROBES[expected.probe].command(target, expected.asks)
         if step.where and _is_for(step.where, host):
             yield from (action.command for action in (step.action, step.undo) if action)
+    if plan.config_digest and isinstance(host, Backend):
+        yield question(CONFIGURATION)  # `plan` asks, before there is a run
 
 
 def _looks(step: PlannedStep) -> Iterator[Expected]:

@@ -12,16 +12,10 @@ from dataclasses import replace
 
 from bot.core.command import Result
 from bot.core.inventory import Target
-from bot.core.listing import FORMAT, Listed, listing
+from bot.core.listing import Listed, listing
 from bot.core.ownership import NotFit, Owned, assigned, rules
 from bot.core.readings import Asks, Reading
 from bot.errors import Unreadable
-
-OWNERS = ("(", "-printf", FORMAT, ")")
-"""What find prints of every entry."""
-
-WHOLE = (*OWNERS, ",", "(", "-type", "f", "-exec", "sha256sum", "{}", "+", ")")
-"""That, and the content of every file."""
 
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 _KEPT = 32

@@ -12,7 +12,7 @@ from bot.core.effects import restores
 from bot.core.guards import Standing, as_verified, standing_configuration
 from bot.core.observed import expected_of
 from bot.core.plan import Expected, PlannedStep
-from bot.core.procedure import Gate
+from bot.core.procedure import Gate, Where
 from bot.core.run import Grant, Run
 from bot.core.upnext import answered_already, question, users_first
 from bot.engine.ledger import Ledger
@@ -40,7 +40,7 @@ class Approvals:
             return
         evidence: list[str] = []
         for check in self._evidence(gate, run):
-            if check.name not in run.seen_done:
+            if check.name not in run.seen_done or _is_past(gate, check, run):
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
             sight = await self._until_seen(run, expected_of(check, run.observed))
@@ -118,12 +118,22 @@ class Approvals:
         if run.step.action and restores(run.step.action.command.text) and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         for check in self._evidence(grant.gate, run):
-            if check.name not in run.seen_done:
+            if check.name not in run.seen_done or _is_past(grant.gate, check, run):
                 continue
             sight = await self._until_seen(run, expected_of(check, run.observed))
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
                 return f"what it showed is not so any more: {sight.judgement.reason}"
         return ""
+
+
+def _is_past(gate: Gate, check: PlannedStep, run: Run) -> bool:
+    """Whether it saw the backend as it was before this run changed its packages or its configuration.
+
+    A proposed configuration that was put in place stands no longer where it was looked at: had that to be so still,
+    nobody could approve what is left.
+    """
+    of_backend = any(expected.where is Where.BACKEND for expected in check.expect)
+    return gate is Gate.FLUSH and run.reconfigured and of_backend
 
 
 def _word(grant: Grant) -> str:

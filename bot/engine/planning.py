@@ -7,15 +7,18 @@ from datetime import timedelta
 
 from bot.core.events import RunRequested
 from bot.core.expect import check_expectations
-from bot.core.inventory import Inventory, Target
+from bot.core.guards import CONFIGURATION
+from bot.core.hide import hide
+from bot.core.inventory import Backend, Inventory, Target
 from bot.core.laws import Rules, hold_against
+from bot.core.newer import contents, in_short, newer, question
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.procedure import Procedure
-from bot.core.proposal import read_request
+from bot.core.proposal import Proposal, read_request
 from bot.engine.looking import Looking
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.engine.proving import prove
-from bot.errors import Refused
+from bot.errors import HostError, Refused, Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,8 @@ class Planner:
         looking = Looking(self._hosts, self._clock, self._timings, order.target)
         proof = await prove(order.target, self._hosts, looking)
         checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
+        if order.proposal and proof.holds:
+            checks.append(await self._newer(order.target.backend, order.proposal))
         later: list[str] = []
         changed = False
         for step in plan.stages[0].steps:
@@ -92,6 +97,18 @@ class Planner:
             elif step.kind is Kind.CHECK:
                 later.append(step.says)
         return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
+
+    async def _newer(self, backend: Backend, proposal: Proposal) -> tuple[str, bool | None, str]:
+        """Named already here: what a configuration that is some weeks old would take back."""
+        says = f"Looked for files of {backend.name} that are newer than those of {proposal.name}"
+        try:
+            result = await self._hosts.run(backend, question(CONFIGURATION))
+            found = newer(contents(CONFIGURATION, result), proposal.files)
+        except (HostError, Unreadable) as error:
+            return says, None, hide(str(error))
+        if not found:
+            return says, True, f"{backend.name}: no file that differs is newer there"
+        return says, True, f"{backend.name}: newer there, and replaced or removed by a run: {in_short(found)}"
 
     async def _prepare(self, request: Request, run: str) -> tuple[Procedure, Order, Plan]:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)

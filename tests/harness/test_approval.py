@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import html
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bot.core import events as fact
 from bot.core.procedure import Gate
 from bot.core.run import Status
+from bot.practice.files import File
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
 
@@ -66,6 +67,34 @@ async def test_an_approval_that_expired_while_the_run_held_is_asked_for_at_the_s
         assert after[: len(made)] == made
         assert len(set(after)) == len(after), "nothing is made twice"
         assert play.broken() == []
+
+
+@pytest.mark.parametrize("step", ["install-packages", "install-config", "clean-metacache", "start-dovecot"])
+@virtually
+async def test_what_the_approval_showed_of_the_backend_need_not_last_once_the_run_has_changed_it(step: str) -> None:
+    """The proposed configuration is put in its place, and stands no longer where it was looked at."""
+    async with a_run() as play:
+        await play.reaches(step)
+        play.fails(step)
+        await play.held()
+        await play.retry()
+        assert await play.ends() == "done"
+        assert play.facts(fact.ApprovalLapsed) == []
+
+
+@virtually
+async def test_what_is_newer_on_the_host_is_named_on_the_flush_approval() -> None:
+    """A certificate that was renewed since the folder was written would be replaced by the old one."""
+    async with a_run() as play:
+        renewed = play.backend.disk.look("/etc/dovecot/conf.d/90-metacache.conf")
+        assert isinstance(renewed, File)
+        renewed.changed = datetime(2100, 1, 1, tzinfo=UTC)
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", "x = 1\n")
+        play.backend.disk.look("/etc/dovecot/conf.d/99-hotfix.conf").changed = renewed.changed  # type: ignore[union-attr]
+        await play.until(lambda run: run.status is Status.ASKING)
+        named = "newer 2 (conf.d/90-metacache.conf, conf.d/99-hotfix.conf)"
+        assert any(named in line for line in play.facts(fact.ApprovalAsked)[-1].evidence)
+        assert named in html.unescape(play.thread(fact.ApprovalAsked)[-1])
 
 
 @pytest.mark.parametrize("how", ["held", "killed"])

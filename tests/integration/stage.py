@@ -18,7 +18,7 @@ from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service
 from bot.practice.ring import PracticeRing
-from bot.practice.scene import CHANNEL, REQUESTER, reviewed_config
+from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, reviewed_config
 from tests.build import library
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
 
@@ -43,7 +43,8 @@ class Stage:
             target.chmod(0o644)
 
     async def spoil(self, case: Case) -> None:
-        """Make it so; the broken configuration is there in any case."""
+        """Make it so; a good configuration and a broken one are there in any case."""
+        self.propose(CONFIG, reviewed_config(self.ring))
         broken = {"conf.d/99-broken.conf": b"BROKEN = yes\n"}
         self.propose("broken", reviewed_config(self.ring) | broken)
         done = case.spoil(self.ring)

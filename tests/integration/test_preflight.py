@@ -5,6 +5,7 @@ The engine runs in this process, with the real hosts adapter and stand-ins for j
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,14 +14,15 @@ import pytest
 
 from bot.adapters.clock import SystemClock
 from bot.core import events as fact
+from bot.engine.planning import Foreseen, Request
 from bot.errors import Refused
 from bot.practice.ring import PracticeRing
 from bot.practice.ringstate import Seen
-from bot.practice.scene import CONFIG, PACKAGES, reviewed_config
+from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
 from bot.practice.values import Fault
 from tests.acceptance import practice
 from tests.acceptance.practice import changed
-from tests.integration.stage import RUN, Case, staged
+from tests.integration.stage import RUN, Case, Stage, staged
 
 
 def known_hosts_without(ring: PracticeRing, name: str, instead: str = "") -> None:
@@ -188,6 +190,15 @@ CASES = {
         step=APT,
         reason=("dovecot is 2.4.1", "expected below 2.4"),
     ),
+    "a comparison that sudo refuses": Case(
+        spoil=lambda ring: ring.fault(
+            Fault(host="backend-3", matches="diff ", when="before", what="exit", exit_status=1, times=9)
+        ),
+        options=f"config={CONFIG}",
+        step=CONF,
+        reason=("exited with 1", "this command was made to fail"),
+        staged=True,
+    ),
     "a proposed configuration that does not parse": Case(
         options="config=broken",
         step=CONF,
@@ -236,6 +247,30 @@ async def test_what_the_host_said_of_it_is_in_the_reason(tmp_path: Path, name: s
         failed = await stage.until(fact.StepFailed)
         assert isinstance(failed, fact.StepFailed)
         assert said in failed.reason
+
+
+async def test_a_plan_names_what_is_newer_on_the_host_than_in_the_folder(tmp_path: Path) -> None:
+    """`config=` replaces the whole tree with a copy that may be weeks old; nothing is staged yet when it is planned."""
+    async with staged(tmp_path / "configs") as stage:
+        stage.propose(CONFIG, reviewed_config(stage.ring))
+        says = f"Looked for files of backend-3 that are newer than those of {CONFIG}"
+        none = {said: (holds, reason) for said, holds, reason in (await foreseen(stage, f"config={CONFIG}")).checks}
+        assert none[says] == (True, "backend-3: no file that differs is newer there")
+        stage.ring.backends["backend-3"].disk.write("/etc/dovecot/conf.d/90-metacache.conf", "renewed = since\n")
+        os.utime(stage.configs / CONFIG / "conf.d/90-metacache.conf", (1_700_000_000,) * 2)
+        some = {said: (holds, reason) for said, holds, reason in (await foreseen(stage, f"config={CONFIG}")).checks}
+        assert some[says][0] is True
+        assert some[says][1].endswith("newer there, and replaced or removed by a run: 1 (conf.d/90-metacache.conf)")
+        stage.ring.fault(Fault(host="backend-3", matches="sha256sum", when="before", what="exit", exit_status=1))
+        unsaid = {said: (holds, reason) for said, holds, reason in (await foreseen(stage, f"config={CONFIG}")).checks}
+        assert unsaid[says][0] is None
+        assert changed(stage.ring) == []
+
+
+async def foreseen(stage: Stage, options: str) -> Foreseen:
+    text = f"backend-3 {options}"
+    request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
+    return await stage.service.foresee(request)
 
 
 @pytest.mark.parametrize("name", ["never-made", "../../etc", "a;reboot"])

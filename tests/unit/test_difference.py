@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bot.core.command import Result
-from bot.core.difference import KEPT, TEXT, Difference, difference, in_short
+from bot.core.difference import KEPT, TEXT, Difference, difference
 from bot.core.hide import is_secret
 from bot.core.probes import PROBES
 from bot.errors import Unreadable
@@ -242,13 +242,6 @@ def test_what_is_newer_on_the_host_is_named_by_the_times_of_the_files(trees: Tre
         "changed: reviewed.conf",
     ]
     assert trees.reading()["newer"] == found.newer
-
-
-def test_many_files_that_are_newer_are_counted_and_the_first_are_named() -> None:
-    said = in_short([f"conf.d/{number:05}.conf" for number in range(10_000)])
-    assert said.startswith("10000 (conf.d/00000.conf, conf.d/00001.conf")
-    assert said.endswith(" more)")
-    assert len(said) < 600
 
 
 @pytest.mark.parametrize(
