@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +13,7 @@ from bot import bootstrap
 from bot.config import procedures_folder, read_settings, read_tokens
 from bot.core.damage import in_words
 from bot.core.guards import guards_planned
+from bot.core.hide import hide_in_words
 from bot.core.procedure import duration
 from bot.core.shown import in_line, in_lines, set_in
 from bot.core.upnext import length
@@ -36,9 +36,7 @@ _DEFAULT = Path("/etc/dovecot-bot/dovecot-bot.toml")
 @app.command()
 def serve(config: Config = _DEFAULT) -> None:
     """Run the bot. Needs SLACK_BOT_TOKEN and SLACK_APP_TOKEN in the environment."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
-    logging.getLogger("asyncssh").setLevel(logging.WARNING)
+    bootstrap.log_to(sys.stderr)
     tokens = read_tokens()
     raise typer.Exit(asyncio.run(bootstrap.serve(read_settings(config), tokens)))
 
@@ -147,7 +145,7 @@ def main() -> None:
     try:
         app()
     except BotError as error:
-        print(in_lines(str(error)), file=sys.stderr)
+        print(in_lines(hide_in_words(str(error))), file=sys.stderr)
         sys.exit(2)
 
 

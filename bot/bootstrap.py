@@ -7,10 +7,11 @@ import logging
 import os
 import secrets
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
@@ -25,6 +26,7 @@ from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder,
 from bot.core.damage import in_words
 from bot.core.events import Entry
 from bot.core.fold import fold
+from bot.core.hide import hide
 from bot.core.sudoers import sudoers
 from bot.engine.planning import Book, Foreseen, Planner, Request
 from bot.engine.ports import Timings, World
@@ -91,8 +93,26 @@ def _allowed(people: PeoplePart) -> Allowed:
     return Allowed(users=frozenset(people.users), usergroup=people.usergroup)
 
 
+class _Hiding(logging.Formatter):
+    """A line of the log, with the traceback below it: an error's text may be what a host or a person said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide(super().format(record))
+
+
+def log_to(stream: TextIO) -> logging.Handler:
+    """Have everything from INFO on logged there, secrets hidden; what nobody catches too."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Hiding("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for loud in ("apscheduler", "asyncssh"):
+        logging.getLogger(loud).setLevel(logging.WARNING)
+    sys.excepthook = lambda *error: log.critical("the bot ends with an error of its own", exc_info=error)
+    return handler
+
+
 @asynccontextmanager
-async def _joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
+async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     """A whole bot, started; on leaving, what is under way is finished, written down and told, then all is closed."""
     async with AsyncExitStack() as stack:
         stack.enter_context(only_one(settings.bot.journal))
@@ -158,7 +178,7 @@ async def serve(settings: Settings, tokens: Tokens) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with _joined(settings, tokens) as app:
+    async with joined(settings, tokens) as app:
         told = asyncio.create_task(stop.wait())
         either: set[asyncio.Future[Any]] = {told, app.failed}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -6,8 +6,13 @@ import shlex
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bot.core.hide import hide
+
 OUTPUT_KEPT = 64 * 1024
 """Bytes of each stream that a result keeps, unless its command says otherwise; the rest is counted and dropped."""
+
+_LAST = 4_000
+"""Characters at the end of an output in which its last line is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +57,12 @@ class Result:
     took: timedelta
     connection: str = ""
     kept: int = OUTPUT_KEPT
+
+    @property
+    def complaint(self) -> str:
+        """The last line that it complains with, secrets hidden; empty where it says nothing."""
+        said = (self.stderr.strip() or self.stdout[-_LAST:].strip())[-_LAST:]
+        return hide(said).split("\n")[-1][:300]
 
     @property
     def cut_short(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
@@ -31,7 +31,7 @@ class Postpone:
 
     person: Person
     ask: int
-    reason: str
+    reason: str = field(repr=False)
     message: str
 
 
@@ -49,7 +49,7 @@ class ProposeSkip:
 
     person: Person
     held: int
-    reason: str
+    reason: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class GoBack:
     """
 
     person: Person
-    reason: str
+    reason: str = field(repr=False)
     answers: int | None = None
     start_first: bool = False
     shown: str = ""
@@ -80,7 +80,7 @@ class TakeOver:
     """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back."""
 
     person: Person
-    reason: str
+    reason: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

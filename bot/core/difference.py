@@ -103,8 +103,8 @@ def _must_be_whole(result: Result, path: str, to: str, before: Tree, after: Tree
     explained = bool(said) and links.issuperset(map(_unquoted, missing))
     fine = {0: not differs, 1: differs, 2: explained}
     if not fine.get(result.exit_status, False) or "." not in before or "." not in after:
-        why = (result.stderr.strip().splitlines() or ["nothing that it says is an answer"])[-1]
-        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {why[:200]}")
+        why = result.complaint if result.stderr.strip() else "nothing that it says is an answer"
+        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {why}")
 
 
 def _texts(lines: Sequence[str], path: str, to: str) -> Iterator[tuple[str, list[str]]]:

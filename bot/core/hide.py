@@ -59,6 +59,16 @@ def hide(text: str) -> str:
     return "\n".join(lines)
 
 
+def hide_in_words(text: str) -> str:
+    """The same for the bot's own sentences, which may speak of a token: what they say of it after a colon stays."""
+    return "\n".join(_AFTER_EQUALS.sub(rf"\g<1>{HIDDEN}", _surely_hidden(line)) for line in text.split("\n"))
+
+
+def holds_token(text: str) -> bool:
+    """Whether something in it looks like a token or a hash, which nothing that people name looks like."""
+    return any(pattern.search(text) for pattern in (_BEARER, _CRYPT))
+
+
 _SECRET_FOLDERS = frozenset({"private", "secrets"})
 _SECRET_ENDS = (".key", ".pem", ".p12", ".pfx", ".der", ".jks", ".keytab")
 _SECRET_NAMES = re.compile(r"passwd|shadow|passphrase|password|secret|credential|token|(^|[-_.])users?$")
@@ -74,13 +84,15 @@ def is_secret(path: str) -> bool:
 def _hidden(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
+    line = _PASSWD.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<1>{HIDDEN}", _surely_hidden(line)))
+    return _settings_hidden(line) if _ANY_WORD.search(line) else line
+
+
+def _surely_hidden(line: str) -> str:
+    """What is a secret wherever it stands."""
     line = _CRYPT.sub(HIDDEN, _SCHEME.sub(HIDDEN, line))
-    line = _PASSWD.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<1>{HIDDEN}", line))
     line = _HEADER.sub(rf"\g<1>{HIDDEN}", line)
-    line = _URL.sub(rf"\g<1>{HIDDEN}@", line)
-    if _ANY_WORD.search(line):
-        line = _settings_hidden(line)
-    return _BEARER.sub(HIDDEN, line)
+    return _BEARER.sub(HIDDEN, _URL.sub(rf"\g<1>{HIDDEN}@", line))
 
 
 def _settings_hidden(line: str) -> str:

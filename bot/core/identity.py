@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.core.command import Command, Result
+from bot.core.hide import hide
 from bot.core.inventory import Backend, Host
 from bot.errors import Unreadable
 
@@ -44,7 +45,9 @@ def read_identity(connection: str, result: Result) -> Identity:
     """The answer to QUESTION; raises Unreadable for anything else."""
     lines = result.stdout.splitlines()
     if len(lines) < 4 or not re.fullmatch(r"[0-9a-f]{32}", lines[1]) or not re.fullmatch(r"[0-9a-f-]{36}", lines[2]):
-        raise Unreadable(f"{result.host} does not say who it is: {result.stdout[:200]!r} {result.stderr[:200]!r}")
+        raise Unreadable(
+            f"{result.host} does not say who it is: {hide(result.stdout)[:200]!r} {hide(result.stderr)[:200]!r}"
+        )
     client, *server = lines[0].split()[::2] or [""]
     del client
     return Identity(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from bot.core.hide import holds_token
 from bot.core.newer import Contents
 from bot.errors import Refused
 
@@ -78,6 +79,8 @@ _BACKEND = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 def read_request(text: str) -> Asked:
     """`BACKEND [config=NAME] [packages=NAME=VERSION,…]`; raises Refused, saying what is wrong and what is right."""
     words = text.split()
+    if holds_token(text):
+        raise Refused("What you typed holds what looks like a token. It is not kept; nothing was begun.")
     if not words:
         raise Refused("Which backend? BACKEND [config=NAME] [packages=NAME=VERSION,…]")
     backend, *options = words

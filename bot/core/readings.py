@@ -31,11 +31,16 @@ def own_answer(result: Result, exits: Exits) -> None:
 
     sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself says.
     """
-    status, said = result.exit_status, (result.stderr or result.stdout).strip().splitlines()
+    status, said = result.exit_status, result.stderr or result.stdout
     begins = exits.get(status) if status else ""
-    silent = status == 1 and not said
-    if begins is None or silent or (begins and not any(re.match(begins, line) for line in said)):
-        raise Unreadable(f"`{result.command}` exited with {status}" + (f": {said[-1][:200]}" if said else ", silently"))
+    silent = status == 1 and not said.strip()
+    if begins is None or silent or (begins and not any(re.match(begins, line) for line in said.splitlines())):
+        raise no_answer(result)
+
+
+def no_answer(result: Result) -> Unreadable:
+    """The error for an exit that is none, with what was said."""
+    return Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.complaint or 'it says nothing'}")
 
 
 # directors
@@ -327,7 +332,7 @@ def _must_not_be_there(result: Result, path: str) -> None:
     said = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
     otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
     if result.stdout or otherwise or len(said) != 1 or path not in said[0]:
-        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.stderr.strip()[-200:]}")
+        raise no_answer(result)
 
 
 def tree_digest(lines: list[str]) -> str:

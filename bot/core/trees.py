@@ -14,7 +14,7 @@ from bot.core.command import Result
 from bot.core.inventory import Target
 from bot.core.listing import Listed, listing
 from bot.core.ownership import NotFit, Owned, assigned, rules
-from bot.core.readings import Asks, Reading
+from bot.core.readings import Asks, Reading, no_answer
 from bot.errors import Unreadable
 
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
@@ -66,8 +66,7 @@ def _lines(result: Result, *roots: str) -> list[str]:
     missing = [root for root in roots if f"\t{root}\t" not in result.stdout]
     absent = bool(complaints) and all(_is_about(line, missing) for line in complaints)
     if result.exit_status != 0 and not (result.exit_status == 1 and absent):
-        said = f": {complaints[-1][:200]}" if complaints else ", and said nothing"
-        raise Unreadable(f"`{result.command}` exited with {result.exit_status}{said}")
+        raise no_answer(result)
     return [line for line in result.stdout.split("\n") if line]
 
 

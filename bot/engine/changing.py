@@ -11,7 +11,6 @@ from typing import Any
 
 from bot.core import events as fact
 from bot.core.command import Result
-from bot.core.hide import hide
 from bot.core.identity import objection
 from bot.core.inventory import Host
 from bot.core.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
@@ -233,5 +232,4 @@ def _said(result: Result) -> str:
         return "refused on the host, as dovecot is not stopped there; nothing was deleted"
     if result.exit_status == 0:
         return "the command said yes, but it is not to be seen"
-    lines = (result.stderr or result.stdout).strip().splitlines()
-    return f"exit {result.exit_status}" + (f", {hide(lines[-1])[:300]}" if lines else "")
+    return f"exit {result.exit_status}" + (f", {result.complaint}" if result.complaint else "")

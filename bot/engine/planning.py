@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bot.core.events import RunRequested
@@ -26,7 +26,7 @@ class Request:
     """What somebody typed: the slash command, its text (`backend-3 config=NAME …`), and who and where by id."""
 
     command: str
-    text: str
+    text: str = field(repr=False)
     requester: str
     team: str
     channel: str

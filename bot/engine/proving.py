@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bot.core.events import HostsProved
 from bot.core.fence import lock_question
+from bot.core.hide import hide
 from bot.core.identity import Identity, objection
 from bot.core.inventory import Backend, Target
 from bot.core.plan import Expected
@@ -43,7 +44,7 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
         against += [said] if (said := objection(backend, identity)) else []
         lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
     except HostError as error:
-        unknown.append(str(error))
+        unknown.append(hide(str(error)))
     sight = await looking.look([_WHO_THEY_ARE])
     if not sight.judgement.holds:
         (against if sight.judgement.holds is False else unknown).append(sight.judgement.reason)

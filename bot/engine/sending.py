@@ -66,7 +66,7 @@ def locked_by(backend: Backend, answer: Result, lock: str = "") -> tuple[str, in
     """The lock's file on the backend, the clock there, and whether the lock is free; raises NotRun, with what to do."""
     locks = read_locks(answer.stdout)
     if locks is None:
-        raise NotRun(f"{backend.name} does not say what time it has, or which lock is free: {answer.stderr[:200]!r}.")
+        raise NotRun(f"{backend.name} does not say what time it has, or which lock is free: {answer.complaint!r}.")
     path = lock or next(iter(locks.free), "")
     if path not in locks.free:
         raise NotRun(

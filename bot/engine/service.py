@@ -11,9 +11,10 @@ from datetime import timedelta
 from bot.core import events as fact
 from bot.core.approval import Person
 from bot.core.damage import Damaged, in_words, let_go, let_go_words
-from bot.core.decide import Steering
+from bot.core.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
 from bot.core.events import Entry
 from bot.core.fold import fold
+from bot.core.hide import hide
 from bot.core.run import Run
 from bot.engine.ledger import Ledger
 from bot.engine.planning import Book, Foreseen, Planner, Request
@@ -98,7 +99,7 @@ class Service:
             if known is None:
                 raise Refused(f"There is no run {run}.")
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
-        facts = await live.ledger.decide(command)
+        facts = await live.ledger.decide(_without_secrets(command))
         live.runner.nudge()
         for told in facts:
             if isinstance(told, fact.ApprovalRefused):
@@ -135,7 +136,7 @@ class Service:
             raise Refused(f"Run {run} is under way: abort it, or take it over by hand.")
         journal = self._world.journal
         found = await journal.examine(run)
-        release = let_go(run, found, person, reason, self._world.clock.now())
+        release = let_go(run, found, person, hide(reason), self._world.clock.now())
         assert found is not None
         await journal.release(release)
         log.warning("run %s %s", run, let_go_words(release))
@@ -182,3 +183,10 @@ class Service:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _without_secrets(command: Steering) -> Steering:
+    """The same, with the reason that somebody typed as it may be kept."""
+    if isinstance(command, Postpone | ProposeSkip | GoBack | TakeOver):
+        return replace(command, reason=hide(command.reason))
+    return command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.hide import hide
+from bot.core.hide import hide, hide_in_words
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,19 @@ def test_a_part_of_a_key_is_hidden_though_no_line_says_that_it_is_one(sign: str)
 def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
     """Bounded by work, not by time: every line is cut before anything is looked for in it."""
     assert len(hide(line)) < 3_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["'password=hush' is not understood", "xoxb-1234567-hush", "imap://u:hush@host/", "{plain}hush", "$6$a$hush"],
+)
+def test_a_sentence_of_the_bots_own_says_no_secret(text: str) -> None:
+    assert "hush" not in hide_in_words(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["SLACK_BOT_TOKEN: is not set", "Slack does not take the app-level token: invalid_auth", "no such key: x"]
+)
+def test_a_sentence_of_the_bots_own_may_speak_of_one(text: str) -> None:
+    """Seen: whoever had set a wrong token was not told what Slack has against it."""
+    assert hide_in_words(text) == text

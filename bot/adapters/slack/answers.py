@@ -22,6 +22,7 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from bot.adapters.slack.blocks import Message, Sheet
 from bot.adapters.slack.markup import prose
 from bot.adapters.slack.trouble import ERRORS, name_of
+from bot.core.hide import hide_in_words
 from bot.errors import BotError
 
 Said = Message | tuple[Message, ...] | None
@@ -121,7 +122,7 @@ class Work:
         try:
             said = await doing()
         except BotError as error:
-            said = note(str(error), ":no_entry:")
+            said = note(hide_in_words(str(error)), ":no_entry:")
         except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked is told, and the log has the rest
             reference = secrets.token_hex(4)
             _log.exception("error %s behind something that %s did", reference, asker.user)

@@ -16,6 +16,7 @@ from bot.adapters.slack.posts import Pace, Post, Posts
 from bot.adapters.slack.teller import Record, Teller
 from bot.adapters.slack.trouble import ERRORS
 from bot.core.damage import Damaged
+from bot.core.hide import hide_in_words
 from bot.engine.ports import Journal
 from bot.errors import JournalError
 
@@ -104,7 +105,7 @@ class Thread:
             return
         recent = {key: until for key, until in self._warned.items() if until > now}
         self._warned = recent | {(run, text): now + _ONCE_IN}
-        self._beside(self._teller(run).warn(text), f"warning of {run}")
+        self._beside(self._teller(run).warn(hide_in_words(text)), f"warning of {run}")
 
     def damaged(self, found: Damaged) -> None:
         """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from bot.errors import CameLate, HostError, MayHaveRun, NotRun, StillRuns, Unrea
 class _Request:
     host: Host
     command: Command
-    material: bytes = b""
+    material: bytes = field(default=b"", repr=False)
     fence: Fence | None = None
 
     @property

@@ -1,0 +1,172 @@
+"""Nothing that is secret comes out, whatever it was planted in and whichever way it could take; one test for all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from pydantic import SecretStr
+
+from bot.adapters.configs import FolderProposals
+from bot.adapters.ssh.hosts import _Request
+from bot.config import Tokens
+from bot.core import difference
+from bot.core.approval import Person
+from bot.core.command import Command
+from bot.core.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.hide import hide, hide_in_words
+from bot.core.inventory import Inventory
+from bot.engine.planning import Book, Request
+from bot.engine.ports import Timings, World
+from bot.engine.service import Service, _without_secrets
+from tests.build import REQUESTER, SECOND, Story, library, target
+from tests.fakes import (
+    FakeAlarms,
+    FakeAnnouncer,
+    FakeClock,
+    FakeHosts,
+    FakeJournal,
+    FakePeople,
+    FakeProposals,
+    answered,
+)
+from tests.integration import planted
+from tests.integration.workspace import Place, place, slack
+
+__all__ = ["place", "slack"]
+
+
+async def test_no_secret_comes_out_whatever_it_was_planted_in() -> None:
+    """Thread, answers, files, journal, record, the command line, the log, and what objects say of themselves."""
+    outside = await asyncio.wait_for(planted.played(), 120)
+    assert all(outside.values())
+    for listed in (
+        "changed: parts.txt",
+        "changed: private/passphrase (its content",
+        "added: evil.conf.ext (a link",
+    ):
+        assert listed in outside["files"], "what is compared is there to be looked at"
+    assert sorted(set(planted.leaks(outside))) == []
+
+
+def _shown(text: str) -> str:
+    return text
+
+
+HIDES: dict[str, Callable[..., object]] = {
+    "bot.adapters.slack.answers.hide_in_words": _shown,
+    "bot.bootstrap.hide": _shown,
+    "bot.core.command.hide": _shown,
+    "bot.core.difference.hide": _shown,
+    "bot.core.difference.is_secret": lambda _path: False,
+    "bot.core.difference._is_kept_from_others": lambda _path, _side: False,
+    "bot.core.proposal.holds_token": lambda _text: False,
+    "bot.engine.judging.hide": _shown,
+    "bot.engine.looking.hide": _shown,
+    "bot.engine.planning.hide": _shown,
+    "bot.engine.proving.hide": _shown,
+    "bot.engine.service.hide": _shown,
+}
+"""What hides, by where it is used, and what stands in its place where it is taken away."""
+
+
+async def test_all_that_was_planted_comes_out_where_nothing_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the look above would say that all is well also of what never came near a way out."""
+    for name, instead in HIDES.items():
+        monkeypatch.setattr(name, instead)
+    monkeypatch.setattr(difference, "SCRIPT", difference.SCRIPT.replace(" --no-dereference", ""))
+    out = {place for _, place in planted.leaks(await asyncio.wait_for(planted.played(), 120))}
+    assert out == {*planted.SECRETS, "part of a key"} - {"settings"}
+
+
+async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the first test fails when one of them is taken away."""
+    hid: set[str] = set()
+
+    def noting(name: str) -> Callable[[str], str]:
+        hides = hide_in_words if name.endswith("words") else hide
+
+        def noted(text: str) -> str:
+            told = hides(text)
+            if set(planted.leaks({"": text})) - set(planted.leaks({"": told})):
+                hid.add(name)
+            return told
+
+        return noted
+
+    used = {name for name in HIDES if ".hide" in name}
+    for name in used:
+        monkeypatch.setattr(name, noting(name))
+    await asyncio.wait_for(planted.played(), 120)
+    assert hid == used
+
+
+SECRET = "pl4nted-elsewhere"
+
+
+def typed(reason: str) -> tuple[GoBack | TakeOver | ProposeSkip | Postpone, ...]:
+    """Whatever a person gives a reason for."""
+    person = Person(id=SECOND, may_ask=True, may_approve=True)
+    return (
+        GoBack(person=person, reason=reason),
+        TakeOver(person=person, reason=reason),
+        ProposeSkip(person=person, held=1, reason=reason),
+        Postpone(person=person, ask=1, reason=reason, message="1.1"),
+    )
+
+
+def test_every_reason_that_somebody_types_loses_its_secrets_before_it_is_decided_on() -> None:
+    commands = typed(f"as its password = {SECRET}")
+    with_reason = {one for one in get_args(Steering) if "reason" in {field.name for field in fields(one)}}
+    assert {type(one) for one in commands} == with_reason
+    kept = [_without_secrets(one) for one in commands]
+    assert [one.reason for one in kept] == ["as its password = (hidden)"] * len(commands)
+
+
+async def test_no_object_says_what_secret_it_holds(tmp_path: Path) -> None:
+    """A traceback, an assertion or a debugger shows objects as they show themselves."""
+    (tmp_path / "review").mkdir()
+    (tmp_path / "review/dovecot.conf").write_text(SECRET)
+    proposals = FolderProposals(tmp_path)
+    backend, command = target().backend, Command(argv=("true",))
+    holding = [
+        answered(backend, command, SECRET, stderr=SECRET),
+        await proposals.proposal("review"),
+        proposals._read("review"),
+        _Request(host=backend, command=command, material=SECRET.encode()),
+        Request(command="/dovecot-upgrade", text=SECRET, requester=REQUESTER, team="T0", channel="C0"),
+        *typed(SECRET),
+        Tokens(bot_token=SecretStr(f"xoxb-{SECRET}"), app_token=SecretStr(f"xapp-{SECRET}")),
+    ]
+    assert [one for one in holding if SECRET in repr(one) or SECRET in str(one)] == []
+
+
+async def test_what_stands_in_no_journal_is_said_without_its_secrets(place: Place) -> None:
+    """Such as what a database says when it cannot write."""
+    await place.tell(Story())
+    place.thread.warn(place.run, f"This run stands still: password = {SECRET}")
+    await place.slack.until(lambda: any("stands still" in one.text for one in place.slack.messages))
+    assert SECRET not in str([one.text for one in place.slack.messages])
+
+
+async def test_the_reason_for_letting_a_damaged_run_go_is_kept_without_its_secrets() -> None:
+    clock, journal, announcer = FakeClock(), FakeJournal(holds={"main": "r234567"}), FakeAnnouncer()
+    world = World(
+        journal=journal,
+        hosts=FakeHosts(lambda _host, _command: None),
+        announcer=announcer,
+        alarms=FakeAlarms(clock),
+        clock=clock,
+        people=FakePeople(),
+        proposals=FakeProposals(),
+        timings=Timings(),
+    )
+    book = Book(inventory=Inventory(rings=(target().ring,)), procedures=library().procedures, rules=library().rules)
+    person = Person(id=SECOND, may_ask=True, may_approve=True)
+    await Service(world, book, lambda: "r2").release("r234567", person, f"I looked, password = {SECRET}")
+    assert "I looked" in journal.releases["r234567"].reason
+    assert SECRET not in f"{journal.releases}{announcer.told_damaged}"
