@@ -28,9 +28,10 @@ def library() -> Library:
     return read_library(procedures_folder())
 
 
-def ring(*, metacache: bool = True) -> Ring:
-    """Two directors, three backends."""
+def ring(*, metacache: bool = True, move_first: bool = False) -> Ring:
+    """Two directors, three backends; its take-down is the usual one, or moves the users first."""
     table: dict[str, object] = {
+        "take_down": "move-first" if move_first else None,
         "name": "main",
         "test_user": "probe@example.org",
         "directors": [{"name": "director-1"}, {"name": "director-2"}],
@@ -39,17 +40,17 @@ def ring(*, metacache: bool = True) -> Ring:
     return Ring.model_validate(table | ({"metacache": {}} if metacache else {}))
 
 
-def target(*, metacache: bool = True) -> Target:
+def target(*, metacache: bool = True, move_first: bool = False) -> Target:
     """backend-3 of that ring."""
-    made = ring(metacache=metacache)
+    made = ring(metacache=metacache, move_first=move_first)
     return Target(ring=made, backend=made.backends[2])
 
 
-def order(*, config: bool = True, packages: bool = True, metacache: bool = True) -> Order:
+def order(*, config: bool = True, packages: bool = True, metacache: bool = True, move_first: bool = False) -> Order:
     """An order for backend-3."""
     return Order(
         run="r2025a",
-        target=target(metacache=metacache),
+        target=target(metacache=metacache, move_first=move_first),
         proposal=Proposal(name="spring", digest="c0" * 32) if config else None,
         packages=(PackageChange(name="dovecot-core", version="1:2.3.19.1-2"),) if packages else (),
         drain=timedelta(minutes=15),

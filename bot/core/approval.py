@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.core.effects import disturbs
 from bot.core.events import ApprovalAsked
+from bot.core.guards import moved_before
 from bot.core.run import Grant, Run, Status
 from bot.errors import Refused
 
@@ -38,6 +41,23 @@ def _what_happened(run: Run) -> str:
     if run.grants:
         return f"<@{run.grants[-1].by}> was first, the {run.grants[-1].gate} approval is given."
     return f"the run is {run.status}."
+
+
+def felt(run: Run) -> tuple[str, ...]:
+    """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
+    name, users = run.request.target.backend.name, max(run.users.values(), default=0)
+    stop = next((step for step in run.plan.steps if step.action and disturbs(step.action.command.text)), None)
+    if stop is None or run.plan.back:
+        return ()
+    if moved_before(run.plan, stop):
+        waits = math.ceil(users / 100) * 2
+        said = (
+            f"order move-first: {users} users are moved while {name} still serves; meanwhile their logins wait at the"
+        )
+        return (f"{said} directors, {waits} s at least (100 users at a time, 2 s each)",)
+    said = f"order runbook: {name} stops with {users} users mapped to it, and about as many fail a login until they are"
+    why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
+    return (f"{said} moved: {why} (18 of 18, as measured)",)
 
 
 def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:

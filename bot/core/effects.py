@@ -67,8 +67,8 @@ def effects(command: str) -> frozenset[Effect]:
 
 
 def disturbs(command: str) -> bool:
-    """Whether users or their mail notice it."""
-    return bool(effects(command) & {Effect.FLUSH, Effect.STOP})
+    """Whether users or their mail notice it; those who are moved from a backend that serves do not."""
+    return Effect.STOP in effects(command)
 
 
 def restores(command: str) -> bool:

@@ -155,6 +155,16 @@ class StepNotDone:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsersCameBack:
+    """Before the stop, users were mapped to the emptied backend again: they are moved again, from `back_to` on."""
+
+    back_to: str
+    reason: str
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepFailed:
     """A step was not seen to be done; the run holds here."""
 
@@ -412,6 +422,7 @@ Fact = (
     | StepDone
     | StepUnclear
     | StepNotDone
+    | UsersCameBack
     | StepFailed
     | WaitBegan
     | UsersCounted

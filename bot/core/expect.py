@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.core.events import Seen
-from bot.core.plan import Expected, Plan, Value
+from bot.core.plan import Expected, Plan, PlannedStep, Value
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
 from bot.core.readings import Reading, version_key
@@ -113,6 +113,12 @@ def _not_all(own: Mapping[str, str], members: Mapping[str, str], *, whole: bool)
             yield f"{address} is a member of the ring, and no director of the settings answers as it"
 
 
+def counts_only(check: PlannedStep) -> bool:
+    """Whether nothing that it reads can be against it: numbers that move by themselves, for people to see."""
+    wanted = [value for expected in check.expect for value in _conditions(expected).values()]
+    return bool(wanted) and all(value == {"at_least": 0} for value in wanted)
+
+
 def _conditions(expected: Expected) -> dict[str, Value]:
     fields = PROBES[expected.probe].fields
     return {key: value for key, value in expected.asks.items() if key in fields}
@@ -129,8 +135,18 @@ def _problems(expected: Expected, reading: Reading) -> list[str]:
 
 def _detail(key: str, reading: Reading) -> str:
     """What the host itself said of it, where a yes or no says too little."""
-    said = {"parses": "said", "greets": "said", "synced": "status", "ready": "said", "flushed": "said"}.get(key)
+    said = _SAYS_MORE.get(key)
     return f" ({reading[said]})" if said and reading.get(said) else ""
+
+
+_SAYS_MORE = {
+    "parses": "said",
+    "greets": "said",
+    "synced": "status",
+    "ready": "said",
+    "flushed": "said",
+    "past_directors": "who",
+}
 
 
 def _meets(value: str | int | bool, wanted: Value) -> bool:
@@ -182,9 +198,14 @@ def _summary(look: Look) -> str:
     for seen in look.seen:
         if seen.reading is None:
             continue
-        read = ", ".join(f"{key.replace('_', ' ')} {_shown(seen.reading[key])}" for key in keys)
+        read = ", ".join(_held(key, seen.reading) for key in keys)
         by_reading.setdefault(_named(look.expected) + read, []).append(seen.host)
     return "; ".join(f"{', '.join(hosts)}: {read}" for read, hosts in by_reading.items())
+
+
+def _held(key: str, reading: Reading) -> str:
+    counted = _detail(key, reading) if key == "past_directors" and reading[key] else ""
+    return f"{key.replace('_', ' ')} {_shown(reading[key])}{counted}"
 
 
 def check_expectations(plan: Plan) -> None:

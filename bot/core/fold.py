@@ -264,6 +264,12 @@ def _back_to(run: Run, name: str) -> Run:
     return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
 
 
+def _came_back(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.UsersCameBack)
+    again = _back_to(run, entry.fact.back_to)
+    return replace(again, came_back=run.came_back + 1, judged_since=entry.seq)
+
+
 def _retry(run: Run, entry: Entry) -> Run:
     again = replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, judged_since=entry.seq)
     return _calm(again)
@@ -271,7 +277,7 @@ def _retry(run: Run, entry: Entry) -> Run:
 
 def _calm(run: Run) -> Run:
     """People have dealt with what kept changing the ring."""
-    return replace(run, deviations=0, deviations_told=0, helpless_told=False)
+    return replace(run, deviations=0, deviations_told=0, helpless_told=False, came_back=0)
 
 
 def _deviated(run: Run, entry: Entry) -> Run:
@@ -372,6 +378,7 @@ _REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
         fact.StepStarted: _step_started,
         fact.StepDone: _step_done,
         fact.StepNotDone: _step_not_done,
+        fact.UsersCameBack: _came_back,
         fact.StepFailed: _step_failed,
         fact.WaitBegan: _wait_began,
         fact.ApprovalAsked: _approval_asked,

@@ -32,13 +32,15 @@ class Guard:
 class Standing:
     """Where a run stands, as far as its guards depend on it.
 
-    `disturbed`: users were disturbed already, so they come first. `verified`: the configuration's digest and the
-    packages that were verified; None where they are not known yet. `in_place`: the listing of the configuration that
-    the flush approval showed, while it has to be the one in place; empty where none was shown.
+    `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
+    stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
+    `in_place`: the listing of the configuration that the flush approval showed, while it has to be the one in place;
+    empty where none was shown.
     """
 
     back: bool
     disturbed: bool
+    moved: bool = False
     verified: Mapping[str, str] | None = None
     in_place: str = ""
 
@@ -46,7 +48,13 @@ class Standing:
 def guards_now(run: Run) -> tuple[Guard, ...]:
     """The guards of the step at hand, which is a change."""
     assert run.step is not None
-    standing = Standing(back=run.plan.back, disturbed=run.disturbed, verified=run.verified, in_place=_in_place(run))
+    standing = Standing(
+        back=run.plan.back,
+        disturbed=run.disturbed,
+        moved=moved_before(run.plan, run.step) is not None,
+        verified=run.verified,
+        in_place=_in_place(run),
+    )
     return guards_of(run.step, run.request.target, standing)
 
 
@@ -56,7 +64,9 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
     disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
     judged = _is_judged(before, step) and not plan.back and plan.config_digest is not None
     in_place = "as the approval will show it" if judged else ""
-    return guards_of(step, target, Standing(back=plan.back, disturbed=disturbed, in_place=in_place))
+    moved = moved_before(plan, step) is not None
+    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, in_place=in_place)
+    return guards_of(step, target, standing)
 
 
 _REPLACES = {Effect.INSTALL, Effect.CONFIGURE}
@@ -91,6 +101,19 @@ def as_shown(in_place: str) -> tuple[Expected, ...]:
 def standing_configuration() -> tuple[Expected, ...]:
     """What is read of the configuration in place when it is asked whether it may be replaced."""
     return (Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": CONFIGURATION, "files": {"at_least": 1}}),)
+
+
+def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
+    """The step that moves the users while the backend still serves, where it stands before this one."""
+    for one in plan.steps[: plan.steps.index(step)]:
+        does = effects(one.action.command.text) if one.action else frozenset()
+        if does & {Effect.FLUSH, Effect.STOP}:
+            return one if Effect.FLUSH in does else None
+    return None
+
+
+NOBODY_IS_MAPPED = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={"users": 0})
+"""What has to be so before a stop where the users were moved first; where it is not, they are moved again."""
 
 
 def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Guard, ...]:
@@ -142,6 +165,8 @@ def _disturbing(does: frozenset[Effect], target: Target, standing: Standing) -> 
         yield Guard(says="vhosts 0 on every director", expects=(_hosts(Where.EVERY_DIRECTOR, vhosts=0),))
         if Effect.STOP in does and target.ring.metacache:
             yield _flush_ready(target.ring.metacache.flush_unit)
+    if Effect.STOP in does and standing.moved and not standing.back:
+        yield Guard(says="users 0 on the directors that answer, or they are moved again", expects=(NOBODY_IS_MAPPED,))
 
 
 def _whole(target: Target) -> Guard:

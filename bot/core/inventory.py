@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from itertools import combinations
 from typing import Annotated, Self
@@ -56,11 +57,18 @@ class Metacache(_Part):
     flush_unit: UnitName = "dovecot-metacache-flush"
 
 
+class TakeDown(StrEnum):
+    """The order in which a backend is taken down: its users are moved while it still serves, or once it is stopped."""
+
+    MOVE_FIRST = "move-first"
+    RUNBOOK = "runbook"
+
+
 class Ring(_Part):
     """A director ring and its backends; where directors know tags, those of one tag.
 
     `test_user` has mail; a site without object storage has no `metacache`. `usable_others`: so many other backends must
-    be usable while one is out.
+    be usable while one is out. `take_down`: see deploy/README.md; None: the runbook's where there is a metacache.
     """
 
     name: Name
@@ -69,8 +77,15 @@ class Ring(_Part):
     test_user: MailUser
     metacache: Metacache | None = None
     usable_others: int = Field(default=1, ge=1)
+    take_down: TakeDown | None = None
     imap_port: int = Field(default=143, ge=1, le=65535)
     lmtp_port: int = Field(default=24, ge=1, le=65535)
+
+    @property
+    def moves_first(self) -> bool:
+        """Whether users are moved before anything stops."""
+        usual = TakeDown.RUNBOOK if self.metacache else TakeDown.MOVE_FIRST
+        return (self.take_down or usual) is TakeDown.MOVE_FIRST
 
     @property
     def hosts(self) -> tuple[Host, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -48,11 +49,20 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """A command that alters a host, and what shows that it is done, within how long."""
+    """A command that alters a host, and what shows that it is done: within how long, steady for how long.
+
+    Without `done_when`, its exit status is all that shows it.
+    """
 
     command: Command
     done_when: tuple[Expected, ...]
     within: timedelta
+    within_per_100_users: timedelta = timedelta(0)
+    steady: timedelta = timedelta(0)
+
+    def patience(self, users: int) -> timedelta:
+        """How long it may take to be seen, where so many users are moved by it."""
+        return self.within + math.ceil(users / 100) * self.within_per_100_users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +137,9 @@ class Plan:
         for step in (step for stage in written["stages"] for step in stage["steps"]):
             if not step["only_if"]:
                 del step["only_if"]
-            for command in (step[key]["command"] for key in ("action", "undo") if step[key]):
-                _leave_out(command, ahead=False, keeps=OUTPUT_KEPT)
+            for action in (step[key] for key in ("action", "undo") if step[key]):
+                _leave_out(action, within_per_100_users="PT0S", steady="PT0S")
+                _leave_out(action["command"], ahead=False, keeps=OUTPUT_KEPT)
         return digest(written)
 
 
@@ -192,6 +203,7 @@ _ABSENT = {
     Need.CONFIG: "no config= was given: the configuration stays as it is",
     Need.PACKAGES: "no packages= were given: the packages stay as they are",
     Need.METACACHE: "this ring has no metacache",
+    Need.MOVE_FIRST: "this ring's take-down is in the runbook's order: its users are moved once dovecot is stopped",
 }
 
 
@@ -200,11 +212,12 @@ def _left_out(step: file.Step, order: Order, left_out: list[LeftOut]) -> bool:
         Need.CONFIG: order.proposal is not None,
         Need.PACKAGES: bool(order.packages),
         Need.METACACHE: order.target.ring.metacache is not None,
+        Need.MOVE_FIRST: order.target.ring.moves_first,
     }
-    if step.needs is None or there[step.needs]:
-        return False
-    left_out.append(LeftOut(step=step.step, because=_ABSENT[step.needs]))
-    return True
+    missing = [need for need in step.needs if not there[need]]
+    if missing:
+        left_out.append(LeftOut(step=step.step, because=_ABSENT[missing[0]]))
+    return bool(missing)
 
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[a-z_]+)?)\}")
@@ -269,7 +282,13 @@ class Filling:
         """A command with its proof."""
         argv = self.argv(running.run) if running.run else ("sh", "-c", self._guarded(running))
         command = Command(argv=argv, timeout=running.timeout, sends=running.sends)
-        return Action(command=command, done_when=self._expectations(running.done_when), within=running.within)
+        return Action(
+            command=command,
+            done_when=self._expectations(running.done_when),
+            within=running.within,
+            within_per_100_users=running.within_per_100_users,
+            steady=running.steady,
+        )
 
     def _guarded(self, running: file.Running) -> str:
         script = self.script(running.shell or "")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import difference, listing, readings, trees
+from bot.core import difference, listing, readings, sessions, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Exits, Reading
@@ -168,6 +168,20 @@ _ALL = (
         "changed_lines changed added removed newer",
         exits={1: "", 2: "diff: "},
         shows=readings.shown_difference,
+    ),
+    _probe(
+        "proxied-sessions",
+        lambda target, _asks: Command(argv=("sh", "-c", sessions.COUNTED, str(target.backend.ip)), keeps=sessions.KEPT),
+        sessions.proxied,
+        "",
+        "sessions",
+    ),
+    _probe(
+        "sessions",
+        lambda _target, _asks: Command(argv=("doveadm", "-f", "tab", "who"), keeps=sessions.KEPT),
+        sessions.logged_in,
+        "",
+        "sessions past_directors who",
     ),
     _probe("mailbox-list", _mail_command("mailbox", "list"), readings.mailbox_list, "user", "folders"),
     _probe(

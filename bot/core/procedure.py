@@ -32,6 +32,7 @@ class Need(StrEnum):
     CONFIG = "config"
     PACKAGES = "packages"
     METACACHE = "metacache"
+    MOVE_FIRST = "move-first"
 
 
 class Gate(StrEnum):
@@ -98,6 +99,14 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _unless_exit(value: object) -> object:
+    return () if value == "exit 0" else _as_list(value)
+
+
 Expectations = Annotated[tuple[Expectation, ...], BeforeValidator(_as_list), Field(min_length=1)]
 
 
@@ -112,7 +121,11 @@ _TAKEN = re.compile(r"\bexit\s+(94|95|97)\b")
 
 
 class Running(_Part):
-    """Something that runs: `run` is split into arguments when loaded; `shell` is for the few that need a shell."""
+    """Something that runs: `run` is split into arguments when loaded; `shell` is for the few that need a shell.
+
+    `done_when` is looked for as long as `within`, and so much longer for every 100 users that were counted; it has to
+    be so for `steady`, on end. `exit 0`: its exit status is all that can be read of it; it may be repeated.
+    """
 
     run: Annotated[tuple[str, ...] | None, BeforeValidator(_split)] = None
     shell: str | None = None
@@ -120,7 +133,9 @@ class Running(_Part):
     sends: Literal["config"] | None = None
     timeout: Duration = timedelta(seconds=30)
     within: Duration = timedelta(seconds=30)
-    done_when: Expectations
+    within_per_100_users: Duration = timedelta(0)
+    steady: Duration = timedelta(0)
+    done_when: Annotated[tuple[Expectation, ...], BeforeValidator(_unless_exit)]
 
     @model_validator(mode="after")
     def _one_command(self) -> Self:
@@ -136,13 +151,19 @@ class Running(_Part):
 class Undo(Running):
     """How a change is undone, and how that is seen; it happens where the change did."""
 
+    @model_validator(mode="after")
+    def _seen(self) -> Self:
+        if not self.done_when:
+            raise ValueError("an undo has to be seen: `done_when: exit 0` is not for it")
+        return self
+
 
 class _Step(_Part):
     step: StepName
     says: Line
     because: Line
     runbook: int | None = Field(default=None, ge=1, le=99)
-    needs: Need | None = None
+    needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple)] = ()
 
 
 class Check(_Step):
@@ -170,6 +191,13 @@ class Change(Running, _Step):
     def _undo_or_why_not(self) -> Self:
         if (self.undo is None) == (self.no_undo_because is None):
             raise ValueError("a change says undo or no_undo_because, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _proved(self) -> Self:
+        # What is sent is sent over the connection of a look, so there has to be one.
+        if not self.done_when and not (self.only_if and self.repeatable):
+            raise ValueError("`done_when: exit 0` is for what may be repeated, and says only_if")
         return self
 
 
@@ -252,6 +280,6 @@ class Procedure(_Part):
                 checks.add(step.step)
             if isinstance(step, Approval) and (unknown := set(step.evidence) - checks):
                 raise ValueError(f"{step.step}: its evidence is no earlier check: {', '.join(sorted(unknown))}")
-            if step.needs in {Need.CONFIG, Need.PACKAGES} and step.needs not in self.takes:
-                raise ValueError(f"{step.step}: needs {step.needs}, which this procedure does not take")
+            for need in {Need.CONFIG, Need.PACKAGES}.intersection(step.needs) - set(self.takes):
+                raise ValueError(f"{step.step}: needs {need}, which this procedure does not take")
         return self

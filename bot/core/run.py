@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bot.core import events as fact
-from bot.core.effects import Effect, effects
+from bot.core.effects import Effect, disturbs, effects
 from bot.core.events import Entry, RunRequested
 from bot.core.plan import Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.procedure import Gate
@@ -66,6 +66,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.StepStarted: _B,
             fact.StepDone: _R,
             fact.StepFailed: _H,
+            fact.UsersCameBack: _R,
             fact.WaitBegan: _W,
             fact.ApprovalAsked: _A,
             fact.ApprovalLapsed: _R,
@@ -173,6 +174,8 @@ class Run:
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    came_back: int = 0
+    """How often users came back before the stop, since somebody last dealt with it."""
     turning: bool = False
     start_first: bool = False
     deviations: int = 0
@@ -265,7 +268,7 @@ class Run:
     @property
     def disturbed(self) -> bool:
         """Whether a change that users notice was made already."""
-        return any(_effects(step) & _DISTURBING for step in self.made)
+        return any(disturbs(step.action.command.text) for step in self.made if step.action)
 
     @property
     def users_wait(self) -> bool:
@@ -333,7 +336,6 @@ class Run:
 
 
 _OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
-_DISTURBING = {Effect.FLUSH, Effect.STOP}
 
 
 def _effects(step: PlannedStep) -> frozenset[Effect]:

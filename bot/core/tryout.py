@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import product
 
 from bot.core.expect import check_expectations
-from bot.core.inventory import Ring, Target
+from bot.core.inventory import Ring, TakeDown, Target
 from bot.core.laws import Rules, hold_against
 from bot.core.observed import wanted
 from bot.core.plan import Order, Plan, make_plan
@@ -20,6 +20,7 @@ _WITHOUT = {
     Need.CONFIG: "in a run without config=",
     Need.PACKAGES: "in a run without packages=",
     Need.METACACHE: "on a site without metacache",
+    Need.MOVE_FIRST: "on a ring whose take_down is runbook",
 }
 
 
@@ -39,7 +40,7 @@ def try_out(procedure: Procedure, rules: Rules) -> None:
 
 
 def _may_have(procedure: Procedure, need: Need) -> bool:
-    return need is Need.METACACHE or need in procedure.takes
+    return need in {Need.METACACHE, Need.MOVE_FIRST} or need in procedure.takes
 
 
 def _forms(procedure: Procedure) -> Iterator[frozenset[Need]]:
@@ -56,6 +57,7 @@ def _order(has: frozenset[Need]) -> Order:
         "directors": [{"name": "director-1"}],
         "backends": [{"name": "backend-1", "ip": "192.0.2.1"}, {"name": "backend-2", "ip": "192.0.2.2"}],
     }
+    table["take_down"] = TakeDown.MOVE_FIRST if Need.MOVE_FIRST in has else TakeDown.RUNBOOK
     ring = Ring.model_validate(table | ({"metacache": {}} if Need.METACACHE in has else {}))
     return Order(
         run="sample",

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.core import events as fact
-from bot.core.approval import still_good
+from bot.core.approval import felt, still_good
 from bot.core.effects import restores
+from bot.core.expect import counts_only
 from bot.core.guards import Standing, as_verified, standing_configuration
 from bot.core.observed import expected_of
 from bot.core.plan import Expected, PlannedStep
@@ -43,12 +44,18 @@ class Approvals:
             if check.name not in run.seen_done or _is_past(gate, check, run):
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
+            if counts_only(check):
+                counted = (await self._looking.look(check.expect)).judgement
+                # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
+                evidence.append(counted.reason if counted.holds else run.looks[check.name])
+                continue
             sight = await self._until_seen(run, expected_of(check, run.observed))
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
             if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
                 await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
                 return
             evidence.append(sight.judgement.reason)
+        evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
         asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
         await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
 
@@ -118,7 +125,7 @@ class Approvals:
         if run.step.action and restores(run.step.action.command.text) and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         for check in self._evidence(grant.gate, run):
-            if check.name not in run.seen_done or _is_past(grant.gate, check, run):
+            if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
                 continue
             sight = await self._until_seen(run, expected_of(check, run.observed))
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:

@@ -78,7 +78,11 @@ class Changing:
     async def found(self, step: PlannedStep, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""
         assert step.action is not None
+        if not step.action.done_when:
+            return False
         sight = await self._looking.until(_known, step.action.done_when, self._world.timings.patience)
+        if sight.judgement.holds and step.action.steady:
+            sight = await self._looking.until_seen(step.action.done_when, timedelta(0), step.action.steady)
         if sight.judgement.holds:
             done = await self._judging.done(step, fact.How.FOUND, sight, ())
             await self._ledger.tell(done, only_after=decided.moved)
@@ -135,7 +139,7 @@ class Changing:
     async def _seen_beside(self, step: PlannedStep, action: Action) -> Sight:
         await asyncio.sleep(_BESIDE.total_seconds())
         patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
-        return await self._looking.until_seen(action.done_when, patience)
+        return await self._looking.until_seen(action.done_when, patience, action.steady)
 
     async def _never_ran(self, step: PlannedStep, action: Action, host: Host, error: NotRun) -> None:
         told = (unheard(host, action.command, error, changes=True),)
@@ -150,12 +154,16 @@ class Changing:
     async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
         told = (ran(result, changes=True),)
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
-        waited = {0: action.within, EX_TEMPFAIL: self._until_repeated(step, action)}
+        waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
-        sight = await self._looking.until_seen(action.done_when, patience)
+        if not action.done_when and result.exit_status == 0:
+            exited = "exit 0, and nothing more can be read of it"
+            await self._ledger.tell(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
+            return
+        sight = await self._looking.until_seen(action.done_when, patience, action.steady)
         if sight.judgement.holds:
             await self._done(step, fact.How.RAN, sight, told)
-        elif result.exit_status == EX_TEMPFAIL and sight.judgement.holds is False and self._may_repeat(step):
+        elif result.exit_status == EX_TEMPFAIL and _undone(action, sight) and self._may_repeat(step):
             reason = f"exit {EX_TEMPFAIL}; looked up: {sight.judgement.reason}"
             again = fact.StepNotDone(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
             await self._ledger.tell(again)
@@ -167,10 +175,11 @@ class Changing:
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
-        sight, over = await self._until_over(step, step.action)
+        action = step.action
+        sight, over = await self._until_over(step, action)
         if sight.judgement.holds:
             await self._done(step, fact.How.LOOKED_UP, sight, ())
-        elif sight.judgement.holds is False and over and self._may_repeat(step):
+        elif _undone(action, sight) and over and self._may_repeat(step):
             reason = f"looked up: {sight.judgement.reason}"
             await self._ledger.tell(
                 fact.StepNotDone(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen),
@@ -185,7 +194,8 @@ class Changing:
         On a director the same command may be sent beside one that hangs; on the backend it has to be over.
         """
         if step.where is not Where.BACKEND:
-            return await self._looking.until_seen(action.done_when, self._until_repeated(step, action)), True
+            patience = self._until_repeated(step, action)
+            return await self._looking.until_seen(action.done_when, patience, action.steady), True
         # It may begin as late as its fence lets it, and then take its time.
         may_take = self._world.timings.not_after + max(action.command.timeout, action.within)
         give_up = self._world.clock.now() + may_take
@@ -211,7 +221,11 @@ class Changing:
 
     def _until_repeated(self, step: PlannedStep, action: Action) -> timedelta:
         """Not long where it will be sent again; the last time, as long as it takes."""
-        return min(action.within, _DOUBTFUL) if self._may_repeat(step) else action.within
+        within = self._within(action)
+        return min(within, _DOUBTFUL) if self._may_repeat(step) else within
+
+    def _within(self, action: Action) -> timedelta:
+        return action.patience(max(self._run.users.values(), default=0))
 
     def _may_repeat(self, step: PlannedStep) -> bool:
         return step.repeatable and self._run.attempt < ATTEMPTS
@@ -221,6 +235,11 @@ class Changing:
 
 
 _MAY_RUN = "; and it may still run there"
+
+
+def _undone(action: Action, sight: Sight) -> bool:
+    """Whether it is seen not to be done; where nothing can be seen, it is as if it were."""
+    return sight.judgement.holds is False or not action.done_when
 
 
 def _known(sight: Sight) -> bool:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.effects import Effect, effects
 from bot.core.events import Fact
 from bot.core.fence import Fence
 from bot.core.guards import (
+    NOBODY_IS_MAPPED,
     WHO_THEY_ARE,
     as_shown,
     flush_seen,
     guards_now,
     is_itself,
+    moved_before,
     standing_configuration,
     unflushed,
 )
@@ -34,6 +37,9 @@ from bot.engine.ports import World
 from bot.engine.rebooting import after_boot
 from bot.engine.sending import Sending
 from bot.errors import HostError, NotRun, Refused, StillRuns
+
+_MOVES = 3
+"""How often users who came back are moved again before a person is asked."""
 
 _LOOKS = 3
 """How often it is looked anew, where the connection to a host changes between the look and the change."""
@@ -129,19 +135,23 @@ class Judging:
         def decides(sight: Sight) -> bool:
             if self._run.moved != decided.moved:
                 return True  # somebody said something: nothing of this is written, and it is asked again what is next
-            done = sight.part(action.done_when).judgement.holds
-            return done is True or (done is False and _holds(sight, guards))
+            done = sight.part(action.done_when).judgement.holds if action.done_when else False
+            return done is True or (done is False and (_holds(sight, guards) or _users_are_back(sight, guards)))
 
         sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), self._world.timings.patience)
         done = sight.part(action.done_when)
+        if done.judgement.holds and action.steady:
+            done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
         if done.judgement.holds:
             return await self.done(step, fact.How.FOUND, done, ())
-        if done.judgement.holds is None:
+        if done.judgement.holds is None and action.done_when:
             reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
         elif against := unflushed(decided):
             reason = against
         elif shown := self._is_not_as_shown(step, sight, guards, decided):
             return shown
+        elif _users_are_back(sight, guards) and (again := self._moved_again(step, decided, sight)):
+            return again
         elif not _holds(sight, guards):
             reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
         else:
@@ -159,6 +169,15 @@ class Judging:
             return None
         reason = f"the configuration in place is not the one that it showed: {judgement.reason}"
         return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
+
+    @staticmethod
+    def _moved_again(step: PlannedStep, decided: Run, sight: Sight) -> fact.UsersCameBack | None:
+        """The users who came back before the stop are moved again; not for ever."""
+        moved = moved_before(decided.plan, step)
+        if moved is None or decided.came_back >= _MOVES:
+            return None
+        back = sight.part((NOBODY_IS_MAPPED,))
+        return fact.UsersCameBack(back_to=moved.name, reason=back.judgement.reason, ran=back.ran, seen=back.seen)
 
     def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
         """The host to do it on: of the directors that just said who they are, another one at every attempt."""
@@ -256,6 +275,13 @@ def _not_begun(step: PlannedStep, reason: str, sight: Sight | None) -> fact.Step
         ran=sight.ran if sight else (),
         seen=sight.seen if sight else (),
     )
+
+
+def _users_are_back(sight: Sight, guards: tuple[Expected, ...]) -> bool:
+    """Whether all that must be so is so, but for users who were moved and are mapped again."""
+    others = tuple(one for one in guards if one != NOBODY_IS_MAPPED)
+    back = NOBODY_IS_MAPPED in guards and sight.part((NOBODY_IS_MAPPED,)).judgement.holds is False
+    return back and _holds(sight, others)
 
 
 def _guards(run: Run) -> tuple[Expected, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.core.command import Command, Result
 from bot.core.events import Ran, Seen
@@ -16,6 +16,7 @@ from bot.core.inventory import Backend, Host, Target
 from bot.core.plan import Expected
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
+from bot.core.sessions import told_apart
 from bot.engine.ports import Clock, Hosts, Timings
 from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
 
@@ -126,10 +127,10 @@ class Looking:
         """Look once, everywhere at the same time."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
         groups = await asyncio.gather(*map(self._everywhere, once))
-        looks = tuple(
-            Look(expected=expected, seen=tuple(one.seen for one in ones))
-            for expected, ones in zip(once, groups, strict=True)
+        read = told_apart(
+            [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
+        looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
         every = [one for ones in groups for one in ones]
         return Sight(
             judgement=judge(looks),
@@ -139,9 +140,25 @@ class Looking:
             last_output=every[-1].output if every else "",
         )
 
-    async def until_seen(self, expectations: Sequence[Expected], within: timedelta) -> Sight:
-        """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case."""
-        return await self.until(lambda sight: sight.judgement.holds is True, expectations, within)
+    async def until_seen(
+        self, expectations: Sequence[Expected], within: timedelta, steady: timedelta = timedelta(0)
+    ) -> Sight:
+        """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case.
+
+        `steady`: it has to be seen so for so long, in every look; what begins to be so within time is waited for.
+        """
+        holds_since: datetime | None = None
+
+        def steadily(sight: Sight) -> bool:
+            nonlocal holds_since
+            now = self._clock.now()
+            holds_since = (holds_since or now) if sight.judgement.holds is True else None
+            return holds_since is not None and now - holds_since >= steady
+
+        sight = await self.until(steadily, expectations, within)
+        if holds_since is not None and self._clock.now() - holds_since < steady:
+            sight = await self.until(lambda now: steadily(now) or holds_since is None, expectations, steady)
+        return sight
 
     async def until(
         self, enough: Callable[[Sight], bool], expectations: Sequence[Expected], within: timedelta

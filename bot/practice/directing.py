@@ -65,6 +65,14 @@ class Directing:
         answer = self._change(words)
         return await self._confirmed(words) if answer.exit_status == 0 else answer
 
+    async def proxied(self, ip: str) -> Answer:
+        """How many of its sessions go to this backend, and whose, as core/sessions.py counts them."""
+        if self._view.away or not await self._wait_while(lambda: self._view.hanging):
+            return failed(3, "Error: connect(/run/dovecot/ipc) failed: Connection refused")
+        sessions = self._ring.proxied(self._name)
+        there = [user for user, backend in sessions.items() if backend == ip]
+        return said("\n".join([f"sessions {len(there)} of {len(sessions)}", *there, ""]))
+
     async def _confirmed(self, words: list[str]) -> Answer:
         """A change is answered when the ring is synced; a flush when it has begun."""
         now = self._now()

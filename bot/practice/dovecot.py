@@ -6,10 +6,11 @@ Output as of Dovecot 2.3.19.1: src/doveadm/doveadm-master.c, doveadm-mail-mailbo
 import fnmatch
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 from bot.practice.files import Disk
-from bot.practice.fixtures import CONFIG
+from bot.practice.fixtures import CONFIG, METACACHE
 from bot.practice.systemd import Unit
 from bot.practice.values import Answer, Call, failed, said
 
@@ -45,6 +46,9 @@ class Dovecot:
         self.mailboxes_empty = False
         self.start_fails = False
         self.stopped_services: set[str] = set()
+        self.past_directors: dict[str, int] = {}
+        """How many sessions each user has who came past the directors; a stop cuts them."""
+        self.through_directors: Callable[[], list[str]] = list
         self._name = name
         self._disk = disk
         self._unit = unit
@@ -130,7 +134,23 @@ class Dovecot:
             case ("fetch", "-u", user, "text", "all"):
                 return self._mail(user, self._fetched(user))
             case _:
+                return self._of_the_move(call)
+
+    def _of_the_move(self, call: Call) -> Answer:
+        match call.args:
+            case ("metacache", "flushall") if self._disk.look(METACACHE) is not None:
+                return Answer() if self.serving else _not_running("net_connect_unix(/run/dovecot/metacache) failed")
+            case ("-f", "tab", "who"):
+                return self._who()
+            case _:
                 return failed(64, "usage: doveadm [-Dv] [-f <formatter>] <command> [<args>]")
+
+    def _who(self) -> Answer:
+        if not self.serving:
+            return _not_running("net_connect_unix(/run/dovecot/anvil) failed: Connection refused")
+        sessions = Counter(self.through_directors()) + Counter(self.past_directors)
+        rows = (f"{user}\t{count}\timap\t(1)\t(192.0.2.200)\n" for user, count in sessions.items())
+        return said("username\t#\tproto\t(pids)\t(ips)\n" + "".join(rows))
 
     def _service_status(self, names: list[str]) -> Answer:
         if not self.serving:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
+from bot.core.sessions import COUNTED
 from bot.practice.directing import Directing
 from bot.practice.dovecot import VERSION, Dovecot
 from bot.practice.files import Directory, Disk, File, Node
@@ -24,8 +25,18 @@ class Director(Host):
         super().__init__(name, ip, Disk(now), now=now, log=log, faults=faults)
         self.version_text = VERSION
         self._ring = ring
-        self.words["doveadm"] = Directing(name, ring, now).doveadm
+        self._directing = Directing(name, ring, now)
+        self.words["doveadm"] = self._directing.doveadm
+        self.words["sh"] = self._counting
         self.words["dovecot"] = self._dovecot
+
+    async def _counting(self, call: Call) -> Answer:
+        """The count of proxied sessions is known as a whole: the small shell has no pipes, and no awk."""
+        match call.args:
+            case ("-c", script, ip) if script == COUNTED:
+                return await self._directing.proxied(ip)
+            case _:
+                return await self._sh(call)
 
     def _dovecot(self, call: Call) -> Answer:
         if call.args != ("--version",):
@@ -99,6 +110,7 @@ class Backend(Host):
 
     def _started(self) -> None:
         self.dovecot.stopped_services.clear()
+        self.dovecot.past_directors.clear()
         self.metacache_flushed = not self._metacache
         if (unit := self.units.get(FLUSH_UNIT)) is not None and unit.file_state != "disabled":
             unit.active, unit.sub, unit.result = "active", "exited", "success"

@@ -70,6 +70,9 @@ class PracticeRing:
             self.state, count=users, serving=self._serving, chance=chance, now=now(), login_patience=login_patience
         )
         self._known_users |= self.people.names
+        self.state.connected = lambda: self.people.connected
+        for backend in self.backends.values():
+            backend.dovecot.through_directors = partial(self._through_directors, backend.ip)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -97,6 +100,9 @@ class PracticeRing:
 
     def _cut_off(self, ip: str) -> None:
         self.state.cut_off(ip)
+
+    def _through_directors(self, ip: str) -> list[str]:
+        return [user for user, at in self.people.connected.items() if at == ip]
 
     def _serving(self, ip: str) -> bool:
         return any(backend.serving for backend in self.backends.values() if backend.ip == ip)

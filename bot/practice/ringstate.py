@@ -4,7 +4,8 @@ Pure state and its rules; the time is an argument, and which users log in is dec
 """
 
 import random
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -50,7 +51,7 @@ class View:
 
 
 @dataclass(kw_only=True)
-class Mapping:
+class MappedTo:
     """Where one user is mapped; `seen` is the last time the user was connected or logged in."""
 
     backend: str
@@ -72,9 +73,11 @@ class RingState:
     user_expire: timedelta
     chance: random.Random
     learning_takes: timedelta = timedelta(seconds=1)
-    mapped: dict[str, Mapping] = field(default_factory=dict)
+    mapped: dict[str, MappedTo] = field(default_factory=dict)
     kicked: set[str] = field(default_factory=set)
     """Users whose connections a move or a flush has cut; whoever plays the users takes them out."""
+    connected: Callable[[], Mapping[str, str]] = dict
+    """By name, the backend's IP of each user who is connected now."""
     unsynced_since: datetime | None = None
     """Since when a change is not confirmed by a director that hangs."""
     _moves: list[_Move] = field(default_factory=list)
@@ -163,13 +166,19 @@ class RingState:
         mapping = self.mapped.get(user)
         backend = mapping.backend if mapping is not None else self.choose()
         if backend is not None:
-            self.mapped[user] = Mapping(backend=backend, seen=now)
+            self.mapped[user] = MappedTo(backend=backend, seen=now)
         return backend
+
+    def proxied(self, director: str) -> dict[str, str]:
+        """The sessions that go through this director, as `connected`; a user has one, through one of them."""
+        names = list(self.directors)
+        through = {user: names[zlib.crc32(user.encode()) % len(names)] for user in self.connected()}
+        return {user: ip for user, ip in self.connected().items() if through[user] == director}
 
     def move(self, user: str, ip: str, now: datetime) -> None:
         """Pin a user to a backend, usable or not, and kick the user if connected to another."""
         before = self.mapped.get(user)
-        self.mapped[user] = Mapping(backend=ip, seen=now)
+        self.mapped[user] = MappedTo(backend=ip, seen=now)
         if before is not None and before.backend != ip:
             self.kicked.add(user)
 
@@ -199,8 +208,10 @@ class RingState:
         self._moves = [move for move in self._moves if move.due > now]
         for move in due:
             self._make(move, now)
+        connected = self.connected()
         for user in [user for user, one in self.mapped.items() if now - one.seen >= self.user_expire]:
-            del self.mapped[user]
+            if user not in connected:  # whoever is connected stays mapped
+                del self.mapped[user]
 
     def _make(self, move: _Move, now: datetime) -> None:
         mapping = self.mapped.get(move.user)
@@ -208,5 +219,5 @@ class RingState:
             return
         # Without another usable backend the user is kicked all the same, and keeps the mapping.
         backend = self.choose(move.away_from) or move.away_from
-        self.mapped[move.user] = Mapping(backend=backend, seen=now)
+        self.mapped[move.user] = MappedTo(backend=backend, seen=now)
         self.kicked.add(move.user)

@@ -41,12 +41,14 @@ class Site:
     known_hosts: Path
     test_user: str
     metacache: bool = True
+    take_down: str = ""
 
 
-def practice_site(ring: PracticeRing, *, metacache: bool = True) -> Site:
+def practice_site(ring: PracticeRing, *, metacache: bool = True, take_down: str = "") -> Site:
     """The practice ring as a site."""
     return Site(
         metacache=metacache,
+        take_down=take_down,
         directors=tuple(ring.directors),
         backends={name: host.ip for name, host in ring.backends.items()},
         ssh_config=ring.ssh_config,
@@ -130,6 +132,7 @@ class Scene:
         lines += [f"known_hosts = {json.dumps(str(site.known_hosts))}"]
         lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"']
         lines += ["metacache = {}"] if site.metacache else []
+        lines += [f'take_down = "{site.take_down}"'] if site.take_down else []
         lines += ["directors = [", *(f'    {{name = "{name}", sudo = true}},' for name in site.directors), "]"]
         lines += ["backends = ["]
         lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]

@@ -141,6 +141,10 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
             yield _code(reason)
             yield from _commands(ran)
+        case fact.UsersCameBack(back_to=step, reason=reason, ran=ran):
+            yield f"Users came back before the stop, and are moved again, from {step} on"
+            yield _code(reason)
+            yield from _commands(ran)
         case fact.StepUnclear(step=step, reason=reason, ran=ran):
             yield f"{step} in doubt"
             yield _code(reason)

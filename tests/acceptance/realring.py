@@ -29,7 +29,8 @@ def ring_of(site: Site, *, sudo: bool = False) -> Ring:
         {
             "name": "practice",
             "test_user": site.test_user,
-            "metacache": {},
+            "metacache": {} if site.metacache else None,
+            "take_down": site.take_down or None,
             "directors": [{"name": name, "sudo": sudo} for name in site.directors],
             "backends": [{"name": name, "ip": ip, "sudo": sudo} for name, ip in site.backends.items()],
         }
@@ -43,8 +44,9 @@ def all_rules(site: Site) -> str:
     return "\n".join(sudoers(procedures, ring, host, "mailbot") for host in (*ring.directors, *ring.backends))
 
 
-def site_of(lab: Lab, folder: Path) -> Site:
+def site_of(lab: Lab, folder: Path, *, take_down: str = "") -> Site:
     return Site(
+        take_down=take_down,
         directors=tuple(lab.directors),
         backends={name: host.ip for name, host in lab.backends.items()},
         ssh_config=folder / "ssh_config",
@@ -91,11 +93,11 @@ def ring_is_as_usual(lab: Lab) -> bool:
 
 
 @contextmanager
-def lab_for_the_bot(*, user_expire: timedelta = EXPIRE_SOON) -> Iterator[Lab]:
+def lab_for_the_bot(*, user_expire: timedelta = EXPIRE_SOON, take_down: str = "") -> Iterator[Lab]:
     """A lab whose sudo knows nothing but the rules that the bot prints."""
     skip_without_lab()
     planned = Lab()
-    rules = all_rules(site_of(planned, Path()))
+    rules = all_rules(site_of(planned, Path(), take_down=take_down))
     with Lab(sudoers=rules, user_expire=user_expire) as running:
         yield running
 
@@ -108,9 +110,12 @@ def lab_for_users() -> Iterator[Lab]:
 
 
 @asynccontextmanager
-async def at_work(lab: Lab, *, approves: bool = True, drain: timedelta = timedelta(seconds=3)) -> AsyncIterator[Scene]:
+async def at_work(
+    lab: Lab, *, approves: bool = True, drain: timedelta = timedelta(seconds=3), take_down: str = ""
+) -> AsyncIterator[Scene]:
     """A bot that watches closely; with `approves` there is a second engineer who approves whatever is asked."""
-    async with Scene(site_of(lab, lab.directory), drain=drain, settings={"watch_every": "1s"}) as scene:
+    site = site_of(lab, lab.directory, take_down=take_down)
+    async with Scene(site, drain=drain, settings={"watch_every": "1s"}) as scene:
         await scene.start_bot()
         people = [asyncio.create_task(always(scene, SECOND, "approve"))] if approves else []
         try:

@@ -51,7 +51,7 @@ class Verdict:
 
 async def act(case: Case, *, folder: Path, seed: int) -> Verdict:
     """Play the case in this folder, and judge it; the bot's log and journal stay there."""
-    async with stage(folder, random.Random(f"{seed}/{case.name}"), case.settings) as play:
+    async with stage(folder, random.Random(f"{seed}/{case.name}"), case.settings, case.take_down) as play:
         people = People(
             scene=play.scene,
             calm=lambda: play.calm or not play.struck,

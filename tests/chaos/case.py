@@ -21,7 +21,7 @@ class Case:
     often they click Retry; `then` what they choose where that does not help (`go_back` or `skip`; nothing: they wait).
 
     `disturbs_ring`: somebody else changes the ring, and logins may fail. `others_gone`: the other backends are taken
-    away.
+    away. `take_down`: the ring's setting, where it is not the usual one.
 
     `within`: seconds that the whole scene may take. `seldom`: only with --all.
     """
@@ -34,6 +34,7 @@ class Case:
     disturbs_ring: bool = False
     slow: float = 0.0
     turns_at: str = ""
+    take_down: str = ""
     retries: int = 2
     then: str = ""
     others_gone: bool = False

@@ -36,6 +36,9 @@ def _kills(good: Good) -> Iterator[Case]:
             turns_at="restore",
             may_end=_WENT_BACK,
         )
+    for name in good.moving:
+        killed = kills.at_facts(name)
+        yield Case(name=f"kill-move/{name}", kind="kills", family="kill-move", trouble=killed, take_down="move-first")
     for step, part in good.changes:
         yield Case(name=f"kill-in/{step}", kind="kills", family="kill-in", trouble=kills.at_command(part))
 
@@ -175,6 +178,11 @@ _IN_ONE = 3
 
 def _together(good: Good) -> Iterator[Case]:
     """Every fact once, the kills of one scene a third of a run apart: a scene for each is too long for a sample."""
+    for number in range(_IN_ONE):
+        if names := good.moving[number::_IN_ONE]:
+            killed = kills.at_facts(*names)
+            name = f"kill-move/{'+'.join(names)}"
+            yield Case(name=name, kind="kills", family="kill-move", trouble=killed, take_down="move-first", within=120)
     apart = -(-len(good.facts) // _IN_ONE)
     for number in range(apart):
         names = good.facts[number::apart]

@@ -21,6 +21,8 @@ class Good:
     """(step, part)."""
     back: tuple[str, ...] = ()
     """The facts of a run that goes back, from where it turns round."""
+    moving: tuple[str, ...] = ()
+    """The facts of a run that moves first, from there to the end of its take-down."""
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -39,8 +41,8 @@ class Good:
         return self.facts[first:last]
 
 
-def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = ()) -> Good:
-    """What a good run's evidence tells for the cases; `back` are the facts of one that went back."""
+def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = (), moving: Iterable[str] = ()) -> Good:
+    """What a good run's evidence tells for the cases; `back` and `moving`: the facts of one that did so."""
     run = seen.entries[0].run
     changes = []
     for step in seen.changes:
@@ -50,4 +52,6 @@ def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = ()) -> 
             changes.append((step.name, max(parts, key=len)))
     named, turned = (tuple(name for name in names if not name.startswith("UsersCounted")) for names in (facts, back))
     way = turned[turned.index("TurnedBack") :] if "TurnedBack" in turned else ()
-    return Good(facts=named, changes=tuple(changes), back=way)
+    moves = tuple(name for name in moving if not name.startswith("UsersCounted"))
+    between = moves[moves.index("StageBegan:move") : moves.index("StageBegan:upgrade")] if moves else ()
+    return Good(facts=named, changes=tuple(changes), back=way, moving=between)

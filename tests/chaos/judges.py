@@ -176,7 +176,12 @@ def _there_since(seen: Evidence, at: datetime) -> datetime:
 
 
 def in_take_down(seen: Evidence, at: datetime) -> bool:
-    """Whether a moment lies between the first stop and a little after the last flush: users may notice that."""
+    """Whether a moment lies between the first stop and a little after the last flush: users may notice that.
+
+    Not where they are moved before anything stops.
+    """
+    if seen.target.ring.moves_first:
+        return False
     stops = [ran.at for ran in seen.log if "systemctl stop dovecot" in ran.command]
     flushes = [ran.finished or ran.at for ran in seen.log if "doveadm director flush" in ran.command]
     return bool(stops) and stops[0] <= at <= max([*flushes, stops[0]]) + timedelta(seconds=4)

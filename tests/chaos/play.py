@@ -78,11 +78,14 @@ class Play:
 
 
 @asynccontextmanager
-async def stage(folder: Path, chance: random.Random, settings: Mapping[str, str]) -> AsyncIterator[Play]:
+async def stage(
+    folder: Path, chance: random.Random, settings: Mapping[str, str], take_down: str = ""
+) -> AsyncIterator[Play]:
     """A ring whose users come and go quickly, a Slack, the bot's settings; the bot is not started yet."""
     async with PracticeRing(users=USERS, user_expire=timedelta(seconds=1), chance=chance) as ring:
         more = {"procedures": str(impatient(folder)), "watch_every": "1s", **settings}
-        async with Scene(practice_site(ring), folder=folder, drain=DRAIN, settings=more) as scene:
+        site = practice_site(ring, take_down=take_down)
+        async with Scene(site, folder=folder, drain=DRAIN, settings=more) as scene:
             scene.propose(CONFIG, reviewed_config(ring))
             play = Play(ring=ring, scene=scene, facts=FactWatch(folder / "journal.db"))
             try:

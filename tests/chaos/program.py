@@ -92,14 +92,17 @@ BACK = Case(
 )
 
 
+MOVE = Case(name="move", kind="kills", family="good", trouble=nothing, take_down="move-first")
+
+
 async def run(wanted: Wanted) -> int:
     """All that is wanted; prints as it goes, and returns the exit status."""
     began = time.monotonic()
-    first, back = await asyncio.gather(played(GOOD, wanted.seed), played(BACK, wanted.seed))
-    if first.broken or back.broken or first.evidence is None:
+    first, back, move = await asyncio.gather(*(played(case, wanted.seed) for case in (GOOD, BACK, MOVE)))
+    if first.broken or back.broken or move.broken or first.evidence is None:
         print("a run without any trouble did not go well: nothing else was played")
         return 1
-    good = good_run(first.facts, first.evidence, back.facts)
+    good = good_run(first.facts, first.evidence, back.facts, move.facts)
     cases = chosen(good, wanted)
     print(
         f"seed {wanted.seed}: a good run has {len(good.facts)} facts, {len(good.changes)} changes; {len(cases)} cases"
@@ -118,7 +121,7 @@ def chosen(good: Good, wanted: Wanted) -> Sequence[Case]:
     """The cases to be played; raises SystemExit for a name that is none."""
     if not wanted.only:
         return all_cases(good) if wanted.every else sample(good, wanted.seed)
-    cases = {case.name: case for case in (*all_cases(good), *sample(good, wanted.seed), GOOD, BACK)}
+    cases = {case.name: case for case in (*all_cases(good), *sample(good, wanted.seed), GOOD, BACK, MOVE)}
     found = [case for name, case in cases.items() if name == wanted.only]
     found = found or [case for name, case in cases.items() if fnmatch(name, wanted.only)]
     if not found:

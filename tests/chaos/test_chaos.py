@@ -57,6 +57,15 @@ CASES = (
 )
 
 
+MOVING = Case(
+    name="moving",
+    kind="kills",
+    family="kill-move",
+    trouble=kills.at_facts("StepStarted:move-users", "StepStarted:stop-lmtp", "StepDone:stop-dovecot"),
+    take_down="move-first",
+)
+
+
 async def _take_another_backend_out(play: Play) -> None:
     play.struck = True
     await play.facts.until("StageBegan:upgrade")
@@ -74,9 +83,11 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
     """All at once, in a loop of their own: a scene mostly waits for its bot."""
 
     async def all_of_them() -> list[Verdict]:
-        return await asyncio.gather(*(act(case, folder=folders[case.name], seed=1) for case in (*CASES, TWO_OUT)))
+        return await asyncio.gather(
+            *(act(case, folder=folders[case.name], seed=1) for case in (*CASES, MOVING, TWO_OUT))
+        )
 
-    folders: dict[str, Path] = {case.name: tmp_path_factory.mktemp(case.name) for case in (*CASES, TWO_OUT)}
+    folders: dict[str, Path] = {case.name: tmp_path_factory.mktemp(case.name) for case in (*CASES, MOVING, TWO_OUT)}
     return {verdict.case: verdict for verdict in asyncio.run(all_of_them())}
 
 
@@ -84,6 +95,16 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
 def test_the_trouble_happens_and_no_law_is_broken(verdicts: dict[str, Verdict], case: Case) -> None:
     assert verdicts[case.name].struck
     assert verdicts[case.name].broken == ()
+
+
+def test_killed_in_the_move_and_in_the_take_down_no_user_of_a_ring_that_moves_first_fails_a_login(
+    verdicts: dict[str, Verdict],
+) -> None:
+    moving = verdicts[MOVING.name]
+    assert moving.struck
+    assert moving.broken == ()
+    assert moving.evidence is not None
+    assert moving.evidence.failed_logins == ()
 
 
 def test_the_sample_is_the_same_for_a_seed_and_has_every_kind_and_every_fact(verdicts: dict[str, Verdict]) -> None:

@@ -13,7 +13,7 @@ from bot.core.probes import PROBES
 from bot.core.readings import Reading
 from bot.errors import Unreadable
 
-_COUNTED = frozenset({"users", "stranded", "processes"})
+_COUNTED = frozenset({"users", "stranded", "processes", "sessions", "past_directors", "who", "names"})
 """Goes up and down by itself."""
 _KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
 _KINDS |= {probe: {"d", "f", "DIGEST"} for probe in ("owned-tree", "tree-changes", "ownership")}
@@ -72,12 +72,13 @@ def _output(target: Target, probe: str, text: str) -> object:
             return sorted({re.split(r"[ \t]", line)[0] for line in lines} & _KINDS[probe])
         case "files":
             return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
+        case "sessions" | "proxied-sessions":
+            return [re.sub(r"[0-9]+", "9", line) for line in lines[:1]]  # who is there is not the ring's
         case "config-difference":
             return sorted({line[0] for line in lines if line and line[0] not in " l"})
-        case "mailbox-list":
-            return bool(lines)
-        case "mailbox-status":
-            return sorted({re.sub(r"^\w+", "FOLDER", line) for line in lines})
+        case "mailbox-list" | "mailbox-status":
+            folders = sorted({re.sub(r"^\w+", "FOLDER", line) for line in lines})
+            return folders if probe == "mailbox-status" else bool(lines)
         case "greeting":
             return [line.partition(" ")[0] for line in lines]
         case "packages" | "offered-packages" | "dovecot-packages":

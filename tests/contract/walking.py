@@ -112,6 +112,9 @@ def serving(ring: EitherRing) -> Iterator[LookAt]:
     """What only a running dovecot answers; doveadm tries for a second before it gives up a stopped one."""
     backend, user = ring.target.backend.name, {"user": ring.target.ring.test_user}
     yield backend, "service", {"name": "lmtp"}
+    yield backend, "sessions", {}
+    for director in ring.target.ring.directors:
+        yield director.name, "proxied-sessions", {}
     for probe in ("mailbox-list", "mailbox-status", "fetched-mail"):
         yield backend, probe, user
 

@@ -21,6 +21,8 @@ from bot.core import events as fact
 from bot.core.approval import Person
 from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, Postpone, ProposeSkip, Retry, Steering, TakeOver
 from bot.core.events import Entry, Fact
+from bot.core.goback import going_back, way_back_shown
+from bot.core.inventory import TakeDown
 from bot.core.plan import PlannedStep
 from bot.core.procedure import Gate, Where
 from bot.core.run import Run, Status
@@ -64,8 +66,11 @@ class Drill(Play):
 
     points: Hooks
 
-    def __init__(self, book: Callable[[Book], Book] = lambda made: made) -> None:
-        super().__init__(Hooks(), timings=replace(TIMINGS, approval_open=OPEN, approval_repeats=(OPEN / 3,)))
+    def __init__(
+        self, book: Callable[[Book], Book] = lambda made: made, take_down: TakeDown = TakeDown.RUNBOOK
+    ) -> None:
+        timings = replace(TIMINGS, approval_open=OPEN, approval_repeats=(OPEN / 3,))
+        super().__init__(Hooks(), timings=timings, take_down=take_down)
         self._book = book(self._book)
         self._news = asyncio.Event()
         self.slack.on_nudge = self._news.set
@@ -174,9 +179,11 @@ class Drill(Play):
         await asyncio.sleep(after.total_seconds())
         await self.say(Retry(person=self.people[by], held=self.run_now.held))
 
-    async def go_back(self, by: str = THIRD, *, start_first: bool = False) -> None:
+    async def go_back(self, by: str = THIRD, *, start_first: bool = False, shown: bool = False) -> None:
         held = self.run_now.held if self.run_now.status is Status.HELD else None
-        await self.say(GoBack(person=self.people[by], reason="no more", answers=held, start_first=start_first))
+        seen = way_back_shown(going_back(self.run_now)) if shown else ""
+        command = GoBack(person=self.people[by], reason="no more", answers=held, start_first=start_first, shown=seen)
+        await self.say(command)
 
     async def take_over(self) -> None:
         await self.say(TakeOver(person=self.people[THIRD], reason="I know better"))
@@ -292,9 +299,11 @@ class Drill(Play):
 
 
 @asynccontextmanager
-async def a_run(book: Callable[[Book], Book] = lambda made: made, text: str = TEXT) -> AsyncIterator[Drill]:
+async def a_run(
+    book: Callable[[Book], Book] = lambda made: made, text: str = TEXT, take_down: TakeDown = TakeDown.RUNBOOK
+) -> AsyncIterator[Drill]:
     """A run on backend-3 that has just been asked for."""
-    play = Drill(book)
+    play = Drill(book, take_down)
     request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
     living: asyncio.Task[None] = asyncio.ensure_future(play._users_live())
     try:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
-from bot.core.inventory import Inventory, Ring
+from bot.core.inventory import Inventory, Ring, TakeDown
 from bot.core.proposal import Proposal
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings
@@ -73,9 +73,10 @@ def reviewed() -> Reviewed:
     return Reviewed(asyncio.run(folder.proposal(CONFIG)), folder)
 
 
-def book(ring: PracticeRing) -> Book:
+def book(ring: PracticeRing, take_down: TakeDown) -> Book:
     """The shipped procedures, for this ring."""
     table = {
+        "take_down": take_down,
         "name": "practice",
         "test_user": ring.test_user,
         "metacache": {},
@@ -94,6 +95,7 @@ class Play:
     reboots: list[datetime] = field(default_factory=list)
     struck: datetime | None = None
     timings: Timings = TIMINGS
+    take_down: TakeDown = TakeDown.RUNBOOK
 
     def __post_init__(self) -> None:
         self.ring = PracticeRing(users=USERS, user_expire=timedelta(minutes=15), now=now)
@@ -107,7 +109,7 @@ class Play:
         self.reader = Reader(self.journal, RUN)
         self.crew = Crew(self.reader, lambda: self.service, lambda: self.slack.there)
         self.slack.on_nudge = self.crew.wake
-        self._book = book(self.ring)
+        self._book = book(self.ring, self.take_down)
         self._tasks: set[asyncio.Task[object]] = set()
 
     @property
@@ -206,12 +208,12 @@ class Played:
     notes: tuple[str, ...]
 
 
-def played(attack: Attack | None = None, at: int | None = None) -> Played:
+def played(attack: Attack | None = None, at: int | None = None, take_down: TakeDown = TakeDown.RUNBOOK) -> Played:
     """One run from its request to its end, with the attack at the call of that number."""
 
     async def whole() -> Played:
         points = Points(at=at)
-        play = Play(points)
+        play = Play(points, take_down=take_down)
         points.noted = lambda: str(play.reader.run.status) if play.reader.run else ""
         if attack is not None:
             points.strike = lambda here: attack(play, here)

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
+from bot.core.inventory import TakeDown
 from tests.harness.attacks import KINDS
 from tests.harness.judges import Broken, judged
 from tests.harness.play import Played, played
@@ -16,14 +17,16 @@ from tests.harness.play import Played, played
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """An attack at the call of that number in a good run, which is called so."""
+    """An attack at the call of that number in a good run, which is called so, in this order of the take-down."""
 
     kind: str
     at: int
     call: str
+    take_down: TakeDown
 
     def __str__(self) -> str:
-        return f"{self.kind} at {self.at}: {self.call[:110]}"
+        order = " (move-first)" if self.take_down is TakeDown.MOVE_FIRST else ""
+        return f"{self.kind} at {self.at}{order}: {self.call[:110]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +40,31 @@ class Verdict:
 
 
 @cache
-def good_run() -> Played:
+def good_run(take_down: TakeDown = TakeDown.RUNBOOK) -> Played:
     """A run in which nothing happens: it numbers the calls."""
-    return played()
+    return played(take_down=take_down)
 
 
 def all_cases() -> list[Case]:
-    """Every attack at every call where it makes sense."""
-    good = good_run()
+    """Every attack at every call where it makes sense; in the order that moves first, where the orders differ."""
     return [
-        Case(kind=kind.name, at=number, call=call)
+        Case(kind=kind.name, at=number, call=call, take_down=take_down)
         for kind in KINDS.values()
-        for number, (call, stands) in enumerate(zip(good.calls, good.notes, strict=True))
+        for take_down in TakeDown
+        for number, call, stands in _calls(take_down)
         if kind.fits(call, stands)
     ]
+
+
+def _calls(take_down: TakeDown) -> list[tuple[int, str, str]]:
+    """Number, call and where the run stood."""
+    good = good_run(take_down)
+    calls = [(number, *one) for number, one in enumerate(zip(good.calls, good.notes, strict=True))]
+    if take_down is TakeDown.RUNBOOK:
+        return calls
+    first = next(number for number, call, _ in calls if "ApprovalAsked:approve-flush" in call)
+    last = next(number for number, call, _ in calls if "StepDone:flush-users" in call)
+    return calls[first : last + 1]
 
 
 def sample(seed: int, count: int) -> list[Case]:
@@ -68,7 +82,7 @@ def verdict(case: Case) -> Verdict:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        seen = played(KINDS[case.kind].does, case.at).evidence
+        seen = played(KINDS[case.kind].does, case.at, case.take_down).evidence
     except Exception as error:  # noqa: BLE001  a case that cannot be played is told, and the others go on
         return Verdict(case=case, outcome="error", broken=(), error=f"{type(error).__name__}: {error}")
     finally:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab, LabError, wait_for
+from tests.lab.deliveries import Deliveries
 from tests.lab.fixtures import lab, skip_without_lab
 from tests.lab.users import MailUsers
 
@@ -167,6 +168,33 @@ async def test_a_login_that_fails_is_noted(lab: Lab, backend_2: str) -> None:
     assert "UNAVAILABLE" in str(failed.error)
     assert not failed.cut_short
     assert users.failed(until=since) == []
+
+
+async def test_mails_come_through_both_directors_and_arrive(lab: Lab) -> None:
+    """A delivery that is counted must be a mail in a mailbox."""
+    async with Deliveries(lab, count=10) as mails:
+        assert {mail.director for mail in mails.attempts} == set(lab.directors)
+    assert mails.failed() == []
+    stored = [lab.run(name, "find /srv/mail/user-*/Maildir/new -type f").stdout.split() for name in lab.backends]
+    # One that was under way at the end is not counted, and may have been stored.
+    assert len(mails.attempts) <= sum(map(len, stored)) <= len(mails.attempts) + mails.count
+
+
+async def test_a_mail_for_a_stopped_backend_is_listed_as_deferred(lab: Lab, backend_2: str) -> None:
+    """What the sender has to try again is what an upgrade must not cause: when, whose, and what was answered."""
+    async with Deliveries(lab, count=10) as mails:
+        since, ip = datetime.now(UTC), lab.backends[backend_2].ip
+        await asyncio.to_thread(lab.run, "director-1", f"doveadm director move user-000 {ip}", check=True)
+        await asyncio.to_thread(lab.run, backend_2, "systemctl stop dovecot")
+        await asyncio.to_thread(
+            wait_for,
+            "one for user-000",
+            lambda: "user-000" in {mail.user for mail in mails.failed(since)},
+            within=SHORTLY,
+        )
+    failed = mails.failed(since)
+    assert all(mail.answer.startswith("451 4.") and mail.deferred and mail.at > since for mail in failed)
+    assert mails.failed(until=since) == []
 
 
 def test_stopping_one_backend_leaves_the_others_alone_and_flushes_its_metacache(lab: Lab, backend_2: str) -> None:

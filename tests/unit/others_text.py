@@ -41,6 +41,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "StepDone": frozenset({"reason", "remembered", "attachment"}),
     "StepUnclear": frozenset({"reason"}),
     "StepNotDone": frozenset({"reason"}),
+    "UsersCameBack": frozenset({"reason"}),
     "StepFailed": frozenset({"reason"}),
     "UsersCounted": frozenset({"users"}),
     "ApprovalAsked": frozenset({"evidence", "verified"}),

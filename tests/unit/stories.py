@@ -9,7 +9,7 @@ from bot.core.events import Ran
 from bot.core.goback import going_back
 from bot.core.procedure import Gate
 from bot.core.run import Status
-from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
 HOSTILE = "<!channel> <@U0EVIL> <https://evil.example|click> @here & ``` ` *bold* \u202e\x1b[31m\x00 &amp; <b>"
 
@@ -106,6 +106,13 @@ def others_act() -> Story:
     return story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=f"<@{THIRD}> says that it stays out"))
 
 
+def moved_first() -> Story:
+    """The users are moved before anything stops, and come back once."""
+    story = Story(plan(move_first=True)).until("stop-lmtp")
+    story.tell(fact.UsersCameBack(back_to="move-users", reason="director-1: users is 3, expected 0", ran=(command(),)))
+    return story.until(None, on=Status.ENDED)
+
+
 def aborted_in_the_drain() -> Story:
     """By an approver, whose word is the restore approval, as only the vhosts were taken."""
     story = Story().until("drain", on=Status.WAITING)
@@ -120,5 +127,5 @@ def refused() -> Story:
     return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
 
 
-ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, refused)
+ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, moved_first, refused)
 """Every story: together they have every kind of fact."""

@@ -34,7 +34,9 @@ class NothingSeen:
     clock: FakeClock
     waited: list[timedelta] = field(default_factory=list)
 
-    async def until_seen(self, _expectations: Sequence[Expected], within: timedelta) -> Sight:
+    async def until_seen(
+        self, _expectations: Sequence[Expected], within: timedelta, _steady: timedelta = timedelta(0)
+    ) -> Sight:
         self.waited.append(within)
         self.clock.advance(within)
         return Sight(judgement=Judgement(holds=False, reason="it is not so"), looks=(), ran=())

@@ -114,6 +114,12 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
             sheet.quote("The command was sent and its end was not seen. It is looked up now.", reason)
             files = _commands(sheet, entry, commands)
             return sheet.message(name=file_name(entry, "output"), files=files)
+        case fact.UsersCameBack(reason=reason, ran=commands):
+            sheet = _sheet(entry, step, before.run, ":repeat: *Not yet*, users came back")
+            sheet.say("They are moved again, before anything stops.")
+            sheet.quote("*What was seen*", reason)
+            files = _commands(sheet, entry, commands)
+            return sheet.message(name=file_name(entry, "output"), files=files)
         case fact.StepNotDone(reason=reason, ran=commands):
             sheet = _sheet(entry, step, before.run, ":mag: *Not done*")
             sheet.say("It may be tried again.")

@@ -1,0 +1,149 @@
+"""Users are moved before anything stops, on a real ring: no login fails, and no mail is deferred."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.events import Fact
+from bot.practice.scene import Scene
+from tests.acceptance.practice import facts
+from tests.acceptance.realring import (
+    PACKAGES,
+    at_work,
+    installed,
+    lab_for_the_bot,
+    outcome_as_users_come,
+    put_back,
+)
+from tests.lab import Lab
+from tests.lab.deliveries import Deliveries
+from tests.lab.users import MailUsers
+
+Kill = Callable[[Scene], Awaitable[None]]
+
+MOVE_FIRST = "move-first"
+CONTROL = 300
+"""Logins, and mails, that are seen to do well before the run."""
+DOWN = 5.0
+"""Seconds that the bot is gone."""
+
+UPLOADED = "/tmp/uploaded"
+PRO = f"""
+mv /usr/bin/doveadm /usr/bin/doveadm.real
+cat >/usr/bin/doveadm <<'END'
+#!/bin/sh
+[ "$*" = "metacache flushall" ] || exec /usr/bin/doveadm.real "$@"
+touch {UPLOADED}
+END
+chmod 755 /usr/bin/doveadm
+"""
+"""Dovecot Pro's own command, which Debian's does not have."""
+NOT_PRO = f"[ ! -e /usr/bin/doveadm.real ] || mv /usr/bin/doveadm.real /usr/bin/doveadm; rm -f {UPLOADED}"
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[Lab]:
+    with lab_for_the_bot(take_down=MOVE_FIRST) as running:
+        yield running
+
+
+@pytest.fixture
+async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
+    module_lab.run("backend-3", PRO, check=True)
+    yield module_lab
+    await asyncio.to_thread(put_back, module_lab, {"backend-3": NOT_PRO})
+
+
+async def until(holds: Callable[[], bool], within: float = 120.0) -> None:
+    async with asyncio.timeout(within):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def until_told(scene: Scene, kind: type[Fact], step: str) -> None:
+    """The journal has that fact of that step."""
+    async with asyncio.timeout(120):
+        while not any(
+            isinstance(one.fact, kind) and getattr(one.fact, "step", "") == step for one in await facts(scene)
+        ):
+            await asyncio.sleep(0.02)
+
+
+async def seen_to_do_well(users: MailUsers, mails: Deliveries) -> None:
+    """The control: the same load, and no run."""
+    logins, delivered = len(users.logins), len(mails.attempts)
+    await until(lambda: len(users.logins) >= logins + CONTROL and len(mails.attempts) >= delivered + CONTROL)
+    assert users.failed() == []
+    assert mails.failed() == []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Felt:
+    """What failed from the first fact of a run to its last."""
+
+    failed: int
+    deferred: int
+
+    def __str__(self) -> str:
+        return f"{self.failed} failed, {self.deferred} deferred"
+
+
+async def felt(lab: Lab, text: str, control: Callable[[MailUsers, Deliveries], Awaitable[None]], kill: Kill) -> Felt:
+    """One run under users and deliveries, once the control was seen, with the bot killed or not."""
+    async with at_work(lab, take_down=MOVE_FIRST) as scene, MailUsers(lab) as users, Deliveries(lab) as mails:
+        await control(users, mails)
+        began = datetime.now(UTC)
+        await scene.ask(text)
+        await kill(scene)
+        assert await outcome_as_users_come(lab, scene) == "done"
+        ended = datetime.now(UTC)
+    return Felt(failed=len(users.failed(began, ended)), deferred=len(mails.failed(began, ended)))
+
+
+async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_mail(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the first fact to the last; in the runbook's order, all users that are mapped fail a login."""
+    version = await asyncio.to_thread(lab.other_version, "backend-3")
+    packages = ",".join(f"{name}={version}" for name in PACKAGES)
+
+    async def nobody_kills(_scene: Scene) -> None:
+        """It is left to itself."""
+
+    seen = await felt(lab, f"backend-3 packages={packages}", seen_to_do_well, nobody_kills)
+    with capsys.disabled():
+        print(f"\nmove-first, a package upgrade: {seen}")
+    assert await asyncio.to_thread(installed, lab) == version
+    assert lab.run("backend-3", f"test -e {UPLOADED}").returncode == 0
+    assert seen == Felt(failed=0, deferred=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "step"),
+    [(fact.StepStarted, "move-users"), (fact.StepStarted, "stop-lmtp"), (fact.StepDone, "stop-dovecot")],
+    ids=["in the move", "as LMTP is stopped", "once dovecot is stopped"],
+)
+async def test_a_bot_killed_in_the_move_or_the_take_down_fails_no_login_and_defers_no_mail(
+    lab: Lab, capsys: pytest.CaptureFixture[str], kind: type[Fact], step: str
+) -> None:
+    """In the runbook's order its users wait for as long as the bot is away."""
+
+    async def no_control(_users: MailUsers, _mails: Deliveries) -> None:
+        """The test before this one has seen that the load alone does well."""
+
+    async def kill(scene: Scene) -> None:
+        await until_told(scene, kind, step)
+        await scene.kill_bot()
+        await asyncio.sleep(DOWN)
+        await scene.start_bot()
+
+    seen = await felt(lab, "backend-3", no_control, kill)
+    with capsys.disabled():
+        print(f"\nmove-first, killed after {kind.__name__} {step}: {seen}")
+    assert seen == Felt(failed=0, deferred=0)
