@@ -73,6 +73,18 @@ async def test_a_run_without_config_and_packages_ends_with_users_on_the_backend(
         assert differences(walk.told, practised.told) == []
 
 
+async def test_users_are_moved_while_the_backend_serves_and_the_take_down_finds_it_done(ring: EitherRing) -> None:
+    """The other order: nobody is mapped and nobody has a session when anything stops."""
+    walk = Walk(ring)
+    await walk.follow(plan_for(ring, moves_first=True))
+    assert (walk.told["move-users"][0], walk.told["flush-users"][0]) == (False, True)
+    if isinstance(ring, Real):
+        async with practising() as twin:
+            practised = Walk(twin)
+            await practised.follow(plan_for(twin, moves_first=True))
+        assert differences(walk.told, practised.told) == []
+
+
 async def test_no_probe_is_left_out(practice: Practice) -> None:
     """A probe that nobody compares is where the two rings part."""
     assert {probe for _, probe, _ in (*changing(practice), *serving(practice), *standing(practice))} == set(PROBES)

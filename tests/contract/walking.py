@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
 from bot.core.goback import going_back
+from bot.core.inventory import TakeDown
 from bot.core.observed import expected_of
 from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.proposal import PackageChange, Proposal
@@ -59,11 +60,13 @@ async def material(ring: EitherRing, folder: Path) -> Material:
     return Material(proposals=proposals, proposal=proposal, packages=packages)
 
 
-def plan_for(ring: EitherRing, brought: Material | None = None) -> Plan:
-    """The shipped procedure's plan for the ring's target."""
+def plan_for(ring: EitherRing, brought: Material | None = None, *, moves_first: bool = False) -> Plan:
+    """The shipped procedure's plan for the ring's target; with `moves_first`, for one that has no metacache."""
+    other = {"take_down": TakeDown.MOVE_FIRST, "metacache": None} if moves_first else {}
+    target = ring.target.model_copy(update={"ring": ring.target.ring.model_copy(update=other)})
     order = Order(
         run=RUN,
-        target=ring.target,
+        target=target,
         proposal=brought.proposal if brought else None,
         packages=brought.packages if brought else (),
         drain=timedelta(0),
@@ -199,7 +202,9 @@ class Walk:
             sent = await self.brought.proposals.archive(self.brought.proposal, str(like["listing"]))
         result = await self.ring.run(host.name, action.command, material=sent)
         assert result.exit_status == 0, (step.name, result)
-        sight = await self._see(step, await self.ring.looking.until_seen(action.done_when, action.within))
+        sight = await self._see(
+            step, await self.ring.looking.until_seen(action.done_when, action.within, action.steady)
+        )
         stops_or_starts = "stop-" in step.name or "start-" in step.name
         looks = [*changing(self.ring, self.brought), *(serving(self.ring) if stops_or_starts else ())]
         self.told[step.name] = (before.judgement.holds, await panorama(self.ring, looks))
