@@ -19,6 +19,7 @@ from bot.core.difference import SCRIPT
 from bot.core.events import Entry, Fact, StepStarted, UsersCounted
 from bot.core.fence import CLOCK, lock_question
 from bot.core.identity import QUESTION
+from bot.core.sessions import COUNTED
 from bot.practice.files import File, Link
 from bot.practice.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, practice_site, reviewed_config
@@ -30,7 +31,7 @@ IP = "192.0.2.13"
 BOTH = f"backend-3 config={CONFIG} packages={PACKAGES}"
 
 _LOOKS = re.compile(
-    r"(dovecot --version|doveadm -f tab director (ring )?status|doveadm -f json service status lmtp"
+    r"(dovecot --version|doveadm -f tab (director (ring )?status|who)|doveadm -f json service status lmtp"
     r"|doveadm mailbox (list|status) [^;&|]*|doveadm fetch [^;&|]*|systemctl show [^;&|]*"
     r"|timeout 5 bash -c 'exec 3<>\"/dev/tcp/\$0/\$1\" && head -n 1 <&3' [0-9.]+ [0-9]+"
     r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
@@ -38,6 +39,9 @@ _LOOKS = re.compile(
 )
 COMPARING = f"sh -c {shlex.quote(SCRIPT)} /etc/dovecot "
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
+QUESTIONS |= {
+    shlex.join(("sh", "-c", COUNTED, f"{ip}{number}")) for ip in ("192.0.2.1", "127.0.2.") for number in (1, 2, 3)
+}
 """The commands that alter nothing; every other one counts as a change."""
 
 UNTOLD = (StepStarted, UsersCounted)
@@ -87,6 +91,8 @@ TAKE_DOWN = [
     ("director-1", f"doveadm director flush {IP}"),
     ("backend-3", "systemctl mask --runtime dovecot"),
 ]
+MOVE_FIRST = [TAKE_DOWN[3], *TAKE_DOWN[:3], TAKE_DOWN[4]]
+"""The users are moved while the backend still serves; what the take-down has for that is found done."""
 INSTALL_PACKAGES = [("backend-3", APT + PACKAGES.replace(",", " "))]
 PUT_IN_PLACE = (
     f"sh -c 'test -d {STAGED} || exit 96; test -e {BEFORE} || mv -T /etc/dovecot {BEFORE}; mv -T {STAGED} /etc/dovecot'"

@@ -84,7 +84,7 @@ AS_A_PROCESS = {
     "a procedure with a command that no rule allows": Case(
         command="check",
         spoil=with_procedure("doveadm director flush {backend.ip}", "doveadm director flush -F {backend.ip}"),
-        expected=("dovecot-upgrade.yaml: ", "flush-users", "-F"),
+        expected=("dovecot-upgrade.yaml: ", "move-users", "-F"),
     ),
 }
 
@@ -100,7 +100,7 @@ MISTAKES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "a procedure with a word that is none": (
         with_procedure("        says: Stop LMTP", "        sayz: Stop LMTP"),
-        ("dovecot-upgrade.yaml: stages.2.steps.1", "sayz"),
+        ("dovecot-upgrade.yaml: stages.3.steps.1", "sayz"),
     ),
     "a procedure that is no YAML": (
         with_procedure("stages:\n", "stages: [\n"),
