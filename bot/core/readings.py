@@ -38,9 +38,13 @@ def own_answer(result: Result, exits: Exits) -> None:
         raise no_answer(result)
 
 
+_NAMED = 100
+
+
 def no_answer(result: Result) -> Unreadable:
-    """The error for an exit that is none, with what was said."""
-    return Unreadable(f"`{result.command}` exited with {result.exit_status}: {result.complaint or 'it says nothing'}")
+    """The error for an exit that is none, with what was said; a script is named by how it begins."""
+    command = result.command if len(result.command) <= _NAMED else f"{result.command[:_NAMED]}…"
+    return Unreadable(f"`{command}` exited with {result.exit_status}: {result.complaint or 'it says nothing'}")
 
 
 # directors
