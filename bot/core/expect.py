@@ -216,6 +216,7 @@ def check_expectations(plan: Plan) -> None:
         for expected in (
             *step.expect,
             *step.only_if,
+            *(step.hopes.expect if step.hopes else ()),
             *watched,
             *(one for action in actions for one in action.done_when),
         ):

@@ -66,6 +66,14 @@ class Action:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hoped:
+    """What a check looks for once it holds, and how long at most; the check holds with or without it."""
+
+    expect: tuple[Expected, ...]
+    within: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlannedStep:
     """One step with everything filled in; which fields are set goes by its kind."""
 
@@ -89,6 +97,7 @@ class PlannedStep:
     evidence: tuple[str, ...] = ()
     repeats: tuple[timedelta, ...] = ()
     only_if: tuple[Expected, ...] = ()
+    hopes: Hoped | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +144,7 @@ class Plan:
         written = PLAN.dump_python(self, mode="json")
         # A plan of a version that did not know these fields keeps its digest.
         for step in (step for stage in written["stages"] for step in stage["steps"]):
-            if not step["only_if"]:
-                del step["only_if"]
+            _leave_out(step, only_if=[], hopes=None)
             for action in (step[key] for key in ("action", "undo") if step[key]):
                 _leave_out(action, within_per_100_users="PT0S", steady="PT0S")
                 _leave_out(action["command"], ahead=False, keeps=OUTPUT_KEPT)
@@ -300,6 +308,9 @@ class Filling:
     def _expectations(self, expectations: tuple[file.Expectation, ...]) -> tuple[Expected, ...]:
         return tuple(self.expected(one) for one in expectations)
 
+    def _hoped(self, hopes: file.Hopes | None) -> Hoped | None:
+        return Hoped(expect=self._expectations(hopes.expect), within=hopes.within) if hopes else None
+
     def step(self, step: file.Step) -> PlannedStep:
         """One step of the plan; raises Misconfigured, naming the step."""
         try:
@@ -324,6 +335,7 @@ class Filling:
                     base,
                     expect=self._expectations(step.expect),
                     within=step.within,
+                    hopes=self._hoped(step.hopes),
                     remember=step.remember,
                     attach=step.attach,
                 )

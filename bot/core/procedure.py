@@ -166,11 +166,19 @@ class _Step(_Part):
     needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple)] = ()
 
 
+class Hopes(_Part):
+    """What is looked for as long as `within`, once the check holds; it is told as it was seen, and judged by nobody."""
+
+    expect: Expectations
+    within: Duration
+
+
 class Check(_Step):
     """Reads and judges; also runs in a plan. `remember` keeps what a probe read, under a name for later commands."""
 
     expect: Expectations
     within: Duration = timedelta(0)
+    hopes: Hopes | None = None
     remember: dict[Annotated[str, Field(pattern=r"^[a-z_]{2,40}$")], str] = Field(default_factory=dict)
     attach: bool = False
 

@@ -81,6 +81,7 @@ def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
 
 def _looks(step: PlannedStep) -> Iterator[Expected]:
     yield from step.expect
+    yield from step.hopes.expect if step.hopes else ()
     if step.watch:
         yield step.watch
     for action in (step.action, step.undo):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
@@ -22,6 +23,7 @@ from bot.core.procedure import Gate, Where
 from bot.core.run import Run, Status
 from bot.engine.approving import Approvals
 from bot.engine.changing import Changing
+from bot.engine.checking import seen
 from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight
 from bot.engine.ports import World
@@ -178,7 +180,8 @@ class Runner:
         if self._ledger.run.seq != seq and self._ledger.run.stands_safely:
             return
         decided = self._ledger.run
-        sight = await self._look.until_seen(expected_of(step, decided.observed), step.within)
+        filled = replace(step, expect=expected_of(step, decided.observed))
+        sight = await seen(filled, self._look, self._world.clock)
         if not sight.judgement.holds:
             failed = fact.StepFailed(step=step.name, reason=sight.judgement.reason, ran=sight.ran, seen=sight.seen)
             await self._ledger.tell(failed, only_after=decided.moved)

@@ -127,11 +127,14 @@ async def staged(
     drain: float = 1,
     metacache: bool = True,
     start: bool = True,
+    users: int = 60,
     settings: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[PracticeRing, Scene]]:
     """A ring whose users come and go quickly, with a proposed configuration and the bot; it ends with the block."""
     # A director is patient here: how fast a take-down is, is measured elsewhere, not on whatever machine runs this.
-    ring = PracticeRing(user_expire=timedelta(seconds=1), metacache=metacache, login_patience=timedelta(seconds=8))
+    ring = PracticeRing(
+        users=users, user_expire=timedelta(seconds=1), metacache=metacache, login_patience=timedelta(seconds=8)
+    )
     async with ring:
         site = practice_site(ring, metacache=metacache)
         async with Scene(site, drain=timedelta(seconds=drain), settings=settings) as scene:

@@ -184,10 +184,8 @@ class Walk:
                 assert step.action is not None
                 return await self._change(step, step.action)
             case Kind.CHECK:
-                return await self._see(
-                    step,
-                    await self.ring.looking.until_seen(expected_of(step, self.observed), min(step.within, PATIENCE)),
-                )
+                looks = (*expected_of(step, self.observed), *(step.hopes.expect if step.hopes else ()))
+                return await self._see(step, await self.ring.looking.until_seen(looks, min(step.within, PATIENCE)))
             case Kind.WAIT if step.watch:
                 return await self._see(step, await self.ring.looking.look([step.watch]))
         return None

@@ -223,6 +223,11 @@ class Drill(Play):
         self.ring.state.change(self.backend.ip, now=now(), vhosts=vhosts, up=up)
         self.watching.look()
 
+    def nobody_logs_in(self) -> None:
+        """From here on the ring is quiet: whoever leaves does not come back, and nobody new comes."""
+        self._new_users = False
+        self.ring.people._users.clear()
+
     def dovecot_dies(self) -> None:
         self.backend.dovecot_unit.active, self.backend.dovecot_unit.sub = "failed", "failed"
 

@@ -111,6 +111,7 @@ class Play:
         self.slack.on_nudge = self.crew.wake
         self._book = book(self.ring, self.take_down)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._new_users = True
 
     @property
     def backend(self) -> Backend:
@@ -158,12 +159,12 @@ class Play:
         task.add_done_callback(self._tasks.discard)
 
     async def _users_live(self) -> None:
-        """Somebody new comes to a backend that is given users and has none: the last step waits for that."""
+        """Somebody new comes to a backend that is given users and has none: the last step looks for that."""
         while True:
             await asyncio.sleep(2)
             self.ring.tick()
             ip, state = self.backend.ip, self.ring.state
-            if state.usable(ip) and not any(one.backend == ip for one in state.mapped.values()):
+            if self._new_users and state.usable(ip) and not any(one.backend == ip for one in state.mapped.values()):
                 state.move("somebody-new", ip, now())
 
     async def _ask(self, request: Request) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,39 @@ def test_what_was_remembered_is_filled_in_wherever_it_stands(tmp_path: Path) -> 
     (undo,) = (step.action for step in back.steps if step.action)
     assert undo.command.text == "sysctl -w vm.swappiness=60"
     assert [one.asks["result"] for one in undo.done_when] == ["60"]
+
+
+HOPES = """
+        hopes: {within: 2m, expect: {probe: PROBE, path: /swap}}
+        remember"""
+
+
+def hoping(tmp_path: Path, probe: str) -> Procedure:
+    """The procedure, whose check hopes for something, too."""
+    made = folder(tmp_path, shipped_rules() + HARMLESS)
+    text = OWN.replace("\n        remember", HOPES.replace("PROBE", probe))
+    (made / "tune.yaml").write_text(text)
+    (procedure,) = read_library(made).procedures
+    return procedure
+
+
+def test_what_a_check_hopes_for_is_in_the_plan_that_is_approved_and_in_the_sudo_rules(tmp_path: Path) -> None:
+    """It is looked at on hosts as all else is."""
+    procedure = hoping(tmp_path, "files")
+    plan = make_plan(procedure, order(config=False, packages=False))
+    hopes = plan.steps[0].hopes
+    assert hopes is not None
+    assert (hopes.within, [one.probe for one in hopes.expect]) == (timedelta(minutes=2), ["files"])
+    without = replace(plan.steps[0], hopes=None)
+    stages = (replace(plan.stages[0], steps=(without,)), *plan.stages[1:])
+    assert replace(plan, stages=stages).digest != plan.digest
+    assert "find" in sudoers([procedure], target().ring, target().backend, "bot")
+
+
+def test_a_hope_that_cannot_be_looked_at_makes_the_procedure_unusable(tmp_path: Path) -> None:
+    """Its mistakes show when it is read, not at night."""
+    with pytest.raises(Misconfigured, match="step swaps: there is no probe 'fils'"):
+        hoping(tmp_path, "fils")
 
 
 def test_sudo_lets_it_run_wherever_the_host_has_the_command_and_nothing_wider(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_a_stored_plan_that_knows_no_guards_has_them(step: str, guards: int) -> 
     run = until(step)
     assert run.step is not None
     assert run.step.only_if == ()
+    assert run.step.hopes is None
     assert len(guards_now(run)) == guards
     assert isinstance(next_action(run, run.at, library().rules.harmless), MakeChange)
 
