@@ -105,7 +105,8 @@ async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_s
         await scene.slack.until(lambda: scene.open_buttons("go_back"), timeout=90)
         await asyncio.to_thread(lab.restart_all_directors)
         await set_back(lab, scene)
-        await scene.click(REQUESTER, "go_back", within=60)
+        held = await scene.question("go_back", within=60)
+        await scene.slack.fill_in(REQUESTER, held, "go_back", "it does not get well")
         assert await outcome_as_users_come(lab, scene) == "went back"
     assert lab.run("backend-3", files, check=True).stdout == before
     assert await asyncio.to_thread(ring_is_as_usual, lab)
