@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -76,7 +76,7 @@ async def done_of(scene: Scene, step: str) -> fact.StepDone:
 
 
 async def test_a_director_that_hangs_costs_users_of_a_stopped_backend_seconds_and_not_its_thirty(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, measured: Callable[[str], None]
 ) -> None:
     """`director down` takes effect at once, and returns after 30 s. It was waited for, and the flush after it: 46 s."""
     await log_users_in(lab)
@@ -93,8 +93,7 @@ async def test_a_director_that_hangs_costs_users_of_a_stopped_backend_seconds_an
                 while "flush-users" not in [done.step for done in await all_done(scene)]:
                     await asyncio.sleep(0.1)
         down = await done_of(scene, "director-down")
-    with capsys.disabled():
-        print(f"\nusers moved {seconds:.1f} s after dovecot had stopped, with a director that hangs")
+    measured(f"users moved {seconds:.1f} s after dovecot had stopped, with a director that hangs")
     assert seconds < LATER_THAN_ALL_IS_WELL
     assert any("its end was not heard" in ran.output for ran in down.ran if ran.changes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -58,7 +58,7 @@ async def more_logins(users: MailUsers, count: int) -> None:
 
 
 async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become_the_only_backend(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, measured: Callable[[str], None]
 ) -> None:
     """Started again, it went on with a judgement of before: it stopped, downed and flushed the only serving backend."""
     await asyncio.to_thread(lab.run, "backend-3", LATE_ANSWER, check=True)
@@ -75,8 +75,7 @@ async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become
         said = await holding(scene)
         await more_logins(users, 20)
         changed = await asyncio.to_thread(altered, lab, since)
-    with capsys.disabled():
-        print(f"\n{len(users.logins)} logins, failed: {len(users.failed())}")
+    measured(f"{len(users.logins)} logins, failed: {len(users.failed())}")
     assert changed == []
     assert users.failed() == []
     assert lab.run("backend-3", "systemctl is-active dovecot").stdout.strip() == "active"
@@ -84,7 +83,7 @@ async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become
 
 
 async def test_a_verified_backend_that_carries_all_users_is_left_alone_and_people_are_called(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, measured: Callable[[str], None]
 ) -> None:
     """The watch set it to 0, down, and flushed it: 1,103 failed logins in 25 s."""
     async with at_work(lab, approves=False, drain=A_SECOND) as scene, MailUsers(lab, count=30) as users:
@@ -104,9 +103,8 @@ async def test_a_verified_backend_that_carries_all_users_is_left_alone_and_peopl
         changed = await asyncio.to_thread(altered, lab, since)
         carried = await asyncio.to_thread(mapped, lab)
         called = [one.text for one in scene.thread if "No other backend can be used" in one.text]
-    with capsys.disabled():
-        failed = f"{len(users.failed(since, given))} while they were moved, {len(users.failed(given))} after it"
-        print(f"\n{len(users.logins)} logins, failed: {failed}")
+    failed = f"{len(users.failed(since, given))} while they were moved, {len(users.failed(given))} after it"
+    measured(f"{len(users.logins)} logins, failed: {failed}")
     assert changed == []
     assert users.failed(given) == []
     assert carried >= 20

@@ -107,7 +107,7 @@ async def felt(lab: Lab, text: str, control: Callable[[MailUsers, Deliveries], A
 
 
 async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_mail(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, measured: Callable[[str], None]
 ) -> None:
     """From the first fact to the last; in the runbook's order, all users that are mapped fail a login."""
     version = await asyncio.to_thread(lab.other_version, "backend-3")
@@ -117,8 +117,7 @@ async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_m
         """It is left to itself."""
 
     seen = await felt(lab, f"backend-3 packages={packages}", seen_to_do_well, nobody_kills)
-    with capsys.disabled():
-        print(f"\nmove-first, a package upgrade: {seen}")
+    measured(f"move-first, a package upgrade: {seen}")
     assert await asyncio.to_thread(installed, lab) == version
     assert lab.run("backend-3", f"test -e {UPLOADED}").returncode == 0
     assert seen == Felt(failed=0, deferred=0)
@@ -130,7 +129,7 @@ async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_m
     ids=["in the move", "as LMTP is stopped", "once dovecot is stopped"],
 )
 async def test_a_bot_killed_in_the_move_or_the_take_down_fails_no_login_and_defers_no_mail(
-    lab: Lab, capsys: pytest.CaptureFixture[str], kind: type[Fact], step: str
+    lab: Lab, measured: Callable[[str], None], kind: type[Fact], step: str
 ) -> None:
     """In the runbook's order its users wait for as long as the bot is away."""
 
@@ -144,6 +143,5 @@ async def test_a_bot_killed_in_the_move_or_the_take_down_fails_no_login_and_defe
         await scene.start_bot()
 
     seen = await felt(lab, "backend-3", no_control, kill)
-    with capsys.disabled():
-        print(f"\nmove-first, killed after {kind.__name__} {step}: {seen}")
+    measured(f"move-first, killed after {kind.__name__} {step}: {seen}")
     assert seen == Felt(failed=0, deferred=0)

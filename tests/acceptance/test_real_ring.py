@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -45,7 +45,7 @@ async def scene(lab: Lab) -> AsyncIterator[Scene]:
 
 
 async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
-    lab: Lab, scene: Scene, capsys: pytest.CaptureFixture[str]
+    lab: Lab, scene: Scene, measured: Callable[[str], None]
 ) -> None:
     """The job itself. What the users noticed is counted from outside, by logins through both directors."""
     version = await asyncio.to_thread(lab.other_version, "backend-3")
@@ -81,9 +81,8 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     inside = users.failed(down, flushed)
     outside = [one for one in users.failed(began, ended) if one not in inside]
     took = (flushed - down).total_seconds()
-    with capsys.disabled():
-        print(f"\n{users.count} users, {len(users.logins)} logins, {len(users.kicks)} sessions ended by the server;")
-        print(f"logins that failed in the take-down ({took:.1f} s): {len(inside)}; outside of it: {len(outside)}")
+    measured(f"{users.count} users, {len(users.logins)} logins, {len(users.kicks)} sessions ended by the server;")
+    measured(f"logins that failed in the take-down ({took:.1f} s): {len(inside)}; outside of it: {len(outside)}")
     assert outside == []
 
 
