@@ -23,6 +23,7 @@ from tests.acceptance.realring import (
 )
 from tests.lab import Lab
 from tests.lab.deliveries import Deliveries
+from tests.lab.fixtures import FOR_AS_LONG_AS_IT_TAKES
 from tests.lab.users import MailUsers
 
 Kill = Callable[[Scene], Awaitable[None]]
@@ -49,7 +50,8 @@ NOT_PRO = f"[ ! -e /usr/bin/doveadm.real ] || mv /usr/bin/doveadm.real /usr/bin/
 
 @pytest.fixture(scope="module")
 def module_lab() -> Iterator[Lab]:
-    with lab_for_the_bot(take_down=MOVE_FIRST) as running:
+    # Whoever is mapped stays so: else there might be nobody left to be moved.
+    with lab_for_the_bot(user_expire=FOR_AS_LONG_AS_IT_TAKES, take_down=MOVE_FIRST) as running:
         yield running
 
 

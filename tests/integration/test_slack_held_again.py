@@ -119,10 +119,10 @@ def buttons(message: Message) -> list[dict[str, str]]:
 
 def fact_by_fact(entries: Sequence[Entry]) -> list[Story]:
     """The run as it was after each of its facts."""
-    told = []
+    told, asked = [], entries[0].fact
+    assert isinstance(asked, fact.RunRequested)
     for count in range(1, len(entries) + 1):
-        story = Story()
-        story.entries, story.run = [entries[0]], Story().run
+        story = Story(asked.plan)
         told.append(story.tell(*(entry.fact for entry in entries[1:count])))
     return told
 
