@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
+from bot.adapters.ssh import lines
 from bot.core.inventory import Host
 from bot.errors import MayHaveRun, NotRun
 from tests.integration.machines import Site, relay, run, silent, site
@@ -57,6 +58,16 @@ async def test_a_host_that_says_nothing_is_given_up_in_time_by_all_who_wait(site
             ended = await asyncio.gather(*(hosts.run(host, run("say")) for _ in range(8)), return_exceptions=True)
     assert all(isinstance(one, NotRun) for one in ended)
     assert f"bot@127.0.0.1 port {port}): no answer within 0.2 s" in str(ended[0])
+
+
+async def test_an_ssh_config_that_hangs_is_given_up_and_told_apart_from_a_host_that_does(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = site.folder / "hangs"
+    config.write_text('Match exec "sleep 1"\n')
+    monkeypatch.setattr(lines, "READING", timedelta(seconds=0.1))  # nobody waits ten seconds for a test
+    with pytest.raises(NotRun, match=r"SSH configuration .* backend-1 within 0.1 s.*Match exec"):
+        await site.hosts(config=[config]).run(Host(name="backend-1"), run("say"))
 
 
 @pytest.mark.parametrize("answers", ["no session", "no command"])

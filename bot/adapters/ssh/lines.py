@@ -31,6 +31,9 @@ later. The fence is for what lies in the network's. Behind a jump host or a Prox
 the fence helps.
 """
 
+READING = timedelta(seconds=10)
+"""How long OpenSSH's configuration may take to read: a `Match exec` in it runs whatever it names."""
+
 _PROBES = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}
 """How the kernel finds out that a peer is gone while nothing is sent: in seconds, and tries; within the same time."""
 
@@ -55,11 +58,20 @@ class Way:
         return {key: value for key, value in given.items() if value is not None}
 
 
+@dataclass(frozen=True)
+class _Configured:
+    """What OpenSSH's configuration says of a host."""
+
+    way: Way
+    jump: Way | None
+    known_hosts: tuple[Path, ...]
+    where: Where
+
+
 @dataclass
 class _Line:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     connection: Connection | None = None
-    where: Where | None = None
 
 
 class Lines:
@@ -94,12 +106,14 @@ class Lines:
 
     async def to(self, name: str) -> Connection:
         """The connection to a host, the kept one if it lives; raises Unreached."""
-        way = Way(host=name)
+        if kept := self.kept(name):
+            return kept
+        host = await self._configured(Way(host=name))  # before the clock starts: it is the host's time, not ours
         try:
             async with asyncio.timeout(self._patience):
-                return await self._line_to(way, ())
+                return await self._line_to(host, ())
         except TimeoutError as error:
-            raise Unreached(told(error, self._lines[way].where or self._guess(way))) from error
+            raise Unreached(told(error, host.where)) from error
 
     async def close(self) -> None:
         """Close every connection, and make no new one."""
@@ -109,36 +123,49 @@ class Lines:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
-    async def _line_to(self, way: Way, before: tuple[Way, ...]) -> Connection:
+    async def _line_to(self, host: _Configured, before: tuple[Way, ...]) -> Connection:
+        way = host.way
         if way in before:
             raise Unreached(f"{way.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it.")
         line = self._lines.setdefault(way, _Line())
         async with line.lock:  # whoever waits here finds the connection that the first has made
             if line.connection is None or not line.connection.alive:
-                line.connection = await self._connect(way, line, (*before, way))
+                line.connection = await self._connect(host, (*before, way))
             return line.connection
 
-    async def _connect(self, way: Way, line: _Line, before: tuple[Way, ...]) -> Connection:
-        where = self._guess(way)
+    async def _connect(self, host: _Configured, before: tuple[Way, ...]) -> Connection:
         witness = _Witness()
         try:
-            options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **way.said)
-            jump = _jump(way, options.tunnel)
-            files = self._files(options.known_hosts)
-            where = line.where = self._where(way, options, jump, files)
-            witness.known = await asyncio.to_thread(_read, files)
-            tunnel = (await self._line_to(jump, before)).ssh if jump else None
+            witness.known = await asyncio.to_thread(_read, host.known_hosts)
+            tunnel = (await self._line_to(await self._configured(host.jump), before)).ssh if host.jump else None
             ssh = await asyncssh.connect(
-                **self._fixed, **way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
+                **self._fixed, **host.way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
             )
         except asyncssh.HostKeyNotVerifiable as error:
-            raise Unreached(told_of_key(witness.shown, where) if witness.shown else told(error, where)) from error
+            text = told_of_key(witness.shown, host.where) if witness.shown else told(error, host.where)
+            raise Unreached(text) from error
         except FOREIGN as error:
-            raise Unreached(told(error, where)) from error
+            raise Unreached(told(error, host.where)) from error
         if self._closed:
             ssh.abort()
-            raise Unreached(f"{where}: the bot is stopping")
-        return Connection(name=f"{way.host}#{secrets.token_hex(6)}", ssh=ssh)
+            raise Unreached(f"{host.where}: the bot is stopping")
+        return Connection(name=f"{host.way.host}#{secrets.token_hex(6)}", ssh=ssh)
+
+    async def _configured(self, way: Way) -> _Configured:
+        limit = READING.total_seconds()
+        try:
+            async with asyncio.timeout(limit):
+                options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **way.said)
+            jump = _jump(way, options.tunnel)
+            files = self._files(options.known_hosts)
+        except TimeoutError as error:
+            raise Unreached(
+                f"the SSH configuration of the bot's machine says nothing of {way.host} within {limit:g} s. What to do:"
+                " see which `Match exec` in it hangs"
+            ) from error
+        except FOREIGN as error:
+            raise Unreached(told(error, self._guess(way))) from error
+        return _Configured(way, jump, files, self._where(way, options, jump, files))
 
     def _files(self, configured: object) -> tuple[Path, ...]:
         """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
