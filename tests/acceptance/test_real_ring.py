@@ -11,6 +11,7 @@ import pytest
 from bot.practice.scene import REQUESTER, SECOND, Scene
 from tests.acceptance.realring import (
     PACKAGES,
+    at_work,
     installed,
     lab_for_the_bot,
     outcome_as_users_come,
@@ -86,13 +87,14 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     assert outside == []
 
 
-async def test_going_back_before_the_restore_brings_back_what_was_there(lab: Lab, scene: Scene) -> None:
+async def test_going_back_before_the_restore_brings_back_what_was_there(lab: Lab) -> None:
     before = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
     version = await asyncio.to_thread(installed, lab)
     other = await asyncio.to_thread(lab.other_version, "backend-3")
-    scene.propose("review", await asyncio.to_thread(proposed, lab, b"mail_max_userip_connections = 22\n"))
+    review = await asyncio.to_thread(proposed, lab, b"mail_max_userip_connections = 22\n")
     packages = ",".join(f"{name}={other}" for name in PACKAGES)
-    async with MailUsers(lab, count=10):
+    async with at_work(lab, approves=False) as scene, MailUsers(lab, count=10):
+        scene.propose("review", review)
         await scene.ask(f"backend-3 config=review packages={packages}")
         await scene.click(SECOND, "approve", within=60)
         restore = await scene.question("approve", within=180)
