@@ -1,7 +1,7 @@
 """How the tests are shared out between processes, and what they measured.
 
-Those of a file stay together, as they share what is costly to set up. Those on the real ring stay together and come
-first: there can be only one on a machine, and it takes longest.
+Those of a file stay together, as they share what is costly to set up. What takes long comes first, those on a real ring
+before all: each process has one of its own (tests/lab/ring.py).
 """
 
 from __future__ import annotations
@@ -10,44 +10,22 @@ from collections.abc import Callable
 
 import pytest
 from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
-REAL_RING = "the real ring"
 _MEASURED = "measured"
 _LONG_FIRST = ("acceptance", "chaos", "harness", "integration", "contract", "unit")
 
 
-def group_of(nodeid: str) -> str:
-    """Those of one group run one after another: by their names, as no more is known where they are shared out."""
-    file = nodeid.partition("::")[0]
-    name = file.rpartition("/")[2]
-    real = name.startswith(("test_real_", "test_lab")) or (name.startswith("test_ring") and "[real" in nodeid)
-    return REAL_RING if real else file
-
-
-class Groups(LoadScopeScheduling):
-    """Gives a group to one process, whole, in the order of the collection."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Groups:
-    """Share out by these groups, whatever `--dist` says."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Give a file to one process, whole, in the order of the collection, whatever `--dist` says."""
     config.option.loadscopereorder = False
-    return Groups(config, log)
+    return LoadFileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put first what takes long; refuse what would have a real ring beside another one."""
-    strays = [item.nodeid for item in items if "lab" in getattr(item, "fixturenames", ()) and _elsewhere(item)]
-    if strays:
-        raise pytest.UsageError(f"on the real ring, and not named test_real_… or test_lab…: {', '.join(strays)}")
-    items.sort(key=lambda item: (_elsewhere(item), _room(item)))
-
-
-def _elsewhere(item: pytest.Item) -> bool:
-    return group_of(item.nodeid) != REAL_RING
+    """Put first what takes long."""
+    real = {item.path for item in items if {"lab", "module_lab", "ring"} & set(getattr(item, "fixturenames", ()))}
+    items.sort(key=lambda item: (item.path not in real, _room(item)))
 
 
 def _room(item: pytest.Item) -> int:

@@ -25,6 +25,7 @@ from bot.practice.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, practice_site, reviewed_config
 from bot.practice.slack import Message
 from bot.practice.values import Ran
+from tests.lab.ring import BACKENDS
 
 CHECKOUT = Path(__file__).parents[2]
 IP = "192.0.2.13"
@@ -39,9 +40,8 @@ _LOOKS = re.compile(
 )
 COMPARING = f"sh -c {shlex.quote(SCRIPT)} /etc/dovecot "
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
-QUESTIONS |= {
-    shlex.join(("sh", "-c", COUNTED, f"{ip}{number}")) for ip in ("192.0.2.1", "127.0.2.") for number in (1, 2, 3)
-}
+IPS = [*(f"192.0.2.1{number}" for number in (1, 2, 3)), *(backend.ip for backend in BACKENDS)]
+QUESTIONS |= {shlex.join(("sh", "-c", COUNTED, ip)) for ip in IPS}
 """The commands that alter nothing; every other one counts as a change."""
 
 UNTOLD = (StepStarted, UsersCounted)

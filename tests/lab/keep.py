@@ -46,13 +46,13 @@ class Keeper:
     first_process: dict[str, int]
 
     @classmethod
-    def start(cls, directory: Path, hosts: Sequence[Host]) -> Self:
-        """Start all hosts on the trees under `directory`; returns when each one's ports answer."""
+    def start(cls, directory: Path, group: str, hosts: Sequence[Host]) -> Self:
+        """Start all hosts on the trees under `directory`, in that control group; returns when their ports answer."""
         program = Path(__file__).parent / "keeper"
         names = [host.name for host in hosts]
         with (directory / "keeper.log").open("w") as log:
             process = subprocess.Popen(
-                ["unshare", "--mount", "--propagation=private", program, directory, *names],
+                ["unshare", "--mount", "--propagation=private", program, directory, group, *names],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

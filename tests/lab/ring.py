@@ -4,6 +4,7 @@ The truth is read here without the bot's means: not over SSH, but by entering a 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -20,8 +21,13 @@ from tests.lab.keep import Keeper, LabError, wait_for, wait_until_free
 from tests.lab.needs import missing
 from tests.lab.said import Ran
 
-DIRECTORS = tuple(Host(name=f"director-{n}", role="director", ip=f"127.0.1.{n}") for n in (1, 2))
-BACKENDS = tuple(Host(name=f"backend-{n}", role="backend", ip=f"127.0.2.{n}") for n in (1, 2, 3))
+_NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Of this process among those that share the tests out: each has a lab with addresses of its own."""
+
+DIRECTORS = tuple(Host(name=f"director-{n}", role="director", ip=f"127.{_NUMBER}.1.{n}") for n in (1, 2))
+BACKENDS = tuple(Host(name=f"backend-{n}", role="backend", ip=f"127.{_NUMBER}.2.{n}") for n in (1, 2, 3))
+GROUP = f"dovecot-lab-{_NUMBER}"
+"""The control group of the lab's hosts, always of the same name: see the keeper."""
 HOSTS = (*DIRECTORS, *BACKENDS)
 
 PACKAGES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
@@ -57,7 +63,7 @@ class Lab:
         self._directory = Path(tempfile.mkdtemp(prefix="dovecot-lab-"))
         try:
             write_hosts(self._directory, HOSTS, sudoers=self._sudoers, user_expire=self._user_expire)
-            self._keeper = Keeper.start(self._directory, HOSTS)
+            self._keeper = Keeper.start(self._directory, GROUP, HOSTS)
             for backend in BACKENDS:
                 deliver(backend.ip, TEST_USER, count=TEST_MAILS)
             self._wait_for_ring()
