@@ -173,7 +173,7 @@ class Service:
         if live := self._live.get(run):
             live.runner.nudge()
 
-    async def close(self, within: timedelta = timedelta(seconds=7)) -> None:
+    async def close(self, within: timedelta = timedelta(seconds=6)) -> None:
         """Let what is under way be finished and written down, as long as `within`; what is left is in doubt then."""
         live = list(self._live.values())
         for one in live:

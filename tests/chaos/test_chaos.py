@@ -63,6 +63,7 @@ MOVING = Case(
     family="kill-move",
     trouble=kills.at_facts("StepStarted:move-users", "StepStarted:stop-lmtp", "StepDone:stop-dovecot"),
     take_down="move-first",
+    within=120,  # as all of this family, which start the bot three times
 )
 
 

@@ -101,6 +101,6 @@ def plain(target: Target, text: str) -> str:
     text = re.sub(r"(?:\b\d+:)?\b\d[\d.]*\+dfsg\S*", "VERSION", text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "-", text)
-    text = re.sub(r"\b(?:127|192)\.0(?:\.\d{1,3}){2}\b", "DIRECTOR", text)
+    text = re.sub(r"\b(?:127|192)(?:\.\d{1,3}){3}\b", "DIRECTOR", text)
     text = re.sub(r"<\d+><>", "", text)
     return re.sub(r"(?<=[\t=])[0-9]+(?=\t|$)", "9", text, flags=re.MULTILINE)
