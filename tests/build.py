@@ -16,7 +16,7 @@ from bot.core.plan import Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.procedure import Gate
 from bot.core.proposal import PackageChange, Proposal
 from bot.core.run import Run, Status
-from bot.core.upnext import Ask, MakeChange, Prove, SeeCheck, Tell, answered_already, next_action, question
+from bot.core.upnext import Ask, BeginWait, MakeChange, Prove, SeeCheck, Tell, answered_already, next_action, question
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -149,6 +149,8 @@ class Story:
                 return [action.fact]
             case Prove():
                 return [PROVED]
+            case BeginWait(step=wait, until=until):
+                return [fact.WaitBegan(step=wait.name, until=until, clocks={"director-1": 1, "director-2": 2})]
             case Ask(gate=gate):
                 verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: {"in_place": IN_PLACE}}.get(gate, {})
                 asked = question(self.run, gate, self.at, ("as it should be",), verified)

@@ -176,10 +176,28 @@ class StepFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitBegan:
-    """A wait runs until a date, whatever happens to the bot meanwhile."""
+    """A wait runs until a date, whatever happens to the bot meanwhile.
+
+    `clocks`: what the clocks of the hosts that answered said then, in seconds since 1970, by the hosts' names; a bot
+    that was away sees by them how much has passed. Older versions read none.
+    """
 
     step: str
     until: datetime
+    clocks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitGoesOn:
+    """A bot that was away found out how much of the wait has passed; `until`: when the rest has, by its clock now.
+
+    `clocks`: as of WaitBegan, where the length counts from here on; empty where those stand.
+    """
+
+    step: str
+    until: datetime
+    reason: str
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,6 +443,7 @@ Fact = (
     | UsersCameBack
     | StepFailed
     | WaitBegan
+    | WaitGoesOn
     | UsersCounted
     | ApprovalAsked
     | ApprovalRepeated

@@ -168,7 +168,13 @@ def _step_failed(run: Run, entry: Entry) -> Run:
 def _wait_began(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.WaitBegan)
     _named_step(run, entry.fact.step)
-    return replace(run, until=entry.fact.until)
+    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks)
+
+
+def _wait_goes_on(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.WaitGoesOn)
+    _named_step(run, entry.fact.step)
+    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks or run.clocks)
 
 
 def _approval_asked(run: Run, entry: Entry) -> Run:
@@ -381,6 +387,7 @@ _REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
         fact.UsersCameBack: _came_back,
         fact.StepFailed: _step_failed,
         fact.WaitBegan: _wait_began,
+        fact.WaitGoesOn: _wait_goes_on,
         fact.ApprovalAsked: _approval_asked,
         fact.ApprovalRepeated: _repeated,
         fact.RingDeviated: _deviated,

@@ -91,6 +91,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
         },
         _W: {
             fact.StepDone: _R,
+            fact.WaitGoesOn: _W,
             fact.GoBackAsked: _R,
             fact.RunHeld: _H,
             fact.TakenOver: Status.TAKEN,
@@ -161,6 +162,8 @@ class Run:
     held: int = 0
     reason: str = ""
     until: datetime | None = None
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    """By host: what its clock said when the wait at hand began, in seconds since 1970."""
     asked: Entry | None = None
     repeated: int = 0
     skip: Entry | None = None

@@ -1,6 +1,7 @@
 """The facts and the time → what is next; asked again after every fact and at every alarm.
 
-The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was.
+The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was. What it did not see pass
+is not the time's alone to say: see core/waited.py.
 """
 
 from __future__ import annotations
@@ -32,6 +33,21 @@ class Tell:
 @dataclass(frozen=True, kw_only=True)
 class SeeCheck:
     """Look, and judge."""
+
+    step: PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginWait:
+    """Read the hosts' clocks, and begin to wait."""
+
+    step: PlannedStep
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeWaited:
+    """Find out how much of the wait has passed while nobody saw it: by the hosts' clocks."""
 
     step: PlannedStep
 
@@ -74,11 +90,14 @@ class Rest:
     until: datetime | None
 
 
-Next = Tell | Prove | SeeCheck | MakeChange | LookUp | Ask | Turn | Rest
+Next = Tell | Prove | SeeCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Rest
 
 
-def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = ()) -> Next:
-    """What is to be done next, given the facts, the time, and what may be done before the flush approval."""
+def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, seen: bool = True) -> Next:
+    """What is to be done next, given the facts, the time, and what may be done before the flush approval.
+
+    `seen`: whether the date of the wait at hand is one by the clock that `now` is from, which has run evenly since.
+    """
     match run.status:
         case Status.ENDED | Status.TAKEN:
             return Rest(until=None)
@@ -93,7 +112,7 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = ()) -> N
         case Status.BUSY | Status.DOUBT:
             return LookUp(step=_at_hand(run))
         case Status.WAITING:
-            return _while_waiting(run, now)
+            return _while_waiting(run, now, seen=seen)
         case Status.ASKING:
             return _while_asking(run, now)
         case Status.READY:
@@ -111,13 +130,15 @@ def _end(run: Run, outcome: fact.Outcome) -> Tell:
     return Tell(fact=fact.RunEnded(outcome=outcome, reason=run.reason))
 
 
-def _while_waiting(run: Run, now: datetime) -> Next:
+def _while_waiting(run: Run, now: datetime, *, seen: bool) -> Next:
     assert run.until is not None
+    step = _at_hand(run)
     if _must_hold(run):
         return Tell(fact=_hold(run))
+    if not seen:
+        return SeeWaited(step=step)
     if now < run.until:
         return Rest(until=run.until)
-    step = _at_hand(run)
     return Tell(fact=fact.StepDone(step=step.name, how=fact.How.RAN, reason=f"{length(step.length)} have passed"))
 
 
@@ -154,7 +175,7 @@ def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
         case Kind.CHANGE:
             return _change(run, step, harmless)
         case Kind.WAIT:
-            return Tell(fact=fact.WaitBegan(step=step.name, until=now + step.length))
+            return BeginWait(step=step, until=now + step.length)
         case Kind.APPROVAL:
             assert step.gate is not None
             return Ask(gate=step.gate)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.core import events as fact
@@ -28,6 +28,7 @@ from bot.engine.ledger import Ledger
 from bot.engine.looking import Looking, Sight
 from bot.engine.ports import World
 from bot.engine.proving import prove
+from bot.engine.waiting import Waiting
 from bot.engine.watch import Watch
 from bot.errors import JournalError, Misconfigured, Refused, RingHeld
 
@@ -50,6 +51,7 @@ class Runner:
         self._hands = asyncio.Lock()
         self._watch = Watch(world, ledger, self._look, self._hands, self.nudge)
         self._approvals = Approvals(world, ledger, self._look)
+        self._waiting = Waiting(world, ledger)
         self._nudged = asyncio.Event()
         self._leaving = False
 
@@ -124,7 +126,8 @@ class Runner:
     async def _go_on(self) -> None:
         while not self._may_leave():
             run = self._ledger.run
-            action = upnext.next_action(run, self._world.clock.now(), self._rules.harmless)
+            now, seen = self._world.clock.now(), self._waiting.seen(run)
+            action = upnext.next_action(run, now, self._rules.harmless, seen=seen)
             if not await self._do(action, run):
                 return
 
@@ -137,6 +140,8 @@ class Runner:
                 await self._prove(run)
             case upnext.SeeCheck():
                 await self._check(action.step)
+            case upnext.BeginWait() | upnext.SeeWaited():
+                await self._waiting.go_on(action, run)
             case upnext.Ask():
                 return await self._ask(action.gate, run)
             case upnext.MakeChange():
@@ -146,15 +151,18 @@ class Runner:
             case upnext.Turn():
                 await self._turn(run)
             case upnext.Rest():
-                if action.until is not None:
-                    self._world.alarms.set(run.id, action.until)
+                self._ring_at(action.until)
                 return False
             case _:
                 assert_never(action)
         return True
 
     def _ring_in(self, delay: timedelta) -> None:
-        self._world.alarms.set(self._ledger.run.id, self._world.clock.now() + delay)
+        self._ring_at(self._world.clock.now() + delay)
+
+    def _ring_at(self, date: datetime | None) -> None:
+        if date is not None:
+            self._world.alarms.set(self._ledger.run.id, date)
 
     # checks
 

@@ -157,6 +157,9 @@ def _others(entry: Entry) -> Iterator[str]:
     match entry.fact:
         case fact.WaitBegan(step=step, until=until):
             yield f"{step} until {_time(until)}"
+        case fact.WaitGoesOn(step=step, until=until, reason=reason):
+            yield f"{step} goes on, until {_time(until)}"
+            yield _code(reason)
         case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):
             yield f"The {gate} approval was asked for, until {_time(expires)}"
             yield from (f"- Evidence: {_code(line)}" for line in evidence)

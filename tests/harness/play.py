@@ -96,6 +96,8 @@ class Play:
     struck: datetime | None = None
     timings: Timings = TIMINGS
     take_down: TakeDown = TakeDown.RUNBOOK
+    ahead: timedelta = timedelta(0)
+    """How far the clock of the bot's machine is ahead; a bot that runs does not look there again."""
 
     def __post_init__(self) -> None:
         self.ring = PracticeRing(users=USERS, user_expire=timedelta(minutes=15), now=now)
@@ -129,6 +131,7 @@ class Play:
             slack=self.slack,
             proposals=reviewed(),
             timings=self.timings,
+            ahead=self.ahead,
         )
         self.world = world
         self.service = Service(world, self._book, lambda: RUN)

@@ -98,10 +98,13 @@ class Points:
 
 @dataclass(frozen=True)
 class Clock:
+    """`ahead`: by how much the bot's machine was ahead when this life began, which is when a bot reads its clock."""
+
     life: Life
+    ahead: timedelta = timedelta(0)
 
     def now(self) -> datetime:
-        return MORNING + timedelta(seconds=asyncio.get_running_loop().time())
+        return MORNING + self.ahead + timedelta(seconds=asyncio.get_running_loop().time())
 
     async def sleep(self, seconds: float) -> None:
         await self.life.goes_on()
@@ -223,9 +226,10 @@ def a_world(
     slack: Slack,
     proposals: ports.Proposals,
     timings: Timings,
+    ahead: timedelta = timedelta(0),
 ) -> World:
     """Every port of one life."""
-    clock = Clock(life)
+    clock = Clock(life, ahead)
     return World(
         journal=Journal(journal, life, points),
         hosts=Hosts(hosts, life, points),

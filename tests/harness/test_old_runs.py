@@ -48,6 +48,8 @@ def as_written_then(told: Fact) -> Fact:
     match told:
         case fact.StepStarted():
             return replace(told, seen=(), not_after=0, boot_id="", word="")
+        case fact.WaitBegan():
+            return replace(told, clocks={})
         case fact.ApprovalAsked():
             return replace(told, verified={})
         case fact.StepDone():

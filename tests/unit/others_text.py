@@ -43,6 +43,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "StepNotDone": frozenset({"reason"}),
     "UsersCameBack": frozenset({"reason"}),
     "StepFailed": frozenset({"reason"}),
+    "WaitGoesOn": frozenset({"reason"}),
     "UsersCounted": frozenset({"users"}),
     "ApprovalAsked": frozenset({"evidence", "verified"}),
     "ApprovalRefused": frozenset({"reason"}),
@@ -74,7 +75,7 @@ NAMES = frozenset(
     {
         *("procedure", "requester", "team", "channel", "config", "machine_id", "boot_id", "stage", "step", "digest"),
         *("not_by", "by", "word", "word_of", "message", "at", "was", "lost", "back_to", "gate", "outcome", "how"),
-        *("command", "probe", "reading", "target", "approves"),
+        *("command", "probe", "reading", "target", "approves", "clocks"),
     }
 )
 """Fields that are of the bot's own making, checked where they come in, or shown nowhere."""

@@ -79,8 +79,10 @@ def troubled() -> Story:
 
 
 def others_act() -> Story:
-    """The others fail and come back, a monitor says up, users are helped on an old word, a boot, and then by hand."""
+    """The bot was away, the others fail and come back, a monitor says up, users are helped, a boot, then by hand."""
     story = Story().until("drain", on=Status.WAITING)
+    said = "the bot was away; by its own clock 61 minutes have passed, by the clock of director-1 50 seconds"
+    story.tell(fact.WaitGoesOn(step="drain", until=story.at + timedelta(minutes=14), reason=said))
     story.tell(fact.MonitorSaysUp(host="director-1", reason="director-1: vhosts is 0, state is up, users is 12"))
     story.tell(fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100"))
     story.tell(fact.OthersCounted(usable=1, needed=1, reason="director-1: backend-2 is down with vhosts 100"))

@@ -27,6 +27,7 @@ from bot.core.run import TRANSITIONS, Run, Status
 from bot.core.upnext import (
     ATTEMPTS,
     Ask,
+    BeginWait,
     LookUp,
     MakeChange,
     Prove,
@@ -110,6 +111,8 @@ class AnyOrder(RuleBasedStateMachine):
         match next_action(self.run_, self.now, library().rules.harmless):
             case Tell(fact=told):
                 self.tell(told)
+            case BeginWait(step=step, until=until):
+                self.tell(fact.WaitBegan(step=step.name, until=until))
             case Prove():
                 self.tell(PROVED if outcome == "well" else fact.RunHeld(reason="a host is another one"))
             case Ask(gate=gate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bot.adapters.slack import asking, plans, ringing
 from bot.adapters.slack.blocks import File, Message, Sheet
 from bot.adapters.slack.markup import escape, inline, prose, spoken
@@ -34,6 +36,9 @@ _OUTCOMES = {
 _TYPED = 2_500
 """Characters of a reason that was typed, once they are escaped: all 500 of it."""
 
+_MOVED = timedelta(seconds=5)
+"""A wait whose date moves by less goes on as it was told: the hosts say whole seconds, and take their time."""
+
 _LOOKS = 12
 """Looks that are listed in a message; all of them are in the file."""
 
@@ -44,6 +49,8 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
         case fact.RunRequested() as request:
             return (plans.requested(entry, request),)
         case fact.StepStarted(word="") | fact.UsersCounted():
+            return ()
+        case fact.WaitGoesOn(until=until) if before and before.run.until and abs(until - before.run.until) < _MOVED:
             return ()
         case fact.StageBegan() as began:
             return (plans.stage_began(entry, began, after),)
@@ -126,10 +133,12 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
             sheet.quote("*What was seen*", reason)
             files = _commands(sheet, entry, commands)
             return sheet.message(name=file_name(entry, "output"), files=files)
-        case fact.WaitBegan(until=until):
+        case fact.WaitBegan(until=until) | fact.WaitGoesOn(until=until):
             sheet = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
             watched = " What was reached is watched meanwhile." if step and step.watch else ""
             sheet.say(f"Until {moment(until)}.{watched}")
+            if isinstance(entry.fact, fact.WaitGoesOn):
+                sheet.quote("*Seen*", entry.fact.reason)
             return sheet.message(name=file_name(entry, "wait"))
         case _:
             return _said(entry, before.run)
