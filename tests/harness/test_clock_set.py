@@ -172,6 +172,20 @@ async def test_a_bot_that_is_killed_again_while_it_finds_out_waits_no_less(at: s
         assert timedelta(0) <= SEEN + AWAY + (now() - began) - TIMINGS.drain <= AT_ONCE
 
 
+@pytest.mark.parametrize("at", ["WaitBegan", "StepDone:set-vhosts-to-zero", "StepDone:drain"])
+@virtually
+async def test_around_a_drain_a_kill_and_a_clock_set_forward_leave_it_whole(at: str) -> None:
+    async with a_run() as play:
+        killed = play.before(at, play.stop_bot)
+        while killed in play.points.hooks:
+            await asyncio.sleep(1)
+        play.ahead = HOUR
+        await play.start_bot()
+        await play.reaches("count-mapped-users")
+        zero = min(one.ran.at for one in play.began("director update"))
+        assert now() - zero >= TIMINGS.drain
+
+
 @virtually
 async def test_an_abort_that_comes_while_the_hosts_are_asked_goes_back_at_once() -> None:
     async with a_run() as play:
