@@ -67,6 +67,16 @@ async def test_a_bot_that_was_away_for_longer_than_the_drain_waits_no_more_and_s
         assert await play.ends() == "done"
 
 
+@virtually
+async def test_a_restart_that_moves_no_date_is_on_the_record_and_says_nothing_in_the_thread() -> None:
+    async with a_run() as play:
+        await killed_in_the_drain(play)
+        await play.start_bot()
+        await to_the_end_of_the_drain(play)
+        assert (len(play.facts(fact.WaitGoesOn)), play.thread(fact.WaitGoesOn)) == (1, [])
+        assert how_it_ended(play) == "90 seconds have passed"
+
+
 @pytest.mark.parametrize("host", HOSTS)
 @virtually
 async def test_a_hosts_clock_that_was_set_forward_alone_ends_no_drain_early(host: str) -> None:
