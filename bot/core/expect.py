@@ -10,6 +10,7 @@ from bot.core.plan import Expected, Plan, PlannedStep, Value
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
 from bot.core.readings import Reading, version_key
+from bot.core.starts import NOT_SEEN
 from bot.errors import Misconfigured
 
 
@@ -141,6 +142,7 @@ def _detail(key: str, reading: Reading) -> str:
 
 _SAYS_MORE = {
     "parses": "said",
+    "starts": "said",
     "greets": "said",
     "synced": "status",
     "ready": "said",
@@ -204,8 +206,8 @@ def _summary(look: Look) -> str:
 
 
 def _held(key: str, reading: Reading) -> str:
-    counted = _detail(key, reading) if key == "past_directors" and reading[key] else ""
-    return f"{key.replace('_', ' ')} {_shown(reading[key])}{counted}"
+    told = (key == "past_directors" and reading[key]) or reading[key] == NOT_SEEN
+    return f"{key.replace('_', ' ')} {_shown(reading[key])}{_detail(key, reading) if told else ''}"
 
 
 def check_expectations(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import difference, listing, readings, sessions, trees
+from bot.core import difference, listing, readings, sessions, starts, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Exits, Reading
@@ -156,6 +156,7 @@ _ALL = (
         "parses said",
         exits={89: "doveconf: "},
     ),
+    _probe("config-starts", starts.question, starts.config_starts, "path", "starts said", exits=starts.EXITS),
     _probe(
         "config-difference",
         lambda _target, asks: Command(

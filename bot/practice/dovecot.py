@@ -1,14 +1,14 @@
-"""A pretend Dovecot backend: doveadm's service and mail commands, doveconf, and its greetings.
+"""A pretend Dovecot backend: doveadm's service and mail commands, and its greetings.
 
 Output as of Dovecot 2.3.19.1: src/doveadm/doveadm-master.c, doveadm-mail-mailbox-status.c, doveadm-print-*.c.
 """
 
 import fnmatch
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+from bot.practice.doveconf import Doveconf
 from bot.practice.files import Disk
 from bot.practice.fixtures import CONFIG, METACACHE
 from bot.practice.systemd import Unit
@@ -39,7 +39,7 @@ class Dovecot:
 
     def __init__(self, *, name: str, disk: Disk, unit: Unit, users: set[str]) -> None:
         """It runs as `unit` says, which it also refuses to start when its configuration is broken."""
-        self.version = VERSION
+        self.doveconf = Doveconf(disk, VERSION)
         self.users = users
         self.never_written_to: set[str] = set()
         self.mailboxes = {"INBOX": 12, "Sent": 3, "Drafts": 0}
@@ -55,56 +55,21 @@ class Dovecot:
         unit.may_start = self._may_start
 
     @property
+    def version(self) -> str:
+        """What `dovecot --version` says; may be set."""
+        return self.doveconf.version
+
+    @version.setter
+    def version(self, value: str) -> None:
+        self.doveconf.version = value
+
+    @property
     def serving(self) -> bool:
         """Whether it is active."""
         return self._unit.active == "active"
 
     def _may_start(self) -> bool:
-        return not self.start_fails and self._trouble(f"{CONFIG}/dovecot.conf") is None
-
-    # configuration
-
-    def _lines(self, path: str) -> Iterator[tuple[str, int, str]]:
-        """File, number and text of every line, those of included files where they are included."""
-        text = (self._disk.read(path) or b"").decode(errors="replace")
-        for number, line in enumerate(text.splitlines(), start=1):
-            if (included := re.match(r"\s*!include(?:_try)?\s+(\S+)", line)) is None:
-                yield path, number, line
-                continue
-            pattern = included[1] if included[1].startswith("/") else f"{path.rpartition('/')[0]}/{included[1]}"
-            for below in self._disk.glob(pattern):
-                yield from self._lines(below)
-
-    def _trouble(self, path: str) -> str | None:
-        if self._disk.read(path) is None:
-            return f"doveconf: Fatal: open({path}) failed: No such file or directory"
-        open_sections: list[str] = []
-        for file, number, line in self._lines(path):
-            if (wrong := _mistake(line, open_sections, f"{file}:{number}")) is not None:
-                return f"doveconf: Fatal: Error in configuration file {file} line {number}: {wrong}"
-        if open_sections:
-            missing = f"Missing '}}' (section started at {open_sections[-1]})"
-            return f"doveconf: Fatal: Error in configuration file {path}: {missing}"
-        return None
-
-    def doveconf(self, call: Call) -> Answer:
-        """`doveconf -n [-c PATH]`: the settings outside of sections; exit status 89 for a broken file."""
-        match call.args:
-            case ("-n",):
-                path = f"{CONFIG}/dovecot.conf"
-            case ("-n", "-c", given) | ("-c", given, "-n"):
-                path = given
-            case _:
-                return failed(64, "usage: doveconf [-n] [-c <config file>]")
-        if (trouble := self._trouble(path)) is not None:
-            return failed(89, trouble)
-        settings = {
-            line.split("=", 1)[0].strip(): line.strip()
-            for _, _, line in self._lines(path)
-            if re.match(r"\w+\s*=", line)
-        }
-        lines = [f"# {self.version}: {path}", *(settings[key] for key in sorted(settings))]
-        return said("".join(f"{line}\n" for line in lines))
+        return not self.start_fails and self.doveconf.trouble(f"{CONFIG}/dovecot.conf") is None
 
     def dovecot(self, call: Call) -> Answer:
         """`dovecot --version`."""
@@ -115,7 +80,7 @@ class Dovecot:
     def doveadm(self, call: Call) -> Answer:
         """Answer doveadm's service, reload and mail commands."""
         # Without a running Dovecot to tell it the settings, doveadm reads the files itself.
-        if not self.serving and (trouble := self._trouble(f"{CONFIG}/dovecot.conf")) is not None:
+        if not self.serving and (trouble := self.doveconf.trouble(f"{CONFIG}/dovecot.conf")) is not None:
             if self._disk.read(f"{CONFIG}/dovecot.conf") is not None:
                 return failed(89, trouble)
             missing = f"stat({CONFIG}/dovecot.conf) failed: No such file or directory"
@@ -233,17 +198,3 @@ class Dovecot:
 
 def _not_running(why: str) -> Answer:
     return failed(75, f"Fatal: {why}")
-
-
-def _mistake(line: str, open_sections: list[str], here: str) -> str | None:
-    """What Dovecot says of a line that it cannot read; keeps account of the sections that are open."""
-    text = line.split("#", 1)[0].strip()
-    if text == "}":
-        if not open_sections:
-            return "Unexpected '}'"
-        open_sections.pop()
-    elif text.endswith("{"):
-        open_sections.append(here)
-    elif text and "=" not in text:
-        return "Expecting '{'"
-    return f"Unknown setting: {text.split()[0]}" if re.search(r"\bBROKEN\b", text) else None

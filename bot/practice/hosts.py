@@ -9,6 +9,7 @@ from bot.practice.dovecot import VERSION, Dovecot
 from bot.practice.files import Directory, Disk, File, Node
 from bot.practice.fixtures import METACACHE, VMAIL, backend_disk
 from bot.practice.host import Host
+from bot.practice.namespace import Namespaces
 from bot.practice.packages import Packages
 from bot.practice.ringstate import RingState
 from bot.practice.systemd import Systemd, Unit
@@ -63,7 +64,8 @@ class Director(Host):
 
 
 class Backend(Host):
-    """A backend. Its parts may be set by a test: `dovecot`, `dovecot_unit`, `packages`, `units`, `disk`.
+    """A backend. Its parts may be set by a test: `dovecot`, `dovecot_unit`, `packages`, `units`, `disk`,
+    `namespaces`.
 
     `metacache_flushed` is the truth, whatever systemd says: all that the metacache holds is in the object storage.
     """
@@ -93,6 +95,7 @@ class Backend(Host):
         if metacache:
             self.units[FLUSH_UNIT] = Unit(active="active", sub="exited")
         self.dovecot = Dovecot(name=name, disk=self.disk, unit=self.dovecot_unit, users=users)
+        self.namespaces = Namespaces(self.disk, self.dovecot.doveconf, now)
         self.packages = Packages(self._start_after_install)
         self.greeting = self.dovecot.greeting
         self.dovecot_unit.started = self._started
@@ -100,8 +103,9 @@ class Backend(Host):
         self.dovecot_unit.start()
         self.words |= {
             "doveadm": self.dovecot.doveadm,
-            "doveconf": self.dovecot.doveconf,
+            "doveconf": self.dovecot.doveconf.answer,
             "dovecot": self.dovecot.dovecot,
+            "unshare": self.namespaces.unshare,
             "systemctl": systemd.systemctl,
             "dpkg-query": self.packages.dpkg_query,
             "apt-cache": self.packages.apt_cache,

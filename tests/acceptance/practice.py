@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bot import bootstrap
 from bot.config import read_settings
+from bot.core import starts
 from bot.core.difference import SCRIPT
 from bot.core.events import Entry, Fact, StepStarted, UsersCounted
 from bot.core.fence import CLOCK, lock_question
@@ -38,6 +39,7 @@ _LOOKS = re.compile(
     r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
     r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*)"
 )
+STARTING = re.compile(rf"sh -c {re.escape(shlex.quote(starts.SCRIPT))} \S+ {re.escape(shlex.quote(starts.BOUND))}")
 COMPARING = f"sh -c {shlex.quote(SCRIPT)} /etc/dovecot "
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
 IPS = [*(f"192.0.2.1{number}" for number in (1, 2, 3)), *(backend.ip for backend in BACKENDS)]
@@ -57,6 +59,8 @@ def only_looks(command: str) -> bool:
     """Whether a command alters nothing."""
     if bare(command).startswith(COMPARING):
         return re.fullmatch(r"/etc/dovecot[.0-9a-z]*", bare(command).removeprefix(COMPARING)) is not None
+    if STARTING.fullmatch(bare(command)):
+        return True
     return bare(command) in QUESTIONS or _LOOKS.fullmatch(bare(command)) is not None
 
 

@@ -25,6 +25,13 @@ from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
 RUN = "rtest23"
 Spoil = Callable[[PracticeRing], Awaitable[object] | object]
 
+BROKEN = {
+    "broken": b"BROKEN = yes\n",
+    "without-its-key": b"ssl_key = </etc/dovecot/private/missing.pem\n",
+    "without-what-it-includes": b"!include /etc/dovecot/conf.d/10-auth.conf\n",
+}
+"""Configurations by name, and the line that is wrong with each: 10-auth.conf is there in the one in place alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -43,10 +50,10 @@ class Stage:
             target.chmod(0o644)
 
     async def spoil(self, case: Case) -> None:
-        """Make it so; a good configuration and a broken one are there in any case."""
+        """Make it so; a good configuration and broken ones are there in any case."""
         self.propose(CONFIG, reviewed_config(self.ring))
-        broken = {"conf.d/99-broken.conf": b"BROKEN = yes\n"}
-        self.propose("broken", reviewed_config(self.ring) | broken)
+        for name, line in BROKEN.items():
+            self.propose(name, reviewed_config(self.ring) | {"conf.d/99-broken.conf": line})
         done = case.spoil(self.ring)
         if isinstance(done, Awaitable):
             await done

@@ -60,6 +60,7 @@ ONE, WELL, FLUSH, APT, CONF = (
     "packages-are-offered",
     "proposed-config-is-valid",
 )
+STARTS_NOT = f"/etc/dovecot.{RUN}.proposed starts is no, expected yes or not seen"
 CASES = {
     "a ring that is not synced": Case(
         spoil=lambda ring: ring.restart_director("director-2"), step=ONE, reason=("director-2: synced is no",)
@@ -202,7 +203,22 @@ CASES = {
     "a proposed configuration that does not parse": Case(
         options="config=broken",
         step=CONF,
-        reason=("backend-3: /etc/dovecot.rtest23.proposed/dovecot.conf parses is no, expected yes",),
+        reason=(f"backend-3: {STARTS_NOT}", "conf.d/99-broken.conf line 1: Unknown setting: BROKEN"),
+        staged=True,
+    ),
+    "a proposed configuration with a key that is not there": Case(
+        options="config=without-its-key",
+        step=CONF,
+        reason=(
+            STARTS_NOT,
+            "line 1: Can't open file /etc/dovecot/private/missing.pem: No such file or directory (ssl_key)",
+        ),
+        staged=True,
+    ),
+    "a proposed configuration that includes what only the one in place has": Case(
+        options="config=without-what-it-includes",
+        step=CONF,
+        reason=(STARTS_NOT, "/etc/dovecot/conf.d/99-broken.conf line 1: No matches"),
         staged=True,
     ),
 }
@@ -232,7 +248,7 @@ async def test_preflight_refuses_with_the_reason_and_nothing_is_changed(tmp_path
     [
         (
             "a proposed configuration that does not parse",
-            f"Error in configuration file /etc/dovecot.{RUN}.proposed/conf.d/99-broken.conf line 1",
+            "Error in configuration file /etc/dovecot/conf.d/99-broken.conf line 1",
         ),
         ("a ring that is not synced", "ring syncing - last sync"),
         ("a director whose director process is gone", "192.0.2.2 away"),
