@@ -56,6 +56,7 @@ async def test_a_user_who_does_not_exist_is_an_answer_that_cannot_be_read(ring: 
 
 # configuration
 
+IN_PLACE = "/etc/dovecot"
 BROKEN = {
     "BROKEN = yes\n": "line 1: Unknown setting: BROKEN",
     "service imap {\n": "Missing '}' (section started at {path}:1)",
@@ -64,24 +65,68 @@ BROKEN = {
 }
 
 
+async def stage(ring: EitherRing, folder: Path, text: str) -> None:
+    """Copy the backend's own configuration to where it is staged, with one file of that text more."""
+    (folder / "review").mkdir()
+    ring.config(folder / "review")
+    (folder / "review/conf.d/95-broken.conf").write_text(text)
+    for path in (path for path in (folder / "review").rglob("*") if path.is_file()):
+        path.chmod(0o644)
+    proposals = FolderProposals(folder)
+    script = f"mkdir -p {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-"
+    packed = await proposals.archive(await proposals.proposal("review"))
+    assert (await ring.run(NAME, ["sh", "-c", script], material=packed)).exit_status == 0
+
+
 @pytest.mark.parametrize("text", BROKEN)
 async def test_a_broken_configuration_is_refused_where_it_is_staged(
     ring: EitherRing, tmp_path: Path, text: str
 ) -> None:
     """And the one in place stays as it is, and serves."""
-    (tmp_path / "review").mkdir()
-    ring.config(tmp_path / "review")
-    (tmp_path / "review/conf.d/95-broken.conf").write_text(text)
-    for path in (path for path in (tmp_path / "review").rglob("*") if path.is_file()):
-        path.chmod(0o644)
-    proposals = FolderProposals(tmp_path)
-    script = f"mkdir -p {STAGED} && tar --extract --directory={STAGED} --no-same-owner --file=-"
-    packed = await proposals.archive(await proposals.proposal("review"))
-    assert (await ring.run(NAME, ["sh", "-c", script], material=packed)).exit_status == 0
-    reading = await ring.read(NAME, "config-parses", path=f"{STAGED}/dovecot.conf")
-    said = BROKEN[text].replace("{path}", f"{STAGED}/conf.d/95-broken.conf")
-    assert (reading["parses"], str(reading["said"]).endswith(said)) == (False, True), reading
+    await stage(ring, tmp_path, text)
+    for probe, path, here in (("config-parses", f"{STAGED}/dovecot.conf", STAGED), ("config-starts", STAGED, IN_PLACE)):
+        reading = await ring.read(NAME, probe, path=path)
+        said = BROKEN[text].replace("{path}", f"{here}/conf.d/95-broken.conf")
+        assert (reading[probe.removeprefix("config-")], str(reading["said"]).endswith(said)) == (False, True), reading
     assert (await ring.read(NAME, "config-parses", path="/etc/dovecot/dovecot.conf"))["parses"]
+
+
+DOES_NOT_START = {
+    "ssl_key = </etc/dovecot/private/missing.pem\n": "line 1: Can't open file /etc/dovecot/private/missing.pem:"
+    " No such file or directory (ssl_key)",
+    "ssl_cert = <beside.pem\n": f"line 1: Can't open file {IN_PLACE}/conf.d/beside.pem:"
+    " No such file or directory (ssl_cert)",
+    f"!include {IN_PLACE}/only-in-place.conf\n": "line 1: No matches",
+}
+
+
+@pytest.mark.parametrize("text", DOES_NOT_START)
+async def test_a_configuration_that_parses_and_does_not_start_is_seen_where_it_is_staged(
+    ring: EitherRing, tmp_path: Path, text: str
+) -> None:
+    """Seen: `doveconf -n` says yes to each of these, and dovecot exits with 89 once it stands in its place."""
+    await stage(ring, tmp_path, text)
+    await ring.run(NAME, ["cp", f"{IN_PLACE}/conf.d/10-mail.conf", f"{IN_PLACE}/only-in-place.conf"])
+    assert (await ring.read(NAME, "config-parses", path=f"{STAGED}/dovecot.conf"))["parses"]
+    asked = await ring.ask(NAME, "config-starts", path=STAGED)
+    reading = await ring.read(NAME, "config-starts", path=STAGED)
+    assert (reading["starts"], str(reading["said"]).endswith(DOES_NOT_START[text])) == (False, True), reading
+    assert (asked.stdout_bytes, asked.exit_status) == (0, 89)
+    assert (await ring.read(NAME, "config-starts", path=IN_PLACE))["starts"] is True
+    await ring.run(NAME, "systemctl stop dovecot")
+    await ring.run(NAME, f"mv -T {IN_PLACE} {IN_PLACE}.set-aside")
+    await ring.run(NAME, f"mv -T {STAGED} {IN_PLACE}")
+    assert (await ring.run(NAME, "systemctl start dovecot")).exit_status == 1
+
+
+async def test_a_configuration_that_includes_its_own_new_file_by_its_full_path_starts(
+    ring: EitherRing, tmp_path: Path
+) -> None:
+    """The one in place has no such file: read where it lies, it would be refused."""
+    await stage(ring, tmp_path, f"!include {IN_PLACE}/conf.d/96-new.conf\n")
+    await ring.run(NAME, ["cp", f"{STAGED}/conf.d/10-mail.conf", f"{STAGED}/conf.d/96-new.conf"])
+    assert (await ring.read(NAME, "config-parses", path=f"{STAGED}/dovecot.conf"))["parses"] is False
+    assert await ring.read(NAME, "config-starts", path=STAGED) == {"starts": True, "said": ""}
 
 
 async def test_without_its_configuration_dovecot_does_not_start_and_doveadm_does_not_answer(

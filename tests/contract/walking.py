@@ -103,6 +103,7 @@ def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
         yield backend, "owned-tree", {"path": path}
         yield backend, "tree-changes", {"path": path, "since": ".\td\t700\troot\troot\t"}
         yield backend, "config-parses", {"path": f"{path}/dovecot.conf"}
+        yield backend, "config-starts", {"path": path}
     yield backend, "ownership", {"path": STAGED, "like": "/etc/dovecot"}
     yield backend, "config-difference", {"path": "/etc/dovecot", "to": STAGED}
     yield backend, "packages", {"names": names_of(brought)}

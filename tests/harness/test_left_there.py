@@ -7,7 +7,6 @@ from bot.adapters.slack.story import Story, told
 from bot.core import events as fact
 from bot.core.goback import left_there
 from bot.core.run import Run, Status
-from bot.practice.values import failed
 from bot.record.markdown import markdown
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.hooks import wording
@@ -17,7 +16,7 @@ from tests.harness.play import RUN
 async def refused(play: Drill) -> Run:
     """The copy does not parse: the run ends in its first stage."""
     await play.reaches("proposed-config-is-valid")
-    play.backend.words["doveconf"] = lambda _call: failed(89, "doveconf: Fatal: broken")
+    play.backend.dovecot.doveconf.unknown = frozenset({"mail_max_userip_connections"})
     return await play.until(lambda run: run.status is Status.ENDED)
 
 

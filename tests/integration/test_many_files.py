@@ -64,6 +64,9 @@ async def test_ten_thousand_files_are_staged_compared_listed_and_kept_and_none_i
     compared = Expected(probe="config-difference", where=Where.BACKEND, asks=asks)
     sight = await Looking(hosts, FakeClock(), Timings(), target()).look([compared])
     assert f"added {COUNT}" in sight.judgement.reason
+    whole = Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": staged, "files": COUNT + 1})
+    listed = await Looking(hosts, FakeClock(), Timings(), target()).look([whole])
+    assert listed.judgement.holds, listed.judgement.reason
     wanted = {f"added: {name}" for name in names} | {"changed: dovecot.conf"}
     (ran,) = sight.ran
     assert wanted <= set(ran.output.splitlines()), "what the journal keeps of the command"
