@@ -123,8 +123,8 @@ async def test_a_configuration_that_includes_its_own_new_file_by_its_full_path_s
     ring: EitherRing, tmp_path: Path
 ) -> None:
     """The one in place has no such file: read where it lies, it would be refused."""
-    await stage(ring, tmp_path, f"!include {IN_PLACE}/conf.d/96-new.conf\n")
-    await ring.run(NAME, ["cp", f"{STAGED}/conf.d/10-mail.conf", f"{STAGED}/conf.d/96-new.conf"])
+    await stage(ring, tmp_path, f"!include {IN_PLACE}/new.conf\n")
+    await ring.run(NAME, ["cp", f"{STAGED}/conf.d/10-mail.conf", f"{STAGED}/new.conf"])
     assert (await ring.read(NAME, "config-parses", path=f"{STAGED}/dovecot.conf"))["parses"] is False
     assert await ring.read(NAME, "config-starts", path=STAGED) == {"starts": True, "said": ""}
 

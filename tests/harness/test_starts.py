@@ -128,7 +128,9 @@ async def test_a_tree_whose_list_is_too_long_is_refused_before_anything_is_chang
     """What cannot be compared is found in the first look at it."""
     async with a_run(text=ONLY_CONFIG) as play:
         line = f"f\t600\troot\troot\t1700000000\t/etc/dovecot/{'n' * 200}\t\n"
-        play.backend.words["find"] = lambda _call: said(line * (TREE_KEPT // len(line) + 1))
+        find = play.backend.words["find"]
+        many = said(line * (TREE_KEPT // len(line) + 1))
+        play.backend.words["find"] = lambda call: many if call.args[0] == "/etc/dovecot" else find(call)
         run = await play.until(lambda run: run.status is Status.ENDED)
         assert run.outcome is fact.Outcome.REFUSED
         assert "too long" in run.reason
