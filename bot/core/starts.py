@@ -15,22 +15,23 @@ from bot.core.readings import Asks, Reading
 NOT_SEEN = "not seen"
 """Neither yes nor no: the host lets nobody make a mount namespace. The tree parses, at least."""
 
-_ONLY_PARSED = 77
+NOT_THERE = "not there"
+"""There is no such tree: it may stand in its place already."""
 
-BOUND = (
-    'test -d "$0" || exit 66; mount --bind "$0" /etc/dovecot &&'
-    " exec doveconf -x -n -c /etc/dovecot/dovecot.conf >/dev/null"
-)
+_ONLY_PARSED, _NO_TREE = 77, 66
+
+BOUND = 'mount --bind "$0" /etc/dovecot && exec doveconf -x -n -c /etc/dovecot/dovecot.conf >/dev/null'
 """$0: the tree. With -x doveconf reads what is named by `<file`, keys too: what it prints does not leave the host."""
 
 SCRIPT = (
-    'unshare --mount --propagation private sh -c "$1" "$0"; status=$?;'
+    f'test -d "$0" || exit {_NO_TREE};'
+    ' unshare --mount --propagation private sh -c "$1" "$0"; status=$?;'
     ' [ "$status" = 1 ] || [ "$status" = 32 ] || exit "$status";'
     f' doveconf -n -c "$0/dovecot.conf" >/dev/null && exit {_ONLY_PARSED}'
 )
 """$0: the tree, $1: BOUND. unshare fails with 1 and mount with 32; the tree is then parsed where it lies."""
 
-EXITS = {_ONLY_PARSED: "unshare: |mount: ", 89: "doveconf: "}
+EXITS = {_NO_TREE: "", _ONLY_PARSED: "unshare: |mount: ", 89: "doveconf: "}
 
 
 def question(_target: Target, asks: Asks) -> Command:
@@ -43,6 +44,8 @@ def config_starts(_target: Target, _asks: Asks, result: Result) -> Reading:
     if result.exit_status == _ONLY_PARSED:
         why = next(line for line in said if re.match(EXITS[_ONLY_PARSED], line))
         return {"starts": NOT_SEEN, "said": f"{_UNSEEN} {why[:200]}"}
+    if result.exit_status == _NO_TREE:
+        return {"starts": NOT_THERE, "said": ""}
     return {"starts": not result.exit_status, "said": _told(said[-1]) if said and result.exit_status else ""}
 
 

@@ -236,7 +236,7 @@ _ASKS |= {"like": "/z", "since": "conf.d\td\t755\troot\troot\t"}
 _EXITS = {
     "greeting": {1, 124},
     "config-parses": {89},
-    "config-starts": {77, 89},
+    "config-starts": {66, 77, 89},
     "config-difference": {1, 2},
     "packages": {1},
     "dovecot-packages": {1, 127},
