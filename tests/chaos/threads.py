@@ -14,7 +14,7 @@ from bot.practice.slack import Message
 from tests.chaos.evidence import Broken, Evidence, bare
 from tests.chaos.judges import ZERO, in_take_down
 
-UNTOLD = (fact.StepStarted, fact.UsersCounted)
+UNTOLD = (fact.StepStarted, fact.UsersCounted, fact.WaitGoesOn)
 """The facts that the thread has no reply for."""
 
 _REPEAT = "Possibly a repeat"
