@@ -57,7 +57,9 @@ def check(config: Config = _DEFAULT) -> None:
 @app.command()
 def plan(
     backend: Annotated[str, typer.Argument(help="The backend, as the inventory names it.")],
-    options: Annotated[list[str] | None, typer.Argument(help="config=NAME, packages=NAME=VERSION,…")] = None,
+    options: Annotated[
+        list[str] | None, typer.Argument(help="config=NAME|keep, packages=NAME=VERSION,…|keep, restart=yes")
+    ] = None,
     procedure: Annotated[str, typer.Option(help="The procedure's slash command.")] = "/dovecot-upgrade",
     config: Config = _DEFAULT,
 ) -> None:
@@ -98,7 +100,8 @@ def runs(config: Config = _DEFAULT) -> None:
     found = asyncio.run(bootstrap.survey(read_settings(config)))
     for run in found.runs:
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
-        who = (run.request.target.backend.name, state, run.request.requester)
+        asked = run.request
+        who = (asked.target.backend.name, state, asked.requester, *filter(None, (asked.ticket, asked.reason)))
         print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
     for damaged in found.damaged:
         print(f"\n{in_lines(in_words(damaged))}", file=sys.stderr)

@@ -54,7 +54,9 @@ def library(settings: Settings) -> Library:
 def book(settings: Settings) -> Book:
     """What the bot knows to do and where; raises Misconfigured."""
     read = library(settings)
-    return Book(inventory=settings.inventory, procedures=read.procedures, rules=read.rules)
+    wanted = {"reason": settings.bot.require_reason, "ticket": settings.bot.require_ticket}
+    requires = tuple(option for option, needed in wanted.items() if needed)
+    return Book(inventory=settings.inventory, procedures=read.procedures, rules=read.rules, requires=requires)
 
 
 def timings(settings: Settings) -> Timings:
@@ -66,6 +68,7 @@ def timings(settings: Settings) -> Timings:
         approval_repeats=bot.approval_repeats,
         count_every=bot.count_every,
         watch_every=bot.watch_every,
+        lists_old=bot.package_lists_old,
     )
 
 

@@ -57,6 +57,9 @@ class BotPart(_Part):
     approval_repeats: tuple[Length, ...] = (timedelta(minutes=5), timedelta(minutes=15))
     count_every: Length = timedelta(seconds=30)
     watch_every: Length = timedelta(seconds=30)
+    require_reason: bool = False
+    require_ticket: bool = False
+    package_lists_old: Length = timedelta(hours=24)
 
     @field_validator("journal", mode="before")
     @classmethod

@@ -52,7 +52,9 @@ def order(*, config: bool = True, packages: bool = True, metacache: bool = True,
         run="r2025a",
         target=target(metacache=metacache, move_first=move_first),
         proposal=Proposal(name="spring", digest="c0" * 32) if config else None,
-        packages=(PackageChange(name="dovecot-core", version="1:2.3.19.1-2"),) if packages else (),
+        packages=(PackageChange(name="dovecot-core", version="1:2.3.19.1-2", before="1:2.3.19.1-1"),)
+        if packages
+        else (),
         drain=timedelta(minutes=15),
         approval_open=timedelta(hours=1),
     )
@@ -92,6 +94,15 @@ def heard(step: PlannedStep) -> tuple[fact.Ran, ...]:
 
 VERIFIED = {"configuration": "d" * 64, "packages": "dovecot-core=1"}
 IN_PLACE = ".\td\t755\troot\troot\t\ndovecot.conf\tf\t644\troot\troot\t" + "d" * 32
+STANDS = {
+    "in_place": IN_PLACE,
+    "installed": "dovecot-core=1:2.3.19.1-1",
+    "downloaded": "none",
+    "way_back": "there",
+    "dovecot_load": "loaded",
+    "dovecot_active": "active",
+    "dovecot_enabled": "enabled",
+}
 
 
 class Story:
@@ -108,6 +119,8 @@ class Story:
             text="backend-3",
             plan=made or plan(),
             config="spring",
+            reason="the security update of November",
+            ticket="OPS-4711",
         )
         self.entries = [Entry(run="r2025a", seq=1, at=at, fact=request)]
         self.run: Run = begin(self.entries[0])
@@ -152,7 +165,7 @@ class Story:
             case BeginWait(step=wait, until=until):
                 return [fact.WaitBegan(step=wait.name, until=until, clocks={"director-1": 1, "director-2": 2})]
             case Ask(gate=gate):
-                verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: {"in_place": IN_PLACE}}.get(gate, {})
+                verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: STANDS}.get(gate, {})
                 asked = question(self.run, gate, self.at, ("as it should be",), verified)
                 return [asked, *answered_already(asked)]
             case SeeCheck(step=check):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bot.core.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
 from bot.core.probes import TREE_KEPT
-from bot.core.proposal import Proposal, config_name
+from bot.core.proposal import KEEP, Proposal, config_name
 from bot.core.readings import contents_digest, tree_digest
 from bot.core.trees import read_tree
 from bot.errors import Refused
@@ -98,6 +98,8 @@ class FolderProposals:
 
     async def proposal(self, name: str) -> Proposal:
         """The configuration of that name; raises Refused, saying what is wrong and which there are."""
+        if name == KEEP:
+            raise Refused(f"A configuration cannot be named {KEEP}, which means none: give its folder another name.")
         return (await asyncio.to_thread(self._read, config_name(name))).proposal
 
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
@@ -155,7 +157,8 @@ class FolderProposals:
     def _names(self, root: Path) -> list[str]:
         if not root.is_dir():
             return []
-        return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
+        found = (entry.name for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
+        return sorted(name for name in found if name != KEEP)
 
 
 class _Unfit(Exception):

@@ -58,7 +58,8 @@ class Difference:
     """All that differs: every file, how many lines, and as much of their text as there is room for, secrets hidden."""
 
     files: tuple[Changed, ...]
-    lines: int
+    plus: int
+    minus: int
     text: str = field(repr=False)
 
     def count(self, how: str) -> int:
@@ -74,7 +75,9 @@ class Difference:
     def listed(self) -> str:
         """Every file, a line each, under their number."""
         head = f"{self.count('changed')} changed, {self.count('added')} added, {self.count('removed')} removed"
-        return "\n".join([f"{head}; {self.lines} lines differ; newer on the host: {self.newer}", *map(str, self.files)])
+        return "\n".join(
+            [f"{head}; lines +{self.plus} -{self.minus}; newer on the host: {self.newer}", *map(str, self.files)]
+        )
 
     @property
     def whole(self) -> str:
@@ -164,8 +167,8 @@ def _put_together(before: Tree, after: Tree, texts: Mapping[str, list[str]]) -> 
         files.append(Changed(path=path, how=how, remark=_remark(old, new, kept=kept), newer=path in newer))
         if not kept and any(line.startswith(("@@", "Binary")) for line in texts.get(path, ())):
             shown[str(files[-1])] = texts[path]  # of links and other kinds all is in the list already
-    lines = sum(1 for text in texts.values() for line in text[2:] if line.startswith(("+", "-")))
-    return Difference(files=tuple(files), lines=lines, text=_as_room_allows(shown))
+    plus, minus = (sum(line.startswith(sign) for text in texts.values() for line in text[2:]) for sign in "+-")
+    return Difference(files=tuple(files), plus=plus, minus=minus, text=_as_room_allows(shown))
 
 
 def _differs(path: str, before: Tree, after: Tree, texts: Mapping[str, list[str]]) -> bool:

@@ -30,6 +30,8 @@ class Effect(StrEnum):
 _END = r"(\s|$|['\";&|)])"
 _DOVECOT = r"dovecot(\.service)?(\s|$|['\";&|)])"
 
+_ONLY_FETCHES = r"[^;&|]*\s--download-only\s"
+
 _READ = (
     (r"\bdoveadm\b.*\bdirector\b.*\bupdate\s+\S+\s+0+(\s|$)", Effect.TAKES_VHOSTS),
     (r"\bdoveadm\b.*\bdirector\b.*\bdown\b", Effect.DOWN),
@@ -52,7 +54,7 @@ _READ = (
     (rf"\bsystemctl\b.*\bmask\s(.*\s)?{_DOVECOT}", Effect.MASK),
     (rf"\bsystemctl\b.*\bunmask\s(.*\s)?{_DOVECOT}", Effect.UNMASK),
     (r"(^|[^a-z])(rm|unlink|shred)\s|-delete\b", Effect.DELETE),
-    (r"\b(apt|apt-get|aptitude)\s(.*\s)?(\w+-upgrade|upgrade|(re)?install)(\s|$)", Effect.INSTALL),
+    (rf"\b(apt|apt-get|aptitude)\s(?!{_ONLY_FETCHES})(.*\s)?(\w+-upgrade|upgrade|(re)?install)(\s|$)", Effect.INSTALL),
     (r"\bdpkg\s(.*\s)?(-i|--install|--unpack|--configure)(\s|$)", Effect.INSTALL),
     (r"/etc/dovecot(?=[/\s'\";&|)]|$)", Effect.CONFIGURE),
     (r"\bdoveadm\b.*\bdirector\b.*\bup\b", Effect.RESTORE),

@@ -66,7 +66,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequested:
-    """Somebody asked for a run; from here on it holds its ring. `text` is what was typed."""
+    """Somebody asked for a run; from here on it holds its ring. `text` is what was typed, but for reason and ticket."""
 
     procedure: str
     target: Target
@@ -77,6 +77,8 @@ class RunRequested:
     plan: Plan
     config: str | None = None
     command: str = ""
+    reason: str = ""
+    ticket: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +215,7 @@ class ApprovalAsked:
 
     `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
     left. `verified`: what the backend was when it was asked: `configuration` and `packages` where it gets users again;
-    `in_place`, the listing of the configuration that is to be replaced, before it is disturbed.
+    before users are disturbed the names of core/approved.py, `in_place` being the listing of the configuration.
     `word_of`: who approved it already, by asking to go back; their Approved follows in the same transaction.
     """
 

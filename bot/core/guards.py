@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.core.approved import CONFIGURATION, REPLACES, as_shown, called, kept
 from bot.core.effects import Effect, disturbs, effects
 from bot.core.events import Seen
 from bot.core.inventory import Target
@@ -16,8 +17,6 @@ from bot.core.plan import Expected, Plan, PlannedStep, Value
 from bot.core.procedure import Gate, Where
 from bot.core.run import Run
 from bot.core.upnext import users_first
-
-CONFIGURATION = "/etc/dovecot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +33,14 @@ class Standing:
 
     `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
     stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
-    `in_place`: the listing of the configuration that the flush approval showed, while it has to be the one in place;
-    empty where none was shown.
+    `shown`: what has to be as the flush approval showed it, looked at right before the change.
     """
 
     back: bool
     disturbed: bool
     moved: bool = False
     verified: Mapping[str, str] | None = None
-    in_place: str = ""
+    shown: tuple[Guard, ...] = ()
 
 
 def guards_now(run: Run) -> tuple[Guard, ...]:
@@ -53,7 +51,7 @@ def guards_now(run: Run) -> tuple[Guard, ...]:
         disturbed=run.disturbed,
         moved=moved_before(run.plan, run.step) is not None,
         verified=run.verified,
-        in_place=_in_place(run),
+        shown=_as_shown(shown_now(run), run.plan),
     )
     return guards_of(run.step, run.request.target, standing)
 
@@ -62,44 +60,51 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
     """The guards that a step will have when all before it is done: what a plan shows."""
     before = plan.steps[: plan.steps.index(step)]
     disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
-    judged = _is_judged(before, step) and not plan.back and plan.config_digest is not None
-    in_place = "as the approval will show it" if judged else ""
+    shown = dict.fromkeys(_judged(plan, step, disturbed=disturbed), "as the approval will show it")
     moved = moved_before(plan, step) is not None
-    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, in_place=in_place)
+    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, shown=_as_shown(shown, plan))
     return guards_of(step, target, standing)
 
 
-_REPLACES = {Effect.INSTALL, Effect.CONFIGURE}
-
-
-def _is_judged(before: Sequence[PlannedStep], step: PlannedStep) -> bool:
-    """Whether a step stands between the flush approval and the first change of packages or configuration, itself
-    included, and does not help users who wait.
+def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]:
+    """What is held against the flush approval before a step, once it is given: nothing before that, nothing after the
+    first change of packages or configuration, and nothing where the step helps users who wait.
     """
-    gates = [one.gate for one in before if one.gate]
-    does = [effects(one.action.command.text) if one.action else frozenset() for one in (*before, step)]
-    waiting = any(Effect.STOP_DOVECOT in one for one in does[:-1]) and does[-1] & {Effect.DOWN, Effect.FLUSH}
-    done = any(one & _REPLACES for one in does[:-1])
-    return gates[-1:] == [Gate.FLUSH] and not done and not waiting
+    at = plan.steps.index(step)
+    gates = [one.gate for one in plan.steps[:at] if one.gate]
+    *before, now = (effects(one.action.command.text) if one.action else frozenset() for one in plan.steps[: at + 1])
+    waiting = any(Effect.STOP_DOVECOT in one for one in before) and now & {Effect.DOWN, Effect.FLUSH}
+    if plan.back or gates[-1:] != [Gate.FLUSH] or waiting or any(one & REPLACES for one in before):
+        return frozenset()
+    return kept(plan.steps[at:], config=plan.config_digest is not None, disturbed=disturbed)
 
 
-def _in_place(run: Run) -> str:
-    """What has to be in place still, as the flush approval showed it; nothing where users wait who are helped first."""
-    covered = run.covering is not None and run.covering.gate is Gate.FLUSH
-    ahead = any(effects(step.action.command.text) & _REPLACES for step in run.plan.steps[run.position :] if step.action)
-    if not covered or not ahead or run.plan.back or run.reconfigured or users_first(run):
-        return ""
-    return run.verified.get("in_place", "")
+def to_be_shown(run: Run) -> frozenset[str]:
+    """What the flush approval is to show of the backend, and what has to stay so."""
+    if run.plan.back or run.reconfigured:
+        return frozenset()
+    # A stop that was sent changes the unit by this run's own hand, even before it is seen to be done.
+    stopped = any(step.action and Effect.STOP_DOVECOT in effects(step.action.command.text) for step in run.touched)
+    ahead = run.plan.steps[run.position :]
+    return kept(ahead, config=run.plan.config_digest is not None, disturbed=run.disturbed or stopped)
 
 
-def as_shown(in_place: str) -> tuple[Expected, ...]:
-    """What is looked at to see that the configuration in place is the one that the flush approval showed."""
-    asks: dict[str, Value] = {"path": CONFIGURATION, "since": in_place, "difference": "none"}
-    return (Expected(probe="tree-changes", where=Where.BACKEND, asks=asks),)
+def shown_now(run: Run) -> Mapping[str, str]:
+    """What has to be as the flush approval showed it, and how it was; nothing where users wait who are helped first."""
+    if run.covering is None or run.covering.gate is not Gate.FLUSH or users_first(run):
+        return {}
+    names = to_be_shown(run)
+    return {name: value for name, value in run.verified.items() if name in names}
+
+
+def _as_shown(shown: Mapping[str, str], plan: Plan) -> tuple[Guard, ...]:
+    expects = as_shown(shown, plan)
+    says = f"as the flush approval showed it: {called(shown, plan)}; else it is asked for again"
+    return (Guard(says=says, expects=expects),) if expects else ()
 
 
 def standing_configuration() -> tuple[Expected, ...]:
-    """What is read of the configuration in place when it is asked whether it may be replaced."""
+    """What is read of the configuration in place."""
     return (Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": CONFIGURATION, "files": {"at_least": 1}}),)
 
 
@@ -120,10 +125,7 @@ def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Gu
     """By law, and what the procedure adds."""
     if step.action is None:
         return ()
-    found = [*_by_law(effects(step.action.command.text), target, standing), *_own(step)]
-    if standing.in_place:
-        says = "the configuration in place is the one that the flush approval showed; else it is asked for again"
-        found.append(Guard(says=says, expects=as_shown(standing.in_place)))
+    found = (*_by_law(effects(step.action.command.text), target, standing), *_own(step), *standing.shown)
     return tuple({guard.says: guard for guard in found}.values())
 
 
@@ -163,7 +165,7 @@ def _disturbing(does: frozenset[Effect], target: Target, standing: Standing) -> 
     else:
         yield _whole(target)
         yield Guard(says="vhosts 0 on every director", expects=(_hosts(Where.EVERY_DIRECTOR, vhosts=0),))
-        if Effect.STOP in does and target.ring.metacache:
+        if target.ring.metacache:
             yield _flush_ready(target.ring.metacache.flush_unit)
     if Effect.STOP in does and standing.moved and not standing.back:
         yield Guard(says="users 0 on the directors that answer, or they are moved again", expects=(NOBODY_IS_MAPPED,))

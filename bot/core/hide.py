@@ -11,9 +11,11 @@ HIDDEN = "(hidden)"
 
 _LINE = 2_000
 _OF_WHAT = r"(?:(?:api|access|account|private|secret|shared)[_-]?|[a-z0-9][_-])"
+_TICKET = r"(?<![\w-])tickets?(?:\s{0,4}[:=]?\s{0,4}[\"“]?(?:[A-Za-z]{1,10}-|#)?\d{1,10}(?![\w-])|=…(?!\w))"
+"""A ticket of people's own, as OPS-4711, and how it is typed: no secret, other than one of TLS."""
 _WORD = (
-    rf"(?:pass(?:wd|word|phrase)?|pw(?![a-z])|(?<![!:])psk(?![a-z])|pwd|secret|{_OF_WHAT}key|nonce|token|ticket"
-    r"|credentials?)"
+    rf"(?:pass(?:wd|word|phrase)?|pw(?![a-z])|(?<![!:])psk(?![a-z])|pwd|secret|{_OF_WHAT}key|nonce|token"
+    rf"|(?!{_TICKET})ticket|credentials?)"
 )
 _ANY_WORD = re.compile(r"(?i)pass|pw|psk|secret|key|nonce|token|ticket|credential")
 _NAMED = rf"{_WORD}[\w\"']{{0,20}}"

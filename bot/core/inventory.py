@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from bot.core.meant import near
 from bot.errors import Refused
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -67,6 +68,7 @@ class TakeDown(StrEnum):
 class Ring(_Part):
     """A director ring and its backends; where directors know tags, those of one tag.
 
+    `proposed` is the configuration that a run brings its backends to unless told otherwise, by its name.
     `test_user` has mail; a site without object storage has no `metacache`. `usable_others`: so many other backends must
     be usable while one is out. `take_down`: see deploy/README.md; None: the runbook's where there is a metacache.
     """
@@ -78,6 +80,7 @@ class Ring(_Part):
     metacache: Metacache | None = None
     usable_others: int = Field(default=1, ge=1)
     take_down: TakeDown | None = None
+    proposed: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")
     imap_port: int = Field(default=143, ge=1, le=65535)
     lmtp_port: int = Field(default=24, ge=1, le=65535)
 
@@ -118,8 +121,16 @@ class Inventory(_Part):
             for candidate in ring.backends:
                 if candidate.name == backend:
                     return Target(ring=ring, backend=candidate)
-        known = ", ".join(candidate.name for ring in self.rings for candidate in ring.backends)
-        raise Refused(f"There is no backend {backend!r} in the inventory. There are: {known}.")
+        meant = near(backend, self.backends)
+        instead = f"Did you mean {meant}? " if meant else ""
+        raise Refused(
+            f"There is no backend {backend!r} in the inventory. {instead}There are: {', '.join(self.backends)}."
+        )
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The names of all backends."""
+        return tuple(backend.name for ring in self.rings for backend in ring.backends)
 
 
 class Target(_Part):

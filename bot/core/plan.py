@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -128,11 +129,19 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
     back: bool = False
     config_digest: str | None = None
+    brings: tuple[str, ...] = ()
+    """What it brings the backend to, and from what, in words."""
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
         """Every step in order."""
         return tuple(step for stage in self.stages for step in stage.steps)
+
+    @property
+    def preparing(self) -> tuple[PlannedStage, ...]:
+        """The stages at the beginning that leave nothing to be undone: a failure there refuses the run."""
+        first, *later = self.stages
+        return (first, *takewhile(_prepares, later))
 
     def stage_of(self, step: PlannedStep) -> PlannedStage:
         """The stage that a step of this plan stands in."""
@@ -143,12 +152,17 @@ class Plan:
         """SHA-256 of all that the plan says, in hexadecimal; an approval is for this."""
         written = PLAN.dump_python(self, mode="json")
         # A plan of a version that did not know these fields keeps its digest.
+        _leave_out(written, brings=[])
         for step in (step for stage in written["stages"] for step in stage["steps"]):
             _leave_out(step, only_if=[], hopes=None)
             for action in (step[key] for key in ("action", "undo") if step[key]):
                 _leave_out(action, within_per_100_users="PT0S", steady="PT0S")
                 _leave_out(action["command"], ahead=False, keeps=OUTPUT_KEPT)
         return digest(written)
+
+
+def _prepares(stage: PlannedStage) -> bool:
+    return all(step.kind is Kind.CHECK or (step.kind is Kind.CHANGE and step.undo is None) for step in stage.steps)
 
 
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
@@ -168,7 +182,10 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What somebody asked for: a target, and optionally a configuration and packages to bring it to."""
+    """What somebody asked for: a target, and optionally a configuration and packages to bring it to.
+
+    `lists_hours`: the age from which on a host's package lists are old.
+    """
 
     run: str
     target: Target
@@ -177,6 +194,7 @@ class Order:
     drain: timedelta
     approval_open: timedelta
     approval_repeats: tuple[timedelta, ...] = ()
+    lists_hours: int = 24
 
 
 def make_plan(procedure: file.Procedure, order: Order) -> Plan:
@@ -204,12 +222,20 @@ def make_plan(procedure: file.Procedure, order: Order) -> Plan:
         stages=tuple(stages),
         left_out=tuple(left_out),
         config_digest=order.proposal.digest if order.proposal else None,
+        brings=tuple(_brought(order)),
     )
 
 
+def _brought(order: Order) -> Iterator[str]:
+    for package in order.packages:
+        yield f"{package.name} {package.before or 'not installed'} → {package.version}"
+    if order.proposal:
+        yield f"/etc/dovecot → the proposed configuration {order.proposal.name}"
+
+
 _ABSENT = {
-    Need.CONFIG: "no config= was given: the configuration stays as it is",
-    Need.PACKAGES: "no packages= were given: the packages stay as they are",
+    Need.CONFIG: "the configuration stays as it is",
+    Need.PACKAGES: "the packages stay as they are",
     Need.METACACHE: "this ring has no metacache",
     Need.MOVE_FIRST: "this ring's take-down is in the runbook's order: its users are moved once dovecot is stopped",
 }
@@ -390,6 +416,9 @@ def _values(order: Order) -> Iterator[tuple[str, list[str]]]:
         yield "metacache.flush_unit", [ring.metacache.flush_unit]
     if order.packages:
         yield "packages", [str(package) for package in order.packages]
+        yield "packages.before", [f"{package.name}={package.before}" for package in order.packages]
+        yield "packages.folder", [f"/var/cache/dovecot-bot/{order.run}"]
+        yield "packages.lists_hours", [str(order.lists_hours)]
     if order.proposal:
         yield "config.name", [order.proposal.name]
         yield "config.digest", [order.proposal.digest]

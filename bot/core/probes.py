@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 
-from bot.core import difference, listing, readings, sessions, starts, trees
+from bot.core import difference, listing, packages, readings, sessions, starts, trees
 from bot.core.command import Command, Result
 from bot.core.inventory import Target
 from bot.core.readings import Asks, Exits, Reading
@@ -48,7 +48,8 @@ _TREE = (
 TREE_KEPT = 16 * 1024 * 1024
 """Bytes of a tree's list that are kept: enough for twenty thousand files with long names."""
 
-_APT_SIMULATES = ("apt-get", "--simulate", "--allow-downgrades", "install")
+_APT_SIMULATES = ("apt-get", "--simulate", "--yes", "--allow-downgrades", "--no-remove", "install")
+"""With the options of the installation, so that it says no where that would."""
 _DPKG_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
 
 
@@ -57,6 +58,11 @@ def _files_command(_target: Target, asks: Asks) -> Command:
     depth = ("-mindepth", "1") if "named" in asks else ()
     path = str(asks["path"])
     return Command(argv=("find", path, "-xdev", *depth, "-maxdepth", "1", *named, "-printf", r"%y\t%p\n"))
+
+
+def _downloaded_command(_target: Target, asks: Asks) -> Command:
+    found = ("-maxdepth", "1", "-name", "*.deb", "-size", "+0", "-printf", r"%f\n")
+    return Command(argv=("find", str(asks["folder"]), *found), root=False)
 
 
 def _find(expression: tuple[str, ...]) -> Callable[[Target, Asks], Command]:
@@ -166,7 +172,7 @@ _ALL = (
         ),
         readings.config_difference,
         "path to",
-        "changed_lines changed added removed newer",
+        "changed_lines lines changed added removed newer",
         exits={1: "", 2: "diff: "},
         shows=readings.shown_difference,
     ),
@@ -249,6 +255,51 @@ _ALL = (
         "names",
         "refused removed_too changed_too added_too",
         exits={100: "E: "},
+    ),
+    _probe(
+        "candidate-packages",
+        lambda _target, asks: Command(argv=("apt-cache", "policy", *readings.names(asks)), root=False),
+        packages.candidates,
+        "names",
+        "candidates unchanged",
+    ),
+    _probe(
+        "package-manager",
+        lambda _target, _asks: Command(argv=("apt-get", "check")),
+        packages.manager,
+        "",
+        "state",
+        exits={100: "E: "},
+    ),
+    _probe(
+        "package-lists",
+        lambda _target, _asks: Command(argv=("sh", "-c", packages.LISTS_AGE), root=False),
+        packages.lists_age,
+        "hours_allowed",
+        "hours old",
+    ),
+    _probe(
+        "space",
+        lambda _target, asks: Command(argv=(*packages.FREE, str(asks["path"])), root=False),
+        packages.free,
+        "path",
+        "free_mib",
+    ),
+    _probe(
+        "downloaded-packages",
+        _downloaded_command,
+        packages.downloaded,
+        "names folder",
+        "missing",
+        exits={1: "find: "},
+    ),
+    _probe(
+        "packages-of-before",
+        _downloaded_command,
+        packages.to_go_back_to,
+        "names folder",
+        "way_back",
+        exits={1: "find: "},
     ),
     _probe(
         "tree",

@@ -289,10 +289,18 @@ def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
     installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
     return {
         "refused": _apts_reason(result) if result.exit_status else "none",
-        "removed_too": _listed(line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1),
+        "removed_too": _listed(
+            [line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1] or _not_removed(result.stdout)
+        ),
         "changed_too": _listed(line[1] for line in installs if line[2].startswith("[")),
         "added_too": _listed(line[1] for line in installs if not line[2].startswith("[")),
     }
+
+
+def _not_removed(text: str) -> list[str]:
+    """What apt would have to remove, where it may not: it says so in a paragraph of its own."""
+    found = re.search(r"^The following packages will be REMOVED:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return found[1].split() if found else []
 
 
 _APT_REFUSES = 100
@@ -360,7 +368,8 @@ def files(_target: Target, asks: Asks, result: Result) -> Reading:
 def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:
     found = difference(str(asks["path"]), str(asks["to"]), result)
     counts = {how: found.count(how) for how in ("changed", "added", "removed")}
-    return {"changed_lines": found.lines, **counts, "newer": found.newer}
+    told = {"lines": f"+{found.plus} -{found.minus}", "newer": found.newer}
+    return {"changed_lines": found.plus + found.minus, **counts, **told}
 
 
 def shown_difference(asks: Asks, result: Result) -> tuple[str, str]:

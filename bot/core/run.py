@@ -304,8 +304,9 @@ class Run:
 
     @property
     def only_looked(self) -> bool:
-        """Whether it is still in its first stage and made nothing that needs undoing: there is nothing to hold."""
-        return not self.plan.back and self.stage == self.plan.stages[0] and not any(step.undo for step in self.touched)
+        """Whether it still prepares, and made nothing that needs undoing: there is nothing to hold."""
+        prepares = not self.plan.back and self.stage in self.plan.preparing
+        return prepares and not any(step.undo for step in self.touched)
 
     @property
     def committed(self) -> bool:

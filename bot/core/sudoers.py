@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
+from bot.core.approved import CONFIGURATION
 from bot.core.command import Command
-from bot.core.guards import CONFIGURATION, Standing, flush_seen, guards_of, guards_planned
+from bot.core.guards import Standing, flush_seen, guards_of, guards_planned
 from bot.core.inventory import Backend, Host, Ring, Target
 from bot.core.newer import question
 from bot.core.plan import Expected, Order, Plan, PlannedStep, make_plan
@@ -19,12 +20,13 @@ from bot.core.probes import PROBES
 from bot.core.procedure import Need, Procedure, Where
 from bot.core.proposal import PackageChange, Proposal
 
-_RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion")
+_RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion", before="1versionbefore")
 _NAME = "[a-z0-9][a-z0-9+.-]+"
 _SPEC = f"{_NAME}=[0-9A-Za-z.+:~-]+"
 _OPEN = {
     _RUN: "r[0-9a-z]{6}",
     str(_PACKAGE): f"{_SPEC}( {_SPEC})*",
+    f"{_PACKAGE.name}={_PACKAGE.before}": f"{_SPEC}( {_SPEC})*",
     _PACKAGE.name: f"{_NAME}( {_NAME})*",
     "{observed.packages_before}": f"{_SPEC}( {_SPEC})*",
 }

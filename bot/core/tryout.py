@@ -63,7 +63,7 @@ def _order(has: frozenset[Need]) -> Order:
         run="sample",
         target=Target(ring=ring, backend=ring.backends[0]),
         proposal=Proposal(name="sample", digest="0" * 64) if Need.CONFIG in has else None,
-        packages=(PackageChange(name="sample", version="1"),) if Need.PACKAGES in has else (),
+        packages=(PackageChange(name="sample", version="1", before="1:1-1"),) if Need.PACKAGES in has else (),
         drain=timedelta(minutes=15),
         approval_open=timedelta(hours=1),
     )

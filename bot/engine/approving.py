@@ -8,9 +8,11 @@ from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.approval import felt, still_good
+from bot.core.approved import evidence as standing
+from bot.core.approved import to_read
 from bot.core.effects import restores
 from bot.core.expect import counts_only
-from bot.core.guards import Standing, as_verified, standing_configuration
+from bot.core.guards import Standing, as_verified, to_be_shown
 from bot.core.observed import expected_of
 from bot.core.plan import Expected, PlannedStep
 from bot.core.procedure import Gate, Where
@@ -49,25 +51,25 @@ class Approvals:
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
                 evidence.append(counted.reason if counted.holds else run.looks[check.name])
                 continue
-            sight = await self._until_seen(run, expected_of(check, run.observed))
+            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
             if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
                 await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
                 return
             evidence.append(sight.judgement.reason)
+        evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
         asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
         await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
 
     async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
         """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
-        replaces = run.plan.config_digest is not None and not run.plan.back and not run.reconfigured
         if gate is Gate.RESTORE:
             wanted = as_verified(Standing(back=run.plan.back, disturbed=True))
             names = {"configuration": "digest", "packages": "installed"}
-        elif gate is Gate.FLUSH and replaces:
-            wanted, names = standing_configuration(), {"in_place": "listing"}
         else:
+            wanted, names = to_read(to_be_shown(run) if gate is Gate.FLUSH else frozenset(), run.plan)
+        if not wanted:
             return {}
         sight = await self._until_seen(run, wanted)
         if not sight.judgement.holds:
@@ -75,13 +77,13 @@ class Approvals:
             return None
         return sight.remembered(names)
 
-    async def _until_seen(self, run: Run, expectations: Sequence[Expected]) -> Sight:
+    async def _until_seen(self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)) -> Sight:
         """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
 
         def decides(sight: Sight) -> bool:
             return sight.judgement.holds is True or self._ledger.run.moved != run.moved
 
-        return await self._looking.until(decides, expectations, self._world.timings.patience)
+        return await self._looking.until(decides, expectations, max(within, self._world.timings.patience))
 
     async def _failed(self, run: Run, reason: str, sight: Sight) -> None:
         assert run.step is not None
@@ -127,7 +129,7 @@ class Approvals:
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
                 continue
-            sight = await self._until_seen(run, expected_of(check, run.observed))
+            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
             if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
                 return f"what it showed is not so any more: {sight.judgement.reason}"
         return ""

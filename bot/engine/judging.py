@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.core import events as fact
+from bot.core.approved import as_shown, differences
 from bot.core.effects import Effect, effects
 from bot.core.events import Fact
 from bot.core.fence import Fence
 from bot.core.guards import (
     NOBODY_IS_MAPPED,
     WHO_THEY_ARE,
-    as_shown,
     flush_seen,
     guards_now,
     is_itself,
     moved_before,
+    shown_now,
     standing_configuration,
     unflushed,
 )
@@ -148,7 +149,7 @@ class Judging:
             reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
         elif against := unflushed(decided):
             reason = against
-        elif shown := self._is_not_as_shown(step, sight, guards, decided):
+        elif shown := self._is_not_as_shown(step, sight, decided):
             return shown
         elif _users_are_back(sight, guards) and (again := self._moved_again(step, decided, sight)):
             return again
@@ -159,15 +160,13 @@ class Judging:
         return _not_begun(step, reason, sight)
 
     @staticmethod
-    def _is_not_as_shown(
-        step: PlannedStep, sight: Sight, guards: tuple[Expected, ...], decided: Run
-    ) -> fact.ApprovalLapsed | None:
-        """The lapse of the approval where the configuration in place is another one than it showed."""
-        shown = tuple(one for one in guards if one in as_shown(decided.verified.get("in_place", "")))
-        judgement = sight.part(shown).judgement
-        if not shown or decided.grant is None or judgement.holds is not False:
+    def _is_not_as_shown(step: PlannedStep, sight: Sight, decided: Run) -> fact.ApprovalLapsed | None:
+        """The lapse of the approval where the backend is not as it showed it."""
+        shown = shown_now(decided)
+        sight = sight.part(as_shown(shown, decided.plan))
+        if not shown or decided.grant is None or sight.judgement.holds is not False:
             return None
-        reason = f"the configuration in place is not the one that it showed: {judgement.reason}"
+        reason = f"what it showed is not so any more: {differences(shown, sight.looks)}"
         return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
 
     @staticmethod

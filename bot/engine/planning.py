@@ -7,18 +7,17 @@ from datetime import timedelta
 
 from bot.core.events import RunRequested
 from bot.core.expect import check_expectations
-from bot.core.guards import CONFIGURATION
-from bot.core.hide import hide
-from bot.core.inventory import Backend, Inventory, Target
+from bot.core.inventory import Inventory, Target
 from bot.core.laws import Rules, hold_against
-from bot.core.newer import contents, in_short, newer, question
+from bot.core.newer import in_short
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.procedure import Procedure
-from bot.core.proposal import Proposal, read_request
+from bot.core.proposal import FORMS, Asked, read_request
+from bot.engine.bringing import Bringing
 from bot.engine.looking import Looking
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.engine.proving import prove
-from bot.errors import HostError, Refused, Unreadable
+from bot.errors import Refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +46,20 @@ class Foreseen:
 
 @dataclass(frozen=True, kw_only=True)
 class Book:
-    """What the bot knows to do and where: read once at start."""
+    """What the bot knows to do and where: read once at start. `requires`: the options that no run is begun without."""
 
     inventory: Inventory
     procedures: tuple[Procedure, ...]
     rules: Rules
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    procedure: Procedure
+    order: Order
+    plan: Plan
+    newer: tuple[str, ...]
 
 
 class Planner:
@@ -66,30 +74,41 @@ class Planner:
 
     async def request(self, request: Request, run: str) -> RunRequested:
         """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
-        procedure, order, plan = await self._prepare(request, run)
+        asked = read_request(request.text)
+        self._requires(asked)
+        prepared = await self._prepare(request, asked, run)
+        order = prepared.order
         return RunRequested(
-            procedure=procedure.procedure,
+            procedure=prepared.procedure.procedure,
             target=order.target,
             requester=request.requester,
             team=request.team,
             channel=request.channel,
-            text=request.text,
-            plan=plan,
+            text=asked.text,
+            plan=prepared.plan,
             config=order.proposal.name if order.proposal else None,
             command=request.command,
+            reason=asked.reason,
+            ticket=asked.ticket,
         )
+
+    def _requires(self, asked: Asked) -> None:
+        if missing := [option for option in self._book.requires if not getattr(asked, option)]:
+            typed = " ".join(FORMS[option] for option in missing)
+            raise Refused(f"A run needs a {' and a '.join(missing)} here; nothing was begun. Type it behind: {typed}")
 
     async def foresee(self, request: Request, run: str) -> Foreseen:
         """What would run, with the checks of its first stage looked at now; raises Refused."""
-        _, order, plan = await self._prepare(request, run)
+        prepared = await self._prepare(request, read_request(request.text), run)
+        order, plan = prepared.order, prepared.plan
         looking = Looking(self._hosts, self._clock, self._timings, order.target)
         proof = await prove(order.target, self._hosts, looking)
         checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
         if order.proposal and proof.holds:
-            checks.append(await self._newer(order.target.backend, order.proposal))
+            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.newer))
         later: list[str] = []
         changed = False
-        for step in plan.stages[0].steps:
+        for step in (step for stage in plan.preparing for step in stage.steps):
             changed = changed or step.kind is Kind.CHANGE
             if step.kind is Kind.CHECK and not changed:
                 judgement = (await looking.until_seen(step.expect, timedelta(0))).judgement
@@ -98,35 +117,32 @@ class Planner:
                 later.append(step.says)
         return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
-    async def _newer(self, backend: Backend, proposal: Proposal) -> tuple[str, bool | None, str]:
-        """Named already here: what a configuration that is some weeks old would take back."""
-        says = f"Looked for files of {backend.name} that are newer than those of {proposal.name}"
-        try:
-            result = await self._hosts.run(backend, question(CONFIGURATION))
-            found = newer(contents(CONFIGURATION, result), proposal.files)
-        except (HostError, Unreadable) as error:
-            return says, None, hide(str(error))
-        if not found:
-            return says, True, f"{backend.name}: no file that differs is newer there"
-        return says, True, f"{backend.name}: newer there, and replaced or removed by a run: {in_short(found)}"
-
-    async def _prepare(self, request: Request, run: str) -> tuple[Procedure, Order, Plan]:
+    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)
         if procedure is None:
             known = ", ".join(one.command for one in self._book.procedures)
             raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
-        asked = read_request(request.text)
         target = self._book.inventory.find(asked.backend)
+        brought = await Bringing(self._hosts, self._proposals).of(procedure, asked, target)
         order = Order(
             run=run,
             target=target,
-            proposal=await self._proposals.proposal(asked.config) if asked.config else None,
-            packages=asked.packages,
+            proposal=brought.proposal,
+            packages=brought.packages,
             drain=self._timings.drain,
             approval_open=self._timings.approval_open,
             approval_repeats=self._timings.approval_repeats,
+            lists_hours=max(1, int(self._timings.lists_old.total_seconds() // 3600)),
         )
         plan = make_plan(procedure, order)
         check_expectations(plan)
         hold_against(plan, self._book.rules, str(target.backend.ip))
-        return procedure, order, plan
+        return _Prepared(procedure=procedure, order=order, plan=plan, newer=brought.newer)
+
+
+def _newer(backend: str, proposal: str, found: tuple[str, ...]) -> tuple[str, bool, str]:
+    """Named already here: what a configuration that is some weeks old would take back."""
+    says = f"Looked for files of {backend} that are newer than those of {proposal}"
+    if not found:
+        return says, True, f"{backend}: no file that differs is newer there"
+    return says, True, f"{backend}: newer there, and replaced or removed by a run: {in_short(found)}"

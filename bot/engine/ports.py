@@ -136,6 +136,9 @@ class Timings:
     approval_repeats: tuple[timedelta, ...] = (timedelta(minutes=5), timedelta(minutes=15))
     count_every: timedelta = timedelta(seconds=30)
     watch_every: timedelta = timedelta(seconds=30)
+    lists_old: timedelta = timedelta(hours=24)
+    """The age from which on a host's package lists are old."""
+
     shown_within: timedelta = timedelta(seconds=10)
     look_again: timedelta = timedelta(seconds=1)
     patience: timedelta = timedelta(seconds=15)

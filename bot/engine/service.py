@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -55,6 +55,11 @@ class Service:
     def commands(self) -> Mapping[str, str]:
         """Every procedure's slash command, with its summary."""
         return {procedure.command: procedure.summary for procedure in self._book.procedures}
+
+    @property
+    def backends(self) -> Sequence[str]:
+        """The names of all backends."""
+        return self._book.inventory.backends
 
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id. Raises Refused (text for people) and changes nothing."""

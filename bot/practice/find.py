@@ -38,7 +38,9 @@ class _Entry:
             "g": self.node.group,
             "s": str(len(self.node.data)) if isinstance(self.node, File) else "0",
             "d": str(self.depth),
-            "T@": f"{self.node.changed.timestamp() if isinstance(self.node, File) else 0:.10f}",
+            **dict.fromkeys(
+                ("T@", "C@"), f"{self.node.changed.timestamp() if isinstance(self.node, File) else 0:.10f}"
+            ),
             "%": "%",
         }
         if directive not in values:
@@ -109,6 +111,10 @@ class _Search:
             case "-name":
                 pattern = self._argument(word)
                 return lambda entry: fnmatch.fnmatchcase(entry.field("f"), pattern)
+            case "-size":
+                if self._argument(word) != "+0":
+                    raise _Wrong("find: -size of anything but +0 is not understood here")
+                return lambda entry: entry.field("s") != "0"
             case "-empty":
                 return lambda entry: (
                     not (entry.node.entries if isinstance(entry.node, Directory) else entry.field("s") != "0")
@@ -182,7 +188,7 @@ def _printed(shape: str, entry: _Entry) -> str:
             return _ESCAPES.get(found[0][1], found[0])
         return entry.field(found[0][1:])
 
-    return re.sub(r"\\.|%T@|%.", one, shape)
+    return re.sub(r"\\.|%[TC]@|%.", one, shape)
 
 
 def find(disk: Disk, call: Call) -> Answer:

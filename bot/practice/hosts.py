@@ -95,8 +95,8 @@ class Backend(Host):
         if metacache:
             self.units[FLUSH_UNIT] = Unit(active="active", sub="exited")
         self.dovecot = Dovecot(name=name, disk=self.disk, unit=self.dovecot_unit, users=users)
+        self.packages = Packages(self.disk, self._start_after_install)
         self.namespaces = Namespaces(self.disk, self.dovecot.doveconf, now)
-        self.packages = Packages(self._start_after_install)
         self.greeting = self.dovecot.greeting
         self.dovecot_unit.started = self._started
         self.dovecot_unit.stopping, self.dovecot_unit.stopped = self._stopping, self._stopped
@@ -110,6 +110,7 @@ class Backend(Host):
             "dpkg-query": self.packages.dpkg_query,
             "apt-cache": self.packages.apt_cache,
             "apt-get": self.packages.apt_get,
+            "df": self.packages.df,
         }
 
     def _started(self) -> None:

@@ -20,9 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bot.practice.files import Directory, Disk, File, Link
 from bot.practice.ring import PracticeRing
 from bot.practice.slack import LocalSlack
-from bot.practice.slack_world import Message
+from bot.practice.slack_world import Ephemeral, Message
 
 REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
 CHANNEL = "C0MAILOPS"
@@ -42,11 +43,13 @@ class Site:
     test_user: str
     metacache: bool = True
     take_down: str = ""
+    proposed: str = ""
 
 
-def practice_site(ring: PracticeRing, *, metacache: bool = True, take_down: str = "") -> Site:
+def practice_site(ring: PracticeRing, *, metacache: bool = True, take_down: str = "", proposed: str = "") -> Site:
     """The practice ring as a site."""
     return Site(
+        proposed=proposed,
         metacache=metacache,
         take_down=take_down,
         directors=tuple(ring.directors),
@@ -121,6 +124,22 @@ class Scene:
             target.write_bytes(content)
             target.chmod(0o644)
 
+    def propose_a_small_change(self, name: str, disk: Disk) -> None:
+        """Put a copy of what is in place into the configs folder, with one setting changed and one file added."""
+        there = self.folder / "configs" / name
+        for path, node in disk.tree("/etc/dovecot"):
+            copy = there / path.removeprefix("/etc/dovecot").lstrip("/")
+            match node:
+                case Directory():
+                    copy.mkdir(parents=True)
+                case Link(target=target):
+                    copy.symlink_to(target)
+                case File(data=data, changed=changed):
+                    copy.write_bytes(data.replace(b"metacache_max_space = 200G", b"metacache_max_space = 400G"))
+                    copy.chmod(0o644)
+                    os.utime(copy, (changed.timestamp(),) * 2)
+        (there / "conf.d/20-imap.conf").write_text("mail_max_userip_connections = 20\n")
+
     def _toml(self) -> str:
         bot = {"drain": f"{self._drain.total_seconds():.0f}s", "count_every": "1s", **self._more}
         lines = ["[bot]", 'journal = "journal.db"', 'configs = "configs"']
@@ -133,6 +152,7 @@ class Scene:
         lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"']
         lines += ["metacache = {}"] if site.metacache else []
         lines += [f'take_down = "{site.take_down}"'] if site.take_down else []
+        lines += [f'proposed = "{site.proposed}"'] if site.proposed else []
         lines += ["directors = [", *(f'    {{name = "{name}", sudo = true}},' for name in site.directors), "]"]
         lines += ["backends = ["]
         lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]
@@ -194,7 +214,11 @@ class Scene:
         """Type the slash command, and wait for the root message, or for what is said against it."""
         roots, answers = len(self._roots), len(self.slack.ephemerals)
         await self.slack.command(user, CHANNEL, "/dovecot-upgrade", text)
-        await self.slack.until(lambda: len(self._roots) > roots or len(self.slack.ephemerals) > answers, timeout=20)
+
+        def answered() -> bool:
+            return len(self._roots) > roots or not all(map(at_work, self.slack.ephemerals[answers:]))
+
+        await self.slack.until(answered, timeout=30)
 
     @property
     def outcome(self) -> str | None:
@@ -222,6 +246,11 @@ class Scene:
         found = (await self.slack.until(unanswered, timeout=within))[-1]
         self._clicked.add(found.ts)
         return found
+
+
+def at_work(answer: Ephemeral) -> bool:
+    """Whether somebody was told that the bot looks, and that more will be said."""
+    return answer.text.startswith("Looking at ") or "looks at everything" in answer.text
 
 
 def reviewed_config(ring: PracticeRing) -> dict[str, bytes]:

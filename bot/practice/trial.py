@@ -15,7 +15,6 @@ from bot.practice.ring import PracticeRing
 from bot.practice.scene import (
     CONFIG,
     GROUP,
-    PACKAGES,
     REQUESTER,
     SECOND,
     STRANGER,
@@ -23,7 +22,6 @@ from bot.practice.scene import (
     Scene,
     buttons,
     practice_site,
-    reviewed_config,
 )
 from bot.practice.slack_world import Message
 from bot.practice.terminal import shown
@@ -45,12 +43,12 @@ class Trial:
         folder = Path(tempfile.mkdtemp(prefix="dovecot-bot-try-"))
         async with (
             PracticeRing(user_expire=self.drain) as ring,
-            Scene(practice_site(ring), folder=folder, drain=self.drain) as scene,
+            Scene(practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain) as scene,
         ):
-            scene.propose(CONFIG, reviewed_config(ring))
+            scene.propose_a_small_change(CONFIG, ring.backends["backend-3"].disk)
             self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up on this machine.")
             await scene.start_bot()
-            text = f"backend-3 config={CONFIG} packages={PACKAGES}"
+            text = 'backend-3 reason="CVE fix" ticket=CHG0012345'
             self._say(f"\n@alice in #mail-ops:  /dovecot-upgrade {text}\n")
             await scene.ask(text)
             done = await self._follow(scene)

@@ -47,6 +47,10 @@ def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
     yield f"- Procedure: {request.procedure}; asked for as: {_code(request.text)}"
     yield f"- Asked for by: {request.requester} in channel {request.channel}, {_time(run.began)}"
+    if request.reason:
+        yield f"- Reason: {_code(request.reason)}"
+    if request.ticket:
+        yield f"- Ticket: {_code(request.ticket)}"
     yield f"- Plan: {request.plan.digest}"
     for left in request.plan.left_out:
         yield f"- Not part of this run: {_name(left.step)}, as {_words(left.because)}"

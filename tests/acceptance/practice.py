@@ -20,10 +20,12 @@ from bot.core.difference import SCRIPT
 from bot.core.events import Entry, Fact, StepStarted, UsersCounted, WaitGoesOn
 from bot.core.fence import CLOCK, lock_question
 from bot.core.identity import QUESTION
+from bot.core.packages import FREE, LISTS_AGE
 from bot.core.sessions import COUNTED
 from bot.practice.files import File, Link
+from bot.practice.packages import NEW, OLD
 from bot.practice.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, practice_site, reviewed_config
+from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
 from bot.practice.slack import Message
 from bot.practice.values import Ran
 from tests.lab.ring import BACKENDS
@@ -36,11 +38,12 @@ _LOOKS = re.compile(
     r"(dovecot --version|doveadm -f tab (director (ring )?status|who)|doveadm -f json service status lmtp"
     r"|doveadm mailbox (list|status) [^;&|]*|doveadm fetch [^;&|]*|systemctl show [^;&|]*"
     r"|timeout 5 bash -c 'exec 3<>\"/dev/tcp/\$0/\$1\" && head -n 1 <&3' [0-9.]+ [0-9]+"
-    r"|find (?!.*-delete)[^;&|]*|apt-cache madison [^;&|]*|apt-get --simulate [^;&|]*"
+    r"|find (?!.*-delete)[^;&|]*|apt-cache (madison|policy) [^;&|]*|apt-get (--simulate [^;&|]*|check)"
     r"|dpkg-query --show [^;&|]*|doveconf -n[^;&|]*)"
 )
 STARTING = re.compile(rf"sh -c {re.escape(shlex.quote(starts.SCRIPT))} \S+ {re.escape(shlex.quote(starts.BOUND))}")
 COMPARING = f"sh -c {shlex.quote(SCRIPT)} /etc/dovecot "
+OF_PACKAGES = {shlex.join(("sh", "-c", LISTS_AGE)), *(shlex.join((*FREE, path)) for path in ("/var", "/usr", "/boot"))}
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
 IPS = [*(f"192.0.2.1{number}" for number in (1, 2, 3)), *(backend.ip for backend in BACKENDS)]
 QUESTIONS |= {shlex.join(("sh", "-c", COUNTED, ip)) for ip in IPS}
@@ -61,7 +64,7 @@ def only_looks(command: str) -> bool:
         return re.fullmatch(r"/etc/dovecot[.0-9a-z]*", bare(command).removeprefix(COMPARING)) is not None
     if STARTING.fullmatch(bare(command)):
         return True
-    return bare(command) in QUESTIONS or _LOOKS.fullmatch(bare(command)) is not None
+    return bare(command) in QUESTIONS | OF_PACKAGES or _LOOKS.fullmatch(bare(command)) is not None
 
 
 def changes(ring: PracticeRing, since: int = 0) -> list[Ran]:
@@ -77,9 +80,15 @@ def changed(ring: PracticeRing, run: str = "", since: int = 0) -> list[tuple[str
 # what is expected to run, in order
 
 GUARD = 'test "$(systemctl show --property=ActiveState --value dovecot)" = inactive || exit 97; '
-APT = (
-    "env DEBIAN_FRONTEND=noninteractive apt-get --yes --allow-downgrades --no-remove -o DPkg::Lock::Timeout=120"
-    " -o Dpkg::Options::=--force-confold install "
+FOLDER = "/var/cache/dovecot-bot/RUN"
+_INTO = f"mkdir -p {FOLDER}/partial && "
+_DOWNLOAD = (
+    "env DEBIAN_FRONTEND=noninteractive apt-get --yes --download-only --allow-downgrades --no-remove --reinstall"
+    f" -o Dir::Cache::archives={FOLDER} install "
+)
+_INSTALL = (
+    "exec env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get --yes --allow-downgrades --no-remove"
+    f" -o Dir::Cache::archives={FOLDER} -o DPkg::Lock::Timeout=120 -o Dpkg::Options::=--force-confold install "
 )
 STAGED, BEFORE = "/etc/dovecot.RUN.proposed", "/etc/dovecot.RUN.before"
 
@@ -97,7 +106,14 @@ TAKE_DOWN = [
 ]
 MOVE_FIRST = [TAKE_DOWN[3], *TAKE_DOWN[:3], TAKE_DOWN[4]]
 """The users are moved while the backend still serves; what the take-down has for that is found done."""
-INSTALL_PACKAGES = [("backend-3", APT + PACKAGES.replace(",", " "))]
+SPECS = PACKAGES.replace(",", " ")
+BEFORE_SPECS = SPECS.replace(NEW, OLD)
+DOWNLOAD = [
+    ("backend-3", f"sh -c '{_INTO}exec {_DOWNLOAD}{SPECS}'"),
+    ("backend-3", f"sh -c '{_INTO}{_DOWNLOAD}{BEFORE_SPECS} || true'"),
+]
+INSTALL_PACKAGES = [("backend-3", f"sh -c '{_INTO}{_INSTALL}{SPECS}'")]
+GO_BACK_PACKAGES = [("backend-3", f"sh -c '{_INTO}{_INSTALL}{BEFORE_SPECS}'")]
 PUT_IN_PLACE = (
     f"sh -c 'test -d {STAGED} || exit 96; test -e {BEFORE} || mv -T /etc/dovecot {BEFORE}; mv -T {STAGED} /etc/dovecot'"
 )
@@ -110,6 +126,7 @@ START = [("backend-3", "systemctl unmask --runtime dovecot"), ("backend-3", "sys
 RESTORE = [("director-1", f"doveadm director update {IP} 100"), ("director-1", f"doveadm director up {IP}")]
 
 WHOLE = [
+    *DOWNLOAD,
     *STAGE_CONFIG,
     *DRAIN,
     *TAKE_DOWN,
@@ -197,7 +214,7 @@ async def clicked(scene: Scene, user: str, message: Message, action: str, *, sta
 async def told_alone(scene: Scene, user: str, *, since: int) -> str:
     """Wait for a message that this person alone sees, after so many."""
     found = await scene.slack.until(
-        lambda: [one for one in scene.slack.ephemerals[since:] if one.user == user], timeout=20
+        lambda: [one for one in scene.slack.ephemerals[since:] if one.user == user and not at_work(one)], timeout=20
     )
     return wording(found[-1])
 

@@ -63,7 +63,10 @@ async def test_nothing_was_stopped_or_flushed_before_the_first_approval(whole: S
     """The first law. After the click everything up to the restore runs without another one."""
     first = whole.clicks[0][0]
     before = [practice.bare(ran.command) for ran in changes(whole.ring) if ran.at < first]
-    assert before == [command.replace("RUN", whole.run) for _, command in (*practice.STAGE_CONFIG, *practice.DRAIN)]
+    assert before == [
+        command.replace("RUN", whole.run)
+        for _, command in (*practice.DOWNLOAD, *practice.STAGE_CONFIG, *practice.DRAIN)
+    ]
 
 
 async def test_the_backend_got_no_vhosts_and_no_up_before_the_second_approval(whole: Story) -> None:
@@ -171,7 +174,7 @@ async def test_the_record_has_the_users_counted_before_and_after(whole: Story) -
 
 async def test_a_run_given_neither_restarts_with_a_clean_metacache_and_says_what_is_left_out() -> None:
     async with staged() as (ring, scene):
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
         await scene.click(SECOND, "approve")
         assert await ended(scene) == "done"
@@ -192,7 +195,7 @@ async def test_a_run_given_neither_restarts_with_a_clean_metacache_and_says_what
 async def test_a_site_without_metacache_is_not_cleaned_and_needs_no_flush_unit() -> None:
     """Debian's Dovecot has neither: no step may look for it. Its users are moved first, and none fails a login."""
     async with staged(metacache=False) as (ring, scene):
-        await scene.ask(f"backend-3 config={CONFIG}")
+        await scene.ask(f"backend-3 config={CONFIG} packages=keep")
         await scene.click(SECOND, "approve")
         await scene.click(SECOND, "approve")
         assert await ended(scene) == "done"

@@ -41,7 +41,7 @@ async def asking() -> AsyncIterator[Asking]:
         scene.slack.add_user(GONE, name="gone", deleted=True)
         everybody = [REQUESTER, SECOND, THIRD, ROBOT, GUEST, GONE]
         scene.slack.add_usergroup("S0MAILENG", handle="mail-engineers", users=everybody)
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         message = await at_gate(scene, "flush")
         yield Asking(ring=ring, scene=scene, run=run_of(scene), message=message)
 
@@ -79,7 +79,7 @@ def _is_of(message: Message, seq: int) -> bool:
 @pytest.mark.parametrize("backend", ["backend-1", "backend-3"])
 async def test_a_second_run_on_the_ring_is_told_who_holds_it_since_when_and_where(asking: Asking, backend: str) -> None:
     seen = len(asking.ring.log)
-    told = await answer(asking.scene, SECOND, backend)
+    told = await answer(asking.scene, SECOND, f"{backend} restart=yes")
     assert f"held by run {asking.run} on backend-3, asked for by <@{REQUESTER}> since 20" in told
     assert f"/p{asking.scene.root.ts.replace('.', '')}" in told
     assert len(asking.ring.log) == seen

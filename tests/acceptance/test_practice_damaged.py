@@ -28,7 +28,7 @@ BIT = (
 GONE = "DELETE FROM events"
 WAYS = {"altered": ALTERED, "a bit flipped": BIT, "gone": GONE}
 
-TYPED = ("status", "list", "backend-1", "plan backend-1", "abort RUN", "repost RUN")
+TYPED = ("status", "list", "backend-1 restart=yes", "plan backend-1 restart=yes", "abort RUN", "repost RUN")
 BY_HAND = ("doveadm director status", "release RUN")
 
 
@@ -78,7 +78,7 @@ async def told(scene: Scene, text: str) -> str:
 
 async def damaged(way: str) -> Tale:
     async with staged() as (ring, scene):
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
         await at_gate(scene, "restore")
         run = run_of(scene)
@@ -208,5 +208,5 @@ async def test_what_was_let_go_is_said_in_the_channel_with_name_and_reason_and_i
     assert "<!channel>" not in tale.told_of_it
     assert not re.search(r"\n\s*\*it serves", tale.told_of_it)
     assert "there are none" in tale.after
-    assert "has begun" in tale.begun
+    assert "is refused" in tale.begun, "by what its look saw; it held the ring"
     assert not [said for said in tale.at_last_start if tale.run in said]

@@ -41,7 +41,7 @@ async def test_before_the_flush_an_approvers_word_to_go_back_gives_the_vhosts_ba
     flush = await at_gate(scene, "flush")
     told = await clicked(scene, REQUESTER, flush, "approve")
     assert "whoever asked for a run cannot approve it" in told
-    so_far = [*practice.STAGE_CONFIG, *practice.DRAIN]
+    so_far = [*practice.DOWNLOAD, *practice.STAGE_CONFIG, *practice.DRAIN]
     assert changed(ring, run_of(scene), since) == so_far
 
     await scene.slack.fill_in(SECOND, flush, "go_back", "not tonight")
@@ -75,7 +75,7 @@ async def test_from_the_restore_gate_packages_and_configuration_go_back_as_they_
         ("backend-3", "systemctl stop dovecot"),
         ("backend-3", "systemctl mask --runtime dovecot"),
         ("backend-3", WITHDRAW),
-        ("backend-3", practice.APT + OLD_PACKAGES),
+        ("backend-3", practice.GO_BACK_PACKAGES[0][1]),
         ("backend-3", "systemctl unmask --runtime dovecot"),
         ("backend-3", "systemctl start dovecot"),
     ]
@@ -93,7 +93,7 @@ async def test_from_the_restore_gate_packages_and_configuration_go_back_as_they_
 async def test_aborted_in_the_drain_it_turns_round_and_whoever_aborted_cannot_approve(stage: Stage) -> None:
     ring, scene = stage
     since = len(ring.log)
-    await scene.ask("backend-3")
+    await scene.ask("backend-3 restart=yes")
     run = run_of(scene)
     await scene.slack.until(lambda: any(one.text.startswith("Waits until") for one in scene.thread), timeout=20)
     told = await answer(scene, THIRD, f"abort {run}")
@@ -112,7 +112,7 @@ async def test_of_clicks_at_once_twice_and_on_old_messages_exactly_one_counts(st
     """The first click wins, once; the late ones are told who was first; old buttons never answer a new question."""
     ring, scene = stage
     since = len(ring.log)
-    await scene.ask("backend-3")
+    await scene.ask("backend-3 restart=yes")
     flush = await at_gate(scene, "flush")
     heard = len(scene.slack.ephemerals)
     await asyncio.gather(*(scene.slack.click(user, flush, "approve") for user in (SECOND, THIRD, SECOND, THIRD)))

@@ -30,7 +30,7 @@ async def test_the_third_time_the_buttons_before_are_gone_no_old_skip_counts_and
     async with staged(settings={"watch_every": "1s"}) as (ring, scene):
         slack, unit = scene.slack, ring.backends["backend-3"].dovecot_unit
         unit.stop_result = "timeout"
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await slack.click(SECOND, await at_gate(scene, "flush"), "approve")
         first = await slack.until(lambda: the_one_with(scene, "retry"), timeout=60)
         await slack.fill_in(REQUESTER, first, "skip", "stopped it was")

@@ -28,7 +28,7 @@ async def test_a_hotfix_that_comes_while_the_question_is_open_is_asked_about_aga
         again = await scene.click(SECOND, "approve")
         assert f"added {HOTFIX}" in wording(again)
         (lapsed,) = [one for one in scene.thread if "cannot be used any more" in wording(one)]
-        why = "the configuration in place is not the one that it showed: backend-3: /etc/dovecot difference is added"
+        why = "the configuration in place is another one: backend-3: /etc/dovecot difference is added"
         assert f"{why} {HOTFIX}" in wording(lapsed)
         await scene.click(SECOND, "approve")
         assert await ended(scene) == "done"
@@ -43,7 +43,7 @@ async def test_a_hotfix_that_comes_while_the_question_is_open_is_asked_about_aga
 async def test_a_refused_run_says_in_thread_and_list_which_copy_stays_on_the_host() -> None:
     async with staged() as (ring, scene):
         scene.propose("broken", {"dovecot.conf": b"protocols = imap\nBROKEN = yes\n"})
-        await scene.ask("backend-3 config=broken")
+        await scene.ask("backend-3 config=broken packages=keep")
         assert await ended(scene) == "refused"
         copy = f"/etc/dovecot.{run_of(scene)}.proposed"
         assert tree(ring, copy) != {}

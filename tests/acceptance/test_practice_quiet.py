@@ -20,7 +20,7 @@ def impatient(tmp_path: Path) -> Path:
 async def test_on_a_quiet_ring_the_run_ends_and_its_thread_says_that_nobody_came(tmp_path: Path) -> None:
     """People read there that the backend is back, and that it has no users yet."""
     async with staged(users=0, settings={"procedures": str(impatient(tmp_path))}) as (ring, scene):
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         for gate, user in (("flush", SECOND), ("restore", THIRD)):
             await scene.slack.click(user, await at_gate(scene, gate), "approve")
         assert await ended(scene) == "done"

@@ -100,7 +100,7 @@ MISTAKES: dict[str, tuple[Spoil, tuple[str, ...]]] = {
     ),
     "a procedure with a word that is none": (
         with_procedure("        says: Stop LMTP", "        sayz: Stop LMTP"),
-        ("dovecot-upgrade.yaml: stages.3.steps.1", "sayz"),
+        ("dovecot-upgrade.yaml: stages.4.steps.1", "sayz"),
     ),
     "a procedure that is no YAML": (
         with_procedure("stages:\n", "stages: [\n"),

@@ -78,7 +78,7 @@ async def interrupted(stop: Stop) -> Tale:
         await scene.start_bot()
         await clicking
 
-        await scene.slack.until(lambda: ring.ran("apt-get --yes"), timeout=30)
+        await scene.slack.until(lambda: ring.ran("NEEDRESTART_SUSPEND"), timeout=30)
         await again(scene, stop)
         await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
         outcome = await ended(scene)
@@ -97,7 +97,7 @@ async def told_to_stop_during_a_long_command() -> tuple[int, float, list[fact.En
     """SIGTERM while dovecot takes a minute to stop; returns status, seconds, and the facts afterwards."""
     async with staged() as (ring, scene):
         ring.backends["backend-3"].dovecot_unit.stop_takes = timedelta(minutes=1)
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
         await scene.slack.until(lambda: ring.ran("systemctl stop dovecot"), timeout=30)
         began = asyncio.get_running_loop().time()

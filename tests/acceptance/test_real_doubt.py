@@ -82,7 +82,7 @@ async def test_a_director_that_hangs_costs_users_of_a_stopped_backend_seconds_an
     await log_users_in(lab)
     assert await asyncio.to_thread(mapped, lab) > 0
     async with at_work(lab, drain=A_SECOND) as scene:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await until_sent(lab, "backend-3", "systemctl stop dovecot")
         async with stopped_in_its_tracks(lab):
             await asyncio.to_thread(wait_for, "dovecot is stopped", lambda: is_stopped(lab), within=SHORTLY)
@@ -106,7 +106,7 @@ async def test_a_bot_killed_while_dovecot_stops_waits_for_that_stop_behind_its_l
     await asyncio.to_thread(lab.run, "backend-3", slow, check=True)
     before = await asyncio.to_thread(stops, lab)
     async with at_work(lab, drain=A_SECOND) as scene:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         sent = lambda: stops(lab) > before  # noqa: E731
         await asyncio.to_thread(wait_for, "dovecot is being stopped", sent, within=SHORTLY)
         await scene.kill_bot()

@@ -63,7 +63,7 @@ async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become
     """Started again, it went on with a judgement of before: it stopped, downed and flushed the only serving backend."""
     await asyncio.to_thread(lab.run, "backend-3", LATE_ANSWER, check=True)
     async with at_work(lab, drain=A_SECOND) as scene, MailUsers(lab, count=20) as users:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         stopped = lambda: lab.run("backend-3", ["test", "-e", STOPPED]).returncode == 0  # noqa: E731
         await asyncio.to_thread(wait_for, "LMTP is stopped", stopped, within=SHORTLY)
         await scene.kill_bot()
@@ -87,7 +87,7 @@ async def test_a_verified_backend_that_carries_all_users_is_left_alone_and_peopl
 ) -> None:
     """The watch set it to 0, down, and flushed it: 1,103 failed logins in 25 s."""
     async with at_work(lab, approves=False, drain=A_SECOND) as scene, MailUsers(lab, count=30) as users:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
         await at_gate(scene, "restore")
         since = datetime.now(UTC)
@@ -122,7 +122,7 @@ async def test_nothing_is_deleted_when_the_flush_failed_at_the_stop_and_dovecot_
     await asyncio.to_thread(lab.run, "backend-3", f"{failing}; systemctl daemon-reload", check=True)
     before = await asyncio.to_thread(kept, lab)
     async with at_work(lab, drain=A_SECOND) as scene:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         said = await holding(scene)
         assert "nothing is deleted: the metacache was not seen to be flushed" in said
         assert await asyncio.to_thread(mapped, lab) == 0

@@ -45,12 +45,13 @@ def rewrite(settings: Path, old: str, new: str) -> None:
 
 
 async def refusal(scene: Scene) -> str:
-    """Ask for a run on backend-3; returns what the thread says of its end."""
+    """Ask for a run on backend-3; returns what whoever asked is told of its end, and nobody else."""
     await scene.start_bot()
-    await scene.ask("backend-3")
-    await scene.slack.until(lambda: scene.outcome, timeout=30)
-    assert scene.outcome == "refused"
-    return "\n".join(map(wording, scene.thread))
+    await scene.ask("backend-3 restart=yes")
+    said = wording(scene.slack.ephemerals[-1])
+    assert "is refused" in said
+    assert scene.slack.messages == []
+    return said
 
 
 async def test_a_backend_whose_ssh_name_reaches_another_one_is_refused_and_nothing_is_changed_anywhere(
@@ -59,7 +60,7 @@ async def test_a_backend_whose_ssh_name_reaches_another_one_is_refused_and_nothi
     """It moved the users of one backend, and stopped the other with all of its own: 43 failed logins, and done."""
     since = datetime.now(UTC)
     async with misled(lab, "backend-3", reaches="backend-2") as scene, MailUsers(lab, count=20) as users:
-        planned = await cli("plan", "backend-3", "--config", str(scene.settings))
+        planned = await cli("plan", "backend-3", "restart=yes", "--config", str(scene.settings))
         said = await refusal(scene)
     expected = f"it has 127.0.0.1, {lab.backends['backend-2'].ip}"
     assert planned.status == 1
@@ -84,7 +85,7 @@ async def test_two_directors_that_are_one_and_the_same_are_named_and_the_run_is_
     """The second one would never be asked, and a change would count as seen on every director."""
     since = datetime.now(UTC)
     async with misled(lab, "director-2", reaches="director-1") as scene:
-        planned = await cli("plan", "backend-3", "--config", str(scene.settings))
+        planned = await cli("plan", "backend-3", "restart=yes", "--config", str(scene.settings))
         said = await refusal(scene)
     expected = f"director-1 and director-2 are one and the same director, {lab.directors['director-1'].ip}:9090"
     assert planned.status == 1
@@ -105,13 +106,12 @@ async def test_one_ring_under_two_names_has_one_backend_out_at_once(lab: Lab) ->
     async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=1)) as scene:
         scene.settings.write_text("\n".join([scene.settings.read_text(), *ring, "]", ""]))
         await scene.start_bot()
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await at_gate(scene, "flush")
-        first, since = scene.root.ts, datetime.now(UTC)
-        await scene.ask("other-backend-2")
-        await scene.slack.until(lambda: scene.root.ts != first and scene.outcome, timeout=30)
-        said = "\n".join(map(wording, scene.thread))
-        assert scene.outcome == "refused"
+        since = datetime.now(UTC)
+        await scene.ask("other-backend-2 restart=yes")
+        said = wording(scene.slack.ephemerals[-1])
+        assert "is refused" in said
         assert "is held by run" in said
         assert altered(lab, since) == []
     await asyncio.to_thread(by_hand, lab, "update backend-3 100")

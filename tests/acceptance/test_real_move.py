@@ -144,6 +144,6 @@ async def test_a_bot_killed_in_the_move_and_twice_in_the_take_down_fails_no_logi
             await asyncio.sleep(DOWN)
             await scene.start_bot()
 
-    seen = await felt(lab, "backend-3", no_control, kill)
+    seen = await felt(lab, "backend-3 restart=yes", no_control, kill)
     measured(f"move-first, killed three times: {seen}")
     assert seen == Felt(failed=0, deferred=0)

@@ -60,7 +60,7 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
         await scene.ask(f"backend-3 config=review packages={packages}")
         await scene.click(SECOND, "approve", within=120)
         down = datetime.now(UTC)
-        await scene.slack.until(lambda: any("Stage 4 of" in one.text for one in scene.thread), timeout=120)
+        await scene.slack.until(lambda: any("Stage 5 of" in one.text for one in scene.thread), timeout=120)
         flushed = datetime.now(UTC)
         await scene.click(SECOND, "approve", within=180)
         assert await outcome_as_users_come(lab, scene) == "done"
@@ -106,3 +106,17 @@ async def test_going_back_before_the_restore_brings_back_what_was_there(lab: Lab
     after = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
     assert after == before
     assert await asyncio.to_thread(ring_is_as_usual, lab)
+
+
+async def test_the_bare_command_takes_the_packages_from_one_debian_version_to_the_next(lab: Lab) -> None:
+    """With nothing typed but the backend."""
+    newest = max(await asyncio.to_thread(installed, lab), await asyncio.to_thread(lab.other_version, "backend-3"))
+    if await asyncio.to_thread(installed, lab) == newest:
+        older = await asyncio.to_thread(lab.other_version, "backend-3")
+        specs = " ".join(f"{name}={older}" for name in PACKAGES)
+        keep = "-o Dpkg::Options::=--force-confold"
+        await asyncio.to_thread(lab.run, "backend-3", f"apt-get --yes --allow-downgrades {keep} install {specs}")
+    async with at_work(lab) as scene, MailUsers(lab, count=10):
+        await scene.ask("backend-3")
+        assert await outcome_as_users_come(lab, scene) == "done"
+    assert await asyncio.to_thread(installed, lab) == newest

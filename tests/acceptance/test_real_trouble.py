@@ -33,7 +33,7 @@ def of_the_take_down(users: MailUsers, down: datetime, up: datetime) -> list[obj
 
 async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) -> None:
     async with at_work(lab) as scene, MailUsers(lab, count=20) as users:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         moments = []
         for number in (1, 2, 3, 4, 5, 6):
             moments.append(await stage(scene, number))
@@ -63,7 +63,7 @@ def rows_of(lab: Lab, backend: str) -> list[str]:
 
 async def test_a_director_that_restarts_while_the_backend_drains_is_set_back(lab: Lab) -> None:
     async with at_work(lab, approves=False) as scene:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         await scene.slack.until(lambda: scene.open_buttons("approve"), timeout=60)
         await asyncio.to_thread(lab.restart_director, "director-2")
         await asyncio.to_thread(lab.run, "director-1", f"doveadm director update {lab.backends['backend-3'].ip} 100")
@@ -77,7 +77,7 @@ async def test_a_director_that_restarts_while_the_backend_drains_is_set_back(lab
 async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: Lab) -> None:
     before = stops(lab)
     async with at_work(lab) as scene:
-        await scene.ask("backend-3")
+        await scene.ask("backend-3 restart=yes")
         async with asyncio.timeout(60):
             while stops(lab) == before:
                 await asyncio.sleep(0.01)
@@ -101,7 +101,7 @@ async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_s
     unbindable = b"service imap-login {\n  inet_listener imap {\n    port = 22\n  }\n}\n"
     async with at_work(lab) as scene:
         scene.propose("broken", await asyncio.to_thread(proposed, lab, unbindable))
-        await scene.ask("backend-3 config=broken")
+        await scene.ask("backend-3 config=broken packages=keep")
         await scene.slack.until(lambda: scene.open_buttons("go_back"), timeout=90)
         await asyncio.to_thread(lab.restart_all_directors)
         await set_back(lab, scene)

@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.adapters.journal import SqlJournal
 from bot.core.events import Entry
 from bot.practice.ring import PracticeRing
-from bot.practice.scene import CONFIG, PACKAGES, Scene
+from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, Scene
 from bot.practice.slack import Message
 from bot.practice.values import Ran
 from tests.chaos.case import Case
@@ -24,7 +24,7 @@ from tests.chaos.judges import repeated, two_out, unapproved, unwatched
 from tests.chaos.people import People
 from tests.chaos.play import DRAIN, Play, stage
 from tests.chaos.safety import SAFETY
-from tests.chaos.threads import lost
+from tests.chaos.threads import NEVER_BEGUN, lost
 
 REQUEST = f"backend-3 config={CONFIG} packages={PACKAGES}"
 
@@ -151,6 +151,7 @@ async def _entries(play: Play) -> tuple[Entry, ...]:
 
 def _evidence(play: Play, case: Case, people: People, samples: list[Sample], entries: tuple[Entry, ...]) -> Evidence:
     scene = play.scene
+    thread: tuple[Message, ...] = ()
     with suppress(LookupError):
         thread = tuple(scene.thread)
     return Evidence(
@@ -158,6 +159,7 @@ def _evidence(play: Play, case: Case, people: People, samples: list[Sample], ent
         log=tuple(play.ring.log),
         thread=thread,
         roots=tuple(roots(scene)),
+        alone=tuple(one.text for one in scene.slack.ephemerals if one.user == REQUESTER),
         files=tuple(file.name for file in scene.slack.files if file.thread_ts),
         clicks=tuple(people.clicks),
         samples=tuple(samples),
@@ -183,9 +185,10 @@ def roots(scene: Scene) -> list[Message]:
 
 
 def ended_as(scene: Scene) -> str | None:
-    """How the run has ended, as its thread says."""
+    """How the run has ended, as its thread says, or, where it has none, the answer to whoever asked."""
     found = [match for one in scene.slack.messages if (match := re.search(r"has ended: ([a-z ]+)\.", one.text))]
-    return found[-1][1] if found else None
+    alone = any(NEVER_BEGUN in one.text for one in scene.slack.ephemerals)
+    return found[-1][1] if found else "refused" if alone else None
 
 
 def unusual(ring: PracticeRing) -> Iterator[str]:

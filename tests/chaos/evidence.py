@@ -67,15 +67,16 @@ class Evidence:
     parts of commands whose connection was cut while they ran. `started`: when the bot was there; `reboots`: those of
     the backend; `losses`: what was deleted of a metacache that was not flushed.
 
-    `ring_disturbed`: somebody else changed the ring, so a change of it may rightly be made again; `others_gone`: the
-    case took the other backends away. `unusual`: what is not as before at the end. `remarks`: what was seen on the way
-    that must not be.
+    `alone`: what whoever asked was told, and nobody else. `ring_disturbed`: somebody else changed the ring, so a change
+    of it may rightly be made again; `others_gone`: the case took the other backends away. `unusual`: what is not as
+    before at the end. `remarks`: what was seen on the way that must not be.
     """
 
     entries: tuple[Entry, ...]
     log: tuple[Ran, ...]
     thread: tuple[Message, ...]
     roots: tuple[Message, ...] = ()
+    alone: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     clicks: tuple[Click, ...] = ()
     samples: tuple[Sample, ...] = ()

@@ -13,6 +13,10 @@ from bot.core.events import Entry
 from bot.practice.values import FailedLogin, Ran
 from tests.chaos.evidence import Evidence, Sample
 from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, made_thread, with_log
+from tests.chaos.threads import NEVER_BEGUN
+
+FIRST_LOOKS = 4
+"""The facts up to here are of the first stage, which only looks."""
 
 
 @pytest.fixture
@@ -46,20 +50,20 @@ def test_a_look_at_something_else_does_not_count_as_a_look(good: Evidence) -> No
 
 def test_a_change_that_had_succeeded_and_runs_again_after_the_look_is_seen(good: Evidence) -> None:
     """apt runs twice although the look between showed that it was done."""
-    said = judged(with_log(good, again(command(good, "apt-get"), 5 * BLINK)))
+    said = judged(with_log(good, again(command(good, "NEEDRESTART_SUSPEND"), 5 * BLINK)))
     assert len(said) == 1
     assert "although that of" in said[0]
 
 
 def test_a_change_that_begins_while_the_first_still_runs_is_seen(good: Evidence) -> None:
     """A command whose connection broke runs on, on its host."""
-    apt = command(good, "apt-get")
+    apt = command(good, "NEEDRESTART_SUSPEND")
     apt.finished = apt.at + 20 * BLINK
     assert any("still ran" in one for one in judged(with_log(good, again(apt, 5 * BLINK))))
 
 
 def test_a_change_that_failed_may_run_again_after_a_look(good: Evidence) -> None:
-    apt = command(good, "apt-get")
+    apt = command(good, "NEEDRESTART_SUSPEND")
     apt.exit_status = 100
     assert judged(with_log(good, again(apt, 5 * BLINK))) == []
 
@@ -71,7 +75,7 @@ def test_a_change_of_the_ring_may_be_made_again_where_somebody_else_changed_the_
 
 
 def test_after_a_kill_in_the_middle_the_look_that_counts_is_the_one_after_the_kill(good: Evidence) -> None:
-    apt = command(good, "apt-get")
+    apt = command(good, "NEEDRESTART_SUSPEND")
     apt.exit_status, apt.finished = 1, apt.at + 20 * BLINK
     second = with_log(good, again(apt, 5 * BLINK))
     assert judged(replace(second, interrupted=(apt.at + BLINK / 2,))) == []
@@ -128,7 +132,7 @@ def test_a_delete_while_dovecot_runs_is_seen_unless_the_guard_refused_it(good: E
 
 def test_a_stage_that_begins_before_people_could_see_it_is_seen(good: Evidence) -> None:
     """Slack was away, and the bot went on."""
-    drain = next(one for one in good.thread if one.text.startswith("Stage 2 of"))
+    drain = next(one for one in good.thread if one.text.startswith("Stage 3 of"))
     drain.ts = f"{(command(good, 'director update').at + BLINK).timestamp():.6f}"
     assert any("before anybody could see stage drain" in one for one in judged(good))
 
@@ -264,3 +268,32 @@ def test_a_repeat_that_says_so_is_no_loss(good: Evidence) -> None:
 def test_a_login_that_failed_in_the_take_down_is_not_held_against_the_run(good: Evidence) -> None:
     at = command(good, "systemctl stop dovecot").at + BLINK
     assert judged(replace(good, failed_logins=(FailedLogin(at=at, user="user-001", backend="192.0.2.13"),))) == []
+
+
+# refused while it looked
+
+
+@pytest.fixture
+def refused() -> Evidence:
+    """A run that has only looked: it has no thread, and whoever asked is told."""
+    good = made_evidence()
+    first = tuple(entry for entry in good.entries if entry.seq <= FIRST_LOOKS)
+    end = fact.RunEnded(outcome=fact.Outcome.REFUSED, reason="backend-2 is out")
+    entries = (*first, replace(first[-1], seq=FIRST_LOOKS + 1, fact=end))
+    told = ("Looking at backend-3 …", f"Run r2025a on backend-3 {NEVER_BEGUN}.")
+    may_end = frozenset({"refused"})
+    return Evidence(entries=entries, log=(), thread=(), alone=told, may_end=may_end, outcome="refused")
+
+
+def test_a_run_that_was_refused_while_it_looked_is_told_to_whoever_asked_alone(refused: Evidence) -> None:
+    assert judged(refused) == []
+
+
+def test_a_refusal_that_nobody_was_told_is_seen(refused: Evidence) -> None:
+    (said,) = judged(replace(refused, alone=refused.alone[:1]))
+    assert "nobody was told" in said
+
+
+def test_a_refusal_that_is_in_the_channel_is_seen(refused: Evidence, good: Evidence) -> None:
+    (said,) = judged(replace(refused, roots=good.roots))
+    assert "is in the channel" in said

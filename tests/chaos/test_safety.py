@@ -46,7 +46,8 @@ def test_without_a_director_that_knows_the_ring_nobody_can_say_who_is_the_last(g
 
 
 @pytest.mark.parametrize(
-    ("part", "host"), [("apt-get", "backend-2"), ("apt-get", "director-1"), ("director down", "director-2")]
+    ("part", "host"),
+    [("NEEDRESTART_SUSPEND", "backend-2"), ("NEEDRESTART_SUSPEND", "director-1"), ("director down", "director-2")],
 )
 def test_a_change_on_another_host_than_was_meant_is_seen(good: Evidence, part: str, host: str) -> None:
     """The fact says which host was meant, the host's own log which one it was."""

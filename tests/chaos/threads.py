@@ -17,6 +17,9 @@ from tests.chaos.judges import ZERO, in_take_down
 UNTOLD = (fact.StepStarted, fact.UsersCounted, fact.WaitGoesOn)
 """The facts that the thread has no reply for."""
 
+NEVER_BEGUN = "is refused; nothing was changed anywhere"
+"""What whoever asked is told, alone, of a run that was refused while it looked."""
+
 _REPEAT = "Possibly a repeat"
 _REPOSTED = 1_000
 _SLACK = timedelta(milliseconds=50)
@@ -56,7 +59,20 @@ def place_of(message: Message) -> Place | None:
     return (int(told["seq"]), int(told["part"])) if told else None
 
 
+def _only_looked(seen: Evidence) -> bool:
+    """Whether it ended in a first stage that changes nothing."""
+    first = seen.request.plan.stages[0]
+    began = {entry.fact.stage for entry in seen.entries if isinstance(entry.fact, fact.StageBegan)}
+    return seen.outcome == "refused" and began <= {first.name} and not any(step.action for step in first.steps)
+
+
 def _lines(seen: Evidence) -> Iterator[str]:
+    if _only_looked(seen):
+        if seen.thread or seen.roots:
+            yield "a run that was refused while it looked is in the channel"
+        if not any(NEVER_BEGUN in one for one in seen.alone):
+            yield "nobody was told that the run was refused"
+        return
     told = [(place, one) for one in seen.thread if (place := place_of(one)) and place[1] < _REPOSTED]
     places = [place for place, _ in told]
     for entry in seen.entries:

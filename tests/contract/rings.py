@@ -101,6 +101,18 @@ class EitherRing(ABC):
         """Take all mail out of the test user's mailbox."""
 
     @abstractmethod
+    async def set_mirror_away(self) -> None:
+        """Have the backend reach no mirror any more."""
+
+    @abstractmethod
+    async def hold(self, package: str) -> None:
+        """Put a package of the backend on hold."""
+
+    @abstractmethod
+    async def interrupt_dpkg(self) -> None:
+        """Leave the backend's dpkg as one that was interrupted leaves it."""
+
+    @abstractmethod
     async def know_only_some_users(self) -> None:
         """Have the backend know users by name, so that there are some whom it does not know."""
 
@@ -118,6 +130,15 @@ class Practice(EitherRing):
     async def other_version(self) -> str:
         packages = self._ring.backends[NAME].packages
         return next(one for one in packages.offered[PACKAGES[0]] if one != packages.installed[PACKAGES[0]])
+
+    async def set_mirror_away(self) -> None:
+        self._ring.backends[NAME].packages.mirror_away = True
+
+    async def hold(self, package: str) -> None:
+        self._ring.backends[NAME].packages.held.add(package)
+
+    async def interrupt_dpkg(self) -> None:
+        self._ring.backends[NAME].packages.interrupted = True
 
     def config(self, folder: Path) -> None:
         for path, node in self._ring.backends[NAME].disk.tree("/etc/dovecot"):
@@ -210,6 +231,15 @@ class Real(EitherRing):
     async def empty_mailboxes(self) -> None:
         await self._inside(NAME, f"doveadm expunge -u {self._lab.test_user} mailbox INBOX all")
 
+    async def set_mirror_away(self) -> None:
+        await self._inside(NAME, f"""echo 'Acquire::http::Proxy "http://127.0.0.1:9/";' >{_AWAY}""")
+
+    async def hold(self, package: str) -> None:
+        await self._inside(NAME, f"apt-mark hold {package}")
+
+    async def interrupt_dpkg(self) -> None:
+        await self._inside(NAME, f"touch {_INTERRUPTED}")
+
     async def know_only_some_users(self) -> None:
         """Static users are everybody; a file knows names, here none."""
         await self._inside(NAME, f"printf '{_BY_NAME}' >/etc/dovecot/conf.d/10-auth.conf; touch /etc/dovecot/users")
@@ -223,6 +253,7 @@ class Real(EitherRing):
         """Everything as it was before the test, whatever it did."""
         await self._inside(NAME, "systemctl unmask --runtime dovecot; systemctl reset-failed dovecot || true")
         await self._inside(NAME, f"for it in {_KEPT}; do diff -r /kept$it $it || {{ {_RESTORE}; }}; done")
+        await self._inside(NAME, f"rm -rf {_AWAY} {_INTERRUPTED} /var/cache/dovecot-bot; apt-mark unhold 'dovecot-*'")
         await self._inside(NAME, "rm -rf /etc/dovecot.*; systemctl start dovecot && doveadm reload")
         for name in self._lab.directors:
             await self._inside(name, "systemctl start dovecot")
@@ -252,5 +283,7 @@ _BY_NAME = "".join(
     f"{kind} {{\\n  driver = {driver}\\n  args = {args}\\n}}\\n"
     for kind, driver, args in (("passdb", "static", "nopassword=y"), ("userdb", "passwd-file", "/etc/dovecot/users"))
 )
+_AWAY = "/etc/apt/apt.conf.d/99mirror-away"
+_INTERRUPTED = "/var/lib/dpkg/updates/0001"
 _KEPT = "/etc/dovecot /var/lib/dovecot/metacache /var/dovecot/vmail"
 _RESTORE = "rm -rf $it && cp -a /kept$it $it"

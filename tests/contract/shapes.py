@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bot.core.command import Result
@@ -13,7 +13,7 @@ from bot.core.probes import PROBES
 from bot.core.readings import Reading
 from bot.errors import Unreadable
 
-_COUNTED = frozenset({"users", "stranded", "processes", "sessions", "past_directors", "who", "names"})
+_COUNTED = frozenset({"users", "stranded", "processes", "sessions", "past_directors", "who", "names", "hours", "old"})
 """Goes up and down by itself."""
 _KINDS = {"tree": {"mode", "DIGEST"}, "package-changes": {"Inst", "Remv", "Conf"}}
 _KINDS |= {probe: {"d", "f", "DIGEST"} for probe in ("owned-tree", "tree-changes", "ownership")}
@@ -65,13 +65,13 @@ def _value(target: Target, key: str, value: str | int | bool) -> object:
 
 def _output(target: Target, probe: str, text: str) -> object:
     lines = plain(target, text).splitlines()
+    if probe in _SIMPLE:
+        return _SIMPLE[probe](lines)
     match probe:
         case "service":
             return [list(row) for row in json.loads(text)] if text else []
         case "tree" | "package-changes" | "owned-tree" | "tree-changes" | "ownership":
             return sorted({re.split(r"[ \t]", line)[0] for line in lines} & _KINDS[probe])
-        case "files":
-            return sorted({re.sub(r"[^/]*$", "", line) for line in lines})
         case "sessions" | "proxied-sessions":
             return [re.sub(r"[0-9]+", "9", line) for line in lines[:1]]  # who is there is not the ring's
         case "config-difference":
@@ -89,6 +89,19 @@ def _output(target: Target, probe: str, text: str) -> object:
             return [*lines[:1], *sorted(set(lines[1:]))]
         case _:
             return sorted(set(lines))
+
+
+_SIMPLE: Mapping[str, Callable[[list[str]], object]] = {
+    **dict.fromkeys(
+        ("downloaded-packages", "packages-of-before"), lambda lines: sorted({line.partition("_")[0] for line in lines})
+    ),
+    "candidate-packages": lambda lines: sorted(
+        {line.partition(": ")[0] for line in lines if re.match(r"\S|  [IC]", line)}
+    ),
+    "files": lambda lines: sorted({re.sub(r"[^/]*$", "", line) for line in lines}),
+    "package-lists": lambda lines: len(lines) > 1,
+    "space": lambda lines: [line.split() for line in lines[:1]],
+}
 
 
 def plain(target: Target, text: str) -> str:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.configs import FolderProposals
+from bot.core.packages import offers
 from bot.core.plan import GUARD_REFUSED, Action, Plan
 from bot.errors import Unreadable
 from tests.contract.fixtures import practice, real, ring
 from tests.contract.rings import NAME, NEVER_WRITTEN_TO, PACKAGES, EitherRing
-from tests.contract.walking import METACACHE, STAGED, VMAIL, Material, plan_for, proposed
+from tests.contract.walking import FOLDER, METACACHE, STAGED, VMAIL, Material, material, plan_for, proposed
 from tests.lab.fixtures import lab
 
 __all__ = ["lab", "practice", "real", "ring"]
@@ -198,6 +199,58 @@ async def test_without_a_mask_the_installation_starts_a_stopped_dovecot(ring: Ei
     assert read == {"installed": f"{PACKAGES[0]}={version}", "status": "installed"}
 
 
+async def offered(ring: EitherRing) -> list[tuple[str, bool]]:
+    """What apt would install in the place of each package, and whether that is newer."""
+    answer = await ring.ask(NAME, "candidate-packages", names=" ".join(f"{name}=1" for name in PACKAGES))
+    return [(one.candidate, one.higher) for one in offers(answer.stdout)]
+
+
+async def test_what_apt_would_bring_a_package_to_is_known_and_whether_that_is_newer(ring: EitherRing) -> None:
+    """A bare command brings packages there, and never to a lower version."""
+    newest = max(await ring.other_version(), await installed(ring))
+    assert await offered(ring) == [(newest, await installed(ring) != newest)] * len(PACKAGES)
+    await install(ring, await ring.other_version())
+    assert await offered(ring) == [(newest, await installed(ring) != newest)] * len(PACKAGES)
+
+
+async def test_packages_that_were_downloaded_are_installed_with_the_mirror_away(
+    ring: EitherRing, tmp_path: Path
+) -> None:
+    """Both ways: what is to be installed, and what was there before."""
+    brought = await material(ring, tmp_path)
+    plan = plan_for(ring, brought)
+    for step in ("download-packages", "download-packages-of-before"):
+        done = await ring.run(NAME, action_of(plan, step).command)
+        assert done.exit_status == 0, done
+    await ring.set_mirror_away()
+    specs = " ".join(map(str, brought.packages))
+    before = " ".join(f"{one.name}={one.before}" for one in brought.packages)
+    for probe, names, field, wanted in (
+        ("downloaded-packages", specs, "missing", "none"),
+        ("packages-of-before", before, "way_back", "there"),
+    ):
+        assert (await ring.read(NAME, probe, names=names, folder=FOLDER))[field] == wanted
+    await ring.run(NAME, "systemctl stop dovecot")
+    await ring.run(NAME, "systemctl mask --runtime dovecot")
+    there = next(step for step in plan.steps if step.name == "install-packages")
+    assert there.action is not None
+    assert there.undo is not None
+    for action, names in ((there.action, specs), (there.undo, before)):
+        done = await ring.run(NAME, action.command)
+        assert done.exit_status == 0, done
+        assert (await ring.read(NAME, "packages", names=names))["installed"] == names
+
+
+async def test_held_packages_and_a_package_manager_that_is_not_ready_are_seen_before(ring: EitherRing) -> None:
+    version = await ring.other_version()
+    assert (await ring.read(NAME, "package-manager"))["state"] == "ready"
+    await ring.hold(PACKAGES[0])
+    said = (await besides(ring, *(f"{name}={version}" for name in PACKAGES)))["refused"]
+    assert str(said).startswith("E: Held packages were changed and -y was used")
+    await ring.interrupt_dpkg()
+    assert str((await ring.read(NAME, "package-manager"))["state"]).startswith("dpkg was interrupted")
+
+
 async def besides(ring: EitherRing, *specs: str) -> dict[str, str | int | bool]:
     """What apt would do besides these packages, or why it would not do it; what is `none` left out."""
     reading = await ring.read(NAME, "package-changes", names=" ".join(specs))
@@ -215,7 +268,9 @@ async def test_what_apt_would_do_to_packages_that_nobody_named_is_seen_before_up
         await ring.run(NAME, quickly)
     await install(ring, newest)
     assert await besides(ring, *(f"{name}={oldest}" for name in PACKAGES)) == {}
-    assert await besides(ring, f"{core}={oldest}") == {"removed_too": f"{imapd}, {lmtpd}"}
+    downwards = await besides(ring, f"{core}={oldest}")
+    assert downwards["removed_too"] == f"{imapd}, {lmtpd}"
+    assert downwards["refused"] == "E: Packages need to be removed but remove is disabled."
     refused = (await besides(ring, f"{imapd}={oldest}"))["refused"]
     assert str(refused).startswith("E: Unable to correct problems, you have held broken packages.")
     assert (await ring.run(NAME, f"apt-get --yes --no-remove --allow-downgrades install {core}={oldest}")).stderr == (

@@ -12,6 +12,7 @@ from bot.adapters.configs import FolderProposals
 from bot.core.goback import going_back
 from bot.core.inventory import TakeDown
 from bot.core.observed import expected_of
+from bot.core.packages import as_changes
 from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.proposal import PackageChange, Proposal
 from bot.engine.looking import Sight, hosts_for
@@ -21,6 +22,7 @@ from tests.contract.shapes import Shape, shape
 
 RUN = "r2025a"
 STAGED = f"/etc/dovecot.{RUN}.proposed"
+FOLDER = f"/var/cache/dovecot-bot/{RUN}"
 METACACHE = "/var/lib/dovecot/metacache"
 VMAIL = "/var/dovecot/vmail"
 AT_ONCE = 5
@@ -56,7 +58,9 @@ async def material(ring: EitherRing, folder: Path) -> Material:
     """Such a configuration, and packages of the other version."""
     proposals, proposal = await proposed(ring, folder)
     version = await ring.other_version()
-    packages = tuple(PackageChange(name=name, version=version) for name in PACKAGES)
+    names = " ".join(f"{name}=1" for name in PACKAGES)
+    there = await ring.read(ring.target.backend.name, "packages", names=names)
+    packages = tuple(replace(one, version=version, before=one.version) for one in as_changes(str(there["installed"])))
     return Material(proposals=proposals, proposal=proposal, packages=packages)
 
 
@@ -107,6 +111,8 @@ def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     yield backend, "ownership", {"path": STAGED, "like": "/etc/dovecot"}
     yield backend, "config-difference", {"path": "/etc/dovecot", "to": STAGED}
     yield backend, "packages", {"names": names_of(brought)}
+    for probe in ("downloaded-packages", "packages-of-before"):
+        yield backend, probe, {"names": names_of(brought), "folder": FOLDER}
     yield backend, "files", {"path": METACACHE, "named": "metacache-users*"}
     for path in (METACACHE, VMAIL):
         yield backend, "files", {"path": path}
@@ -137,6 +143,11 @@ def standing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     yield backend, "offered-packages", {"names": "nosuch=1"}
     yield backend, "offered-packages", {"names": names_of(brought)}
     yield backend, "package-changes", {"names": names_of(brought)}
+    yield backend, "candidate-packages", {"names": names_of(brought)}
+    yield backend, "package-manager", {}
+    yield backend, "package-lists", {"hours_allowed": "24"}
+    for path in ("/var", "/nowhere"):
+        yield backend, "space", {"path": path}
 
 
 def names_of(brought: Material | None) -> str:
@@ -201,6 +212,9 @@ class Walk:
             sent = await self.brought.proposals.archive(self.brought.proposal, str(like["listing"]))
         result = await self.ring.run(host.name, action.command, material=sent)
         assert result.exit_status == 0, (step.name, result)
+        if not action.done_when:  # its exit is all that shows it
+            self.told[step.name] = (None, await panorama(self.ring, changing(self.ring, self.brought)))
+            return before
         sight = await self._see(
             step, await self.ring.looking.until_seen(action.done_when, action.within, action.steady)
         )

@@ -33,7 +33,7 @@ _VHOSTS = r"doveadm director update \S+ 0*[1-9]"
 _UP = r"doveadm director up "
 _START = r"systemctl (start|restart) dovecot\b"
 _DELETE = r"(^|[^a-z])rm -|-delete\b"
-_OTHER = r"systemctl (un)?mask |doveadm reload|apt-get --yes|mv -T|tar --extract"
+_OTHER = r"systemctl (un)?mask |doveadm reload|apt-get --yes (?!--download-only)|mv -T|tar --extract"
 CHANGES = "|".join((_ZERO, _DOWN, _FLUSH, _STOP, _VHOSTS, _UP, _START, _DELETE, _OTHER))
 
 _TAKES = re.compile("|".join((_ZERO, _DOWN, _FLUSH, _STOP)))

@@ -183,7 +183,7 @@ def _call(*words: str) -> Call:
 @virtually
 async def test_a_run_without_packages_masks_as_well() -> None:
     """What could start it in between is not only a package."""
-    async with a_run(text="backend-3") as play:
+    async with a_run(text="backend-3 restart=yes") as play:
         await play.reaches("clean-metacache")
         assert play.backend.dovecot_unit.masked
         assert await play.ends() == "done"

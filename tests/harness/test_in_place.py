@@ -20,7 +20,7 @@ from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 
 HOTFIX = "conf.d/99-hotfix.conf"
-ONLY_CONFIG = f"backend-3 config={CONFIG}"
+ONLY_CONFIG = f"backend-3 config={CONFIG} packages=keep"
 ONLY_PACKAGES = f"backend-3 packages={PACKAGES}"
 
 
@@ -181,7 +181,9 @@ async def test_a_run_without_config_asks_nobody_about_the_configuration() -> Non
         assert asked(play) == ["approve-flush"]
 
 
-@pytest.mark.parametrize("text", [f"{ONLY_CONFIG} packages={PACKAGES}", ONLY_PACKAGES], ids=["config", "packages-only"])
+@pytest.mark.parametrize(
+    "text", [f"backend-3 config={CONFIG} packages={PACKAGES}", ONLY_PACKAGES], ids=["config", "packages-only"]
+)
 @virtually
 async def test_what_the_packages_change_in_the_configuration_is_told(text: str) -> None:
     """Nobody has approved it; with a proposed configuration it is replaced with the rest."""

@@ -65,6 +65,7 @@ async def test_a_name_that_leads_to_another_backend_is_refused_before_anything_i
     """Seen: it moved 13's users, stopped dovecot on backend-2 with all its users, and said done."""
     async with a_run() as play:
         play.network.reaches["backend-3"] = "backend-2"
+        play.network.drop("backend-3")
         reason = await refused(play)
         assert "192.0.2.12" in reason, "what it said"
         assert "192.0.2.13" in reason, "what was expected"
@@ -79,9 +80,12 @@ async def test_a_plan_shows_that_a_name_leads_to_another_backend() -> None:
     """Before anybody asks for a run, and without one."""
     async with a_run() as play:
         play.network.reaches["backend-3"] = "backend-2"
+        play.network.drop("backend-3")
         await refused(play)
         assert play.service is not None
-        request = Request(command="/dovecot-upgrade", text="backend-3", requester=SECOND, team="T0", channel="C0")
+        request = Request(
+            command="/dovecot-upgrade", text="backend-3 restart=yes", requester=SECOND, team="T0", channel="C0"
+        )
         foreseen = await play.service.foresee(request)
         assert any(not holds and "does not prove to be backend-3" in reason for _, holds, reason in foreseen.checks)
 

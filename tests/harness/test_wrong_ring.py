@@ -92,7 +92,9 @@ async def second_ring(play: Drill, names: str) -> str:
     book = settings(rename)(play._book)
     service = Service(play.world, book, lambda: "r2026i")
     play._services.append(service)
-    request = Request(command="/dovecot-upgrade", text="backend-2", requester=SECOND, team="T0", channel="C0")
+    request = Request(
+        command="/dovecot-upgrade", text="backend-2 restart=yes", requester=SECOND, team="T0", channel="C0"
+    )
     try:
         await service.request(request)
     except Refused as error:

@@ -156,7 +156,9 @@ async def a_place(timings: Timings = QUICK, twist: Twist | None = None) -> Async
         book = Book(inventory=Inventory(rings=(made,)), procedures=procedures, rules=read.rules)
         service = Service(world, book, lambda: RUN)
         await service.request(
-            Request(command="/dovecot-upgrade", text="backend-3", requester=REQUESTER, team="T0", channel="C0")
+            Request(
+                command="/dovecot-upgrade", text="backend-3 restart=yes", requester=REQUESTER, team="T0", channel="C0"
+            )
         )
         try:
             yield Place(

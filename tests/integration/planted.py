@@ -56,6 +56,8 @@ _PLACES = (
     "error of the network in a plan",
     "error of the network behind what is newer",
     "error of the network at the gate",
+    "reason for a run",
+    "ticket of a run",
     "reason for a skip",
     "reason for taking over",
     "package name",
@@ -86,10 +88,13 @@ async def played() -> dict[str, str]:
             )
             async with bootstrap.joined(read_settings(scene.settings), tokens):
                 await _typed(scene)
-                await _planned(scene, "flock -n", "error of the network in a plan")
                 words = ring.backends["backend-3"].words
                 usual, words["dovecot"] = words["dovecot"], _complaining("what a check complains of")
-                await _planned(scene, "sha256sum", "error of the network behind what is newer")
+                await _planned(scene, "flock -n", "error of the network in a plan")
+                with _network_fails("sha256sum", "error of the network behind what is newer"):
+                    await answer(scene, REQUESTER, f"plan backend-3 config={CONFIG}")
+                    said = scene.slack.ephemerals
+                    await scene.slack.until(lambda: "Nothing was begun: what" in said[-1].text, timeout=20)
                 words["dovecot"] = usual
                 await _run(ring, scene)
         return await _came_out(scene) | {"log": log.getvalue(), "repr": repr(tokens)}
@@ -144,10 +149,12 @@ def _logged(stream: io.StringIO) -> Iterator[None]:
 async def _typed(scene: Scene) -> None:
     """By mistake; and what the bot fails with."""
     await answer(scene, REQUESTER, f"backend-3 packages=xoxb-1234567-{SECRETS['package name']}=1")
+    await answer(scene, REQUESTER, f'plan backend-3 reason="with xoxb-1234567-{SECRETS["typed by mistake"]}"')
+    await answer(scene, REQUESTER, f"password={SECRETS['typed by mistake']} backend-3")
     await answer(scene, REQUESTER, f"backend-3 password={SECRETS['typed by mistake']}")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Planner, "foresee", _fails(RuntimeError(f"password = {SECRETS['exception']}")))
-        await answer(scene, REQUESTER, "plan backend-3")
+        await answer(scene, REQUESTER, "plan backend-3 restart=yes")
 
 
 def _fails(error: Exception) -> Callable[..., object]:
@@ -175,7 +182,7 @@ def _network_fails(command: str, place: str) -> Iterator[None]:
 async def _planned(scene: Scene, command: str, place: str) -> None:
     since = len(scene.slack.ephemerals)
     with _network_fails(command, place):
-        await answer(scene, REQUESTER, f"plan backend-3 config={CONFIG}")
+        await answer(scene, REQUESTER, f"plan backend-3 config={CONFIG} packages=keep")
         await scene.slack.until(
             lambda: "steps; digest" in str([one.blocks for one in scene.slack.ephemerals[since:]]), timeout=20
         )
@@ -184,7 +191,8 @@ async def _planned(scene: Scene, command: str, place: str) -> None:
 async def _run(ring: PracticeRing, scene: Scene) -> None:
     backend = ring.backends["backend-3"]
     backend.greeting = lambda *_: said(f"* OK password={SECRETS['what a host prints']}\n")
-    await scene.ask(f"backend-3 config={CONFIG}")
+    why = f'reason="its password: {SECRETS["reason for a run"]}" ticket="token {SECRETS["ticket of a run"]}"'
+    await scene.ask(f"backend-3 config={CONFIG} {why}")
     asked = await at_gate(scene, "flush")
     with _network_fails("flock -n", "error of the network at the gate"):
         await scene.slack.click(SECOND, asked, "approve")

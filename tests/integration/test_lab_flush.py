@@ -47,7 +47,9 @@ async def asked_for(lab: Lab) -> AsyncIterator[Service]:
     read = library()
     book = Book(inventory=Inventory(rings=(ring_of(site, sudo=True),)), procedures=read.procedures, rules=read.rules)
     service = Service(world, book, lambda: RUN)
-    request = Request(command="/dovecot-upgrade", text="backend-3", requester=REQUESTER, team="T0", channel="C0")
+    request = Request(
+        command="/dovecot-upgrade", text="backend-3 restart=yes", requester=REQUESTER, team="T0", channel="C0"
+    )
     await service.request(request)
     try:
         yield service

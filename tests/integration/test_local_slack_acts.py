@@ -40,11 +40,11 @@ async def test_a_command_is_acknowledged_and_answered_later_through_its_response
         await respond(f"Planned for <@{command['user_id']}> in {command['channel_name']}")
 
     async with running(app):
-        reply = await slack.command("U0ALICE", "C0OPS", "/dovecot-upgrade", "backend-3")
+        reply = await slack.command("U0ALICE", "C0OPS", "/dovecot-upgrade", "backend-3 restart=yes")
         await slack.until(lambda: len(slack.ephemerals) == 2)
-    assert reply.text == "Planning backend-3"
+    assert reply.text == "Planning backend-3 restart=yes"
     assert sorted((e.user, e.via, e.text) for e in slack.ephemerals) == [
-        ("U0ALICE", "ack", "Planning backend-3"),
+        ("U0ALICE", "ack", "Planning backend-3 restart=yes"),
         ("U0ALICE", "response_url", "Planned for <@U0ALICE> in mail-ops"),
     ]
 

@@ -23,7 +23,7 @@ from bot.core.inventory import Inventory
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service, _without_secrets
-from tests.build import REQUESTER, SECOND, Story, library, target
+from tests.build import REQUESTER, SECOND, library, target
 from tests.fakes import (
     FakeAlarms,
     FakeAnnouncer,
@@ -35,7 +35,7 @@ from tests.fakes import (
     answered,
 )
 from tests.integration import planted
-from tests.integration.workspace import Place, place, slack
+from tests.integration.workspace import Place, begun, place, slack
 
 __all__ = ["place", "slack"]
 
@@ -64,10 +64,11 @@ HIDES: dict[str, Callable[..., object]] = {
     "bot.core.difference.hide": _shown,
     "bot.core.difference.is_secret": lambda _path: False,
     "bot.core.difference._is_kept_from_others": lambda _path, _side: False,
+    "bot.core.proposal.hide": _shown,
     "bot.core.proposal.holds_token": lambda _text: False,
     "bot.engine.judging.hide": _shown,
     "bot.engine.looking.hide": _shown,
-    "bot.engine.planning.hide": _shown,
+    "bot.engine.bringing.hide": _shown,
     "bot.engine.proving.hide": _shown,
     "bot.engine.service.hide": _shown,
 }
@@ -147,7 +148,7 @@ async def test_no_object_says_what_secret_it_holds(tmp_path: Path) -> None:
 
 async def test_what_stands_in_no_journal_is_said_without_its_secrets(place: Place) -> None:
     """Such as what a database says when it cannot write."""
-    await place.tell(Story())
+    await place.tell(begun())
     place.thread.warn(place.run, f"This run stands still: password = {SECRET}")
     await place.slack.until(lambda: any("stands still" in one.text for one in place.slack.messages))
     assert SECRET not in str([one.text for one in place.slack.messages])

@@ -11,7 +11,7 @@ import pytest
 
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.errors import Misconfigured, Refused
-from bot.practice.slack import Fault, LocalSlack
+from bot.practice.slack import Ephemeral, Fault, LocalSlack
 from tests.build import REQUESTER
 from tests.fakes import FakeJournal
 from tests.integration.workspace import (
@@ -30,14 +30,20 @@ from tests.integration.workspace import (
 __all__ = ["app", "place", "slack"]
 
 
+async def both(app: Place) -> list[Ephemeral]:
+    """What whoever asks for a run is told: at once, and when the run has begun, or was refused."""
+    await app.slack.until(lambda: len(app.slack.ephemerals) >= 2)
+    return app.slack.ephemerals[:2]
+
+
 # commands
 
 
-async def test_a_request_begins_a_run_and_tells_where_to_follow_it(app: Place) -> None:
+async def test_whoever_asks_for_a_run_is_told_at_once_and_again_when_it_holds_its_ring(app: Place) -> None:
     await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 config=spring")
-    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
-    assert f"Run {app.run} has begun" in answer.text
-    assert "/archives/C0OPS/p" in str(answer.blocks)
+    looking, answer = await both(app)
+    assert "Looking at backend-3" in looking.text
+    assert f"Run {app.run} holds ring main and looks at everything on it" in answer.text
     (request,) = app.service.requests
     assert (request.requester, request.channel, request.text) == (REQUESTER, CHANNEL, "backend-3 config=spring")
 
@@ -45,9 +51,9 @@ async def test_a_request_begins_a_run_and_tells_where_to_follow_it(app: Place) -
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("", "begin a run"),
-        ("help", "begin a run"),
-        ("plan backend-3", "Nothing was changed"),
+        ("", "what apt offers"),
+        ("help", "what apt offers"),
+        ("plan backend-3 restart=yes", "Nothing was changed"),
         ("plan", "Which backend"),
         ("status", "Open runs"),
         ("list", "All runs"),
@@ -66,7 +72,7 @@ async def test_every_command_is_answered_to_its_sender_alone(app: Place, text: s
 
 
 async def test_a_command_that_the_bot_does_not_know_is_answered_too(app: Place) -> None:
-    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-downgrade", "backend-3")
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-downgrade", "backend-3 restart=yes")
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "does not know /dovecot-downgrade" in answer.text
     assert app.service.requests == []
@@ -76,7 +82,7 @@ async def test_whoever_may_not_is_told_why_and_nothing_happens(app: Place) -> No
     app.slack.add_user("U0GUEST", name="guest", is_restricted=True)
     app.slack.add_channel("C0OTHER", name="random")
     for user, channel in (("U0DAVE", CHANNEL), ("U0GUEST", CHANNEL), (REQUESTER, "C0OTHER")):
-        await app.slack.command(user, channel, "/dovecot-upgrade", "backend-3")
+        await app.slack.command(user, channel, "/dovecot-upgrade", "backend-3 restart=yes")
     told = await app.slack.until(lambda: len(app.slack.ephemerals) == 3 and app.slack.ephemerals)
     assert isinstance(told, list)
     said = {(one.user, one.channel): one.text for one in told}
@@ -99,8 +105,8 @@ async def test_an_error_of_the_bots_own_is_told_with_a_reference_that_is_in_the_
 ) -> None:
     app.service.fails = ZeroDivisionError("a defect")
     with caplog.at_level(logging.ERROR):
-        await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3")
-        (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+        await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 restart=yes")
+        _, answer = await both(app)
     reference = next(record.args[0] for record in caplog.records if isinstance(record.args, tuple) and record.args)
     assert f"error {reference}" in answer.text
     assert "a defect" not in answer.text
@@ -108,21 +114,21 @@ async def test_an_error_of_the_bots_own_is_told_with_a_reference_that_is_in_the_
 
 async def test_what_somebody_typed_calls_nobody_in_the_answer(app: Place) -> None:
     app.service.fails = Refused("'<!channel>' is not the name of a backend; run r1 is <@U0BOB>'s.")
-    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "<!channel>")
-    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 <!channel>")
+    _, answer = await both(app)
     assert "<!channel>" not in str(answer.blocks) + answer.text
     assert "<@U0BOB>" in str(answer.blocks)
 
 
 async def test_an_envelope_that_comes_twice_acts_once(app: Place) -> None:
     app.slack.send_envelopes_twice = True
-    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3")
-    await app.slack.until(lambda: app.slack.ephemerals)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 restart=yes")
+    await both(app)
     app.slack.send_envelopes_twice = False
-    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "plan backend-3")
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "plan backend-3 restart=yes")
     await app.slack.until(lambda: len(app.service.requests) >= 2)
-    assert [request.text for request in app.service.requests] == ["backend-3", "backend-3"]
-    assert len([one for one in app.slack.ephemerals if "has begun" in one.text]) == 1
+    assert [request.text for request in app.service.requests] == ["backend-3 restart=yes", "backend-3 restart=yes"]
+    assert len([one for one in app.slack.ephemerals if "looks at everything" in one.text]) == 1
 
 
 async def test_the_bot_listens_again_after_slack_renewed_its_socket(app: Place) -> None:

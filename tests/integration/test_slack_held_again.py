@@ -9,6 +9,7 @@ import pytest
 
 from bot.adapters.slack.clicks import Click, Clicks
 from bot.adapters.slack.forms import FORMS
+from bot.adapters.slack.story import story_of
 from bot.core import events as fact
 from bot.core.approval import Person
 from bot.core.decide import Steering, decide
@@ -130,8 +131,10 @@ def fact_by_fact(entries: Sequence[Entry]) -> list[Story]:
 @pytest.mark.parametrize("made", [*ALL, *HELD_ANEW])
 async def test_after_every_fact_every_button_in_the_thread_counts(place: Place, made: Callable[[], Story]) -> None:
     for story in fact_by_fact(made().entries):
-        await place.tell(story)
-        await assert_every_button_counts(place, story)
+        shown = story_of(story.entries)
+        if shown and shown.in_channel:
+            await place.tell(story)
+            await assert_every_button_counts(place, story)
 
 
 # a run that holds anew

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
 from bot.adapters.slack.posts import Pace, Row
+from bot.adapters.slack.story import story_of
 from bot.adapters.slack.thread import Thread
 from bot.core import events as fact
 from bot.core.run import Status
-from bot.practice.slack import Fault, LocalSlack
+from bot.practice.slack import Ephemeral, Fault, LocalSlack
 from bot.record.markdown import markdown
-from tests.build import Story
+from tests.build import REQUESTER, SECOND, Story, plan
 from tests.fakes import FakeJournal
-from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, place, slack
+from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, begun, place, slack
+from tests.unit.stories import refused
 
 __all__ = ["place", "slack"]
 
@@ -72,7 +75,7 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
 ) -> None:
     """The row says *sending*; only Slack knows whether it arrived."""
     journal, posts = FakeJournal(), FakePosts()
-    story = Story().until("backend-is-well")
+    story = begun()
     async with a_place(slack, journal, posts) as first:
         await first.tell(story)
     part = 0 if seq == 1 else 1
@@ -93,10 +96,10 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
 
 async def test_where_slack_cannot_be_searched_a_message_says_that_it_may_be_a_repeat(place: Place) -> None:
     place.slack.fault(Fault(method="conversations.replies", what="error", error="missing_scope", times=None))
-    await place.tell(Story())
+    await place.tell(begun())
     place.slack.fault(Fault(method="chat.postMessage", what="drop_after_accept"))
-    await place.tell(place.service.story.until("one-backend-at-a-time"))
-    await place.tell(place.service.story.tell(*place.service.story.well()))
+    story = place.service.story
+    await place.tell(story.tell(*story.well()).tell(*story.well()))
     assert sum("Possibly a repeat" in message.text for message in place.said) == 1
 
 
@@ -115,26 +118,26 @@ async def test_a_question_that_may_be_a_repeat_says_so_still_when_it_is_answered
 
 async def test_a_message_that_slack_refuses_is_posted_as_plain_text(place: Place) -> None:
     """A mistake in a message must not keep all that follow from being told."""
-    await place.tell(Story())
+    await place.tell(begun())
     place.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks"))
     story = place.service.story
-    await place.tell(story.tell(*story.well()))
+    await place.tell(story.tell(*story.well()).tell(*story.well()))
     assert "plain text" in place.said[-1].text
-    assert "The ring is whole" in place.said[-1].text
+    assert "Download the new packages" in place.said[-1].text
     assert place.said[-1].blocks == []
 
 
 async def test_a_file_that_slack_refuses_is_said_instead(place: Place) -> None:
     place.slack.fault(Fault(method="files.getUploadURLExternal", what="error", error="missing_scope", times=None))
-    await place.tell(Story())
-    assert "r2025a-1-plan.txt could not be posted" in place.said[-1].text
+    await place.tell(begun())
+    assert any("r2025a-1-plan.txt could not be posted" in one.text for one in place.said)
 
 
 async def test_a_root_that_somebody_deleted_is_posted_again_and_the_record_goes_on(place: Place) -> None:
-    await place.tell(Story())
+    await place.tell(begun())
     place.slack.messages.clear()
     story = place.service.story
-    await place.tell(story.until("backend-is-well"))
+    await place.tell(story.until("set-vhosts-to-zero"))
     root, *replies = place.said
     assert root.thread_ts is None
     assert [reply.thread_ts for reply in replies] == [root.ts] * len(replies)
@@ -183,3 +186,96 @@ async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_n
         await third.thread.start([])
         await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), 10)
     assert len([call for call in slack.calls if call.method == "chat.update"]) == edits, "nothing is drawn anew"
+
+
+# before the thread
+
+
+def looking(after: str = "backend-is-well") -> Story:
+    """A run in its first stage, that of its procedure as it is now: it has checks only."""
+    return Story().until(after)
+
+
+async def heard(place: Place, text: str) -> Ephemeral:
+    """Wait for something that whoever asked is told alone."""
+    await place.slack.until(lambda: text in "".join(one.text for one in place.slack.ephemerals))
+    (said,) = place.slack.ephemerals
+    assert (said.user, said.channel, said.via) == (REQUESTER, CHANNEL, "chat.postEphemeral")
+    return said
+
+
+async def test_a_run_that_only_looks_is_not_in_the_channel_and_what_wants_saying_is_said_to_whoever_asked(
+    place: Place,
+) -> None:
+    """A journal that cannot be written would keep its ring, and nobody would know."""
+    place.service.story = looking()
+    place.service.publish()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(place.thread.shown(place.run, 1), 0.2)
+    place.thread.warn(place.run, "This run stands still: <!channel> the disk is full")
+    said = await heard(place, "the disk is full")
+    assert "<!channel>" not in str(said.blocks) + said.text
+    assert place.slack.messages == []
+
+
+async def test_a_run_that_holds_or_is_taken_over_where_it_only_looks_has_a_thread() -> None:
+    """People are wanted there, and their buttons stand in a thread."""
+    taken = story_of(looking().tell(fact.TakenOver(by=SECOND, reason="I look into it")).entries)
+    done_at_once = story_of(Story(replace(plan(), stages=plan().stages[:1])).until(None, on=Status.ENDED).entries)
+    assert taken is not None
+    assert done_at_once is not None
+    assert (taken.in_channel, done_at_once.in_channel) == (True, True)
+
+
+async def test_a_first_stage_that_changes_something_is_in_the_channel_at_once(place: Place) -> None:
+    """So it is with an older version's runs and a site's own procedures: the run waits there for its announcement."""
+    first, second, *later = plan().stages
+    both = replace(first, steps=(*first.steps, *second.steps))
+    await place.tell(Story(replace(plan(), stages=(both, *later))))
+    assert in_order(place)
+    assert place.said
+
+
+async def test_what_an_older_version_has_begun_to_tell_goes_on_in_its_thread(slack: LocalSlack) -> None:
+    """It began the thread with the first fact."""
+    journal, posts, story = FakeJournal(), FakePosts(), looking()
+    journal.facts[story.run.id] = list(story.entries)
+    row = Row(run=story.run.id, seq=1, part=0, channel=CHANNEL, ts=None, state="sending")
+    posts.rows[story.run.id, 1, 0] = row
+    async with a_place(slack, journal, posts) as place:
+        await place.thread.start([story.run.id])
+        await asyncio.wait_for(place.thread.shown(story.run.id, story.run.seq), 10)
+        assert in_order(place)
+        assert place.said
+
+
+@pytest.mark.parametrize("what", ["drop_after_accept", "status_500", "refuse", "rate_limited"])
+async def test_a_refusal_is_told_until_slack_has_it_and_an_answer_that_may_be_a_repeat_is_better_than_none(
+    place: Place, what: str
+) -> None:
+    place.slack.fault(Fault(method="chat.postEphemeral", what=what, retry_after=0))  # type: ignore[arg-type]
+    await place.tell(refused())
+    said = {one.text for one in place.slack.ephemerals}
+    assert said == {f"Run {place.run} on backend-3 is refused; nothing was changed anywhere."}
+    assert "director-1: backend-2 vhosts is 0" in str(place.slack.ephemerals[0].blocks)
+    assert place.slack.messages == []
+
+
+async def test_whoever_has_left_the_channel_is_told_once_they_are_back_and_the_bot_is_started(
+    slack: LocalSlack,
+) -> None:
+    journal, posts, story = FakeJournal(), FakePosts(), refused()
+    journal.facts[story.run.id] = list(story.entries)
+    slack.fault(Fault(method="chat.postEphemeral", what="error", error="user_not_in_channel"))
+    async with a_place(slack, journal, posts) as first:
+        await first.thread.start([])
+        await slack.until(lambda: [call for call in slack.calls if call.method == "chat.postEphemeral"])
+    assert slack.ephemerals == []
+    async with a_place(slack, journal, posts) as second:
+        await second.thread.start([])
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        await heard(second, "is refused")
+    async with a_place(slack, journal, posts) as third:
+        await third.thread.start([])
+        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), 10)
+    assert len(slack.ephemerals) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -68,6 +68,7 @@ class FakeService:
     thread: Thread
     story: Story
     commands: Mapping[str, str] = field(default_factory=lambda: {"/dovecot-upgrade": "Upgrades a backend"})
+    backends: Sequence[str] = ("backend-1", "backend-2", "backend-3")
     requests: list[Request] = field(default_factory=list)
     steered: list[Steering] = field(default_factory=list)
     fails: Exception | None = None
@@ -149,6 +150,15 @@ class Place:
         """Which facts the thread tells, in its order."""
         payloads = [message.metadata["event_payload"] for message in self.said if message.metadata]
         return [(payload["seq"], payload["part"]) for payload in payloads]
+
+
+def begun(story: Story | None = None) -> Story:
+    """A run whose thread has just begun: it has looked, and begins its second stage."""
+    second = plan().stages[1].name
+    story = story or Story()
+    while story.run.stage_begun != second:
+        story.tell(*story.well())
+    return story
 
 
 def workspace(slack: LocalSlack) -> None:

@@ -35,7 +35,7 @@ SAID = st.sampled_from([text for text in HOSTILE_TEXTS if len(text) < 30]) | MAR
 """In one line of a message: no so long that what is cut makes a difference."""
 
 FREE: Mapping[str, frozenset[str]] = {
-    "RunRequested": frozenset({"text"}),
+    "RunRequested": frozenset({"text", "reason", "ticket"}),
     "HostsProved": frozenset({"backend", "by", "lock", "directors"}),
     "StepStarted": frozenset({"host"}),
     "StepDone": frozenset({"reason", "remembered", "attachment"}),

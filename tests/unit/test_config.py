@@ -146,7 +146,7 @@ ASK_TWICE = """step: again
     ("old", "new", "told"),
     [
         ("run: doveadm service stop lmtp", "run: doveadm service stop lmtp\n        shell: echo", "run or shell"),
-        ("where: backend", "where: backend-3", "stages.0.steps.5"),
+        ("where: backend", "where: backend-3", "stages.1.steps.0"),
         ("says: No new users", "sayz: No new users", "sayz"),
         ("probe: director-hosts", "probe: directors", "there is no probe 'directors'"),
         ("{backend.ip} 0", "{backend.address} 0", "no such placeholder here: {backend.address}"),

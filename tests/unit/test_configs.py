@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import socket
@@ -42,6 +43,15 @@ def proposals(config: Path) -> FolderProposals:
 def short_path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         yield Path(folder)
+
+
+def test_a_folder_that_is_named_keep_is_refused_and_not_listed(config: Path, proposals: FolderProposals) -> None:
+    """config=keep is typed for none: a folder of that name would never be meant by it."""
+    config.rename(config.parent / "keep")
+    with pytest.raises(Refused, match="cannot be named keep, which means none: give its folder another name"):
+        asyncio.run(proposals.proposal("keep"))
+    with pytest.raises(Refused, match="There are: none"):
+        asyncio.run(proposals.proposal(NAME))
 
 
 def rich(config: Path) -> None:

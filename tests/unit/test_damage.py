@@ -158,7 +158,9 @@ async def test_a_start_says_a_damaged_run_and_takes_up_the_others() -> None:
 
 async def test_everything_asked_of_a_deleted_run_is_answered_with_what_is_wrong() -> None:
     _, service = bot(await deleted())
-    request = Request(command="/dovecot-upgrade", text="backend-1", requester=REQUESTER, team="T0", channel="C0")
+    request = Request(
+        command="/dovecot-upgrade", text="backend-1 restart=yes", requester=REQUESTER, team="T0", channel="C0"
+    )
     with pytest.raises(Refused, match=r"(?s)^Ring main is held by run r2025a\..*no fact of it is there any more"):
         await service.request(request)
     with pytest.raises(Refused, match="no fact of it is there any more"):
@@ -177,7 +179,9 @@ async def test_once_it_was_let_go_its_ring_is_free_and_it_is_said() -> None:
     assert (await service.survey(open_only=True)).damaged == ()
     with pytest.raises(Refused, match=f"was let go by <@{THIRD}>"):
         await service.release("r2025a", ENGINEER, "me too")
-    request = Request(command="/dovecot-upgrade", text="backend-1", requester=REQUESTER, team="T0", channel="C0")
+    request = Request(
+        command="/dovecot-upgrade", text="backend-1 restart=yes", requester=REQUESTER, team="T0", channel="C0"
+    )
     assert await service.request(request) == "r2025b"
     with pytest.raises(Refused, match="Run r2025b is under way"):
         await service.release("r2025b", ENGINEER, "me too")

@@ -15,7 +15,7 @@ from bot.core.procedure import Gate
 from bot.core.run import Run, Status
 from bot.core.upnext import Rest, next_action
 from bot.errors import Refused
-from tests.build import IN_PLACE, REQUESTER, SECOND, THIRD, Story
+from tests.build import REQUESTER, SECOND, STANDS, THIRD, Story
 
 
 def person(user: str, *, may_approve: bool = True, may_ask: bool = True, barred: str = "") -> Person:
@@ -35,7 +35,7 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     story = asking()
     (told,) = decide(story.run, Approve(person=person(SECOND), ask=ask_of(story.run), message="9.9"), story.at)
     assert isinstance(told, fact.Approved)
-    asked_for = story.run.digest_for(Gate.FLUSH, ("as it should be",), {"in_place": IN_PLACE})
+    asked_for = story.run.digest_for(Gate.FLUSH, ("as it should be",), STANDS)
     assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 
 

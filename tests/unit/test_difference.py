@@ -74,7 +74,7 @@ def trees(tmp_path: Path) -> Trees:
 
 
 def test_two_trees_that_are_the_same_differ_in_nothing(trees: Trees) -> None:
-    assert trees.differ().listed == "0 changed, 0 added, 0 removed; 0 lines differ; newer on the host: none"
+    assert trees.differ().listed == "0 changed, 0 added, 0 removed; lines +0 -0; newer on the host: none"
 
 
 def test_every_file_that_is_changed_added_or_removed_is_listed_empty_ones_too(trees: Trees) -> None:
@@ -100,7 +100,7 @@ def test_every_file_that_is_changed_added_or_removed_is_listed_empty_ones_too(tr
         ("removed", "was a folder/x"),
         ("added", "with space ü.conf"),
     ]
-    assert found.listed.startswith("4 changed, 2 added, 3 removed; 3 lines differ; ")
+    assert found.listed.startswith("4 changed, 2 added, 3 removed; lines +2 -1; ")
     assert "-a = 1\n+a = 2" in found.whole
     assert "+x = 1" in found.whole
 

@@ -73,8 +73,11 @@ def test_before_the_first_command_that_disturbs_vhosts_are_0_everywhere_too(firs
 
 
 def test_a_flush_that_comes_first_moves_users_only_within_a_whole_ring() -> None:
-    """Where users are moved before anything is stopped, the flush is the command that disturbs them."""
-    assert asked(change(FLUSH), FORWARD) == [*WHOLE, ZERO_ON_EVERY]
+    """Where users are moved before anything is stopped, the flush is the command that disturbs them; and what the stop
+    after it needs is looked at while nobody is moved yet.
+    """
+    assert asked(change(FLUSH), FORWARD) == [*WHOLE, ZERO_ON_EVERY, FLUSHES]
+    assert asked(change(FLUSH), FORWARD, metacache=False) == [*WHOLE, ZERO_ON_EVERY]
 
 
 def test_once_lmtp_is_stopped_dovecot_is_with_one_usable_other_where_directors_answer() -> None:

@@ -35,7 +35,9 @@ async def refusal(backend: str, *rings: Ring) -> str:
     """What is told while run r2025a is on backend-3 of ring main."""
     journal = FakeJournal()
     await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
-    request = Request(command="/dovecot-upgrade", text=backend, requester=REQUESTER, team="T0", channel="C0")
+    request = Request(
+        command="/dovecot-upgrade", text=f"{backend} restart=yes", requester=REQUESTER, team="T0", channel="C0"
+    )
     with pytest.raises(Refused) as told:
         await service(journal, rings).request(request)
     return str(told.value)

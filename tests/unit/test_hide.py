@@ -51,6 +51,8 @@ from bot.core.hide import hide, hide_in_words
         "  auth_token_signing_key = hush and more of it",
         "args = proxy=y pass=hush host=db",
         "ssl_client_key_passphrase = hush",
+        "session_ticket = 4711hush",
+        "tls ticket: OPS-4711-hush",
         "-----BEGIN PGP PRIVATE KEY BLOCK-----\nhush\n-----END PGP PRIVATE KEY BLOCK-----",
     ],
 )
@@ -72,6 +74,9 @@ def test_what_is_no_secret_stays() -> None:
         "2001:db8:1:2::1",
         "-+mail_plugins = $mail_plugins quota",
         "userdb {",
+        "see ticket OPS-4711",
+        "ticket=OPS-4711",
+        "Ticket: #4711 of November",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  /etc/dovecot/dovecot.conf",
         "dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7 dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7",
     ):
@@ -112,7 +117,13 @@ def test_a_sentence_of_the_bots_own_says_no_secret(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["SLACK_BOT_TOKEN: is not set", "Slack does not take the app-level token: invalid_auth", "no such key: x"]
+    "text",
+    [
+        "SLACK_BOT_TOKEN: is not set",
+        "Slack does not take the app-level token: invalid_auth",
+        "no such key: x",
+        "ticket=…",
+    ],
 )
 def test_a_sentence_of_the_bots_own_may_speak_of_one(text: str) -> None:
     """Seen: whoever had set a wrong token was not told what Slack has against it."""

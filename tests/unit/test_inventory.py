@@ -10,7 +10,7 @@ from bot import bootstrap
 from bot.config import read_settings
 from bot.core.events import RunRequested, body_of, fact_from
 from bot.core.inventory import Inventory
-from bot.errors import Misconfigured
+from bot.errors import Misconfigured, Refused
 from tests.build import Story
 from tests.unit.test_config import GOOD, settings
 
@@ -35,6 +35,13 @@ def with_host(name: str, more: str, text: str = GOOD) -> str:
     """The settings with more said of one host, the last time that it stands there."""
     before, named, after = text.rpartition(f'name = "{name}"')
     return f"{before}{named}, {more}{after}"
+
+
+def test_a_near_miss_of_a_backends_name_is_told_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    inventory = read_settings(settings(tmp_path, GOOD)).inventory
+    for typed in ("Backend-2", "backnd-2"):
+        with pytest.raises(Refused, match=r"Did you mean backend-2\? There are: backend-1, backend-2"):
+            inventory.find(typed)
 
 
 # within a ring

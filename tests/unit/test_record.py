@@ -75,6 +75,12 @@ def test_who_asked_who_approved_what_and_how_it_ended_stand_at_its_head(made: Ca
     assert story.run.request.plan.digest in head
 
 
+def test_the_reason_and_the_ticket_stand_at_its_head() -> None:
+    record = markdown(Story().entries)
+    assert "- Reason: `the security update of November`" in record
+    assert "- Ticket: `OPS-4711`" in record
+
+
 def test_what_is_not_part_of_the_run_is_said_with_the_reason() -> None:
     made = plan(config=False, packages=False)
     record = markdown(Story(made).entries)

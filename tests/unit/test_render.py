@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,7 +30,7 @@ def test_a_poll_and_a_start_make_no_reply() -> None:
     """Nobody wants a message for every poll; a start was announced with its stage."""
     story = Story().until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 3}))
     quiet = [entry for entry in story.entries if isinstance(entry.fact, fact.UsersCounted | fact.StepStarted)]
-    assert len(quiet) == 3
+    assert len(quiet) == 5
     for entry in quiet:
         before = story_of(story.entries[: entry.seq - 1])
         assert replies(entry, before, shown(story), approvers=GROUP) == ()
@@ -83,7 +85,8 @@ def test_an_approval_shows_what_will_run_and_both_buttons_ask_again() -> None:
     assert GROUP in message.text
     assert GROUP in seen(message)
     for step in covers(run):
-        assert not step.action or json.dumps(step.action.command.text)[1:-1] in seen(message) or message.files
+        command = step.action.command.text if step.action else ""
+        assert json.dumps(command)[1:-1] in html.unescape(seen(message)) or message.files
     assert "systemctl start dovecot" in seen(message)
     assert "director update 192.0.2.13 100" not in seen(message), "behind the next approval"
     for action in ("approve",):
@@ -99,6 +102,32 @@ def test_an_approval_shows_what_will_run_and_both_buttons_ask_again() -> None:
     assert f"<@{REQUESTER}>" in seen(message)
     assert moment(run.asked.fact.expires) in seen(message)
     assert "as it should be" in seen(message), "the evidence"
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_every_approval_and_the_root_show_the_reason_and_the_ticket(gate: Gate) -> None:
+    """Whoever approves is to know why without asking for it elsewhere."""
+    entries = [*happy().entries, *turned_round().entries]
+    at = next(
+        at for at, one in enumerate(entries) if isinstance(one.fact, fact.ApprovalAsked) and one.fact.gate is gate
+    )
+    begins = len(happy().entries) if at >= len(happy().entries) else 0
+    story = story_of(entries[begins : at + 1])
+    assert story is not None
+    (asked,) = replies(entries[at], story_of(entries[begins:at]), story, approvers=GROUP)
+    for message in (asked, root(story), listing((story.run,), {}, title="Open runs")):
+        assert "*Reason* `the security update of November` · *Ticket* `OPS-4711`" in seen(message)
+
+
+def test_a_run_without_a_reason_shows_none() -> None:
+    """As those of an older version are."""
+    first = Story().entries[0]
+    assert isinstance(first.fact, fact.RunRequested)
+    first = replace(first, fact=replace(first.fact, reason="", ticket=""))
+    story = story_of([first])
+    assert story is not None
+    for message in (root(story), *replies(first, None, story, approvers=GROUP), listing((story.run,), {}, title="All")):
+        assert "*Reason*" not in seen(message)
 
 
 def test_an_answered_question_keeps_its_subject_and_loses_its_buttons() -> None:

@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,9 @@ Doing = Callable[[], Coroutine[Any, Any, Said]]
 
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
 """Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
+_SAID_WITHIN = 3.0
+"""Seconds that work waits for a first answer to be taken."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -109,6 +113,12 @@ class Work:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return over
+
+    async def say(self, asker: Asker, message: Message) -> None:
+        """Tell the asker something while the work goes on; a Slack that hangs keeps the work waiting but a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SAID_WITHIN):
+                await self._answers.tell(asker, message)
 
     async def close(self, within: timedelta) -> None:
         """Let what was begun be finished, as long as `within`."""

@@ -20,7 +20,7 @@ from bot.adapters.slack.blocks import (
 from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.plans import write_step
 from bot.adapters.slack.story import Story, no_way_back
-from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who
+from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who, why
 from bot.core import events as fact
 from bot.core.decide import no_skip
 from bot.core.events import ApprovalAsked, Entry, SkipProposed
@@ -71,15 +71,19 @@ def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
     lines = [
         f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
         f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {clock(entry.at)}",
+        *([why(run.request)] if run.request.reason or run.request.ticket else []),
         f"*Open until* {moment(asked.expires)}; then the run holds, and nothing is done",
         f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
         f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
     ]
+    if run.plan.brings:
+        lines.insert(0, f"*Brings* {'; '.join(inline(line) for line in run.plan.brings)}")
     if run.lapsed:
         lines.insert(0, f"*Asked again*, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
     if "in_place" in asked.verified:
         shown = sha256(asked.verified["in_place"].encode()).hexdigest()
-        then = "if it changes before it is replaced, you are asked again"
+        until = "it is replaced" if run.plan.config_digest else "users are disturbed"
+        then = f"if it changes before {until}, you are asked again"
         lines.append(f"*Configuration in place* digest {inline(shown[:12])}; {then}")
     if "configuration" in asked.verified:
         packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")

@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -70,7 +71,9 @@ class Listeners:
             team=str(body.get("team_id") or ""),
             channel=str(body["channel_id"]),
         )
-        self._work.begin(_of_command(body), lambda: self._commands.do(Typed(request=request)))
+        asker = _of_command(body)
+        typed = Typed(request=request, say=partial(self._work.say, asker))
+        self._work.begin(asker, lambda: self._commands.do(typed))
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()

@@ -8,7 +8,7 @@ from typing import assert_never
 from bot.adapters.slack.blocks import File, Message, Sheet
 from bot.adapters.slack.markup import escape, inline
 from bot.adapters.slack.story import Story
-from bot.adapters.slack.words import clock, file_name, length, number, place, who
+from bot.adapters.slack.words import clock, file_name, length, number, place, who, why
 from bot.core.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.guards import guards_planned
 from bot.core.inventory import Target
@@ -53,6 +53,8 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     sheet = Sheet(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
     sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
     sheet.quote("*Typed*", f"{request.procedure} {request.text}")
+    if request.reason or request.ticket:
+        sheet.say(why(request))
     sheet.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
     sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
     if plan.config_digest:
@@ -135,6 +137,8 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
     sheet = Sheet(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
     sheet.head(f"Plan: {plan.title}")
     sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
+    if plan.brings:
+        sheet.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
     for says, holds, reason in found.checks:
         sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}")
         sheet.quote("*Seen*", reason)
@@ -166,6 +170,25 @@ def _verdict(found: Foreseen) -> str:
     return f"of {len(said)} checks, {' and '.join(parts)}"
 
 
+BEGINNING = (
+    "backend-3   upgrade it: Dovecot's packages to what apt offers, the configuration to the ring's proposed one",
+    "backend-3 packages=NAME=VERSION,… config=NAME   to these versions, and to this configuration",
+    "backend-3 packages=keep   leave the packages as they are; config=keep the configuration",
+    "backend-3 restart=yes   leave both: only stop and start it, with a clean metacache",
+    'backend-3 reason="…" ticket=…   with any of these: why, shown to who approves, and kept',
+)
+"""How a run is begun, in five lines, each behind the slash command; README.md says the same."""
+
+_OTHERS = (
+    "plan backend-3 …     what a run would do, with the checks as they are now",
+    "status               the runs that are open, and what is damaged",
+    "list                 all runs, the newest first",
+    "abort RUN            turn round at the next safe point",
+    "repost RUN           post a run's buttons again",
+    "release RUN REASON   let a damaged run's ring go, once its backend was looked at",
+)
+
+
 def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
     """How each slash command is used."""
     sheet = Sheet("How this bot is asked for runs, and steered.")
@@ -175,13 +198,7 @@ def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
         sheet.say(f"*{inline(command)}* {escape(summary)}.")
         sheet.code(
             "",
-            f"{command} BACKEND [config=NAME] [packages=NAME=VERSION,…]   begin a run\n"
-            f"{command} plan BACKEND […]     what a run would do, with the checks as they are now\n"
-            f"{command} status               the runs that are open, and what is damaged\n"
-            f"{command} list                 all runs, the newest first\n"
-            f"{command} abort RUN            turn round at the next safe point\n"
-            f"{command} repost RUN           post a run's buttons again\n"
-            f"{command} release RUN REASON   let a damaged run's ring go, once its backend was looked at",
+            "\n".join(f"{command} {typed}" for typed in (*BEGINNING, *_OTHERS)),
         )
     sheet.note("Everything else is done with the buttons in the run's thread, which is its change record.")
     return sheet.message()

@@ -68,6 +68,11 @@ class Poster:
         row = self._rows.get(ROOT)
         return row if row and row.ts else None
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was posted, or may have been."""
+        return bool(self._rows)
+
     def of(self, seq: int) -> tuple[Post, ...]:
         """What was posted for one fact."""
         return tuple(row for (of_seq, _), row in sorted(self._rows.items()) if of_seq == seq and row.ts)
@@ -138,6 +143,28 @@ class Poster:
                 failures += 1
             else:
                 return
+
+    async def whisper(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
+        """Say something to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
+
+        Nobody can look up what became of one: after a connection that dropped it may be said twice.
+        """
+        failures = 0
+        while True:
+            try:
+                await self._client.chat_postEphemeral(
+                    channel=channel, user=user, text=message.text, blocks=list(message.blocks)
+                )
+            except ERRORS as error:
+                trouble = judged(error)
+                _log.warning("run %s: %s is not told: %s: %s", self._run, user, name_of(error), trouble.value)
+                if once or trouble is Trouble.REFUSED:
+                    return False
+                message = plainer(message) if trouble is Trouble.CONTENT else message
+                await self._pace.rest(failures)
+                failures += 1
+            else:
+                return True
 
     async def warn(self, root: Post, text: str) -> bool:
         """Post a line that no fact stands for; once, and not again when it went wrong. Never raises."""

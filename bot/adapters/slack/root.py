@@ -8,7 +8,7 @@ from typing import assert_never
 from bot.adapters.slack.blocks import Json, Message, Sheet, button
 from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.story import Story, no_way_back
-from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who
+from bot.adapters.slack.words import clock, known, length, moment, place, stamp, users, value, who, why
 from bot.core.events import ApprovalAsked, Outcome
 from bot.core.goback import left_there
 from bot.core.plan import PlannedStep
@@ -19,6 +19,9 @@ _SHOWN = 20
 
 _REASON = 400
 """Characters of why a run holds or has ended; all of them are in the thread."""
+
+_WHY = 80
+"""Characters of the reason for a run in a list."""
 
 _ENDS = {
     Outcome.DONE: ":white_check_mark: Done",
@@ -37,6 +40,10 @@ def root(story: Story) -> Message:
     sheet = Sheet(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
     sheet.head(run.request.plan.title)
     sheet.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
+    if run.request.reason or run.request.ticket:
+        sheet.say(why(run.request))
+    if run.request.plan.brings:
+        sheet.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
     sheet.say(f"*State* {state}")
     sheet.say(_progress(story))
     if run.users:
@@ -118,6 +125,10 @@ def _at(run: Run) -> str:
     return f"{place(run.plan, step)}, {escape(step.says)}" if step else "at its end"
 
 
+def _why_listed(run: Run) -> str:
+    return f" · {told}" if (told := why(run.request, _WHY)) else ""
+
+
 def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Message:
     """Runs, the newest first; `links` are the addresses of their root messages, where known."""
     if not runs:
@@ -130,6 +141,6 @@ def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Mes
         link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
         sheet.say(
             f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
-            f" · {stamp(run.began)}{link}\n{state_of(run)}"
+            f" · {stamp(run.began)}{link}{_why_listed(run)}\n{state_of(run)}"
         )
     return sheet.message()

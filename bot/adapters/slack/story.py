@@ -10,6 +10,7 @@ from bot.core import events as fact
 from bot.core.events import Entry
 from bot.core.fold import apply, begin
 from bot.core.goback import may_turn
+from bot.core.plan import Kind
 from bot.core.run import Run, Status
 from bot.core.upnext import Rest, next_action
 from bot.errors import Refused
@@ -17,10 +18,14 @@ from bot.errors import Refused
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """A run and what was said of it: since when it is as it is, the fact it holds at, and who approved when."""
+    """A run and what was said of it: since when it is as it is, the fact it holds at, and who approved when.
+
+    `in_channel`: it has done more than look, or is about to, and has a thread from then on.
+    """
 
     run: Run
     since: datetime
+    in_channel: bool
     held: Entry | None = None
     taken: Entry | None = None
     approvals: tuple[Entry, ...] = ()
@@ -39,7 +44,8 @@ class Story:
 def told(story: Story | None, entry: Entry) -> Story:
     """The story after one more fact; raises Illegal as the fold does."""
     if story is None:
-        return Story(run=begin(entry), since=entry.at)
+        run = begin(entry)
+        return Story(run=run, since=entry.at, in_channel=_more_than_looks(run, entry))
     before, run = story.run, apply(story.run, entry)
     moved = (run.status, run.position, run.turning) != (before.status, before.position, before.turning)
     held = story.held
@@ -53,6 +59,7 @@ def told(story: Story | None, entry: Entry) -> Story:
         story,
         run=run,
         since=entry.at if moved else story.since,
+        in_channel=story.in_channel or _more_than_looks(run, entry),
         held=held,
         taken=entry if isinstance(entry.fact, fact.TakenOver) else story.taken,
         approvals=(*story.approvals, entry) if approved else story.approvals,
@@ -66,6 +73,22 @@ def story_of(entries: Iterable[Entry]) -> Story | None:
     for entry in entries:
         story = told(story, entry)
     return story
+
+
+def _more_than_looks(run: Run, entry: Entry) -> bool:
+    """Whether it is past a first stage of nothing but checks, or wants people there, or has come to a good end."""
+    first = run.request.plan.stages[0]
+    if any(step.kind is not Kind.CHECK for step in first.steps) or run.stage_begun not in {None, first.name}:
+        return True
+    match run.status:
+        case Status.READY:
+            return False
+        case Status.HELD:
+            return waits_for_people(run, entry)
+        case Status.ENDED:
+            return run.outcome not in {fact.Outcome.REFUSED, fact.Outcome.ABORTED}
+        case _:
+            return True
 
 
 def waits_for_people(run: Run, entry: Entry) -> bool:

@@ -1,6 +1,7 @@
 """Tells one run in its thread: reads the journal from its own cursor on and posts fact after fact, in order.
 
-It decides nothing, and a failure here never changes a run: what cannot be told now is told later.
+The thread begins when the run does more than look; of one that ends before, whoever asked is told alone. It decides
+nothing, and a failure here never changes a run: what cannot be told now is told later.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bot.adapters.slack.alone import never_begun, warning
 from bot.adapters.slack.asking import ended
 from bot.adapters.slack.blocks import File, Message, Sheet, marked, without_buttons
 from bot.adapters.slack.markup import escape, inline
@@ -19,7 +21,7 @@ from bot.adapters.slack.render import replies
 from bot.adapters.slack.root import abort_button, root
 from bot.adapters.slack.search import RootGone
 from bot.adapters.slack.story import Story, no_way_back, story_of, told
-from bot.core.events import Entry, RunEnded
+from bot.core.events import Entry, RunEnded, RunRequested
 from bot.core.run import Run, Status
 from bot.engine.ports import Journal
 from bot.errors import Illegal, Refused
@@ -120,12 +122,31 @@ class Teller:
             if self._cursor is None:
                 await self._poster.load()
                 await self._reached(await self._posts.cursor(self._run))
+            if self._story is None and not await self._begins():
+                return None
             for entry in self._entries[self._story.run.seq if self._story else 0 :]:
                 after = told(self._story, entry)
                 if entry.seq > (self._cursor or 0):
                     await self._tell_one(entry, after)
                 self._story = after
             return await self._draw(self._story) if self._story and not self._told_before else None
+
+    async def _begins(self) -> bool:
+        """Whether there is a thread now; of a run that is over without one, whoever asked is told here."""
+        story = story_of(self._entries)
+        if story is None or story.in_channel or self._poster.begun:
+            return story is not None
+        if story.run.status is Status.ENDED:
+            await self._tell_alone(story)
+        return False
+
+    async def _tell_alone(self, story: Story) -> None:
+        """Where Slack does not want to (they may have left the channel), it is tried again at the next start."""
+        run, asked = story.run, story.run.request
+        if self._cursor != run.seq and await self._poster.whisper(asked.channel, asked.requester, never_begun(story)):
+            await self._posts.advance(self._run, run.seq)
+            await self._reached(run.seq)
+        self._story = story
 
     @property
     def _told_before(self) -> bool:
@@ -217,9 +238,12 @@ class Teller:
 
     async def warn(self, text: str) -> bool:
         """Say something that stands in no journal; False when it could not be said. Never raises."""
-        if self._poster.root is None or self._poster.root.ts is None:
+        if root := self._poster.root:
+            return await self._poster.warn(root, text)
+        asked = self._entries[0].fact if self._entries else None
+        if not isinstance(asked, RunRequested):
             return False
-        return await self._poster.warn(self._poster.root, text)
+        return await self._poster.whisper(asked.channel, asked.requester, warning(self._run, text), once=True)
 
     async def repost(self) -> str:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
@@ -237,7 +261,10 @@ class Teller:
     async def _repost(self) -> str:
         story = self._story
         if story is None:
-            raise Refused(f"There is no run {self._run}.")
+            looks = (
+                f"Run {self._run} only looks so far: it has no thread and no buttons yet. `abort` with its id ends it."
+            )
+            raise Refused(looks if self._entries else f"There is no run {self._run}.")
         again = [(asked.seq, self._question(asked)) for asked in story.open_questions]
         if not no_way_back(story.run):
             again.append((1, self._abort_again(story.run)))

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from bot.adapters.slack.alone import looks
 from bot.adapters.slack.answers import note
-from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.blocks import Message, marked
 from bot.adapters.slack.damage import beside
+from bot.adapters.slack.markup import escape
 from bot.adapters.slack.plans import foreseen, help_text
 from bot.adapters.slack.root import listing
+from bot.adapters.slack.story import story_of
 from bot.core.approval import Person
 from bot.core.damage import Damaged, held_words
 from bot.core.decide import GoBack, Steering
 from bot.core.events import Entry
+from bot.core.meant import near
 from bot.engine.planning import Foreseen, Request
 from bot.engine.service import Survey
 from bot.errors import Refused
+
+Say = Callable[[Message], Awaitable[None]]
+"""A first answer to whoever typed, while the work goes on."""
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _LINK_WITHIN = 5.0
 """Seconds that an answer waits for the address of a thread that is just being begun."""
+
+_WHERE_TOLD = "its thread says what happens or, while it has none, whoever asked for it is told"
 
 _LISTED = 20
 
@@ -38,6 +47,10 @@ class Service(Protocol):
     @property
     def commands(self) -> Mapping[str, str]:
         """Every slash command, with its summary."""
+
+    @property
+    def backends(self) -> Sequence[str]:
+        """The names of all backends."""
 
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id."""
@@ -86,16 +99,22 @@ class Typed:
     """A slash command as it came."""
 
     request: Request
+    say: Say
+
+    @property
+    def first(self) -> str:
+        """The first word as it was typed."""
+        return (self.request.text.split() or ["help"])[0]
 
     @property
     def word(self) -> str:
-        """The first word."""
-        return (self.request.text.split() or ["help"])[0].lower()
+        """The same in small letters, as the words of the command are."""
+        return self.first.lower()
 
     @property
     def rest(self) -> str:
         """What follows the first word."""
-        return self.request.text.strip().partition(" ")[2].strip()
+        return "".join(self.request.text.split(maxsplit=1)[1:]).strip()
 
 
 class Commands:
@@ -105,12 +124,7 @@ class Commands:
         self._service = service
         self._people = people
         self._threads = threads
-
-    async def do(self, typed: Typed) -> Message | tuple[Message, ...]:
-        """What was typed, by its first word; what is none of them is a request for a run."""
-        if typed.word == "help":
-            return help_text(self._service.commands, only=(typed.request.command,))
-        words: dict[str, Callable[[Typed, Person], Awaitable[Message | tuple[Message, ...]]]] = {
+        self._words: Mapping[str, Callable[[Typed, Person], Awaitable[Message | tuple[Message, ...]]]] = {
             "plan": self._plan,
             "status": self._status,
             "list": self._list,
@@ -118,18 +132,45 @@ class Commands:
             "repost": self._repost,
             "release": self._release,
         }
+
+    async def do(self, typed: Typed) -> Message | tuple[Message, ...]:
+        """What was typed, by its first word; what is none of them is a request for a run."""
+        if typed.word == "help":
+            return self._help(typed)
         if against := await self._people.channel_allowed(typed.request.channel):
             raise Refused(f"Not done: {against}.")
         person = await self._people.person(typed.request.requester)
         if person.barred:
             raise Refused(f"Not done: {person.barred}.")
-        return await words.get(typed.word, self._request)(typed, person)
+        return await self._words.get(typed.word, self._request)(typed, person)
+
+    def _help(self, typed: Typed) -> Message:
+        return help_text(self._service.commands, only=(typed.request.command,))
 
     async def _request(self, typed: Typed, person: Person) -> Message:
+        if typed.first not in self._service.backends:
+            return self._unknown(typed)
         _may_ask(person)
+        # Before the hosts are read for the plan: with one that hangs, that takes a while.
+        await typed.say(note(f"Looking at {typed.first} …", ":mag:"))
         run = await self._service.request(typed.request)
+        begun = story_of((await self._service.entries(run))[:1])
+        if begun and not begun.in_channel:
+            return note(looks(begun.run), ":mag:")
         link = await self._link(run)
         return note(f"Run {run} has begun. Follow it in its thread in this channel. {link}".strip())
+
+    def _unknown(self, typed: Typed) -> Message:
+        """What to type instead; it says back only what it knows, and begins nothing."""
+        command, backends = typed.request.command, self._service.backends
+        if meant := near(typed.first, ("help", *self._words, *backends)):
+            whole = f"{command} {meant} …" if typed.rest else f"{command} {meant}"
+            raise Refused(f"Nothing was begun. Did you mean `{whole}`?")
+        if backend := next((word for word in typed.rest.split() if word in backends), ""):
+            raise Refused(f"Nothing was begun. The backend comes first: `{command} {backend} …`")
+        known = ", ".join(map(escape, backends[:_LISTED])) + (", …" if len(backends) > _LISTED else "")
+        said = "What you typed is neither a backend nor one of the words below; nothing was begun."
+        return marked(self._help(typed), f":no_entry: {said} The backends: {known}.")
 
     async def _link(self, run: str) -> str:
         try:
@@ -147,11 +188,11 @@ class Commands:
         damaged = (await self._service.survey(open_only=True)).damaged
         return (*(beside(one) for one in damaged if one.concerns(found.target)), *foreseen(found))
 
-    async def _status(self, _typed: Typed, _person: Person) -> tuple[Message, ...]:
-        return await self._listing(await self._service.survey(open_only=True), "Open runs")
+    async def _status(self, typed: Typed, _person: Person) -> tuple[Message, ...]:
+        return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs"))
 
-    async def _list(self, _typed: Typed, _person: Person) -> tuple[Message, ...]:
-        return await self._listing(await self._service.survey(), "All runs, the newest first")
+    async def _list(self, typed: Typed, _person: Person) -> tuple[Message, ...]:
+        return _alone(typed, await self._listing(await self._service.survey(), "All runs, the newest first"))
 
     async def _listing(self, found: Survey, title: str) -> tuple[Message, ...]:
         runs = found.runs
@@ -165,21 +206,51 @@ class Commands:
         return (*told, listing(runs, {run: link for run, link in links.items() if link}, title=title))
 
     async def _abort(self, typed: Typed, person: Person) -> Message:
-        run = _run_id(typed.rest)
+        run = await self._run(typed, typed.rest)
         await self._service.steer(run, GoBack(person=person, reason=f"{typed.request.command} abort was typed"))
-        return note(f"Run {run} turns round at its next safe point; the thread says what happens.")
+        return note(f"Run {run} turns round at its next safe point; {_WHERE_TOLD}.")
 
     async def _repost(self, typed: Typed, person: Person) -> Message:
-        run = _run_id(typed.rest)
+        run = await self._run(typed, typed.rest)
         await self._service.entries(run)
         if not (person.may_ask or person.may_approve):
             raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
         return note(await self._threads.repost(run))
 
     async def _release(self, typed: Typed, person: Person) -> Message:
-        name, _, reason = typed.rest.partition(" ")
-        found = await self._service.release(_run_id(name), person, reason)
+        name, reason = (*typed.rest.split(maxsplit=1), "", "")[:2]
+        found = await self._service.release(await self._run(typed, name), person, reason)
         return note(f"Run {found.run} has let go: {held_words(found)} is free. The channel is told, with your reason.")
+
+    async def _run(self, typed: Typed, text: str) -> str:
+        """The id of a run as it was typed; where a backend was typed, or nothing, Refused says which there are."""
+        word, (name, *more) = f"`{typed.word}`", text.split() or [""]
+        backend = near(name, self._service.backends)
+        if name and not backend:
+            return _run_id(name, word, more)
+        found = await self._service.survey(open_only=True)
+        state = "damaged" if typed.word == "release" else "open"
+        runs = [one.last for one in found.damaged if one.last] if state == "damaged" else found.runs
+        if name in {one.id for one in runs}:
+            return _run_id(name, word, more)
+        on = {one.id: one.request.target.backend.name for one in runs}
+        if not backend:
+            listed = ", ".join(f"{run} on {where}" for run, where in [*on.items()][:_LISTED])
+            raise Refused(f"Which run? {word} takes a run's id. {state.capitalize()}: {listed or 'none'}.")
+        run = next((run for run, where in on.items() if where == backend), "")
+        if not run:
+            raise Refused(f"{word} takes a run's id, and no run is {state} on {backend}.")
+        whole = f"{typed.request.command} {typed.word} {run}" + (" …" if state == "damaged" else "")
+        raise Refused(
+            f"Nothing was done: {word} takes a run's id. Did you mean `{whole}`, which is {state} on {backend}?"
+        )
+
+
+def _alone(typed: Typed, told: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The answer to a word that takes no more words, with a remark where there were some."""
+    if not typed.rest:
+        return told
+    return (marked(told[0], f"`{typed.word}` takes nothing more: what stands behind it was not looked at."), *told[1:])
 
 
 def _may_ask(person: Person) -> None:
@@ -187,7 +258,9 @@ def _may_ask(person: Person) -> None:
         raise Refused("Not done: you are not among those who may ask for runs.")
 
 
-def _run_id(text: str) -> str:
-    if not RUN_ID.fullmatch(text):
-        raise Refused("Which run? Its id stands in the first message of its thread.")
-    return text
+def _run_id(name: str, word: str, more: Sequence[str]) -> str:
+    if not RUN_ID.fullmatch(name):
+        raise Refused(f"Which run? {word} takes a run's id, which stands in the first message of its thread.")
+    if more:
+        raise Refused(f"{word} takes a run's id, and nothing more.")
+    return name

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from bot.adapters.slack.markup import escape, inline
-from bot.core.events import Entry, Ran
+from bot.adapters.slack.markup import SPAN, escape, inline
+from bot.core.events import Entry, Ran, RunRequested
 from bot.core.plan import Plan, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Run
@@ -98,6 +98,12 @@ def file_name(entry: Entry, what: str) -> str:
 def known(run: Run) -> tuple[str, ...]:
     """The people of a run: the bot's own sentences may mention them, whatever a host printed may not mention others."""
     return (*run.not_by, *(grant.by for grant in run.grants))
+
+
+def why(request: RunRequested, most: int = SPAN) -> str:
+    """The reason and the ticket as whoever asked typed them, in a line; empty where there is neither."""
+    told = (("Reason", request.reason), ("Ticket", request.ticket))
+    return " · ".join(f"*{label}* {inline(text, most)}" for label, text in told if text)
 
 
 def value(run: str, seq: int) -> str:
