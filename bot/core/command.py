@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from bot.core.hide import hide
 
@@ -36,7 +37,12 @@ class Command:
     @property
     def text(self) -> str:
         """The command as a POSIX shell reads it, every argument quoted on its own."""
-        return shlex.join(self.argv)
+        return _joined(self.argv)
+
+
+@lru_cache(maxsize=1024)  # a run's state and its guards ask for it again and again
+def _joined(argv: tuple[str, ...]) -> str:
+    return shlex.join(argv)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
@@ -132,7 +133,7 @@ class Plan:
     brings: tuple[str, ...] = ()
     """What it brings the backend to, and from what, in words."""
 
-    @property
+    @cached_property  # asked for at every fact, again and again
     def steps(self) -> tuple[PlannedStep, ...]:
         """Every step in order."""
         return tuple(step for stage in self.stages for step in stage.steps)

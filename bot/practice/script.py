@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -239,7 +239,11 @@ class _Parser:
                 assignments.append((name, _rest_of(token, len(name) + 1)))
         if not words and not assignments:
             raise _unexpected(self._next())
-        return Simple(assignments=tuple(assignments), words=tuple(words), redirects=tuple(redirects))
+        return Simple(
+            assignments=tuple((name, _merged(word)) for name, word in assignments),
+            words=tuple(map(_merged, words)),
+            redirects=tuple(redirects),
+        )
 
     def _redirects(self) -> Iterator[Redirect]:
         while isinstance(token := self._next(), str) and _REDIRECTION.match(token) is not None:
@@ -261,6 +265,18 @@ def _assigned(word: Word) -> str | None:
     text = "".join(piece.value if piece.kind == "text" and not piece.quoted else "\0" for piece in word)
     found = _ASSIGNMENT.match(text)
     return found[1] if found is not None else None
+
+
+def _merged(word: Word) -> Word:
+    """The same word, with text that was read character by character in one piece."""
+    pieces: list[Piece] = []
+    for piece in word:
+        last = pieces[-1] if pieces else None
+        if last and (last.kind, last.quoted) == (piece.kind, piece.quoted) == ("text", piece.quoted):
+            pieces[-1] = replace(last, value=last.value + piece.value)
+        else:
+            pieces.append(piece)
+    return tuple(pieces)
 
 
 def _rest_of(word: Word, count: int) -> Word:
