@@ -21,6 +21,7 @@ HOSTILE_TEXTS = [
     FORGED,
     f"fine\r{FORGED}\u2028:x: *Failed*\u2029:x:\x0b:x:\x0c:x:\x85:x:",
     ":x:",
+    "*",
     "*Done* _done_ ~done~ `done` ``` done ```",
     "` *Done* `",
     "> quoted\n&gt; quoted\n> :x:",

@@ -138,4 +138,12 @@ def as_text(markup: str) -> str:
 
 def spoken(markup: str) -> str:
     """The words of a line without signs, stars and date tokens, which a screen reader would spell."""
+    parts = _IN_SPANS.split(markup)  # every second one is a span, whose text is somebody's and stays
+    return "".join(part if at % 2 else _plain(part) for at, part in enumerate(parts))
+
+
+_IN_SPANS = re.compile(r"(`[^`\n]+`)")
+
+
+def _plain(markup: str) -> str:
     return _SIGN.sub("", _TOKEN.sub("", markup)).replace("*", "")
