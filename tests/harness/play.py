@@ -34,6 +34,9 @@ from tests.harness.virtual import MORNING, run_virtual
 RUN = "r2026h"
 USERS = 6
 TIMINGS = Timings(drain=timedelta(seconds=90))
+ASKED_AGAIN = 600
+"""How often somebody asks again, a second apart, where no run was begun."""
+
 LONGEST = timedelta(hours=8)
 AFTERWARDS = timedelta(seconds=100)
 """So long after the end of a run, what was given up may still come."""
@@ -171,7 +174,8 @@ class Play:
                 state.move("somebody-new", ip, now())
 
     async def _ask(self, request: Request) -> None:
-        """Until there is a run; a bot that crashed before it wrote one down is asked again."""
+        """Until there is a run; a bot that crashed before it wrote one down, or read no host, is asked again."""
+        refusals = 0
         while not self.journal.facts.get(RUN):
             service = self.service
             if service is None:
@@ -180,7 +184,10 @@ class Play:
             asking = asyncio.ensure_future(service.request(request))
             while not asking.done() and service is self.service:
                 await asyncio.wait({asking}, timeout=1)
-            if asking.done():
+            if asking.done() and isinstance(asking.exception(), Refused) and refusals < ASKED_AGAIN:
+                refusals += 1
+                await asyncio.sleep(1)
+            elif asking.done():
                 asking.result()
 
     async def run(self) -> Evidence:
