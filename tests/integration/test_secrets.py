@@ -77,7 +77,7 @@ HIDES: dict[str, Callable[..., object]] = {
 
 async def test_all_that_was_planted_comes_out_where_nothing_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the look above would say that all is well also of what never came near a way out."""
-    for name, instead in HIDES.items():
+    for name, instead in HIDES.items():  # hiding is no port: what is asked is what comes out without it
         monkeypatch.setattr(name, instead)
     monkeypatch.setattr(difference, "SCRIPT", difference.SCRIPT.replace(" --no-dereference", ""))
     out = {place for _, place in planted.leaks(await asyncio.wait_for(planted.played(), 120))}
@@ -100,7 +100,7 @@ async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) 
         return noted
 
     used = {name for name in HIDES if ".hide" in name}
-    for name in used:
+    for name in used:  # it is watched where it stands, as it is no port
         monkeypatch.setattr(name, noting(name))
     await asyncio.wait_for(planted.played(), 120)
     assert hid == used
