@@ -17,7 +17,8 @@ _WORD = (
     rf"(?:pass(?:wd|word|phrase)?|pw(?![a-z])|(?<![!:])psk(?![a-z])|pwd|secret|{_OF_WHAT}key|nonce|token"
     rf"|(?!{_TICKET})ticket|credentials?)"
 )
-_ANY_WORD = re.compile(r"(?i)pass|pw|psk|secret|key|nonce|token|ticket|credential")
+_WORDS = ("pass", "pw", "psk", "secret", "key", "nonce", "token", "ticket", "credential")
+"""What every such word has in it: a search for them is cheap, and most lines have none."""
 _NAMED = rf"{_WORD}[\w\"']{{0,20}}"
 _SHOWN = r"(?![\s<]*<|\(hidden\))"
 """A path that a value is read from is no secret, and what is hidden already is not hidden once more."""
@@ -33,6 +34,7 @@ _SCHEME = re.compile(rf"\{{(?:[A-Z][A-Z0-9._-]{{1,40}}|(?i:(?:{_SCHEMES})(?:\.(?
 _PASSWD = re.compile(r"^([ +-]?(?![0-9a-fA-F]{1,4}:)[\w.@+-]{1,80}:)(?!\(hidden\))[^:\s]{1,200}(?=:\d*:\d*(?::|$))")
 """A line of a list of passwords, as its numbers or their places show."""
 _LOGIN = re.compile(r"^([ +-]?[\w.+-]{1,64}@[\w.-]{1,100}:)(?![/(])[^\s:]{1,200}(?=:|$)")
+_FULL_LINE = 60
 _BODY = re.compile(r"[ +-]?(?=\S*[A-Z])(?=\S*[a-z])(?=\S*[0-9])[A-Za-z0-9+/]{60,76}={0,2}\s*")
 _END_OF_BODY = re.compile(r"[ +-]?[A-Za-z0-9+/]{1,76}={0,2}\s*")
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,20}://[^\s:/@]{0,100}:)[^\s@]{1,300}@")
@@ -48,7 +50,7 @@ def hide(text: str) -> str:
     lines, in_key, in_body = [], False, False
     for line in text.split("\n"):
         # A part of a key has no line that says so: a full line of base64, and what follows as its last one.
-        was_body, in_body = in_body, bool(_BODY.fullmatch(line))
+        was_body, in_body = in_body, len(line) >= _FULL_LINE and bool(_BODY.fullmatch(line))
         if in_key:
             in_key = not _PEM_END.search(line)
         elif in_body or (was_body and _END_OF_BODY.fullmatch(line)):
@@ -87,14 +89,26 @@ def _hidden(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
     line = _PASSWD.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<1>{HIDDEN}", _surely_hidden(line)))
-    return _settings_hidden(line) if _ANY_WORD.search(line) else line
+    return _settings_hidden(line) if _has(line, _WORDS) else line
 
 
 def _surely_hidden(line: str) -> str:
     """What is a secret wherever it stands."""
     line = _CRYPT.sub(HIDDEN, _SCHEME.sub(HIDDEN, line))
-    line = _HEADER.sub(rf"\g<1>{HIDDEN}", line)
-    return _BEARER.sub(HIDDEN, _URL.sub(rf"\g<1>{HIDDEN}@", line))
+    if _has(line, ("authorization",)):
+        line = _HEADER.sub(rf"\g<1>{HIDDEN}", line)
+    if "://" in line:
+        line = _URL.sub(rf"\g<1>{HIDDEN}@", line)
+    return _BEARER.sub(HIDDEN, line) if _has(line, ("xox", "xapp-", "bearer")) else line
+
+
+def _has(line: str, words: tuple[str, ...]) -> bool:
+    """Whether one of them stands in it, in whatever case."""
+    folded = line.casefold()
+    for word in words:  # noqa: SIM110  a generator takes three times as long, and this is asked of every line
+        if word in folded:
+            return True
+    return False
 
 
 def _settings_hidden(line: str) -> str:

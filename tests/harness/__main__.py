@@ -11,7 +11,8 @@ import time
 from collections import Counter
 
 from tests.harness.judges import LAWS
-from tests.harness.sweep import Case, Verdict, all_cases, sample, verdicts
+from tests.harness.sweep import Case, all_cases, sample
+from tests.harness.verdicts import Verdict, verdicts
 
 
 def _cases(given: argparse.Namespace) -> list[Case]:

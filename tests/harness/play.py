@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
@@ -28,7 +28,7 @@ from tests.harness.crew import PEOPLE, Crew, Reader
 from tests.harness.evidence import Evidence, Watching, gathered
 from tests.harness.hosts import SimHosts
 from tests.harness.network import Network
-from tests.harness.ports import Here, Life, Points, Slack, a_world
+from tests.harness.ports import Here, Life, Points, Slack, Strike, a_world
 from tests.harness.virtual import MORNING, run_virtual
 
 RUN = "r2026h"
@@ -221,13 +221,22 @@ class Played:
 
 def played(attack: Attack | None = None, at: int | None = None, take_down: TakeDown = TakeDown.RUNBOOK) -> Played:
     """One run from its request to its end, with the attack at the call of that number."""
+    return played_with(lambda number: attack if number == at else None, take_down)
+
+
+def played_with(choose: Callable[[int], Attack | None], take_down: TakeDown) -> Played:
+    """One run from its request to its end; at each call, by its number, `choose` says which attack is put in."""
 
     async def whole() -> Played:
-        points = Points(at=at)
+        points = Points()
         play = Play(points, take_down=take_down)
         points.noted = lambda: str(play.reader.run.status) if play.reader.run else ""
-        if attack is not None:
-            points.strike = lambda here: attack(play, here)
+
+        def put_in(number: int) -> Strike | None:
+            attack = choose(number)
+            return None if attack is None else partial(attack, play)
+
+        points.put_in = put_in
         evidence = await play.run()
         return Played(evidence=evidence, calls=tuple(points.calls), notes=tuple(points.notes))
 

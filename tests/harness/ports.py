@@ -69,10 +69,9 @@ Strike = Callable[[Here], Awaitable[Any]]
 
 @dataclass
 class Points:
-    """Every call of a port, in order; at the one numbered `at` (from 0), `strike` is done in place of it."""
+    """Every call of a port, in order. `put_in` is asked at each, by its number from 0, what is done in place of it."""
 
-    at: int | None = None
-    strike: Strike | None = None
+    put_in: Callable[[int], Strike | None] = lambda _number: None
     calls: list[str] = field(default_factory=list)
     noted: Callable[[], str] = lambda: ""
     """What is written down beside each call, such as where the run stands."""
@@ -85,10 +84,8 @@ class Points:
         self.notes.append(self.noted())
         done: T
         try:
-            if number == self.at and self.strike is not None:
-                done = await self.strike(Here(name=name, host=host, life=life, act=act))
-            else:
-                done = await act()
+            strike = self.put_in(number)
+            done = await (act() if strike is None else strike(Here(name=name, host=host, life=life, act=act)))
         except Exception:
             await life.goes_on()
             raise
