@@ -60,6 +60,11 @@ class SimHosts:
                     raise NotRun(str(error)) from error
             return line.identity
 
+    def has_said(self, host: Host) -> bool:
+        """Whether the line to the host is there, and the host has said on it who it is."""
+        line = self._kept.get(host.address)
+        return line is not None and not line.lost.done() and line.identity is not None
+
     async def run(self, host: Host, command: Command, *, material: bytes = b"", fence: Fence | None = None) -> Result:
         """Run it to its end; raises NotRun, CameLate, StillRuns, MayHaveRun as the port says."""
         request = _Request(host=host, command=command, material=material, fence=fence)
