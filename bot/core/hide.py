@@ -65,7 +65,7 @@ def hide(text: str) -> str:
 
 def hide_in_words(text: str) -> str:
     """The same for the bot's own sentences, which may speak of a token: what they say of it after a colon stays."""
-    return "\n".join(_AFTER_EQUALS.sub(rf"\g<1>{HIDDEN}", _surely_hidden(line)) for line in text.split("\n"))
+    return "\n".join(_AFTER_EQUALS.sub(_value_hidden, _surely_hidden(line)) for line in text.split("\n"))
 
 
 def holds_token(text: str) -> bool:
@@ -88,7 +88,7 @@ def is_secret(path: str) -> bool:
 def _hidden(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
-    line = _PASSWD.sub(rf"\g<1>{HIDDEN}", _LOGIN.sub(rf"\g<1>{HIDDEN}", _surely_hidden(line)))
+    line = _PASSWD.sub(_value_hidden, _LOGIN.sub(_value_hidden, _surely_hidden(line)))
     return _settings_hidden(line) if _has(line, _WORDS) else line
 
 
@@ -96,10 +96,15 @@ def _surely_hidden(line: str) -> str:
     """What is a secret wherever it stands."""
     line = _CRYPT.sub(HIDDEN, _SCHEME.sub(HIDDEN, line))
     if _has(line, ("authorization",)):
-        line = _HEADER.sub(rf"\g<1>{HIDDEN}", line)
+        line = _HEADER.sub(_value_hidden, line)
     if "://" in line:
         line = _URL.sub(rf"\g<1>{HIDDEN}@", line)
     return _BEARER.sub(HIDDEN, line) if _has(line, ("xox", "xapp-", "bearer")) else line
+
+
+def _value_hidden(found: re.Match[str]) -> str:
+    """Its name stays; as a function, since a template is read anew for every line."""
+    return f"{found[1]}{HIDDEN}"
 
 
 def _has(line: str, words: tuple[str, ...]) -> bool:
@@ -113,8 +118,8 @@ def _has(line: str, words: tuple[str, ...]) -> bool:
 
 def _settings_hidden(line: str) -> str:
     for setting in (_WHOLE, _AFTER_EQUALS, _AFTER_COLON):
-        line = setting.sub(rf"\g<1>{HIDDEN}", line)
-    return line if HIDDEN in line else _SPACED.sub(rf"\g<1>{HIDDEN}", line)
+        line = setting.sub(_value_hidden, line)
+    return line if HIDDEN in line else _SPACED.sub(_value_hidden, line)
 
 
 def shorten(text: str, limit: int) -> str:
