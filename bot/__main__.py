@@ -1,4 +1,4 @@
-"""The command line: `dovecot-bot serve`, `check`, `plan`, `runs`, `record`, `sudoers`, `try`.
+"""The command line: `dovecot-bot serve`, `check`, `plan`, `runs`, `record`, `sudoers`, `schema`, `try`.
 
 Each command imports what it uses when it is called: help, and a mistyped option, wait for no library.
 """
@@ -6,6 +6,7 @@ Each command imports what it uses when it is called: help, and a mistyped option
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,6 +157,22 @@ def sudoers(
     from bot.config import read_settings
 
     print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
+
+
+class File(StrEnum):
+    """The files that have a schema: the names of bot/schema.py, which help does not import."""
+
+    PROCEDURE = "procedure"
+    RULES = "rules"
+    SETTINGS = "settings"
+
+
+@app.command()
+def schema(file: Annotated[File, typer.Argument(help="Which file is written.")]) -> None:
+    """Print the JSON Schema of a file. An editor completes and checks the file with it."""
+    from bot.schema import as_text, schema_of
+
+    print(as_text(schema_of(file)), end="")
 
 
 @app.command("try")
