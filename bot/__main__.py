@@ -1,32 +1,28 @@
-"""The command line: `dovecot-bot serve`, `check`, `plan`, `runs`, `record`, `sudoers`, `try`."""
+"""The command line: `dovecot-bot serve`, `check`, `plan`, `runs`, `record`, `sudoers`, `schema`, `try`.
+
+Each command imports what it uses when it is called: help, and a mistyped option, wait for no library.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot import bootstrap
-from bot.config import procedures_folder, read_settings, read_tokens
-from bot.core.damage import in_words
-from bot.core.guards import guards_planned
-from bot.core.hide import hide_in_words
-from bot.core.procedure import duration
-from bot.core.shown import in_line, in_lines, set_in
-from bot.core.upnext import length
-from bot.engine.planning import Foreseen, Request
 from bot.errors import BotError
-from bot.practice.trial import Trial
-from bot.record.markdown import markdown
+
+if TYPE_CHECKING:
+    from bot.engine.planning import Foreseen
 
 app = typer.Typer(
     help="Upgrades Dovecot backends from Slack, one at a time, without their users noticing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # rich takes longer to import than all the rest of help
 )
 
 Config = Annotated[Path, typer.Option("--config", help="The settings file (TOML).", envvar="DOVECOT_BOT_CONFIG")]
@@ -36,6 +32,11 @@ _DEFAULT = Path("/etc/dovecot-bot/dovecot-bot.toml")
 @app.command()
 def serve(config: Config = _DEFAULT) -> None:
     """Run the bot. Needs SLACK_BOT_TOKEN and SLACK_APP_TOKEN in the environment."""
+    import asyncio
+
+    from bot import bootstrap
+    from bot.config import read_settings, read_tokens
+
     bootstrap.log_to(sys.stderr)
     tokens = read_tokens()
     raise typer.Exit(asyncio.run(bootstrap.serve(read_settings(config), tokens)))
@@ -43,7 +44,10 @@ def serve(config: Config = _DEFAULT) -> None:
 
 @app.command()
 def check(config: Config = _DEFAULT) -> None:
-    """Read settings, inventory, procedures and rules, and name every mistake with its file and place."""
+    """Name every mistake of settings, procedures and rules. Asks nothing of Slack or of any host."""
+    from bot import bootstrap
+    from bot.config import procedures_folder, read_settings
+
     settings = read_settings(config)
     library = bootstrap.library(settings)
     for ring in settings.rings:
@@ -63,7 +67,13 @@ def plan(
     procedure: Annotated[str, typer.Option(help="The procedure's slash command.")] = "/dovecot-upgrade",
     config: Config = _DEFAULT,
 ) -> None:
-    """Show what would run on a backend, with its preflight looked at now; changes nothing."""
+    """Show what would run on a backend; changes nothing. Its preflight is looked at now."""
+    import asyncio
+
+    from bot import bootstrap
+    from bot.config import read_settings
+    from bot.engine.planning import Request
+
     text = " ".join([backend, *(options or [])])
     request = Request(command=procedure, text=text, requester="U000", team="", channel="")
     foreseen = asyncio.run(bootstrap.foresee(read_settings(config), request))
@@ -73,6 +83,10 @@ def plan(
 
 
 def _print_plan(foreseen: Foreseen) -> None:
+    from bot.core.guards import guards_planned
+    from bot.core.shown import in_line, set_in
+    from bot.core.upnext import length
+
     print(in_line(foreseen.plan.title))
     for stage in foreseen.plan.stages:
         print(f"\n{stage.name}: {in_line(stage.says)}")
@@ -96,7 +110,14 @@ def _print_plan(foreseen: Foreseen) -> None:
 
 @app.command()
 def runs(config: Config = _DEFAULT) -> None:
-    """List the runs in the journal, the newest first; exits with 1 when there are damaged ones."""
+    """List the runs in the journal, the newest first. Exits with 1 when there are damaged ones."""
+    import asyncio
+
+    from bot import bootstrap
+    from bot.config import read_settings
+    from bot.core.damage import in_words
+    from bot.core.shown import in_line, in_lines
+
     found = asyncio.run(bootstrap.survey(read_settings(config)))
     for run in found.runs:
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
@@ -115,6 +136,12 @@ def record(
     config: Config = _DEFAULT,
 ) -> None:
     """Print the change record of a run, as Markdown."""
+    import asyncio
+
+    from bot import bootstrap
+    from bot.config import read_settings
+    from bot.record.markdown import markdown
+
     entries, damage = asyncio.run(bootstrap.readable(read_settings(config), run))
     print(markdown(entries, damage=damage), end="")
 
@@ -125,8 +152,27 @@ def sudoers(
     user: Annotated[str, typer.Option(help="The user that the bot logs in as there.")] = "dovecot-bot",
     config: Config = _DEFAULT,
 ) -> None:
-    """Print the sudo rules that the bot needs on a host, for /etc/sudoers.d."""
+    """Print the sudo rules that the bot needs on a host. They are for /etc/sudoers.d."""
+    from bot import bootstrap
+    from bot.config import read_settings
+
     print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
+
+
+class File(StrEnum):
+    """The files that have a schema: the names of bot/schema.py, which help does not import."""
+
+    PROCEDURE = "procedure"
+    RULES = "rules"
+    SETTINGS = "settings"
+
+
+@app.command()
+def schema(file: Annotated[File, typer.Argument(help="Which file is written.")]) -> None:
+    """Print the JSON Schema of a file. An editor completes and checks the file with it."""
+    from bot.schema import as_text, schema_of
+
+    print(as_text(schema_of(file)), end="")
 
 
 @app.command("try")
@@ -134,7 +180,12 @@ def try_(
     drain: Annotated[str, typer.Option(help="How long the drain is.")] = "10s",
     yes: Annotated[bool, typer.Option("--yes", help="Script the clicks of the second engineer.")] = False,
 ) -> None:
-    """Do the whole job on this machine: a practice ring, a local Slack, the bot, in this terminal."""
+    """Do the whole job on this machine. A practice ring, a local Slack and the bot, in this terminal."""
+    import asyncio
+
+    from bot.core.procedure import duration
+    from bot.practice.trial import Trial
+
     try:
         waited = duration(drain)
     except ValueError as error:
@@ -148,6 +199,9 @@ def main() -> None:
     try:
         app()
     except BotError as error:
+        from bot.core.hide import hide_in_words
+        from bot.core.shown import in_lines
+
         print(in_lines(hide_in_words(str(error))), file=sys.stderr)
         sys.exit(2)
 

@@ -19,6 +19,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -34,7 +35,11 @@ from bot.errors import Misconfigured
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
 GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,20}$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
-Length = Annotated[Duration, Field(ge=timedelta(seconds=1))]
+Length = Annotated[
+    Duration,
+    Field(ge=timedelta(seconds=1)),
+    WithJsonSchema({"type": "string", "pattern": "^(?!0+[smh]$)[0-9]{1,6}[smh]$"}),
+]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -104,7 +109,7 @@ class SshPart(_Part):
     connect_timeout: Length = timedelta(seconds=10)
     keepalive: Length = timedelta(seconds=10)
 
-    @field_validator("config", mode="before")
+    @field_validator("config", mode="before", json_schema_input_type=Path | tuple[Path, ...])
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value

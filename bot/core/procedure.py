@@ -55,7 +55,18 @@ def duration(value: object) -> timedelta:
     raise ValueError("a length of time is a number and s, m or h, such as 10s, 15m or 1h")
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration)]
+def written(length: timedelta) -> str:
+    """A length of time of whole seconds, as `duration` reads it."""
+    seconds = int(length.total_seconds())
+    unit = next(unit for unit in ("h", "m", "s") if seconds % _UNITS[unit] == 0) if seconds else "s"
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
+# `json_schema_input_type`: what stands in the file, for its JSON Schema (bot/schema.py).
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9]{1,6}[smh]$")]),
+]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 Line = Annotated[str, Field(min_length=3, max_length=500)]
 
@@ -64,8 +75,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _one_of(*choices: tuple[str, str]) -> ConfigDict:
+    """For the JSON Schema: of each two keys one, and only one; the model has a validator that says it in words."""
+    return ConfigDict(
+        json_schema_extra={"allOf": [{"oneOf": [{"required": [one]}, {"required": [other]}]} for one, other in choices]}
+    )
+
+
 class Bound(_Part):
     """A condition other than equality: a number at least so large, or a version below another."""
+
+    model_config = _one_of(("at_least", "below"))
 
     at_least: int | None = None
     below: str | None = None
@@ -107,7 +127,11 @@ def _unless_exit(value: object) -> object:
     return () if value == "exit 0" else _as_list(value)
 
 
-Expectations = Annotated[tuple[Expectation, ...], BeforeValidator(_as_list), Field(min_length=1)]
+_OneOrMore = Expectation | Annotated[list[Expectation], Field(min_length=1)]
+_Any = Expectation | list[Expectation]
+Expectations = Annotated[
+    tuple[Expectation, ...], Field(min_length=1), BeforeValidator(_as_list, json_schema_input_type=_OneOrMore)
+]
 
 
 def _split(value: object) -> object:
@@ -127,7 +151,12 @@ class Running(_Part):
     be so for `steady`, on end. `exit 0`: its exit status is all that can be read of it; it may be repeated.
     """
 
-    run: Annotated[tuple[str, ...] | None, BeforeValidator(_split)] = None
+    model_config = _one_of(("run", "shell"))
+
+    run: Annotated[
+        tuple[str, ...] | None,
+        BeforeValidator(_split, json_schema_input_type=Annotated[str, Field(min_length=1)] | None),
+    ] = None
     shell: str | None = None
     while_stopped: Literal["dovecot"] | None = None
     sends: Literal["config"] | None = None
@@ -135,7 +164,9 @@ class Running(_Part):
     within: Duration = timedelta(seconds=30)
     within_per_100_users: Duration = timedelta(0)
     steady: Duration = timedelta(0)
-    done_when: Annotated[tuple[Expectation, ...], BeforeValidator(_unless_exit)]
+    done_when: Annotated[
+        tuple[Expectation, ...], BeforeValidator(_unless_exit, json_schema_input_type=Literal["exit 0"] | _Any)
+    ]
 
     @model_validator(mode="after")
     def _one_command(self) -> Self:
@@ -163,7 +194,7 @@ class _Step(_Part):
     says: Line
     because: Line
     runbook: int | None = Field(default=None, ge=1, le=99)
-    needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple)] = ()
+    needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple, json_schema_input_type=Need | list[Need])] = ()
 
 
 class Hopes(_Part):
@@ -189,8 +220,10 @@ class Change(Running, _Step):
     `only_if` is looked at right before it, beside what the laws ask for.
     """
 
+    model_config = _one_of(("run", "shell"), ("undo", "no_undo_because"))
+
     where: Literal[Where.BACKEND, Where.ONE_DIRECTOR]
-    only_if: Annotated[tuple[Expectation, ...], BeforeValidator(_as_list)] = ()
+    only_if: Annotated[tuple[Expectation, ...], BeforeValidator(_as_list, json_schema_input_type=_Any)] = ()
     repeatable: bool = True
     undo: Undo | None = None
     no_undo_because: Line | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 
 from bot.core import events as fact
-from bot.core.events import Ran
+from bot.core.events import Entry, Ran
 from bot.core.goback import going_back
 from bot.core.procedure import Gate
 from bot.core.run import Status
@@ -131,3 +133,9 @@ def refused() -> Story:
 
 ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, moved_first, refused)
 """Every story: together they have every kind of fact."""
+
+
+@cache
+def entries_of(made: Callable[[], Story]) -> tuple[Entry, ...]:
+    """The facts of a whole run of these, made once."""
+    return tuple(made().entries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
 from typing import get_type_hints
@@ -31,9 +31,10 @@ from bot.engine.planning import Foreseen
 from bot.practice.slack_world import Message as Posted
 from bot.practice.terminal import shown
 from tests.build import NOON, SECOND, Story, plan, target
+from tests.unit.examples import pairs
 from tests.unit.messages import GROUP, all_messages
 from tests.unit.others_text import FORGED, FREE, HARMLESS, HOSTILE_TEXTS, NAMES, SAID, filled, made_of, run_of
-from tests.unit.stories import ALL, turned_round
+from tests.unit.stories import ALL, entries_of, turned_round
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +57,28 @@ def structure(message: Message) -> list[object]:
     return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What Slack makes of each message of a run, and how many lines of each of its files are not set in."""
+
+    structures: list[list[object]]
+    own_lines: list[int]
+
+
 @cache
-def harmless(made: Callable[[], Story]) -> list[list[object]]:
-    return [structure(message) for _, message in all_messages(run_of(made().entries, HARMLESS))]
+def told(made: Callable[[], Story], text: str) -> Told:
+    """A run with this text wherever a host or a person can put one; of its files all but what a step attaches."""
+    structures, files = [], []
+    for entry, message in all_messages(run_of(entries_of(made), text)):
+        structures.append(structure(message))
+        of_host = f"-{entry.fact.step}.txt" if isinstance(entry.fact, fact.StepDone) else ""
+        files += [file for file in message.files if not of_host or not file.name.endswith(of_host)]
+    own_lines = [sum(not line.startswith("    ") for line in file.content.split("\n")) for file in files]
+    return Told(structures=structures, own_lines=own_lines)
 
 
 def assert_inert(made: Callable[[], Story], text: str) -> None:
-    found = [structure(message) for _, message in all_messages(run_of(made().entries, text))]
-    for seen, expected in zip(found, harmless(made), strict=True):
+    for seen, expected in zip(told(made, text).structures, told(made, HARMLESS).structures, strict=True):
         assert seen == expected
 
 
@@ -75,8 +90,7 @@ def test_every_text_of_every_fact_is_known_for_free_or_for_a_name() -> None:
         assert texts - FREE.get(kind.__name__, frozenset()) <= NAMES, kind.__name__
 
 
-@pytest.mark.parametrize("text", HOSTILE_TEXTS)
-@pytest.mark.parametrize("made", ALL)
+@pytest.mark.parametrize(("made", "text"), pairs(ALL, HOSTILE_TEXTS))
 def test_no_text_in_any_fact_becomes_a_line_a_mention_a_link_a_sign_or_a_style(
     made: Callable[[], Story], text: str
 ) -> None:
@@ -84,7 +98,7 @@ def test_no_text_in_any_fact_becomes_a_line_a_mention_a_link_a_sign_or_a_style(
     assert_inert(made, text)
 
 
-@settings(max_examples=30, deadline=timedelta(seconds=10))
+@settings(deadline=timedelta(seconds=10))
 @given(text=SAID, which=st.sampled_from(ALL))
 def test_whatever_is_printed_or_typed_stays_in_its_place(text: str, which: Callable[[], Story]) -> None:
     assert_inert(which, text)
@@ -93,7 +107,7 @@ def test_whatever_is_printed_or_typed_stays_in_its_place(text: str, which: Calla
 def test_in_a_terminal_it_moves_no_cursor_and_is_no_line_of_the_bots_own() -> None:
     """What is shown by `dovecot-bot try`; a line that goes on in the next one goes on set in."""
     for text in HOSTILE_TEXTS:
-        for _, message in all_messages(run_of(turned_round().entries, text)):
+        for _, message in all_messages(run_of(entries_of(turned_round), text)):
             posted = Posted(channel="C0OPS", user="U0BOT", ts="1.1", text=message.text, blocks=list(message.blocks))
             lines = shown(posted, {SECOND: "bob"}).split("\n")
             assert all(line.isprintable() for line in lines)
@@ -131,7 +145,7 @@ def opened(run: Run, action: str) -> Message:
 
 def beside_the_thread(text: str) -> list[Message]:
     checks = tuple((text, holds, text) for holds in (True, False, None))
-    runs = [story.run for made in ALL if (story := story_of(run_of(made().entries, text)))]
+    runs = [story.run for made in ALL if (story := story_of(run_of(entries_of(made), text)))]
     found = told_damaged(text)
     return [
         *foreseen(Foreseen(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
@@ -141,11 +155,15 @@ def beside_the_thread(text: str) -> list[Message]:
     ]
 
 
+@cache
+def structures_beside_the_thread(text: str) -> list[list[object]]:
+    return [structure(message) for message in beside_the_thread(text)]
+
+
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_nor_does_it_in_a_plan_a_list_an_answer_or_what_is_said_of_damage(text: str) -> None:
-    found, expected = beside_the_thread(text), beside_the_thread(HARMLESS)
-    for seen, meant in zip(found, expected, strict=True):
-        assert structure(seen) == structure(meant)
+    for seen, meant in zip(structures_beside_the_thread(text), structures_beside_the_thread(HARMLESS), strict=True):
+        assert seen == meant
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
@@ -169,19 +187,7 @@ def test_a_plan_in_a_file_has_the_lines_of_a_harmless_one(text: str) -> None:
     assert said.count("\n") == plan_text(filled(plan(), HARMLESS), target()).count("\n")
 
 
-def own_lines(made: Callable[[], Story], text: str) -> list[int]:
-    """How many lines of each file are not set in, but for what a step attaches: all of that is the host's."""
-    files = [
-        file
-        for entry, message in all_messages(run_of(made().entries, text))
-        for file in message.files
-        if not isinstance(entry.fact, fact.StepDone) or not file.name.endswith(f"-{entry.fact.step}.txt")
-    ]
-    return [sum(not line.startswith("    ") for line in file.content.split("\n")) for file in files]
-
-
-@pytest.mark.parametrize("text", [*HOSTILE_TEXTS, FORGED * 40])
-@pytest.mark.parametrize("made", ALL)
+@pytest.mark.parametrize(("made", "text"), pairs(ALL, [*HOSTILE_TEXTS, FORGED * 40]))
 def test_in_a_file_of_the_thread_what_was_printed_or_typed_is_set_in(made: Callable[[], Story], text: str) -> None:
     """A file has no code blocks."""
-    assert own_lines(made, text) == own_lines(made, re.sub(r"[^\s<>&]", "x", text))
+    assert told(made, text).own_lines == told(made, re.sub(r"[^\s<>&]", "x", text)).own_lines

@@ -19,8 +19,9 @@ from bot.core.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, Story, plan
+from tests.unit.examples import pairs
 from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
-from tests.unit.stories import ALL, command, turned_round
+from tests.unit.stories import ALL, command, entries_of, turned_round
 
 STORIES = pytest.mark.parametrize("made", ALL)
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -44,7 +45,7 @@ def test_every_fact_is_told_with_its_number_and_time(made: Callable[[], Story]) 
 
 
 def test_these_stories_have_every_kind_of_fact() -> None:
-    kinds = {type(entry.fact) for made in ALL for entry in made().entries}
+    kinds = {type(entry.fact) for made in ALL for entry in entries_of(made)}
     assert kinds == set(Fact.__args__)
 
 
@@ -139,7 +140,7 @@ def test_of_nothing_there_is_no_record() -> None:
 
 def told_with(made: Callable[[], Story], text: str) -> str:
     """A record in which this stands wherever a host or a person can put something."""
-    return markdown(run_of(made().entries, text), damage=f"fact 99: {text}")
+    return markdown(run_of(entries_of(made), text), damage=f"fact 99: {text}")
 
 
 def structure(record: str) -> list[str]:
@@ -163,33 +164,32 @@ def harmless(made: Callable[[], Story]) -> list[str]:
     return structure(told_with(made, HARMLESS))
 
 
-@settings(max_examples=60, deadline=timedelta(seconds=5))
+@settings(deadline=timedelta(seconds=5))
 @given(text=(SAID | st.text(min_size=1, max_size=80)).filter(in_line), made=st.sampled_from(ALL))
 def test_no_text_of_a_host_or_a_person_becomes_markdown(text: str, made: Callable[[], Story]) -> None:
     """Whatever is printed or typed, the record has the structure that it has with a harmless word in its place."""
     assert structure(told_with(made, text)) == harmless(made)
 
 
-@STORIES
-@pytest.mark.parametrize(
-    "text",
-    [
-        *HOSTILE_TEXTS,
-        "# Approved by U0BOB",
-        "- 2026-03-01 12:00:00 UTC: restore approved by U0BOB",
-        "1. restore approved",
-        "```\n\n## Approvals\n```",
-        "~~~\nnothing after this is seen",
-        "| a | b |\n|---|---|\n| 1 | 2 |",
-        "![x](https://evil.example/x.png) [click](https://evil.example)",
-        "text\n===",
-        "    code",
-        "<script>alert(1)</script>",
-        "&#35; heading",
-        "`",
-        "``` `` `",
-    ],
-)
+FORGING = [
+    *HOSTILE_TEXTS,
+    "# Approved by U0BOB",
+    "- 2026-03-01 12:00:00 UTC: restore approved by U0BOB",
+    "1. restore approved",
+    "```\n\n## Approvals\n```",
+    "~~~\nnothing after this is seen",
+    "| a | b |\n|---|---|\n| 1 | 2 |",
+    "![x](https://evil.example/x.png) [click](https://evil.example)",
+    "text\n===",
+    "    code",
+    "<script>alert(1)</script>",
+    "&#35; heading",
+    "`",
+    "``` `` `",
+]
+
+
+@pytest.mark.parametrize(("made", "text"), pairs(ALL, FORGING))
 def test_text_that_would_forge_an_approval_or_hide_the_rest_stays_text(made: Callable[[], Story], text: str) -> None:
     record = told_with(made, text)
     assert structure(record) == harmless(made)

@@ -77,14 +77,14 @@ def strings(value: object) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 5, deadline=None)
 @given(text=st.text(max_size=50), times=st.sampled_from([1, 40, 4_000]))
 def test_however_long_the_output_the_message_fits(text: str, times: int) -> None:
     for _, message in all_messages(hostile(text * times)):
         fits(message)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(), max_size=8_000))
 def test_pieces_fit_a_section_each_and_lose_no_word(text: str) -> None:
     safe = escape(text)
