@@ -14,6 +14,7 @@ from bot.config import procedures_folder, read_settings, read_tokens
 from bot.core.damage import in_words
 from bot.core.guards import guards_planned
 from bot.core.hide import hide_in_words
+from bot.core.packages import alarm
 from bot.core.procedure import duration
 from bot.core.shown import in_line, in_lines, set_in
 from bot.core.upnext import length
@@ -89,7 +90,7 @@ def _print_plan(foreseen: Foreseen) -> None:
     print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
     for says, holds, reason in foreseen.checks:
-        print(f"  {marks[holds]:>3}  {in_line(f'{says}: {reason}')}")
+        print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{says}: {reason}')}")
     for says in foreseen.later:
         print(f"       {in_line(says)}: seen in the run itself")
 
