@@ -72,6 +72,13 @@ class Planner:
         self._timings = timings
         self._proposals = proposals
 
+    def target(self, request: Request) -> Target:
+        """What a run would be on; asks no host, and raises Refused for what is mistyped."""
+        asked = read_request(request.text)
+        self._requires(asked)
+        self._procedure(request)
+        return self._book.inventory.find(asked.backend)
+
     async def request(self, request: Request, run: str) -> RunRequested:
         """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
         asked = read_request(request.text)
@@ -117,11 +124,15 @@ class Planner:
                 later.append(step.says)
         return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
-    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
+    def _procedure(self, request: Request) -> Procedure:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)
         if procedure is None:
             known = ", ".join(one.command for one in self._book.procedures)
             raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
+        return procedure
+
+    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
+        procedure = self._procedure(request)
         target = self._book.inventory.find(asked.backend)
         brought = await Bringing(self._hosts, self._proposals).of(procedure, asked, target)
         order = Order(
