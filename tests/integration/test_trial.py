@@ -1,0 +1,35 @@
+"""`deploy/try` says what became of what it typed, also where there is no run, or none that went well."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+
+from bot.practice.trial import Trial
+
+
+async def tried(text: str) -> tuple[int, str]:
+    """The exit status, and what was shown."""
+    out = io.StringIO()
+    status = await Trial(drain=timedelta(seconds=1), scripted=True, out=out, text=text).run()
+    return status, out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("backend-3 packages=keep config=keep", "Nothing would change on backend-3"),
+        ("backend-3 config=keep packages=dovecot-core=1:9.9", "dovecot-core=1:9.9"),
+        ("backnd-3", "Did you mean"),
+    ],
+    ids=["nothing would change", "refused in preflight", "mistyped"],
+)
+async def test_what_is_refused_is_shown_and_fails(text: str, why: str) -> None:
+    status, shown = await tried(text)
+    assert status == 1
+    assert f"/dovecot-upgrade {text}" in shown
+    assert "only @alice sees this" in shown
+    assert why in shown
+    assert "change record" not in shown
