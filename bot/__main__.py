@@ -75,6 +75,8 @@ def plan(
 
 def _print_plan(foreseen: Foreseen) -> None:
     print(in_line(foreseen.plan.title))
+    for line in foreseen.plan.brings:
+        print(f"  {in_line(line)}")
     for stage in foreseen.plan.stages:
         print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:

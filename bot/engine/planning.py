@@ -13,7 +13,7 @@ from bot.core.newer import in_short
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.procedure import Procedure
 from bot.core.proposal import FORMS, Asked, read_request
-from bot.engine.bringing import Bringing
+from bot.engine.bringing import Bringing, Brought
 from bot.engine.looking import Looking
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.engine.proving import prove
@@ -59,7 +59,7 @@ class _Prepared:
     procedure: Procedure
     order: Order
     plan: Plan
-    newer: tuple[str, ...]
+    brought: Brought
 
 
 class Planner:
@@ -112,7 +112,8 @@ class Planner:
         proof = await prove(order.target, self._hosts, looking)
         checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
         if order.proposal and proof.holds:
-            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.newer))
+            checks.append(_files(order.target.backend.name, order.proposal.name, prepared.brought.files))
+            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.brought.newer))
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
@@ -148,7 +149,11 @@ class Planner:
         plan = make_plan(procedure, order)
         check_expectations(plan)
         hold_against(plan, self._book.rules, str(target.backend.ip))
-        return _Prepared(procedure=procedure, order=order, plan=plan, newer=brought.newer)
+        return _Prepared(procedure=procedure, order=order, plan=plan, brought=brought)
+
+
+def _files(backend: str, proposal: str, files: str) -> tuple[str, bool, str]:
+    return f"Compared {proposal} with the configuration in place, file by file", True, f"{backend}: {files}"
 
 
 def _newer(backend: str, proposal: str, found: tuple[str, ...]) -> tuple[str, bool, str]:

@@ -105,6 +105,7 @@ def plan_text(plan: Plan, target: Target) -> str:
     lines = [in_line(plan.title), f"digest {plan.digest}"]
     if plan.config_digest:
         lines.append(f"digest of the proposed configuration {plan.config_digest}")
+    lines += [f"brings {in_line(line)}" for line in plan.brings]
     for stage in plan.stages:
         lines += [
             "",
