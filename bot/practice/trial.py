@@ -29,6 +29,8 @@ from bot.practice.terminal import shown
 
 _NAMES = {REQUESTER: "alice", SECOND: "bob", THIRD: "carol", STRANGER: "mallory", GROUP: "mail-engineers"}
 _LONGEST = 1800.0
+TYPED = 'backend-3 reason="CVE fix" ticket=CHG0012345'
+"""The bare command: the example needs no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Trial:
     drain: timedelta
     scripted: bool
     out: TextIO
-    text: str = 'backend-3 reason="CVE fix" ticket=CHG0012345'
+    text: str = TYPED
 
     async def run(self) -> int:
         """Do it all; returns the exit status."""

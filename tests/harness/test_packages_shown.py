@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.core import events as fact
-from bot.practice.packages import LISTS, OLD
+from bot.core.run import Status
+from bot.practice.files import File
+from bot.practice.packages import LISTS, NAMES, OLD
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
-from tests.harness.test_as_shown import loses_the_old
+from tests.harness.test_as_shown import is_interrupted, is_locked, loses_the_old
 
 LIST = f"{LISTS}/deb.example_debian_dists_bookworm_InRelease"
 
@@ -20,10 +23,10 @@ def question(play: Drill) -> str:
     return play.thread(fact.ApprovalAsked)[-1]
 
 
-def is_old(play: Drill) -> None:
+def is_old(play: Drill, hours: int = 49) -> None:
     node = play.backend.disk.look(LIST)
-    assert node is not None
-    node.changed = now() - timedelta(hours=49)  # type: ignore[union-attr]
+    assert isinstance(node, File)
+    node.changed = now() - timedelta(hours=hours)
 
 
 def is_gone(play: Drill) -> None:
@@ -64,3 +67,57 @@ async def test_the_question_says_how_long_the_installation_waits_for_dpkgs_lock(
         await play.reaches("approve-restore")
         await play.asks()
         assert "dpkg's lock" not in question(play)
+
+
+@virtually
+async def test_the_settings_say_from_which_age_on_lists_are_old() -> None:
+    def spoil(play: Drill) -> None:
+        play.timings = replace(play.timings, lists_old=timedelta(hours=6))
+        is_old(play, hours=7)
+
+    async with a_run(spoil=spoil) as play:
+        await play.asks()
+        assert ":warning: *Alarm* backend-3: old package lists: 7 hours old, and less than 6 are usual" in question(
+            play
+        )
+
+
+def fills(path: str) -> Callable[[Drill], None]:
+    def fills_it(play: Drill) -> None:
+        play.backend.packages.free[path] = 5
+
+    fills_it.__name__ = f"fills {path}"
+    return fills_it
+
+
+def is_held(play: Drill) -> None:
+    play.backend.packages.held = set(NAMES)
+
+
+def has_no_mirror(play: Drill) -> None:
+    play.backend.packages.mirror_away = True
+
+
+REFUSED: dict[Callable[[Drill], None], tuple[str, str]] = {
+    is_locked: ("packages-can-be-installed", "It is held by process 4711"),
+    is_interrupted: ("packages-can-be-installed", "dpkg was interrupted"),
+    fills("/var"): ("packages-can-be-installed", "/var free mib is 5, expected at least 200"),
+    fills("/usr"): ("packages-can-be-installed", "/usr free mib is 5, expected at least 200"),
+    fills("/boot"): ("packages-can-be-installed", "/boot free mib is 5, expected at least 20"),
+    is_held: ("packages-are-offered", "refused is"),
+    has_no_mirror: ("download-packages", ""),
+}
+
+
+@pytest.mark.parametrize("happens", REFUSED, ids=lambda one: one.__name__)
+@virtually
+async def test_what_would_keep_packages_from_being_installed_refuses_the_run(happens: Callable[[Drill], None]) -> None:
+    """Each was found out with dovecot stopped, once."""
+    step, why = REFUSED[happens]
+    async with a_run(spoil=happens) as play:
+        run = await play.until(lambda run: run.status is Status.ENDED)
+        assert run.outcome is fact.Outcome.REFUSED
+        (failed,) = play.facts(fact.StepFailed)
+        assert failed.step == step
+        assert why in failed.reason
+        assert play.sent("set-vhosts-to-zero") == []

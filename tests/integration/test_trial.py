@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.practice.trial import Trial
+from bot.core.proposal import Asked, read_request
+from bot.practice.trial import TYPED, Trial
 
 
 async def tried(text: str) -> tuple[int, str]:
@@ -33,3 +34,12 @@ async def test_what_is_refused_is_shown_and_fails(text: str, why: str) -> None:
     assert "only @alice sees this" in shown
     assert why in shown
     assert "change record" not in shown
+
+
+async def test_what_it_types_of_itself_is_the_bare_command_with_a_small_change_and_goes_well() -> None:
+    status, shown = await tried(TYPED)
+    asked = read_request(TYPED)
+    assert asked == Asked(backend="backend-3", reason=asked.reason, ticket=asked.ticket, text="backend-3")
+    assert status == 0
+    assert "lines +2 -1, newer none, removed 0" in shown
+    assert "The change record: " in shown
