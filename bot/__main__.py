@@ -84,10 +84,13 @@ def plan(
 
 def _print_plan(foreseen: Foreseen) -> None:
     from bot.core.guards import guards_planned
+    from bot.core.packages import alarm
     from bot.core.shown import in_line, set_in
     from bot.core.upnext import length
 
     print(in_line(foreseen.plan.title))
+    for line in foreseen.plan.brings:
+        print(f"  {in_line(line)}")
     for stage in foreseen.plan.stages:
         print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:
@@ -103,7 +106,7 @@ def _print_plan(foreseen: Foreseen) -> None:
     print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
     for says, holds, reason in foreseen.checks:
-        print(f"  {marks[holds]:>3}  {in_line(f'{says}: {reason}')}")
+        print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{says}: {reason}')}")
     for says in foreseen.later:
         print(f"       {in_line(says)}: seen in the run itself")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from bot.core.effects import Effect, effects
 from bot.core.expect import Look, judge
+from bot.core.packages import way_back_in_words
 from bot.core.plan import Expected, Plan, PlannedStep, Value
 from bot.core.probes import PROBES
 from bot.core.procedure import Where
@@ -123,7 +124,7 @@ def _differs(shown: Mapping[str, str], probe: str, now: Reading, reason: str) ->
         case "downloaded-packages":
             yield f"{_DOWNLOADED}: {_there(now['missing'])} now, and {_there(shown['downloaded'])} when it was shown"
         case "packages-of-before":
-            yield f"{_before(str(now['way_back']))}; when it was shown: {shown['way_back']}"
+            yield f"{way_back_in_words(now)}; when it was shown: {shown['way_back']}"
         case _:
             yield f"the configuration in place is another one: {reason}"
 
@@ -134,10 +135,6 @@ _DOWNLOADED = "the downloaded packages"
 
 def _there(missing: object) -> str:
     return "all there" if missing == "none" else f"without {missing}"
-
-
-def _before(way_back: str) -> str:
-    return f"the packages of before: {way_back}"
 
 
 def _versions(before: str, now: str, when: str) -> Iterator[str]:
@@ -161,4 +158,4 @@ def evidence(verified: Mapping[str, str], before: str) -> Iterator[str]:
         from_mirror = "" if verified["downloaded"] == "none" else "; the installation asks the mirror for it"
         yield f"{_DOWNLOADED}: {_there(verified['downloaded'])}{from_mirror}"
     if "way_back" in verified:
-        yield _before(verified["way_back"])
+        yield way_back_in_words(verified)

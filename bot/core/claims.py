@@ -6,6 +6,8 @@ backend by its address, its directors by how they are reached, and, once that is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bot.core.events import Fact, HostsProved, RunRequested
 from bot.core.inventory import Target
 
@@ -25,6 +27,14 @@ def keys_of(target: Target) -> tuple[str, ...]:
     """The keys that a run on this target holds from its beginning on."""
     reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
     return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
+
+
+def shared(target: Target, rings: Sequence[str], keys: Sequence[str]) -> tuple[str, str] | None:
+    """What of that a run on this target would want, too: the ring's name, or empty and the first key in words."""
+    if target.ring.name in rings:
+        return target.ring.name, ""
+    found = next((key for key in keys_of(target) if key in keys), None)
+    return None if found is None else ("", in_words(found))
 
 
 def in_words(key: str) -> str:

@@ -196,11 +196,13 @@ def _summary(look: Look) -> str:
     """What held, in a line; hosts that read the same are named together."""
     by_reading: dict[str, list[str]] = {}
     probe = PROBES[look.expected.probe]
-    keys = list(_conditions(look.expected)) or sorted(probe.fields - probe.kept)
+    conditions = list(_conditions(look.expected))
+    keys = conditions or sorted(probe.fields - probe.kept)
     for seen in look.seen:
         if seen.reading is None:
             continue
-        read = ", ".join(_held(key, seen.reading) for key in keys)
+        words = probe.tells(seen.reading) if probe.tells and not conditions else None
+        read = words or ", ".join(_held(key, seen.reading) for key in keys)
         by_reading.setdefault(_named(look.expected) + read, []).append(seen.host)
     return "; ".join(f"{', '.join(hosts)}: {read}" for read, hosts in by_reading.items())
 

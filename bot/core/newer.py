@@ -50,6 +50,14 @@ def newer(there: Contents, proposed: Contents) -> tuple[str, ...]:
     return tuple(sorted(later(differing, *times)))
 
 
+def differing(there: Contents, proposed: Contents) -> str:
+    """Which files a proposed configuration changes, adds and removes, in a line."""
+    held, wanted = ({path: content for path, (content, _) in side.items()} for side in (there, proposed))
+    changed = sorted(path for path in held.keys() & wanted.keys() if held[path] != wanted[path])
+    added, removed = sorted(wanted.keys() - held.keys()), sorted(held.keys() - wanted.keys())
+    return f"changed {in_short(changed)}, added {in_short(added)}, removed {in_short(removed)}"
+
+
 def later(differing: Iterable[str], there: Mapping[str, int], proposed: Mapping[str, int]) -> frozenset[str]:
     """Of the paths that differ, those whose time there is later.
 

@@ -6,11 +6,13 @@ Pure readings of their answers, as in readings.py. Formats: apt 2.6 and dpkg 1.2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bot.core.command import Result
 from bot.core.inventory import Target
+from bot.core.plan import PlannedStep
 from bot.core.proposal import PackageChange
 from bot.core.readings import Asks, Reading, specs
 from bot.errors import Unreadable
@@ -118,19 +120,54 @@ def lists_age(_target: Target, asks: Asks, result: Result) -> Reading:
     if not all(one.isascii() and one.isdigit() for one in (now, *fetched)):
         raise Unreadable("the ages of the package lists cannot be read")
     if not fetched:
-        return {"hours": 0, "old": "yes: there are none, so apt offers nothing; run `apt-get update` there"}
+        return {"hours": 0, "old": _NO_LISTS}
     hours = max(0, int(now) - min(map(int, fetched))) // _HOUR
     limit = int(str(asks["hours_allowed"]))
-    old = f"yes: {hours} hours, {limit} are usual; what was released since is not known there" if hours >= limit else ""
-    return {"hours": hours, "old": old or "no"}
+    old = f"{_OLD_LISTS} {hours} hours old, and less than {limit} are usual; {_SINCE}" if hours >= limit else "no"
+    return {"hours": hours, "old": old}
+
+
+_UPDATE = "run `apt-get update` there"
+_NO_LISTS = f"no package lists, so apt offers nothing: {_UPDATE}"
+_OLD_LISTS = "old package lists:"
+_SINCE = f"what was released since is not known there: {_UPDATE}"
+
+
+def lists_in_words(reading: Reading) -> str:
+    """How old the package lists are, as people read it."""
+    if reading["old"] != "no":
+        return str(reading["old"])
+    hours = reading["hours"]
+    return f"package lists {f'{hours} hour' + 's' * (hours != 1) if hours else 'less than an hour'} old"
 
 
 def to_go_back_to(target: Target, asks: Asks, result: Result) -> Reading:
     """The same, of the packages that were installed before."""
     missing = downloaded(target, asks, result)["missing"]
-    return {
-        "way_back": "there" if missing == "none" else f"no way back for the packages: apt has no {missing} any more"
-    }
+    if missing == "none":
+        return {"way_back": "there"}
+    return {"way_back": f"{_NO_WAY_BACK}: {missing} is not there; only a mirror that still has it could bring it"}
+
+
+_NO_WAY_BACK = "no way back for the packages"
+_ALARMS = (_NO_WAY_BACK, _OLD_LISTS, _NO_LISTS)
+
+
+def way_back_in_words(reading: Reading) -> str:
+    """Whether the packages of before are there, as people read it."""
+    return f"the packages of before: {reading['way_back']}"
+
+
+def alarm(line: str) -> bool:
+    """Whether a line of evidence holds nobody up, and is nothing that who approves should overlook."""
+    return any(one in line for one in _ALARMS)
+
+
+def lock_wait(steps: Iterable[PlannedStep]) -> timedelta | None:
+    """How long the first installation of these waits for dpkg's lock, read from its command; None where none does."""
+    commands = (step.action.command.text for step in steps if step.action)
+    found = next(filter(None, (re.search(r"DPkg::Lock::Timeout=(\d+)", text) for text in commands)), None)
+    return timedelta(seconds=int(found[1])) if found else None
 
 
 def downloaded(_target: Target, asks: Asks, result: Result) -> Reading:

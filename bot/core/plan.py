@@ -236,6 +236,7 @@ def _brought(order: Order) -> Iterator[str]:
 
 _ABSENT = {
     Need.CONFIG: "the configuration stays as it is",
+    Need.CONFIG_KEPT: "the configuration in place is replaced",
     Need.PACKAGES: "the packages stay as they are",
     Need.METACACHE: "this ring has no metacache",
     Need.MOVE_FIRST: "this ring's take-down is in the runbook's order: its users are moved once dovecot is stopped",
@@ -245,6 +246,7 @@ _ABSENT = {
 def _left_out(step: file.Step, order: Order, left_out: list[LeftOut]) -> bool:
     there = {
         Need.CONFIG: order.proposal is not None,
+        Need.CONFIG_KEPT: order.proposal is None,
         Need.PACKAGES: bool(order.packages),
         Need.METACACHE: order.target.ring.metacache is not None,
         Need.MOVE_FIRST: order.target.ring.moves_first,

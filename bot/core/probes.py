@@ -21,7 +21,8 @@ class Probe:
     """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has.
 
     `kept`: fields that are remembered and compared, and told to nobody. `shows`: what people are shown of an answer,
-    in short and whole, where that is not what was printed.
+    in short and whole, where that is not what was printed. `tells`: a reading in words,
+    where its fields say too little.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Probe:
     command: Callable[[Target, Asks], Command]
     read: Callable[[Target, Asks, Result], Reading]
     shows: Callable[[Asks, Result], tuple[str, str]] | None = None
+    tells: Callable[[Reading], str] | None = None
 
 
 def _doveadm(*argv: str) -> Callable[[Target, Asks], Command]:
@@ -103,6 +105,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
     optional: str = "",
     exits: Exits = MappingProxyType({}),
     shows: Callable[[Asks, Result], tuple[str, str]] | None = None,
+    tells: Callable[[Reading], str] | None = None,
 ) -> Probe:
     """`exits`: the exit statuses beside 0 with which the command answers; any other is somebody else's, or trouble."""
 
@@ -115,6 +118,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
         command=command,
         read=answered,
         shows=shows,
+        tells=tells,
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
@@ -277,6 +281,7 @@ _ALL = (
         packages.lists_age,
         "hours_allowed",
         "hours old",
+        tells=packages.lists_in_words,
     ),
     _probe(
         "space",
@@ -300,6 +305,7 @@ _ALL = (
         "names folder",
         "way_back",
         exits={1: "find: "},
+        tells=packages.way_back_in_words,
     ),
     _probe(
         "tree",

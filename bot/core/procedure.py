@@ -30,6 +30,7 @@ class Need(StrEnum):
     """What must be there for a step to be part of a run."""
 
     CONFIG = "config"
+    CONFIG_KEPT = "config-kept"
     PACKAGES = "packages"
     METACACHE = "metacache"
     MOVE_FIRST = "move-first"

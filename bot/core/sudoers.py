@@ -45,7 +45,8 @@ def sudoers(procedures: Iterable[Procedure], ring: Ring, host: Host, user: str) 
             rule
             for procedure in procedures
             for target in targets
-            for command in _commands(_fullest(procedure, target), target, host)
+            for config in (True, False)
+            for command in _commands(_fullest(procedure, target, config=config), target, host)
             if command.root
             for rule in _rules(command)
         }
@@ -58,11 +59,12 @@ def _targets(ring: Ring) -> list[Target]:
     return [Target(ring=ring, backend=backend) for backend in ring.backends]
 
 
-def _fullest(procedure: Procedure, target: Target) -> Plan:
+def _fullest(procedure: Procedure, target: Target, *, config: bool) -> Plan:
+    """A run that brings all that there is; without a configuration, the one in place is looked at."""
     order = Order(
         run=_RUN,
         target=target,
-        proposal=Proposal(name="any", digest="0" * 64) if Need.CONFIG in procedure.takes else None,
+        proposal=Proposal(name="any", digest="0" * 64) if config and Need.CONFIG in procedure.takes else None,
         packages=(_PACKAGE,) if Need.PACKAGES in procedure.takes else (),
         drain=timedelta(0),
         approval_open=timedelta(0),

@@ -13,7 +13,7 @@ from bot.core.approved import CONFIGURATION
 from bot.core.command import Result
 from bot.core.hide import hide
 from bot.core.inventory import Target
-from bot.core.newer import Contents, contents, newer, question
+from bot.core.newer import Contents, contents, differing, newer, question
 from bot.core.packages import as_changes, upgrades
 from bot.core.probes import PROBES
 from bot.core.procedure import Need, Procedure
@@ -34,6 +34,8 @@ class Brought:
     packages: tuple[PackageChange, ...] = ()
     newer: tuple[str, ...] = ()
     """Files that are newer on the backend than in what is proposed, and that it would replace or remove."""
+    files: str = ""
+    """Which files of the backend's configuration are changed, added and removed."""
 
 
 class Bringing:
@@ -52,7 +54,10 @@ class Bringing:
         changes = new is not None or any(one.version != one.before for one in packages)
         if procedure.takes and not asked.restart and not changes:
             raise Refused(await self._nothing(proposal, asked, target))
-        return Brought(proposal=new, packages=packages, newer=newer(there, new.files) if new else ())
+        if new is None:
+            return Brought(packages=packages)
+        files = differing(there, new.files)
+        return Brought(proposal=new, packages=packages, newer=newer(there, new.files), files=files)
 
     async def _packages(self, procedure: Procedure, asked: Asked, target: Target) -> tuple[PackageChange, ...]:
         if asked.packages:

@@ -13,7 +13,7 @@ from bot.core.newer import in_short
 from bot.core.plan import Kind, Order, Plan, make_plan
 from bot.core.procedure import Procedure
 from bot.core.proposal import FORMS, Asked, read_request
-from bot.engine.bringing import Bringing
+from bot.engine.bringing import Bringing, Brought
 from bot.engine.looking import Looking
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.engine.proving import prove
@@ -59,7 +59,7 @@ class _Prepared:
     procedure: Procedure
     order: Order
     plan: Plan
-    newer: tuple[str, ...]
+    brought: Brought
 
 
 class Planner:
@@ -71,6 +71,13 @@ class Planner:
         self._clock = clock
         self._timings = timings
         self._proposals = proposals
+
+    def target(self, request: Request) -> Target:
+        """What a run would be on; asks no host, and raises Refused for what is mistyped."""
+        asked = read_request(request.text)
+        self._requires(asked)
+        self._procedure(request)
+        return self._book.inventory.find(asked.backend)
 
     async def request(self, request: Request, run: str) -> RunRequested:
         """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
@@ -105,7 +112,8 @@ class Planner:
         proof = await prove(order.target, self._hosts, looking)
         checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
         if order.proposal and proof.holds:
-            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.newer))
+            checks.append(_files(order.target.backend.name, order.proposal.name, prepared.brought.files))
+            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.brought.newer))
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
@@ -117,11 +125,15 @@ class Planner:
                 later.append(step.says)
         return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
-    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
+    def _procedure(self, request: Request) -> Procedure:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)
         if procedure is None:
             known = ", ".join(one.command for one in self._book.procedures)
             raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
+        return procedure
+
+    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
+        procedure = self._procedure(request)
         target = self._book.inventory.find(asked.backend)
         brought = await Bringing(self._hosts, self._proposals).of(procedure, asked, target)
         order = Order(
@@ -137,7 +149,11 @@ class Planner:
         plan = make_plan(procedure, order)
         check_expectations(plan)
         hold_against(plan, self._book.rules, str(target.backend.ip))
-        return _Prepared(procedure=procedure, order=order, plan=plan, newer=brought.newer)
+        return _Prepared(procedure=procedure, order=order, plan=plan, brought=brought)
+
+
+def _files(backend: str, proposal: str, files: str) -> tuple[str, bool, str]:
+    return f"Compared {proposal} with the configuration in place, file by file", True, f"{backend}: {files}"
 
 
 def _newer(backend: str, proposal: str, found: tuple[str, ...]) -> tuple[str, bool, str]:

@@ -10,11 +10,13 @@ from datetime import timedelta
 
 from bot.core import events as fact
 from bot.core.approval import Person
+from bot.core.claims import keys_of, shared
 from bot.core.damage import Damaged, in_words, let_go, let_go_words
 from bot.core.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
 from bot.core.events import Entry
 from bot.core.fold import fold
 from bot.core.hide import hide
+from bot.core.inventory import Target
 from bot.core.run import Run
 from bot.engine.ledger import Ledger
 from bot.engine.planning import Book, Foreseen, Planner, Request
@@ -64,6 +66,7 @@ class Service:
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id. Raises Refused (text for people) and changes nothing."""
         run = self._new_id()
+        await self._refuse_if_held(self._planner.target(request))
         requested = await self._planner.request(request, run)
         try:
             entries = await self._world.journal.append(run, 0, self._world.clock.now(), (requested,))
@@ -78,6 +81,13 @@ class Service:
     async def foresee(self, request: Request) -> Foreseen:
         """What would run, with live preflight, changing nothing. Raises Refused."""
         return await self._planner.foresee(request, self._new_id())
+
+    async def _refuse_if_held(self, target: Target) -> None:
+        """Before hosts are read for the plan; as that takes long, the journal judges again when the run is written."""
+        for run in await self._world.journal.open_runs():
+            if held := shared(target, *_holds(await self._known(run))):
+                ring, what = held
+                raise Refused(await self._who_holds(RingHeld(ring, run, what=what)))
 
     async def _who_holds(self, held: RingHeld) -> str:
         run, what = await self._known(held.run), held.what[0].upper() + held.what[1:]
@@ -188,6 +198,17 @@ class Service:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _holds(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
+    """The rings by their names, and the keys; nothing of what has ended meanwhile."""
+    match known:
+        case Damaged(rings=rings, keys=keys):
+            return rings, keys
+        case Run(outcome=None, request=request):
+            return (request.target.ring.name,), keys_of(request.target)
+        case _:
+            return (), ()
 
 
 def _without_secrets(command: Steering) -> Steering:

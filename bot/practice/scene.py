@@ -196,6 +196,11 @@ class Scene:
         return await asyncio.wait_for(self._bot.wait(), within)
 
     @property
+    def begun(self) -> bool:
+        """Whether there is a root message."""
+        return bool(self._roots)
+
+    @property
     def root(self) -> Message:
         """The newest root message."""
         return self._roots[-1]

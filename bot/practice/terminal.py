@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.practice.slack_world import Message
+from bot.practice.slack_world import Ephemeral, Message
 
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)(?:\|[^>]*)?>")
@@ -16,12 +16,13 @@ _PERSON = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
 _LINK = re.compile(r"<(https?://[^|>]*)(?:\|([^>]*))?>")
 
 
-def shown(message: Message, names: Mapping[str, str], *, width: int = 110) -> str:
+def shown(message: Message | Ephemeral, names: Mapping[str, str], *, width: int = 110) -> str:
     """The message as lines of text; ids of people are shown by their names."""
     lines: list[str] = []
     for block in message.blocks or [{"type": "section", "text": {"text": message.text}}]:
         lines += _block(block, names, width)
-    lines += [f"[file {file.name}, {len(file.content)} bytes]" for file in message.files]
+    files = message.files if isinstance(message, Message) else ()
+    lines += [f"[file {file.name}, {len(file.content)} bytes]" for file in files]
     return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,20 +24,23 @@ from bot.practice.scene import (
     buttons,
     practice_site,
 )
-from bot.practice.slack_world import Message
+from bot.practice.slack_world import Ephemeral, Message
 from bot.practice.terminal import shown
 
 _NAMES = {REQUESTER: "alice", SECOND: "bob", THIRD: "carol", STRANGER: "mallory", GROUP: "mail-engineers"}
 _LONGEST = 1800.0
+TYPED = 'backend-3 reason="CVE fix" ticket=CHG0012345'
+"""The bare command: the example needs no more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """How to try: the drain's length, whether the clicks are scripted, where it is shown."""
+    """How to try: the drain's length, whether the clicks are scripted, where it is shown, what is typed."""
 
     drain: timedelta
     scripted: bool
     out: TextIO
+    text: str = TYPED
 
     async def run(self) -> int:
         """Do it all; returns the exit status."""
@@ -48,9 +52,12 @@ class Trial:
             scene.propose_a_small_change(CONFIG, ring.backends["backend-3"].disk)
             self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up on this machine.")
             await scene.start_bot()
-            text = 'backend-3 reason="CVE fix" ticket=CHG0012345'
-            self._say(f"\n@alice in #mail-ops:  /dovecot-upgrade {text}\n")
-            await scene.ask(text)
+            self._say(f"\n@alice in #mail-ops:  /dovecot-upgrade {self.text}\n")
+            earlier = len(scene.slack.ephemerals)
+            await scene.ask(self.text)
+            if not scene.begun:
+                self._refused(scene.slack.ephemerals[earlier:])
+                return 1
             done = await self._follow(scene)
             failed = len(ring.failed_logins)
             record = await self._record(scene)
@@ -61,6 +68,12 @@ class Trial:
         self._say(f"\nLogins of the 60 practice users that failed meanwhile: {failed}")
         self._say(f"The change record: {record}")
         return 0
+
+    def _refused(self, answers: Sequence[Ephemeral]) -> None:
+        for answer in answers:
+            lines = shown(answer, _NAMES).splitlines()
+            self._say("#mail-ops | " + "\n          | ".join([*lines, "(only @alice sees this)"]))
+        self._say("\nThere is no run, and nothing was changed.")
 
     def _say(self, text: str) -> None:
         print(text, file=self.out, flush=True)

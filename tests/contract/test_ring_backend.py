@@ -117,6 +117,10 @@ async def test_a_configuration_that_parses_and_does_not_start_is_seen_where_it_i
     await ring.run(NAME, "systemctl stop dovecot")
     await ring.run(NAME, f"mv -T {IN_PLACE} {IN_PLACE}.set-aside")
     await ring.run(NAME, f"mv -T {STAGED} {IN_PLACE}")
+    asked = await ring.ask(NAME, "config-starts", path=IN_PLACE)
+    reading = await ring.read(NAME, "config-starts", path=IN_PLACE)
+    assert (reading["starts"], str(reading["said"]).endswith(DOES_NOT_START[text])) == (False, True), reading
+    assert (asked.stdout_bytes, asked.exit_status) == (0, 89)
     assert (await ring.run(NAME, "systemctl start dovecot")).exit_status == 1
 
 

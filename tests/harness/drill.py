@@ -305,10 +305,14 @@ class Drill(Play):
 
 @asynccontextmanager
 async def a_run(
-    book: Callable[[Book], Book] = lambda made: made, text: str = TEXT, take_down: TakeDown = TakeDown.RUNBOOK
+    book: Callable[[Book], Book] = lambda made: made,
+    text: str = TEXT,
+    take_down: TakeDown = TakeDown.RUNBOOK,
+    spoil: Callable[[Drill], object] = lambda _play: None,
 ) -> AsyncIterator[Drill]:
-    """A run on backend-3 that has just been asked for."""
+    """A run on backend-3 that has just been asked for; `spoil` is done to the world before."""
     play = Drill(book, take_down)
+    spoil(play)
     request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
     living: asyncio.Task[None] = asyncio.ensure_future(play._users_live())
     try:

@@ -7,7 +7,8 @@ import pytest
 from bot.core import events as fact
 from bot.core import probes
 from bot.core.run import Status
-from bot.practice.scene import CONFIG
+from bot.practice.packages import NEW
+from bot.practice.scene import CONFIG, PACKAGES
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 
@@ -16,10 +17,10 @@ STAGED = f"/etc/dovecot.{RUN}.proposed"
 IN_NEW_VERSION = "config-starts-with-new-packages"
 
 
-def the_new_version_refuses(play: Drill) -> None:
-    """A setting that only the proposed configuration has is unknown to what the packages bring."""
+def the_new_version_refuses(play: Drill, setting: str = "mail_max_userip_connections") -> None:
+    """A setting, one that only the proposed configuration has, is unknown to what the packages bring."""
     doveconf = play.backend.dovecot.doveconf
-    play.backend.packages.unpacks = lambda: setattr(doveconf, "unknown", frozenset({"mail_max_userip_connections"}))
+    play.backend.packages.unpacks = lambda: setattr(doveconf, "unknown", frozenset({setting}))
 
 
 @virtually
@@ -134,3 +135,101 @@ async def test_a_tree_whose_list_is_too_long_is_refused_before_anything_is_chang
         assert run.outcome is fact.Outcome.REFUSED
         assert "too long" in run.reason
         assert play.sent("stage-config") == []
+
+
+# the configuration stays
+
+
+ONLY_PACKAGES = f"backend-3 config=keep packages={PACKAGES}"
+RESTART = "backend-3 restart=yes"
+STAYS = [ONLY_PACKAGES, RESTART]
+MAIL = "/etc/dovecot/conf.d/10-mail.conf"
+CERTIFICATE = "/etc/ssl/mail.pem"
+AS_INSTALLED = "config-in-place-starts-as-installed"
+MISSING = f"Can't open file {CERTIFICATE}: No such file or directory (ssl_cert)"
+
+
+def names_a_certificate(play: Drill) -> None:
+    play.backend.disk.write(CERTIFICATE, "a certificate\n")
+    play.backend.disk.write("/etc/dovecot/local.conf", f"ssl_cert = <{CERTIFICATE}\n")
+
+
+@virtually
+async def test_a_configuration_in_place_that_the_new_version_refuses_is_seen_before_dovecot_is_started() -> None:
+    """Nothing that cannot be brought back is deleted yet either; the packages of before start with it again."""
+    async with a_run(text=ONLY_PACKAGES) as play:
+        doveconf, packages = play.backend.dovecot.doveconf, play.backend.packages
+
+        def unpacks() -> None:
+            new = NEW in packages.installed.values()
+            doveconf.unknown = frozenset({"mail_uid"} if new else ())
+
+        packages.unpacks = unpacks
+        run = await play.held_in_the_end()
+        assert run.step is not None
+        assert run.step.name == AS_INSTALLED
+        assert "/etc/dovecot starts is no, expected yes" in run.reason
+        assert f"{MAIL} line 2: Unknown setting: mail_uid" in run.reason
+        assert "then retry" in play.thread()[-1]
+        assert play.sent("start-dovecot") == []
+        assert play.sent("clean-metacache") == []
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert play.broken() == []
+
+
+@virtually
+async def test_what_the_new_version_refuses_is_mended_in_place_and_the_run_goes_on() -> None:
+    async with a_run(text=ONLY_PACKAGES) as play:
+        the_new_version_refuses(play, "mail_uid")
+        await play.held_in_the_end()
+        play.backend.disk.write(MAIL, "mail_gid = vmail\n")
+        await play.retry()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+
+
+@pytest.mark.parametrize("text", STAYS)
+@virtually
+async def test_a_configuration_in_place_that_would_not_start_is_found_before_anybody_is_disturbed(text: str) -> None:
+    """Dovecot runs with what it read weeks ago; the next start is this run's."""
+    async with a_run(text=text, spoil=lambda play: play.backend.disk.write(MAIL, "mail_locaton BROKEN = x\n")) as play:
+        run = await play.until(lambda run: run.status is Status.ENDED)
+        assert run.outcome is fact.Outcome.REFUSED
+        assert "/etc/dovecot starts is no, expected yes" in run.reason
+        assert f"{MAIL} line 1: Unknown setting" in run.reason
+        assert not [one for one in play.facts(fact.StageBegan) if one.stage != "preflight"]
+
+
+@pytest.mark.parametrize("text", STAYS)
+@virtually
+async def test_a_file_that_is_lost_during_the_drain_is_seen_before_the_approval(text: str) -> None:
+    async with a_run(text=text, spoil=names_a_certificate) as play:
+        await play.reaches("drain")
+        play.backend.disk.remove(CERTIFICATE)
+        run = await play.held()
+        assert MISSING in run.reason
+        play.backend.disk.write(CERTIFICATE, "a certificate\n")
+        await play.retry()
+        assert await play.ends() == "done"
+
+
+@pytest.mark.parametrize("text", STAYS)
+@virtually
+async def test_a_file_that_is_lost_after_the_approval_is_asked_about_before_anything_stops(text: str) -> None:
+    async with a_run(text=text, spoil=names_a_certificate) as play:
+        await play.asks()
+        play.backend.disk.remove(CERTIFICATE)
+        await play.approve()
+        await play.asks()
+        assert MISSING in play.facts(fact.ApprovalLapsed)[0].reason
+        assert play.sent("stop-lmtp") == []
+
+
+@virtually
+async def test_a_proposed_configuration_may_mend_one_that_would_not_start() -> None:
+    def spoil(play: Drill) -> None:
+        play.backend.disk.write("/etc/dovecot/conf.d/98-lost.conf", "mail_locaton BROKEN = x\n")
+
+    async with a_run(text=ONLY_CONFIG, spoil=spoil) as play:
+        assert await play.ends() == "done"

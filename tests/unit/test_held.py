@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bot.core.inventory import Inventory, Ring
+from bot.core.command import Command
+from bot.core.inventory import Host, Inventory, Ring
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service
-from bot.errors import Refused
+from bot.errors import NotRun, Refused
+from bot.practice.packages import NEW, OLD
 from tests.build import REQUESTER, Story, library, ring
 from tests.fakes import MORNING, FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
 
 
-def service(journal: FakeJournal, rings: tuple[Ring, ...]) -> Service:
+def service(journal: FakeJournal, rings: tuple[Ring, ...], hosts: FakeHosts | None = None) -> Service:
     clock = FakeClock()
     world = World(
         journal=journal,
-        hosts=FakeHosts(lambda _host, _command: None),
+        hosts=hosts or FakeHosts(lambda _host, _command: None),
         announcer=FakeAnnouncer(),
         alarms=FakeAlarms(clock),
         clock=clock,
@@ -61,6 +64,46 @@ async def test_in_another_ring_of_the_settings_it_is_said_what_the_two_share() -
 async def test_a_backend_of_two_rings_is_named_by_its_address() -> None:
     told = await refusal("backend-9", other_ring(ip="192.0.2.13"))
     assert told.startswith("The backend 192.0.2.13 is held by run r2025a on backend-3 of ring main,")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_held_ring_is_told_before_any_host_is_read(gone: bool) -> None:
+    """Reading what apt offers takes a while, and a host that is away would be what is told instead."""
+    journal = FakeJournal()
+    await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
+    if gone:
+        journal.facts["r2025a"] = []
+    for backend, rings in (("backend-1", ring()), ("backend-9", other_ring(ssh="director-2"))):
+        hosts = FakeHosts(lambda _host, _command: NotRun("it is away"))
+        with pytest.raises(Refused, match="is held by run r2025a"):
+            await service(journal, (rings,), hosts).request(bare(backend))
+        assert hosts.log == []
+
+
+async def test_what_is_mistyped_is_told_before_who_holds_the_ring() -> None:
+    journal = FakeJournal()
+    await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
+    with pytest.raises(Refused, match=r"(?i)backend-7"):
+        await service(journal, (ring(),)).request(bare("backend-7"))
+
+
+async def test_a_ring_that_is_taken_while_hosts_are_read_is_told_as_well() -> None:
+    journal = FakeJournal()
+
+    async def meanwhile(_host: Host, _command: Command) -> str:
+        if not journal.facts:
+            await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
+        return f"dovecot-core\t{OLD}\tinstalled\n"
+
+    hosts = FakeHosts(meanwhile)
+    request = replace(bare("backend-1"), text=f"backend-1 config=keep packages=dovecot-core={NEW}")
+    with pytest.raises(Refused, match=r"^Ring main is held by run r2025a on backend-3"):
+        await service(journal, (ring(),), hosts).request(request)
+    assert hosts.log
+
+
+def bare(backend: str) -> Request:
+    return Request(command="/dovecot-upgrade", text=backend, requester=REQUESTER, team="T0", channel="C0")
 
 
 def other_ring(ssh: str = "director-9", ip: str = "192.0.2.19") -> Ring:

@@ -11,7 +11,7 @@ import pytest
 
 from bot.adapters.configs import FolderProposals
 from bot.core.command import Result
-from bot.core.newer import contents, in_short, newer, question
+from bot.core.newer import contents, differing, in_short, newer, question
 from bot.errors import Unreadable
 from tests.build import target
 from tests.fakes import answered
@@ -38,6 +38,11 @@ async def test_what_differs_and_is_newer_is_named_and_nothing_else(tmp_path: Pat
     known = (await FolderProposals(proposed.parent).proposal("review")).files
     assert newer(contents(str(there), asked(there)), known) == ("conf.d/renewed.conf", "hotfix.conf")
     assert newer(contents(str(proposed), asked(proposed)), known) == ()
+    said = "changed 2 (conf.d/renewed.conf, reviewed.conf), added none, removed 1 (hotfix.conf)"
+    assert differing(contents(str(there), asked(there)), known) == said
+    (proposed / "new.conf").write_text("new\n")
+    known = (await FolderProposals(proposed.parent).proposal("review")).files
+    assert "added 1 (new.conf), removed 1 (hotfix.conf)" in differing(contents(str(there), asked(there)), known)
 
 
 def test_what_is_no_answer_says_nothing_of_what_is_newer(tmp_path: Path) -> None:

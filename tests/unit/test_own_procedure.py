@@ -16,7 +16,7 @@ from bot.core.plan import make_plan
 from bot.core.procedure import Procedure
 from bot.core.sudoers import sudoers
 from bot.errors import Misconfigured
-from tests.build import THIRD, Story, order, target
+from tests.build import THIRD, Story, library, order, target
 
 OWN = """
 procedure: tune
@@ -146,3 +146,10 @@ def test_sudo_lets_it_run_wherever_the_host_has_the_command_and_nothing_wider(tm
         assert re.match(pattern, "-w vm.swappiness=60")
         assert not re.match(pattern, "-w vm.swappiness=60 kernel.sysrq=1")
     assert not any("observed" in rule for rule in rules)
+
+
+def test_sudo_lets_the_configuration_be_looked_at_that_stays_as_well_as_one_that_comes() -> None:
+    """A run has the one look or the other; the rules are for all runs."""
+    rules = sudoers(library().procedures, target().ring, target().backend, "bot")
+    assert "exec doveconf -x -n -c /etc/dovecot/dovecot\\.conf >/dev/null" in rules
+    assert "mount --bind" in rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -179,3 +180,9 @@ def test_the_lines_that_help_shows_are_read_as_they_stand() -> None:
         typed = shown.replace("NAME=VERSION,…", "dovecot-core=2").replace("config=NAME", "config=spring")
         assert read_request(typed).backend == "backend-3"
     assert len(BEGINNING) == 5
+
+
+def test_the_readme_says_the_same_five_lines() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    for line in BEGINNING:
+        assert f"    /dovecot-upgrade {line}\n" in readme

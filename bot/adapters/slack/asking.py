@@ -20,10 +20,24 @@ from bot.adapters.slack.blocks import (
 from bot.adapters.slack.markup import escape, inline, prose, spoken
 from bot.adapters.slack.plans import write_step
 from bot.adapters.slack.story import Story, no_way_back
-from bot.adapters.slack.words import changes, clock, file_name, known, moment, opens, stamp, title, value, who, why
+from bot.adapters.slack.words import (
+    changes,
+    clock,
+    file_name,
+    known,
+    length,
+    moment,
+    opens,
+    stamp,
+    title,
+    value,
+    who,
+    why,
+)
 from bot.core import events as fact
 from bot.core.decide import no_skip
 from bot.core.events import ApprovalAsked, Entry, SkipProposed
+from bot.core.packages import alarm, lock_wait
 from bot.core.plan import Kind, PlannedStep
 from bot.core.procedure import Gate
 from bot.core.run import Run
@@ -38,7 +52,7 @@ def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -
     sheet.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
     sheet.say(_terms(entry, asked, run))
     for line in asked.evidence:
-        sheet.say(f"*Evidence* {escape(line)}")
+        sheet.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
     count = sum(1 for one in covered if one.kind is Kind.CHANGE)
     sheet.say(f"*What will run*: {changes(count)}, until the next approval or the end")
     for one in covered:
@@ -90,6 +104,8 @@ def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
         lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
     if run.plan.config_digest:
         lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
+    if waits := lock_wait(covers(run)):
+        lines.append(f"*Waits* up to {length(waits)} for dpkg's lock, where another program holds it")
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from bot.adapters.slack.words import clock, file_name, length, number, place, wh
 from bot.core.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.guards import guards_planned
 from bot.core.inventory import Target
+from bot.core.packages import alarm
 from bot.core.plan import Kind, Plan, PlannedStep
 from bot.core.shown import in_line, set_in
 from bot.engine.planning import Foreseen
@@ -104,6 +105,7 @@ def plan_text(plan: Plan, target: Target) -> str:
     lines = [in_line(plan.title), f"digest {plan.digest}"]
     if plan.config_digest:
         lines.append(f"digest of the proposed configuration {plan.config_digest}")
+    lines += [f"brings {in_line(line)}" for line in plan.brings]
     for stage in plan.stages:
         lines += [
             "",
@@ -141,7 +143,7 @@ def foreseen(found: Foreseen) -> tuple[Message, ...]:
         sheet.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
     for says, holds, reason in found.checks:
         sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}")
-        sheet.quote("*Seen*", reason)
+        sheet.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
     for says in found.later:
         sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
     write_left_out(sheet, plan)

@@ -1,0 +1,123 @@
+"""What a question says of packages: how old the lists are, who waits how long, what there is to go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.core import events as fact
+from bot.core.run import Status
+from bot.practice.files import File
+from bot.practice.packages import LISTS, NAMES, OLD
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.play import now
+from tests.harness.test_as_shown import is_interrupted, is_locked, loses_the_old
+
+LIST = f"{LISTS}/deb.example_debian_dists_bookworm_InRelease"
+
+
+def question(play: Drill) -> str:
+    return play.thread(fact.ApprovalAsked)[-1]
+
+
+def is_old(play: Drill, hours: int = 49) -> None:
+    node = play.backend.disk.look(LIST)
+    assert isinstance(node, File)
+    node.changed = now() - timedelta(hours=hours)
+
+
+def is_gone(play: Drill) -> None:
+    play.backend.disk.remove(LIST)
+
+
+@virtually
+async def test_the_age_of_the_package_lists_stands_on_the_approval() -> None:
+    async with a_run() as play:
+        await play.asks()
+        assert "*Evidence* backend-3: package lists less than an hour old" in question(play)
+        assert "*Alarm*" not in question(play)
+
+
+ALARMS: dict[Callable[[Drill], None], str] = {
+    is_old: "backend-3: old package lists: 49 hours old, and less than 24 are usual",
+    is_gone: "backend-3: no package lists, so apt offers nothing",
+    loses_the_old: f"the packages of before: no way back for the packages: dovecot-core={OLD},",
+}
+
+
+@pytest.mark.parametrize("happens", ALARMS, ids=lambda one: one.__name__)
+@virtually
+async def test_what_who_approves_must_not_overlook_is_marked(happens: Callable[[Drill], None]) -> None:
+    async with a_run() as play:
+        await play.reaches("drain")
+        happens(play)
+        await play.asks()
+        assert f":warning: *Alarm* {ALARMS[happens]}" in question(play)
+
+
+@virtually
+async def test_the_question_says_how_long_the_installation_waits_for_dpkgs_lock() -> None:
+    async with a_run() as play:
+        await play.asks()
+        assert "*Waits* up to 2 min for dpkg's lock, where another program holds it" in question(play)
+        await play.approve()
+        await play.reaches("approve-restore")
+        await play.asks()
+        assert "dpkg's lock" not in question(play)
+
+
+@virtually
+async def test_the_settings_say_from_which_age_on_lists_are_old() -> None:
+    def spoil(play: Drill) -> None:
+        play.timings = replace(play.timings, lists_old=timedelta(hours=6))
+        is_old(play, hours=7)
+
+    async with a_run(spoil=spoil) as play:
+        await play.asks()
+        assert ":warning: *Alarm* backend-3: old package lists: 7 hours old, and less than 6 are usual" in question(
+            play
+        )
+
+
+def fills(path: str) -> Callable[[Drill], None]:
+    def fills_it(play: Drill) -> None:
+        play.backend.packages.free[path] = 5
+
+    fills_it.__name__ = f"fills {path}"
+    return fills_it
+
+
+def is_held(play: Drill) -> None:
+    play.backend.packages.held = set(NAMES)
+
+
+def has_no_mirror(play: Drill) -> None:
+    play.backend.packages.mirror_away = True
+
+
+REFUSED: dict[Callable[[Drill], None], tuple[str, str]] = {
+    is_locked: ("packages-can-be-installed", "It is held by process 4711"),
+    is_interrupted: ("packages-can-be-installed", "dpkg was interrupted"),
+    fills("/var"): ("packages-can-be-installed", "/var free mib is 5, expected at least 200"),
+    fills("/usr"): ("packages-can-be-installed", "/usr free mib is 5, expected at least 200"),
+    fills("/boot"): ("packages-can-be-installed", "/boot free mib is 5, expected at least 20"),
+    is_held: ("packages-are-offered", "refused is"),
+    has_no_mirror: ("download-packages", ""),
+}
+
+
+@pytest.mark.parametrize("happens", REFUSED, ids=lambda one: one.__name__)
+@virtually
+async def test_what_would_keep_packages_from_being_installed_refuses_the_run(happens: Callable[[Drill], None]) -> None:
+    """Each was found out with dovecot stopped, once."""
+    step, why = REFUSED[happens]
+    async with a_run(spoil=happens) as play:
+        run = await play.until(lambda run: run.status is Status.ENDED)
+        assert run.outcome is fact.Outcome.REFUSED
+        (failed,) = play.facts(fact.StepFailed)
+        assert failed.step == step
+        assert why in failed.reason
+        assert play.sent("set-vhosts-to-zero") == []

@@ -1,0 +1,45 @@
+"""`deploy/try` says what became of what it typed, also where there is no run, or none that went well."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+
+from bot.core.proposal import Asked, read_request
+from bot.practice.trial import TYPED, Trial
+
+
+async def tried(text: str) -> tuple[int, str]:
+    """The exit status, and what was shown."""
+    out = io.StringIO()
+    status = await Trial(drain=timedelta(seconds=1), scripted=True, out=out, text=text).run()
+    return status, out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("backend-3 packages=keep config=keep", "Nothing would change on backend-3"),
+        ("backend-3 config=keep packages=dovecot-core=1:9.9", "dovecot-core=1:9.9"),
+        ("backnd-3", "Did you mean"),
+    ],
+    ids=["nothing would change", "refused in preflight", "mistyped"],
+)
+async def test_what_is_refused_is_shown_and_fails(text: str, why: str) -> None:
+    status, shown = await tried(text)
+    assert status == 1
+    assert f"/dovecot-upgrade {text}" in shown
+    assert "only @alice sees this" in shown
+    assert why in shown
+    assert "change record" not in shown
+
+
+async def test_what_it_types_of_itself_is_the_bare_command_with_a_small_change_and_goes_well() -> None:
+    status, shown = await tried(TYPED)
+    asked = read_request(TYPED)
+    assert asked == Asked(backend="backend-3", reason=asked.reason, ticket=asked.ticket, text="backend-3")
+    assert status == 0
+    assert "lines +2 -1, newer none, removed 0" in shown
+    assert "The change record: " in shown

@@ -1,0 +1,136 @@
+"""What a bare command brings a backend to: by apt's own answers, never a lower version, and below 2.4."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from bot.__main__ import _print_plan
+from bot.adapters.slack.plans import plan_text
+from bot.core.command import Command
+from bot.core.inventory import Host
+from bot.core.proposal import read_request
+from bot.engine.bringing import Bringing, Brought
+from bot.engine.planning import Foreseen
+from bot.errors import NotRun, Refused
+from tests.build import library, plan, target
+from tests.fakes import FakeHosts, FakeProposals
+
+OLD, NEW, NEWEST = "1:2.3.19.1-1", "1:2.3.19.1-2", "1:2.3.21-1"
+NAMES = ("dovecot-core", "dovecot-imapd")
+
+
+def policy(name: str, candidate: str, *versions: str, installed: str = OLD) -> str:
+    """`apt-cache policy`, its table from the newest version to the oldest."""
+    rows = "".join(
+        f" {'***' if version == installed else '   '} {version} 500\n        500 a mirror\n" for version in versions
+    )
+    return f"{name}:\n  Installed: {installed}\n  Candidate: {candidate}\n  Version table:\n{rows}"
+
+
+async def brought(
+    offers: Mapping[str, str], text: str = "backend-3", installed: str = OLD
+) -> tuple[Brought, list[tuple[str, str]]]:
+    """What was found out, and what was asked."""
+
+    def script(_host: Host, command: Command) -> str | NotRun:
+        if command.argv[0] == "dpkg-query":
+            return "".join(f"{name}\t{installed}\tinstalled\n" for name in NAMES)
+        return "".join(offers.values()) if command.argv[0] == "apt-cache" else NotRun("nothing else is asked")
+
+    hosts = FakeHosts(script)
+    found = await Bringing(hosts, FakeProposals()).of(library().procedures[0], read_request(text), target())
+    return found, hosts.log
+
+
+async def refused(offers: Mapping[str, str], text: str = "backend-3", installed: str = OLD) -> str:
+    with pytest.raises(Refused) as told:
+        await brought(offers, text, installed)
+    return str(told.value)
+
+
+def both(candidate: str, *versions: str) -> dict[str, str]:
+    return {name: policy(name, candidate, *versions) for name in NAMES}
+
+
+async def test_every_installed_package_is_brought_to_what_apt_offers() -> None:
+    found, _ = await brought(both(NEW, NEW, OLD))
+    assert [(one.name, one.before, one.version) for one in found.packages] == [(name, OLD, NEW) for name in NAMES]
+
+
+async def test_a_pin_is_honoured_that_holds_a_newer_version_back() -> None:
+    found, _ = await brought(both(NEW, NEWEST, NEW, OLD))
+    assert {one.version for one in found.packages} == {NEW}
+
+
+async def test_a_package_whose_candidate_is_no_newer_stays() -> None:
+    found, _ = await brought(both(NEW, NEW, OLD) | {"dovecot-imapd": policy("dovecot-imapd", OLD, NEW, OLD)})
+    assert [one.name for one in found.packages] == ["dovecot-core"]
+
+
+async def test_a_pin_to_a_lower_version_lowers_nothing() -> None:
+    """`apt-get install NAME` would; a bare command is an upgrade."""
+    told = await refused(both("1:2.3.13-1", OLD, "1:2.3.13-1"))
+    assert "Nothing would change on backend-3, so nothing was begun" in told
+    assert OLD in told
+
+
+@pytest.mark.parametrize("version", ["1:2.4.0-1", "2.4.1+dfsg1-6", "1:2.10.0-1"])
+async def test_dovecot_2_4_is_refused_with_what_can_be_done(version: str) -> None:
+    told = await refused(both(version, version, OLD))
+    assert f"apt offers dovecot-core={version}, and from Dovecot 2.4 on there are no directors" in told
+    assert "Pin it, or name the versions: packages=NAME=VERSION,…" in told
+
+
+async def test_answers_that_do_not_go_together_are_no_basis_for_a_plan() -> None:
+    told = await refused({name: policy(name, NEW, NEW, OLD, installed=NEW) for name in NAMES})
+    assert "do not agree on which dovecot-core is installed" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("backend-3 packages=keep config=keep", "stays, as you say; the configuration stays, as you say"),
+        ("backend-3 packages=keep", "the settings propose no configuration for ring main"),
+    ],
+)
+async def test_where_nothing_would_change_it_is_said_what_is_installed(text: str, said: str) -> None:
+    told = await refused(both(NEW, NEW, OLD), text)
+    assert f"dovecot-core, dovecot-imapd {OLD}" in told
+    assert said in told
+    assert "restart=yes" in told
+
+
+async def test_where_the_host_cannot_be_read_nothing_is_begun() -> None:
+    hosts = FakeHosts(lambda _host, _command: NotRun("backend-3: no SSH connection"))
+    bringing = Bringing(hosts, FakeProposals())
+    with pytest.raises(Refused, match=r"Nothing was begun: what backend-3 has now cannot be read.*no SSH connection"):
+        await bringing.of(library().procedures[0], read_request("backend-3"), target())
+
+
+@pytest.mark.parametrize("option", ["packages=keep restart=yes", "restart=yes"])
+async def test_a_restart_brings_nothing_and_asks_no_host(option: str) -> None:
+    found, asked = await brought(both(NEW, NEW, OLD), f"backend-3 {option}")
+    assert (found, asked) == (Brought(), [])
+
+
+async def test_a_named_package_that_is_not_installed_is_refused() -> None:
+    told = await refused({}, f"backend-3 packages=dovecot-pop3d={NEW}")
+    assert "dovecot-pop3d is not installed on backend-3, so nothing was begun" in told
+
+
+async def test_a_named_version_may_be_lower() -> None:
+    found, _ = await brought({}, f"backend-3 packages=dovecot-core={OLD}", installed=NEW)
+    assert [(one.before, one.version) for one in found.packages] == [(NEW, OLD)]
+
+
+def test_old_and_new_stand_in_the_plan_that_people_get_as_a_file_and_on_the_command_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both_shown = f"dovecot-core {OLD} → {NEW}"
+    assert f"brings {both_shown}\n" in plan_text(plan(), target())
+    _print_plan(Foreseen(plan=plan(), target=target(), checks=(("Lists", True, "old package lists: 49 hours old"),)))
+    printed = capsys.readouterr().out
+    assert f"  {both_shown}\n" in printed
+    assert "yes  ALARM: Lists: old package lists: 49 hours old\n" in printed
