@@ -15,7 +15,7 @@ import typer
 from bot.errors import BotError
 
 if TYPE_CHECKING:
-    from bot.engine.planning import Foreseen
+    from bot.core.plans.dryrun import DryRun
 
 app = typer.Typer(
     help="Upgrades Dovecot backends from Slack, one at a time, without their users noticing.",
@@ -82,11 +82,11 @@ def plan(
         raise typer.Exit(1)
 
 
-def _print_plan(foreseen: Foreseen) -> None:
-    from bot.core.guards import guards_planned
-    from bot.core.packages import alarm
-    from bot.core.shown import in_line, set_in
-    from bot.core.upnext import length
+def _print_plan(foreseen: DryRun) -> None:
+    from bot.core.decisions.guards import guards_planned
+    from bot.core.decisions.upnext import length
+    from bot.core.readings.packages import alarm
+    from bot.core.text.shown import in_line, set_in
 
     print(in_line(foreseen.plan.title))
     for line in foreseen.plan.brings:
@@ -118,8 +118,8 @@ def runs(config: Config = _DEFAULT) -> None:
 
     from bot import bootstrap
     from bot.config import read_settings
-    from bot.core.damage import in_words
-    from bot.core.shown import in_line, in_lines
+    from bot.core.decisions.damage import in_words
+    from bot.core.text.shown import in_line, in_lines
 
     found = asyncio.run(bootstrap.survey(read_settings(config)))
     for run in found.runs:
@@ -186,8 +186,8 @@ def try_(
     """Do the whole job on this machine. A practice ring, a local Slack and the bot, in this terminal."""
     import asyncio
 
-    from bot.core.procedure import duration
-    from bot.practice.trial import Trial
+    from bot.core.plans.procedure import duration
+    from bot.practice.demo import Trial
 
     try:
         waited = duration(drain)
@@ -202,8 +202,8 @@ def main() -> None:
     try:
         app()
     except BotError as error:
-        from bot.core.hide import hide_in_words
-        from bot.core.shown import in_lines
+        from bot.core.text.redact import hide_in_words
+        from bot.core.text.shown import in_lines
 
         print(in_lines(hide_in_words(str(error))), file=sys.stderr)
         sys.exit(2)

@@ -20,15 +20,16 @@ from bot.adapters.journal import SqlJournal
 from bot.adapters.onlyone import only_one
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.thread import Thread
+from bot.adapters.slack.thread.announcer import Thread
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
-from bot.core.damage import in_words
-from bot.core.events import Entry
-from bot.core.fold import fold
-from bot.core.hide import hide
-from bot.core.sudoers import sudoers
-from bot.engine.planning import Book, Foreseen, Planner, Request
+from bot.core.decisions.damage import in_words
+from bot.core.plans.dryrun import DryRun
+from bot.core.runs.events import Entry
+from bot.core.runs.fold import fold
+from bot.core.setup.sudoers import sudoers
+from bot.core.text.redact import hide
+from bot.engine.planning import Book, Planner, Request
 from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover
 from bot.engine.service import Service, Survey
@@ -193,7 +194,7 @@ async def serve(settings: Settings, tokens: Tokens) -> int:
         return 1
 
 
-async def foresee(settings: Settings, request: Request) -> Foreseen:
+async def foresee(settings: Settings, request: Request) -> DryRun:
     """What would run, with its preflight looked at now; needs no Slack and no journal. Raises Refused."""
     reach = hosts(settings)
     proposals = FolderProposals(settings.bot.configs)

@@ -25,11 +25,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bot.core.hide import hide
-from bot.core.inventory import Inventory, Ring, mistakes
-from bot.core.laws import Rules
-from bot.core.procedure import Duration, Procedure
-from bot.core.tryout import try_out
+from bot.core.hosts.inventory import Inventory, Ring, mistakes
+from bot.core.plans.laws import Rules
+from bot.core.plans.procedure import Duration, Procedure
+from bot.core.setup.lint import try_out
+from bot.core.text.redact import hide
 from bot.errors import Misconfigured
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]

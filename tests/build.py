@@ -7,16 +7,26 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from bot.config import Library, procedures_folder, read_library
-from bot.core import events as fact
-from bot.core.effects import Effect, effects
-from bot.core.events import Entry, Fact, RunRequested
-from bot.core.fold import apply, begin
-from bot.core.inventory import Ring, Target
-from bot.core.plan import Kind, Order, Plan, PlannedStep, make_plan
-from bot.core.procedure import Gate
-from bot.core.proposal import PackageChange, Proposal
-from bot.core.run import Run, Status
-from bot.core.upnext import Ask, BeginWait, MakeChange, Prove, SeeCheck, Tell, answered_already, next_action, question
+from bot.core.decisions.upnext import (
+    Ask,
+    BeginWait,
+    MakeChange,
+    Prove,
+    SeeCheck,
+    Tell,
+    answered_already,
+    next_action,
+    question,
+)
+from bot.core.hosts.inventory import Ring, Target
+from bot.core.plans.effects import Effect, effects
+from bot.core.plans.plan import Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.plans.procedure import Gate
+from bot.core.plans.proposal import PackageChange, Proposal
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Fact, RunRequested
+from bot.core.runs.fold import apply, begin
+from bot.core.runs.run import Run, Status
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

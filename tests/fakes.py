@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from bot.core.approval import Person
-from bot.core.claims import claims, in_words
-from bot.core.command import Command, Result
-from bot.core.damage import Damaged, Release, examined
-from bot.core.events import Entry, Fact, RunEnded, RunRequested
-from bot.core.fence import Fence
-from bot.core.identity import Identity
-from bot.core.inventory import Backend, Host
-from bot.core.plan import digest
-from bot.core.proposal import Proposal, config_name
+from bot.core.decisions.approval import Person
+from bot.core.decisions.damage import Damaged, Release, examined
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Backend, Host
+from bot.core.plans.plan import digest
+from bot.core.plans.proposal import Proposal, config_name
+from bot.core.runs.claims import claims, in_words
+from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested
 from bot.engine import ports
 from bot.errors import Conflict, Illegal, Refused, RingHeld
 

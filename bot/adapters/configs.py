@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.core.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
-from bot.core.probes import TREE_KEPT
-from bot.core.proposal import KEEP, Proposal, config_name
-from bot.core.readings import contents_digest, tree_digest
-from bot.core.trees import read_tree
+from bot.core.plans.proposal import KEEP, Proposal, config_name
+from bot.core.readings.outputs import contents_digest, tree_digest
+from bot.core.readings.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
+from bot.core.readings.probes import TREE_KEPT
+from bot.core.readings.trees import read_tree
 from bot.errors import Refused
 
 MOST_ENTRIES = 20_000

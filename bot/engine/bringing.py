@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.core.approved import CONFIGURATION
-from bot.core.command import Result
-from bot.core.hide import hide
-from bot.core.inventory import Target
-from bot.core.newer import Contents, contents, differing, newer, question
-from bot.core.packages import as_changes, upgrades
-from bot.core.probes import PROBES
-from bot.core.procedure import Need, Procedure
-from bot.core.proposal import Asked, PackageChange, Proposal
-from bot.core.readings import Asks, version_key
+from bot.core.decisions.approved import CONFIGURATION
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Target
+from bot.core.plans.newer import Contents, contents, differing, newer, question
+from bot.core.plans.procedure import Need, Procedure
+from bot.core.plans.proposal import Asked, PackageChange, Proposal
+from bot.core.readings.outputs import Asks, version_key
+from bot.core.readings.packages import as_changes, upgrades
+from bot.core.readings.probes import PROBES
+from bot.core.text.redact import hide
 from bot.engine.ports import Hosts, Proposals
 from bot.errors import HostError, Refused, Unreadable
 

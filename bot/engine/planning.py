@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from bot.core.events import RunRequested
-from bot.core.expect import check_expectations
-from bot.core.inventory import Inventory, Target
-from bot.core.laws import Rules, hold_against
-from bot.core.newer import in_short
-from bot.core.plan import Kind, Order, Plan, make_plan
-from bot.core.procedure import Procedure
-from bot.core.proposal import FORMS, Asked, read_request
+from bot.core.hosts.inventory import Inventory, Target
+from bot.core.plans.dryrun import DryRun
+from bot.core.plans.laws import Rules, hold_against
+from bot.core.plans.newer import in_short
+from bot.core.plans.plan import Kind, Order, Plan, make_plan
+from bot.core.plans.procedure import Procedure
+from bot.core.plans.proposal import FORMS, Asked, read_request
+from bot.core.readings.expect import check_expectations
+from bot.core.runs.events import RunRequested
 from bot.engine.bringing import Bringing, Brought
-from bot.engine.looking import Looking
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.proving import prove
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
-from bot.engine.proving import prove
 from bot.errors import Refused
 
 
@@ -29,19 +30,6 @@ class Request:
     requester: str
     team: str
     channel: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Foreseen:
-    """What a run would do: the plan, and each check that could be looked at now, with its judgement in words."""
-
-    plan: Plan
-    target: Target
-    checks: tuple[tuple[str, bool | None, str], ...]
-    """(what the step says, holds: yes, no or cannot be said, the reason)."""
-
-    later: tuple[str, ...] = ()
-    """The checks of the first stage that need what an earlier step of the run makes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +92,7 @@ class Planner:
             typed = " ".join(FORMS[option] for option in missing)
             raise Refused(f"A run needs a {' and a '.join(missing)} here; nothing was begun. Type it behind: {typed}")
 
-    async def foresee(self, request: Request, run: str) -> Foreseen:
+    async def foresee(self, request: Request, run: str) -> DryRun:
         """What would run, with the checks of its first stage looked at now; raises Refused."""
         prepared = await self._prepare(request, read_request(request.text), run)
         order, plan = prepared.order, prepared.plan
@@ -123,7 +111,7 @@ class Planner:
                 checks.append((step.says, judgement.holds, judgement.reason))
             elif step.kind is Kind.CHECK:
                 later.append(step.says)
-        return Foreseen(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
+        return DryRun(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
     def _procedure(self, request: Request) -> Procedure:
         procedure = next((one for one in self._book.procedures if one.command == request.command), None)

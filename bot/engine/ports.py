@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from bot.core.approval import Person
-from bot.core.command import Command, Result
-from bot.core.damage import Damaged, Release
-from bot.core.events import Entry, Fact
-from bot.core.fence import Fence
-from bot.core.identity import Identity
-from bot.core.inventory import Host
-from bot.core.proposal import Proposal
+from bot.core.decisions.approval import Person
+from bot.core.decisions.damage import Damaged, Release
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Host
+from bot.core.plans.proposal import Proposal
+from bot.core.runs.events import Entry, Fact
 
 
 class Journal(Protocol):
@@ -123,7 +123,8 @@ class Proposals(Protocol):
         """It as a tar archive; raises Refused when it is not the same any more (another digest).
 
         `like`: the configuration in place, as the probe `owned-tree` lists it; each entry then has its owner, group and
-        mode by that (see core/ownership.py). Without it all is root's, with the modes that the files have here.
+        mode by that (see core/readings/ownership.py). Without it all is root's, with the modes that the files have
+        here.
         """
 
 
@@ -145,7 +146,7 @@ class Timings:
     """How long a host may be away before a change, or the ring not be as it has to: what passes calls nobody."""
 
     not_after: timedelta = timedelta(seconds=10)
-    """How long after its host's clock was read a change may begin there; see engine/sending.py."""
+    """How long after its host's clock was read a change may begin there; see engine/looks/sending.py."""
 
 
 @dataclass(frozen=True, kw_only=True)

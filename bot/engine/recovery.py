@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from bot.core.damage import in_words
-from bot.core.events import StepUnclear
-from bot.core.fold import apply, fold
-from bot.core.run import Run, Status
+from bot.core.decisions.damage import in_words
+from bot.core.runs.events import StepUnclear
+from bot.core.runs.fold import apply, fold
+from bot.core.runs.run import Run, Status
 from bot.engine.ports import World
 from bot.engine.service import Service
 from bot.errors import Illegal, JournalError

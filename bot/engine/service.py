@@ -8,20 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.claims import keys_of, shared
-from bot.core.damage import Damaged, in_words, let_go, let_go_words
-from bot.core.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
-from bot.core.events import Entry
-from bot.core.fold import fold
-from bot.core.hide import hide
-from bot.core.inventory import Target
-from bot.core.run import Run
-from bot.engine.ledger import Ledger
-from bot.engine.planning import Book, Foreseen, Planner, Request
+from bot.core.decisions.approval import Person
+from bot.core.decisions.damage import Damaged, in_words, let_go, let_go_words
+from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.hosts.inventory import Target
+from bot.core.plans.dryrun import DryRun
+from bot.core.runs import events as fact
+from bot.core.runs.claims import keys_of, shared
+from bot.core.runs.events import Entry
+from bot.core.runs.fold import fold
+from bot.core.runs.run import Run
+from bot.core.text.redact import hide
+from bot.engine.planning import Book, Planner, Request
 from bot.engine.ports import World
-from bot.engine.runner import Runner
+from bot.engine.runs.ledger import Ledger
+from bot.engine.runs.runner import Runner
 from bot.errors import Illegal, Refused, RingHeld
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Service:
         self.take_up(begun)
         return run
 
-    async def foresee(self, request: Request) -> Foreseen:
+    async def foresee(self, request: Request) -> DryRun:
         """What would run, with live preflight, changing nothing. Raises Refused."""
         return await self._planner.foresee(request, self._new_id())
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bot.practice.files import Directory, Disk, File, Link
-from bot.practice.ring import PracticeRing
-from bot.practice.slack import LocalSlack
-from bot.practice.slack_world import Ephemeral, Message
+from bot.practice.machine.files import Directory, Disk, File, Link
+from bot.practice.ring.ring import PracticeRing
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.world import Ephemeral, Message
 
 REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
 CHANNEL = "C0MAILOPS"

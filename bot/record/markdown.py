@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.fold import fold
-from bot.core.goback import left_there
-from bot.core.run import Run
-from bot.core.shown import in_line, in_lines
-from bot.core.upnext import length
+from bot.core.decisions.goback import left_there
+from bot.core.decisions.upnext import length
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.fold import fold
+from bot.core.runs.run import Run
+from bot.core.text.shown import in_line, in_lines
 from bot.errors import Refused
 
 _NAME = re.compile(r"(?!.*www\.)[A-Za-z0-9][A-Za-z0-9.+-]*")

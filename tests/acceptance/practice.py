@@ -15,18 +15,18 @@ from pathlib import Path
 
 from bot import bootstrap
 from bot.config import read_settings
-from bot.core import starts
-from bot.core.difference import SCRIPT
-from bot.core.events import Entry, Fact, StepStarted, UsersCounted, WaitGoesOn
-from bot.core.fence import CLOCK, lock_question
-from bot.core.identity import QUESTION
-from bot.core.packages import FREE, LISTS_AGE
-from bot.core.sessions import COUNTED
-from bot.practice.files import File, Link
-from bot.practice.packages import NEW, OLD
-from bot.practice.ring import PracticeRing
+from bot.core.hosts.fence import CLOCK, lock_question
+from bot.core.hosts.identity import QUESTION
+from bot.core.readings import starts
+from bot.core.readings.difference import SCRIPT
+from bot.core.readings.packages import FREE, LISTS_AGE
+from bot.core.readings.sessions import COUNTED
+from bot.core.runs.events import Entry, Fact, StepStarted, UsersCounted, WaitGoesOn
+from bot.practice.machine.files import File, Link
+from bot.practice.ring.packages import NEW, OLD
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
-from bot.practice.slack import Message
+from bot.practice.slack.server import Message
 from bot.practice.values import Ran
 from tests.lab.ring import BACKENDS
 

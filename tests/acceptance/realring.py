@@ -11,8 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from bot.config import procedures_folder, read_library
-from bot.core.inventory import Ring
-from bot.core.sudoers import sudoers
+from bot.core.hosts.inventory import Ring
+from bot.core.setup.sudoers import sudoers
 from bot.practice.scene import SECOND, Scene, Site
 from tests.acceptance.practice import only_looks
 from tests.lab import Lab, wait_for

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack import Message
+from bot.practice.slack.server import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, run_of, staged, wording
 

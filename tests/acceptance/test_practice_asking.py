@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, STRANGER, Scene
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, answer, changed, staged, wording

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.core import events as fact
-from bot.practice.packages import NEW, OLD
-from bot.practice.ring import PracticeRing
+from bot.core.runs import events as fact
+from bot.practice.ring.packages import NEW, OLD
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site
 from tests.acceptance.practice import answer, ended, facts_of, wording
 

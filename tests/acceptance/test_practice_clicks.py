@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from bot.core import events as fact
-from bot.practice.ring import PracticeRing
+from bot.core.runs import events as fact
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, STRANGER, THIRD, Scene
-from bot.practice.slack import Message
+from bot.practice.slack.server import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import answer, at_gate, changed, clicked, facts, facts_of, run_of, staged, wording
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, REQUESTER, SECOND, STRANGER, Scene
 from tests.acceptance.practice import Said, answer, at_gate, changes, cli, run_of, staged, wording
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bot.core import events as fact
-from bot.core.procedure import Gate
-from bot.practice.packages import NAMES, OLD
-from bot.practice.ring import PracticeRing
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.practice.ring.packages import NAMES, OLD
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, IP, answer, at_gate, changed, clicked, ended, facts_of, run_of, staged

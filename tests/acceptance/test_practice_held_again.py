@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from bot.core import events as fact
-from bot.practice.ring import PracticeRing
+from bot.core.runs import events as fact
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack import Message
+from bot.practice.slack.server import Message
 from tests.acceptance.practice import answer, at_gate, clicked, ended, facts_of, run_of, staged, usual
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core import events as fact
+from bot.core.runs import events as fact
 from bot.practice.scene import CONFIG, REQUESTER, SECOND
 from tests.acceptance import practice
 from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, run_of, staged, tree, wording

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from bot.core import events as fact
-from bot.practice.ring import PracticeRing
+from bot.core.runs import events as fact
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, REQUESTER, SECOND, Scene
-from bot.practice.slack import Fault
+from bot.practice.slack.server import Fault
 from bot.practice.values import Fault as HostFault
 from tests.acceptance.practice import (
     answer,

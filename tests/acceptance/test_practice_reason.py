@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.events import RunRequested
+from bot.core.runs.events import RunRequested
 from bot.practice.scene import CONFIG, REQUESTER
 from tests.acceptance.practice import answer, at_gate, changed, cli, facts_of, run_of, staged, wording
 

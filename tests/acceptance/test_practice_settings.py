@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from bot.__main__ import app
 from bot.errors import Misconfigured
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import Scene
 from tests.acceptance.practice import CHECKOUT, Said, cli, staged
 

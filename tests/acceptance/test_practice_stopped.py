@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bot.core import events as fact
-from bot.practice.ring import PracticeRing
+from bot.core.runs import events as fact
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import SECOND, Scene
-from bot.practice.slack import Message, SlackTimeout
+from bot.practice.slack.server import Message, SlackTimeout
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, Said, at_gate, changed, cli, ended, facts, facts_of, run_of, staged
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
+from bot.core.runs import events as fact
 from bot.practice.scene import Scene
 from tests.acceptance.practice import facts
 from tests.acceptance.realring import (

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Fact
+from bot.core.runs import events as fact
+from bot.core.runs.events import Fact
 from bot.practice.scene import Scene
 from tests.acceptance.practice import facts
 from tests.acceptance.realring import (

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Literal
 
-from bot.practice.host import Host
+from bot.practice.machine.host import Host
 from bot.practice.values import Fault
 from tests.chaos.case import Trouble
 from tests.chaos.facts import RunOver

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.inventory import Target
-from bot.core.plan import Expected, Plan, PlannedStep
-from bot.core.probes import PROBES
-from bot.core.procedure import Where
-from bot.practice.slack import Message
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import Expected, Plan, PlannedStep
+from bot.core.plans.procedure import Where
+from bot.core.readings.probes import PROBES
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.practice.slack.server import Message
 from bot.practice.values import FailedLogin, Loss, Ran
 
 Law = Literal["repeated", "lost", "unapproved", "two_out", "last_taken", "wrong_host", "deleted_unflushed", "late"]

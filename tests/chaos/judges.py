@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from bot.core.plan import PlannedStep
-from bot.core.procedure import Where
+from bot.core.plans.plan import PlannedStep
+from bot.core.plans.procedure import Where
 from bot.practice.values import Ran
 from tests.chaos.evidence import Broken, Evidence, Sample, bare, hosts_of, is_look
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.inventory import Target
-from bot.core.plan import PlannedStep
-from bot.core.probes import PROBES
-from bot.core.run import Status
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import PlannedStep
+from bot.core.readings.probes import PROBES
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Status
 from bot.engine.ports import Timings
-from bot.practice.slack import Message
+from bot.practice.slack.server import Message
 from bot.practice.values import Ran
 from tests.build import SECOND, Story, plan
 from tests.chaos.act import JUDGES

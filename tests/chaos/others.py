@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 
-from bot.practice.hosts import FLUSH_UNIT, Backend
+from bot.practice.ring.hosts import FLUSH_UNIT, Backend
 from bot.practice.values import Fault
 from tests.chaos.case import Trouble
 from tests.chaos.facts import RunOver

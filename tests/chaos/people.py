@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bot.practice.scene import REQUESTER, SECOND, Scene, buttons
-from bot.practice.slack import Message, SlackTimeout
+from bot.practice.slack.server import Message, SlackTimeout
 from tests.chaos.evidence import Click
 from tests.chaos.threads import gate_of
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, Scene, practice_site, reviewed_config
 from tests.chaos.facts import FactWatch, RunOver
 from tests.chaos.patience import impatient

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from bot.core import events as fact
+from bot.core.runs import events as fact
 from bot.engine.ports import Timings
 from bot.practice.values import Ran
 from tests.chaos.evidence import Broken, Evidence, Law, Sample, bare

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.practice.slack import Fault
-from bot.practice.slack_faults import What
+from bot.practice.slack.office import What
+from bot.practice.slack.server import Fault
 from tests.chaos.case import Trouble
 from tests.chaos.play import Play
 

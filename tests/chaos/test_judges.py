@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Entry
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
 from bot.practice.values import FailedLogin, Ran
 from tests.chaos.evidence import Evidence, Sample
 from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, made_thread, with_log

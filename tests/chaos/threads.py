@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.practice.slack import Message
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.practice.slack.server import Message
 from tests.chaos.evidence import Broken, Evidence, bare
 from tests.chaos.judges import ZERO, in_take_down
 

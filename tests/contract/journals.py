@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Entry, HostsProved, How, Ran, RunHeld, RunRequested, StageBegan, StepDone
-from bot.core.inventory import Backend, Director, Ring, Target
-from bot.core.plan import Plan, digest
+from bot.core.hosts.inventory import Backend, Director, Ring, Target
+from bot.core.plans.plan import Plan, digest
+from bot.core.runs.events import Entry, HostsProved, How, Ran, RunHeld, RunRequested, StageBegan, StepDone
 from tests.fakes import MORNING
 
 

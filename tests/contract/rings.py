@@ -15,14 +15,14 @@ from pathlib import Path
 
 from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts
-from bot.core.command import Command, Result
-from bot.core.inventory import Ring, Target
-from bot.core.probes import PROBES
-from bot.core.readings import Reading
-from bot.engine.looking import Looking
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.inventory import Ring, Target
+from bot.core.readings.outputs import Reading
+from bot.core.readings.probes import PROBES
+from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
-from bot.practice.files import Directory, File, Link
-from bot.practice.ring import PracticeRing
+from bot.practice.machine.files import Directory, File, Link
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import Site, practice_site
 from tests.lab import Lab, wait_for
 from tests.lab.imap import connected

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bot.core.command import Result
-from bot.core.inventory import Target
-from bot.core.probes import PROBES
-from bot.core.readings import Reading
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Target
+from bot.core.readings.outputs import Reading
+from bot.core.readings.probes import PROBES
 from bot.errors import Unreadable
 
 _COUNTED = frozenset({"users", "stranded", "processes", "sessions", "past_directors", "who", "names", "hours", "old"})

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.journal import SqlJournal
-from bot.core.claims import claims
-from bot.core.damage import Release
-from bot.core.events import (
+from bot.core.decisions.damage import Release
+from bot.core.runs.claims import claims
+from bot.core.runs.events import (
     Outcome,
     RunEnded,
     RunHeld,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Fact, Outcome, RunEnded, RunHeld
+from bot.core.runs.events import Fact, Outcome, RunEnded, RunHeld
 from bot.errors import JournalError, RingHeld
 from tests.contract.journals import SECOND, path, proved, requested, url
 from tests.fakes import MORNING

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.journal import SqlJournal
-from bot.core.damage import Release
+from bot.core.decisions.damage import Release
 from bot.errors import Illegal
 from tests.contract.journals import SECOND, begun, path, requested, sql, url
 from tests.fakes import MORNING

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Outcome, RunEnded, RunHeld
+from bot.core.runs.events import Outcome, RunEnded, RunHeld
 from bot.errors import JournalError
 from tests.contract.journals import at_each_begin, begun, path, requested, sql, url
 from tests.fakes import MORNING

@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.adapters.journal import SqlJournal
-from bot.core.events import Outcome, RunEnded, RunHeld
-from bot.core.plan import digest
+from bot.core.plans.plan import digest
+from bot.core.runs.events import Outcome, RunEnded, RunHeld
 from bot.errors import Illegal
 from tests.contract.journals import SECOND, at_each_begin, begun, path, requested, sql, url
 from tests.fakes import MORNING
@@ -65,7 +65,7 @@ async def test_what_is_committed_survives_the_machine(sql: SqlJournal, path: Pat
 WRITER = """
 import asyncio, itertools, sys
 from bot.adapters.journal import SqlJournal
-from bot.core.events import RunHeld
+from bot.core.runs.events import RunHeld
 from tests.contract.journals import requested
 from tests.fakes import MORNING
 

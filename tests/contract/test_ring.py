@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.probes import PROBES
+from bot.core.readings.probes import PROBES
 from bot.errors import Unreadable
 from tests.contract.fixtures import practice, real, ring
 from tests.contract.rings import NAME, PATIENCE, EitherRing, Practice, Real, practising

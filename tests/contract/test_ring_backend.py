@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.configs import FolderProposals
-from bot.core.packages import offers
-from bot.core.plan import GUARD_REFUSED, Action, Plan
+from bot.core.plans.plan import GUARD_REFUSED, Action, Plan
+from bot.core.readings.packages import offers
 from bot.errors import Unreadable
 from tests.contract.fixtures import practice, real, ring
 from tests.contract.rings import NAME, NEVER_WRITTEN_TO, PACKAGES, EitherRing

@@ -9,13 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
-from bot.core.goback import going_back
-from bot.core.inventory import TakeDown
-from bot.core.observed import expected_of
-from bot.core.packages import as_changes
-from bot.core.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
-from bot.core.proposal import PackageChange, Proposal
-from bot.engine.looking import Sight, hosts_for
+from bot.core.decisions.goback import going_back
+from bot.core.hosts.inventory import TakeDown
+from bot.core.plans.observed import expected_of
+from bot.core.plans.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.plans.proposal import PackageChange, Proposal
+from bot.core.readings.packages import as_changes
+from bot.engine.looks.looking import Sight, hosts_for
 from tests.build import Story, library
 from tests.contract.rings import PACKAGES, PATIENCE, EitherRing
 from tests.contract.shapes import Shape, shape

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
-from bot.practice.hosts import FLUSH_UNIT
+from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call, failed
 from tests.harness.judges import CHANGES
 from tests.harness.play import Attack, Play, now

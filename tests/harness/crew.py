@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 
-from bot.core.approval import Person
-from bot.core.decide import Approve, GoBack, Postpone, Retry, Steering
-from bot.core.fold import apply, begin
-from bot.core.run import Run, Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import Approve, GoBack, Postpone, Retry, Steering
+from bot.core.runs.fold import apply, begin
+from bot.core.runs.run import Run, Status
 from bot.engine.service import Service
 from bot.errors import BotError
 from tests.build import REQUESTER, SECOND, THIRD

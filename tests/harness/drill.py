@@ -14,18 +14,28 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ParamSpec, TypeVar
 
-from bot.adapters.slack.blocks import Message
-from bot.adapters.slack.render import replies
-from bot.adapters.slack.story import Story, told
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, Postpone, ProposeSkip, Retry, Steering, TakeOver
-from bot.core.events import Entry, Fact
-from bot.core.goback import going_back, way_back_shown
-from bot.core.inventory import TakeDown
-from bot.core.plan import PlannedStep
-from bot.core.procedure import Gate, Where
-from bot.core.run import Run, Status
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.messages.story import Story, told
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import (
+    AgreeToSkip,
+    Approve,
+    GoBack,
+    LeaveOut,
+    Postpone,
+    ProposeSkip,
+    Retry,
+    Steering,
+    TakeOver,
+)
+from bot.core.decisions.goback import going_back, way_back_shown
+from bot.core.hosts.inventory import TakeDown
+from bot.core.plans.plan import PlannedStep
+from bot.core.plans.procedure import Gate, Where
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Fact
+from bot.core.runs.run import Run, Status
 from bot.engine.planning import Book, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service

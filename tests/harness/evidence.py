@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.inventory import Target
-from bot.core.plan import Plan
-from bot.practice.ring import PracticeRing
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import Plan
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import HostLog, Loss, Ran
 from tests.chaos.evidence import bare
 from tests.harness.network import SENT

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.adapters.slack.blocks import Message
+from bot.adapters.slack.messages.blocks import Message
 from bot.practice.values import Answer, Call, failed
 from tests.harness.ports import Life, Points, T
 

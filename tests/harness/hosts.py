@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.core.command import Command, Result
-from bot.core.fence import LATE, LOCKED, Fence, fenced
-from bot.core.identity import QUESTION, Identity, read_identity
-from bot.core.inventory import Host
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import LATE, LOCKED, Fence, fenced
+from bot.core.hosts.identity import QUESTION, Identity, read_identity
+from bot.core.hosts.inventory import Host
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns, Unreadable
 from bot.practice.values import Answer, Now
 from tests.harness.network import Line, Network

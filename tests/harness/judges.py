@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from bot.core import events as fact
-from bot.core.fold import apply, begin
-from bot.core.plan import PlannedStep
-from bot.core.procedure import Gate, Where
-from bot.core.run import Status
+from bot.core.plans.plan import PlannedStep
+from bot.core.plans.procedure import Gate, Where
+from bot.core.runs import events as fact
+from bot.core.runs.fold import apply, begin
+from bot.core.runs.run import Status
 from tests.chaos.evidence import is_look
 from tests.harness.evidence import Begun, Evidence
 

@@ -11,10 +11,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bot.core.identity import Identity
+from bot.core.hosts.identity import Identity
 from bot.errors import NotRun
-from bot.practice.host import Host as Simulated
-from bot.practice.ring import PracticeRing
+from bot.practice.machine.host import Host as Simulated
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import Answer, Now, Stdin
 
 ONE_WAY = timedelta(milliseconds=2)

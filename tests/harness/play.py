@@ -12,15 +12,15 @@ from functools import cache, partial
 from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
-from bot.core.inventory import Inventory, Ring, TakeDown
-from bot.core.proposal import Proposal
+from bot.core.hosts.inventory import Inventory, Ring, TakeDown
+from bot.core.plans.proposal import Proposal
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import Refused
-from bot.practice.hosts import Backend
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.hosts import Backend
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, reviewed_config
 from tests.build import REQUESTER, library
 from tests.fakes import FakeJournal

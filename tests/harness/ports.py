@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, TypeVar, cast
 
-from bot.core.approval import Person
-from bot.core.command import Command, Result
-from bot.core.events import Entry, Fact
-from bot.core.fence import Fence
-from bot.core.identity import Identity
-from bot.core.inventory import Host
-from bot.core.proposal import Proposal
+from bot.core.decisions.approval import Person
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Host
+from bot.core.plans.proposal import Proposal
+from bot.core.runs.events import Entry, Fact
 from bot.engine import ports
 from bot.engine.ports import Timings, World
 from tests.fakes import FakeAnnouncer

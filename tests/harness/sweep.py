@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
-from bot.core.inventory import TakeDown
+from bot.core.hosts.inventory import TakeDown
 from tests.harness.attacks import KINDS
 from tests.harness.play import Played, played
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.procedure import Gate
-from bot.core.run import Status
-from bot.practice.files import File
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
+from bot.practice.machine.files import File
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
 

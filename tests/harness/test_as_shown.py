@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.inventory import TakeDown
-from bot.core.procedure import Gate
-from bot.practice.packages import NAMES, NEW, OLD
+from bot.core.hosts.inventory import TakeDown
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.practice.ring.packages import NAMES, NEW, OLD
 from bot.practice.scene import CONFIG, PACKAGES
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 from tests.harness.play import RUN

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.run import Status
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Status
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, TIMINGS, now
 

@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.procedure import Change, Procedure
-from bot.core.run import Status
+from bot.core.plans.procedure import Change, Procedure
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
 from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.procedure import Change, Expectation
-from bot.core.run import Status
+from bot.core.plans.procedure import Change, Expectation
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
 

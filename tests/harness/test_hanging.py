@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.run import Status
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.practice.values import Answer
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import reviewed

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.command import Command
-from bot.core.fence import Fence
-from bot.core.inventory import Backend, Director
+from bot.core.hosts.command import Command
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.inventory import Backend, Director
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from tests.harness.evidence import Watching
 from tests.harness.hosts import SimHosts
 from tests.harness.network import Network

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bot.config import procedures_folder, read_library
-from bot.core import events as fact
-from bot.core.procedure import Gate
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
 from bot.practice.scene import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Word, failed
 from tests.harness.drill import Drill, a_run, virtually

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.procedure import Gate
-from bot.core.run import Status
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import reviewed

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Entry
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
 from bot.practice.values import Loss, Ran
 from tests.harness import judges
 from tests.harness.evidence import Begun, Evidence

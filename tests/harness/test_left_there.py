@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.root import listing, root
-from bot.adapters.slack.story import Story, told
-from bot.core import events as fact
-from bot.core.goback import left_there
-from bot.core.run import Run, Status
+from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.story import Story, told
+from bot.core.decisions.goback import left_there
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run, Status
 from bot.record.markdown import markdown
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.hooks import wording

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.inventory import TakeDown
-from bot.core.procedure import Gate
-from bot.core.run import Status
+from bot.core.hosts.inventory import TakeDown
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from tests.build import SECOND
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.run import Status
-from bot.practice.files import File
-from bot.practice.packages import LISTS, NAMES, OLD
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
+from bot.practice.machine.files import File
+from bot.practice.ring.packages import LISTS, NAMES, OLD
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
 from tests.harness.test_as_shown import is_interrupted, is_locked, loses_the_old

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core import events as fact
+from bot.core.runs import events as fact
 from tests.chaos.evidence import bare
 from tests.harness.attacks import KINDS
 from tests.harness.play import Played, played

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.procedure import Check, Expectation, Step
-from bot.core.run import Status
+from bot.core.plans.procedure import Check, Expectation, Step
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now

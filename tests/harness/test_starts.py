@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core import events as fact
-from bot.core import probes
-from bot.core.run import Status
-from bot.practice.packages import NEW
+from bot.core.readings import probes
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
+from bot.practice.ring.packages import NEW
 from bot.practice.scene import CONFIG, PACKAGES
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN

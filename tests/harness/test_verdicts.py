@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core.inventory import TakeDown
+from bot.core.hosts.inventory import TakeDown
 from tests.harness.sweep import Case, all_cases
 from tests.harness.verdicts import verdict, verdicts
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.run import Status
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
 from bot.errors import Refused
 from tests.harness.attacks import KINDS

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.inventory import Ring
-from bot.core.run import Status
+from bot.core.hosts.inventory import Ring
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book, Request
 from tests.build import SECOND
 from tests.harness.drill import Drill, a_run, virtually

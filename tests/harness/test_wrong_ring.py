@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.run import Status
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.errors import Refused

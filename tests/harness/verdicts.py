@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from bot.core.inventory import TakeDown
+from bot.core.hosts.inventory import TakeDown
 from tests.harness.attacks import KINDS
 from tests.harness.judges import Broken, judged
 from tests.harness.play import Attack, Played, played, played_with

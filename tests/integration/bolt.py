@@ -11,7 +11,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.practice.slack import LocalSlack
+from bot.practice.slack.server import LocalSlack
 
 BUTTONS = [
     {"type": "section", "text": {"type": "mrkdwn", "text": "Flush backend-3?"}},

@@ -15,10 +15,10 @@ import asyncssh
 import pytest
 
 from bot.adapters.ssh import SshHosts
-from bot.core.command import Command
-from bot.core.fence import Fence
-from bot.core.identity import QUESTION
-from bot.core.inventory import Host
+from bot.core.hosts.command import Command
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import QUESTION
+from bot.core.hosts.inventory import Host
 from tests.fakes import FakeClock
 
 Process = asyncssh.SSHServerProcess[bytes]

@@ -11,19 +11,19 @@ from datetime import timedelta
 from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.command import Command, Result
-from bot.core.decide import Approve
-from bot.core.fence import Fence
-from bot.core.identity import Identity
-from bot.core.inventory import Host, Inventory, Ring
-from bot.core.procedure import Check, Procedure, Step
-from bot.core.run import Run, Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import Approve
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Host, Inventory, Ring
+from bot.core.plans.procedure import Check, Procedure, Step
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run, Status
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import practice_site
 from tests.build import REQUESTER, SECOND, library
 from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals

@@ -21,11 +21,11 @@ from pydantic import SecretStr
 from bot import bootstrap
 from bot.adapters.ssh import SshHosts
 from bot.config import Tokens, read_settings
-from bot.core.command import Command, Result
-from bot.core.inventory import Host
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.inventory import Host
 from bot.engine.planning import Planner
 from bot.errors import NotRun
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site, reviewed_config
 from bot.practice.values import Call, failed, said
 from bot.practice.values import Word as Said

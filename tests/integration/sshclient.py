@@ -10,7 +10,7 @@ from typing import Any
 import asyncssh
 import pytest
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 
 PATIENCE = 5.0
 IP = "192.0.2.13"

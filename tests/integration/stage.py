@@ -12,12 +12,12 @@ from pathlib import Path
 from bot.adapters.clock import SystemClock
 from bot.adapters.configs import FolderProposals
 from bot.adapters.ssh import SshHosts
-from bot.core import events as fact
-from bot.core.inventory import Inventory, Ring
+from bot.core.hosts.inventory import Inventory, Ring
+from bot.core.runs import events as fact
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, reviewed_config
 from tests.build import library
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople

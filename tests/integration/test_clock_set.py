@@ -9,9 +9,9 @@ import pytest
 
 from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
-from bot.core import events as fact
-from bot.core.inventory import Inventory
-from bot.core.run import Status
+from bot.core.hosts.inventory import Inventory
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
 from bot.engine.recovery import recover
 from bot.engine.service import Service

@@ -12,10 +12,10 @@ import pytest
 from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts
 from bot.adapters.ssh.connection import AT_ONCE, HANGING
-from bot.core.command import Command, Result
-from bot.core.fence import CLOCK, Fence, Locks, fenced, lock_question, read_clock, read_locks
-from bot.core.identity import objection
-from bot.core.inventory import Backend, Director
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import CLOCK, Fence, Locks, fenced, lock_question, read_clock, read_locks
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Backend, Director
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
 from tests.lab import Lab
 from tests.lab.fixtures import lab

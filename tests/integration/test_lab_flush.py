@@ -10,10 +10,10 @@ from datetime import timedelta
 from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts
-from bot.core.approval import Person
-from bot.core.decide import Approve
-from bot.core.inventory import Inventory
-from bot.core.run import Run, Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import Approve
+from bot.core.hosts.inventory import Inventory
+from bot.core.runs.run import Run, Status
 from bot.engine.planning import Book, Request
 from bot.engine.ports import World
 from bot.engine.service import Service

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.practice.slack import LocalSlack
+from bot.practice.slack.server import LocalSlack
 from tests.integration.bolt import BUTTONS, FORM, Hands, client, client_of, furnish, refusal, session, slack
 
 __all__ = ["client", "session", "slack"]

@@ -8,7 +8,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.practice.slack import Fault, LocalSlack, Rate, SlackTimeout
+from bot.practice.slack.server import Fault, LocalSlack, Rate, SlackTimeout
 from tests.integration.bolt import (
     BUTTONS,
     Hands,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bot.practice.slack_limits import problems
+from bot.practice.slack.limits import problems
 
 # Limits
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
 from bot.adapters.journal import SqlJournal
-from bot.adapters.slack.render import replies
-from bot.adapters.slack.story import story_of
-from bot.core import events as fact
-from bot.core.command import Command, Result
-from bot.core.inventory import Host
-from bot.core.plan import Expected
-from bot.core.procedure import Where
-from bot.engine.looking import Looking
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.messages.story import story_of
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.inventory import Host
+from bot.core.plans.plan import Expected
+from bot.core.plans.procedure import Where
+from bot.core.runs import events as fact
+from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
 from bot.record.markdown import markdown
 from tests.build import Story, plan, target

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.command import Result
-from bot.core.decide import GoBack
-from bot.core.events import Entry
-from bot.core.run import Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import GoBack
+from bot.core.hosts.command import Result
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Status
 from bot.errors import NotRun
 from tests.build import SECOND
 from tests.fakes import FakeJournal

@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.configs import FolderProposals
-from bot.core.command import Command, Result
-from bot.core.events import Seen
-from bot.core.expect import Judgement, Look, judge
-from bot.core.plan import Action, Expected, Plan, make_plan
-from bot.core.probes import PROBES
-from bot.core.proposal import Proposal
-from bot.core.readings import Reading
+from bot.core.hosts.command import Command, Result
+from bot.core.plans.plan import Action, Expected, Plan, make_plan
+from bot.core.plans.proposal import Proposal
+from bot.core.readings.expect import Judgement, Look, judge
+from bot.core.readings.outputs import Reading
+from bot.core.readings.probes import PROBES
+from bot.core.runs.events import Seen
 from bot.errors import Refused
 from tests.build import library, order, target
 from tests.fakes import MORNING

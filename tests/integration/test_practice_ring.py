@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from tests.integration.sshclient import IP, Client, ring, ssh, until
 
 __all__ = ["ring", "ssh"]

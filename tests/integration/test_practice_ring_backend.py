@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from tests.integration.sshclient import IP, Client, ring, ssh
 
 __all__ = ["ring", "ssh"]

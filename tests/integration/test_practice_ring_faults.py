@@ -9,7 +9,7 @@ from datetime import timedelta
 import asyncssh
 import pytest
 
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import Fault
 from tests.integration.sshclient import IP, PATIENCE, Client, ring, ssh, until
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 import asyncssh
 import pytest
 
-from bot.core.command import Command, Result
-from bot.core.fence import CLOCK, LATE, LOCKED, Fence, fenced, lock_question, read_clock, read_locks
-from bot.core.identity import QUESTION, Identity, read_identity
-from bot.practice.ring import PracticeRing
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import CLOCK, LATE, LOCKED, Fence, fenced, lock_question, read_clock, read_locks
+from bot.core.hosts.identity import QUESTION, Identity, read_identity
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import Fault
 from tests.integration.sshclient import IP, Client, ring, ssh, until
 

@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
-from bot.practice.ring import PracticeRing
-from bot.practice.script import NotUnderstood, read_script
+from bot.practice.machine.script import NotUnderstood, read_script
+from bot.practice.ring.ring import PracticeRing
 from tests.integration.sshclient import Client, ring, ssh
 
 __all__ = ["ring", "ssh"]

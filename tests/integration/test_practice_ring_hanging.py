@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bot.practice.hosts import FLUSH_UNIT, Backend
-from bot.practice.ring import PracticeRing
+from bot.practice.ring.hosts import FLUSH_UNIT, Backend
+from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import NoStdin
 from tests.harness.virtual import MORNING, run_virtual
 from tests.integration.sshclient import IP

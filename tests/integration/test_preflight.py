@@ -13,11 +13,12 @@ import asyncssh
 import pytest
 
 from bot.adapters.clock import SystemClock
-from bot.core import events as fact
-from bot.engine.planning import Foreseen, Request
+from bot.core.plans.dryrun import DryRun
+from bot.core.runs import events as fact
+from bot.engine.planning import Request
 from bot.errors import Refused
-from bot.practice.ring import PracticeRing
-from bot.practice.ringstate import Seen
+from bot.practice.ring.ring import PracticeRing
+from bot.practice.ring.state import Seen
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
 from bot.practice.values import Fault
 from tests.acceptance import practice
@@ -286,7 +287,7 @@ async def test_a_plan_names_what_is_newer_on_the_host_than_in_the_folder(tmp_pat
         assert changed(stage.ring) == []
 
 
-async def foreseen(stage: Stage, options: str) -> Foreseen:
+async def foreseen(stage: Stage, options: str) -> DryRun:
     text = f"backend-3 {options}"
     request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
     return await stage.service.foresee(request)

@@ -10,11 +10,11 @@ from typing import Literal
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.decide import GoBack, Retry
-from bot.core.inventory import Inventory
-from bot.core.run import Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import GoBack, Retry
+from bot.core.hosts.inventory import Inventory
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.engine.planning import Book
 from bot.engine.recovery import recover
 from bot.engine.service import Service

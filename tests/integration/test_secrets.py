@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from bot.adapters.configs import FolderProposals
 from bot.adapters.ssh.hosts import _Request
 from bot.config import Tokens
-from bot.core import difference
-from bot.core.approval import Person
-from bot.core.command import Command
-from bot.core.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
-from bot.core.hide import hide, hide_in_words
-from bot.core.inventory import Inventory
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.hosts.command import Command
+from bot.core.hosts.inventory import Inventory
+from bot.core.readings import difference
+from bot.core.text.redact import hide, hide_in_words
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service, _without_secrets
@@ -58,18 +58,18 @@ def _shown(text: str) -> str:
 
 
 HIDES: dict[str, Callable[..., object]] = {
-    "bot.adapters.slack.answers.hide_in_words": _shown,
+    "bot.adapters.slack.inbound.answers.hide_in_words": _shown,
     "bot.bootstrap.hide": _shown,
-    "bot.core.command.hide": _shown,
-    "bot.core.difference.hide": _shown,
-    "bot.core.difference.is_secret": lambda _path: False,
-    "bot.core.difference._is_kept_from_others": lambda _path, _side: False,
-    "bot.core.proposal.hide": _shown,
-    "bot.core.proposal.holds_token": lambda _text: False,
-    "bot.engine.judging.hide": _shown,
-    "bot.engine.looking.hide": _shown,
+    "bot.core.hosts.command.hide": _shown,
+    "bot.core.readings.difference.hide": _shown,
+    "bot.core.readings.difference.is_secret": lambda _path: False,
+    "bot.core.readings.difference._is_kept_from_others": lambda _path, _side: False,
+    "bot.core.plans.proposal.hide": _shown,
+    "bot.core.plans.proposal.holds_token": lambda _text: False,
+    "bot.engine.runs.judging.hide": _shown,
+    "bot.engine.looks.looking.hide": _shown,
     "bot.engine.bringing.hide": _shown,
-    "bot.engine.proving.hide": _shown,
+    "bot.engine.looks.proving.hide": _shown,
     "bot.engine.service.hide": _shown,
 }
 """What hides, by where it is used, and what stands in its place where it is taken away."""

@@ -11,7 +11,7 @@ import pytest
 
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.errors import Misconfigured, Refused
-from bot.practice.slack import Ephemeral, Fault, LocalSlack
+from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
 from tests.build import REQUESTER
 from tests.fakes import FakeJournal
 from tests.integration.workspace import (

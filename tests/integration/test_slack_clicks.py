@@ -7,11 +7,11 @@ from html import escape
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
-from bot.core.goback import going_back
-from bot.core.run import Status
-from bot.practice.slack import Message
+from bot.core.decisions.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
+from bot.core.decisions.goback import going_back
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
+from bot.practice.slack.server import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import CHANNEL, Place, app, place, slack
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.thread import Thread
-from bot.core.damage import Damaged, Release, examined
-from bot.core.events import StepNotDone
-from bot.practice.slack import Fault, Message
+from bot.adapters.slack.thread.announcer import Thread
+from bot.core.decisions.damage import Damaged, Release, examined
+from bot.core.runs.events import StepNotDone
+from bot.practice.slack.server import Fault, Message
 from bot.record.markdown import markdown
 from tests.build import NOON, SECOND, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, FAST, Place, place, slack

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from bot.adapters.slack.clicks import Click, Clicks
-from bot.adapters.slack.forms import FORMS
-from bot.adapters.slack.story import story_of
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.decide import Steering, decide
-from bot.core.events import Entry
-from bot.core.goback import going_back, way_back_shown
-from bot.core.procedure import Gate
-from bot.core.run import Run, Status
-from bot.practice.slack import Message
+from bot.adapters.slack.inbound.clicks import Click, Clicks
+from bot.adapters.slack.inbound.forms import FORMS
+from bot.adapters.slack.messages.story import story_of
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import Steering, decide
+from bot.core.decisions.goback import going_back, way_back_shown
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Run, Status
+from bot.practice.slack.server import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import CHANNEL, Place, app, place, slack
 from tests.unit.stories import ALL

@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import pytest
 
-from bot.adapters.slack.posts import Pace, Row
-from bot.adapters.slack.story import story_of
-from bot.adapters.slack.thread import Thread
-from bot.core import events as fact
-from bot.core.run import Status
-from bot.practice.slack import Ephemeral, Fault, LocalSlack
+from bot.adapters.slack.messages.story import story_of
+from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.posts import Pace, Row
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
+from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
 from tests.fakes import FakeJournal

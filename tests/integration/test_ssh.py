@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.adapters.ssh.connection import AT_ONCE
-from bot.core.command import OUTPUT_KEPT
+from bot.core.hosts.command import OUTPUT_KEPT
 from bot.errors import NotRun
 from tests.fakes import MORNING
 from tests.integration.machines import Site, run, site

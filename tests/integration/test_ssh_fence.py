@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from bot.adapters.ssh.connection import AT_ONCE
-from bot.core.fence import CLOCK, fenced, lock_question
-from bot.core.identity import QUESTION
+from bot.core.hosts.fence import CLOCK, fenced, lock_question
+from bot.core.hosts.identity import QUESTION
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
 from tests.integration.machines import WHO, Site, fence, run, site
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from bot.core.fence import LATE
+from bot.core.hosts.fence import LATE
 from tests.integration.wire import Outcome, Scene, begin, missing
 from tests.lab.fixtures import skip_because, skip_without_lab
 

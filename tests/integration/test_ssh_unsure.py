@@ -10,7 +10,7 @@ import asyncssh
 import pytest
 
 from bot.adapters.ssh import lines
-from bot.core.inventory import Host
+from bot.core.hosts.inventory import Host
 from bot.errors import MayHaveRun, NotRun
 from tests.integration.machines import Site, relay, run, silent, site
 

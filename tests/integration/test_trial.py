@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.proposal import Asked, read_request
-from bot.practice.trial import TYPED, Trial
+from bot.core.plans.proposal import Asked, read_request
+from bot.practice.demo import TYPED, Trial
 
 
 async def tried(text: str) -> tuple[int, str]:

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.decide import Retry
-from bot.core.run import Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.decide import Retry
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from tests.build import REQUESTER
 from tests.integration.place import RUN, Place, a_place
 

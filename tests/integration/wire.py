@@ -21,10 +21,10 @@ import asyncssh
 from bot.adapters.clock import SystemClock
 from bot.adapters.ssh import SshHosts, lines
 from bot.adapters.ssh.hearing import Hearing
-from bot.core.command import Command
-from bot.core.fence import CLOCK, Fence, read_clock
-from bot.core.identity import objection
-from bot.core.inventory import Backend
+from bot.core.hosts.command import Command
+from bot.core.hosts.fence import CLOCK, Fence, read_clock
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Backend
 from bot.errors import HostError
 from tests.lab.files import new_key
 from tests.lab.keep import greets, wait_for

@@ -13,18 +13,19 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.posts import Pace, Row
-from bot.adapters.slack.thread import Thread
-from bot.core import events as fact
-from bot.core.approval import Person
-from bot.core.damage import Damaged, let_go
-from bot.core.decide import Steering, decide
-from bot.core.events import Entry
-from bot.core.run import Status
-from bot.engine.planning import Foreseen, Request
+from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.posts import Pace, Row
+from bot.core.decisions.approval import Person
+from bot.core.decisions.damage import Damaged, let_go
+from bot.core.decisions.decide import Steering, decide
+from bot.core.plans.dryrun import DryRun
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Status
+from bot.engine.planning import Request
 from bot.engine.service import Survey
 from bot.errors import Refused
-from bot.practice.slack import LocalSlack, Message
+from bot.practice.slack.server import LocalSlack, Message
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
@@ -84,9 +85,9 @@ class FakeService:
         self.publish()
         return self.story.run.id
 
-    async def foresee(self, request: Request) -> Foreseen:
+    async def foresee(self, request: Request) -> DryRun:
         self.requests.append(request)
-        return Foreseen(plan=plan(), target=target(), checks=(("The ring is whole", True, "as it should be"),))
+        return DryRun(plan=plan(), target=target(), checks=(("The ring is whole", True, "as it should be"),))
 
     async def steer(self, run: str, command: Steering) -> None:
         if run != self.story.run.id:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 from slack_sdk.models.blocks import Block
 
-from bot.adapters.slack.blocks import Message
-from bot.adapters.slack.render import answered, replies
-from bot.adapters.slack.root import root
-from bot.adapters.slack.story import Story as Shown
-from bot.adapters.slack.story import story_of, told
-from bot.core.events import Entry
-from bot.practice.slack_limits import problems
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.messages.replies import answered, replies
+from bot.adapters.slack.messages.root import root
+from bot.adapters.slack.messages.story import Story as Shown
+from bot.adapters.slack.messages.story import story_of, told
+from bot.core.runs.events import Entry
+from bot.practice.slack.limits import problems
 from tests.build import Story
 
 GROUP = "<!subteam^S0MAIL>"

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.core.events import Entry
-from bot.core.shown import in_line
+from bot.core.runs.events import Entry
+from bot.core.text.shown import in_line
 from tests.unit.stories import HOSTILE
 
 HARMLESS = "something"

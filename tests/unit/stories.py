@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 
-from bot.core import events as fact
-from bot.core.events import Entry, Ran
-from bot.core.goback import going_back
-from bot.core.procedure import Gate
-from bot.core.run import Status
+from bot.core.decisions.goback import going_back
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Ran
+from bot.core.runs.run import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
 HOSTILE = "<!channel> <@U0EVIL> <https://evil.example|click> @here & ``` ` *bold* \u202e\x1b[31m\x00 &amp; <b>"

@@ -12,19 +12,21 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.core import events as fact
-from bot.core.approval import Person, still_good
-from bot.core.decide import AgreeToSkip, Approve, GoBack, Postpone, ProposeSkip, Retry, Steering, TakeOver, decide
-from bot.core.effects import Effect, effects
-from bot.core.events import Entry, Fact
-from bot.core.fold import apply, begin, fold
-from bot.core.goback import going_back, way_back_shown
-from bot.core.guards import unflushed
-from bot.core.laws import gates_needed
-from bot.core.plan import Kind, PlannedStep
-from bot.core.procedure import Gate
-from bot.core.run import TRANSITIONS, Run, Status
-from bot.core.upnext import (
+from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.decide import (
+    AgreeToSkip,
+    Approve,
+    GoBack,
+    Postpone,
+    ProposeSkip,
+    Retry,
+    Steering,
+    TakeOver,
+    decide,
+)
+from bot.core.decisions.goback import going_back, way_back_shown
+from bot.core.decisions.guards import unflushed
+from bot.core.decisions.upnext import (
     ATTEMPTS,
     Ask,
     BeginWait,
@@ -40,6 +42,14 @@ from bot.core.upnext import (
     question,
     users_first,
 )
+from bot.core.plans.effects import Effect, effects
+from bot.core.plans.laws import gates_needed
+from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Fact
+from bot.core.runs.fold import apply, begin, fold
+from bot.core.runs.run import TRANSITIONS, Run, Status
 from bot.errors import Illegal, Refused
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, library, plan
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.slack.asking import covers
-from bot.core import events as fact
-from bot.core.approval import still_good
-from bot.core.fold import fold
-from bot.core.goback import going_back
-from bot.core.procedure import Gate
-from bot.core.run import Status
-from bot.core.upnext import Ask, MakeChange, missing_gates, next_action, question, users_first
+from bot.adapters.slack.messages.questions import covers
+from bot.core.decisions.approval import still_good
+from bot.core.decisions.goback import going_back
+from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action, question, users_first
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
+from bot.core.runs.run import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import last, seen
 from tests.unit.test_decide import person

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.approved import as_shown, differences, evidence, kept, to_read
-from bot.core.events import Seen
-from bot.core.expect import Look, check_expectations
-from bot.core.plan import Plan, PlannedStep
-from bot.core.readings import Reading
+from bot.core.decisions.approved import as_shown, differences, evidence, kept, to_read
+from bot.core.plans.plan import Plan, PlannedStep
+from bot.core.readings.expect import Look, check_expectations
+from bot.core.readings.outputs import Reading
+from bot.core.runs.events import Seen
 from tests.build import STANDS, plan
 
 ALL = frozenset(STANDS)

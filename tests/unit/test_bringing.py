@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import pytest
 
 from bot.__main__ import _print_plan
-from bot.adapters.slack.plans import plan_text
-from bot.core.command import Command
-from bot.core.inventory import Host
-from bot.core.proposal import read_request
+from bot.adapters.slack.messages.plans import plan_text
+from bot.core.hosts.command import Command
+from bot.core.hosts.inventory import Host
+from bot.core.plans.dryrun import DryRun
+from bot.core.plans.proposal import read_request
 from bot.engine.bringing import Bringing, Brought
-from bot.engine.planning import Foreseen
 from bot.errors import NotRun, Refused
 from tests.build import library, plan, target
 from tests.fakes import FakeHosts, FakeProposals
@@ -130,7 +130,7 @@ def test_old_and_new_stand_in_the_plan_that_people_get_as_a_file_and_on_the_comm
 ) -> None:
     both_shown = f"dovecot-core {OLD} → {NEW}"
     assert f"brings {both_shown}\n" in plan_text(plan(), target())
-    _print_plan(Foreseen(plan=plan(), target=target(), checks=(("Lists", True, "old package lists: 49 hours old"),)))
+    _print_plan(DryRun(plan=plan(), target=target(), checks=(("Lists", True, "old package lists: 49 hours old"),)))
     printed = capsys.readouterr().out
     assert f"  {both_shown}\n" in printed
     assert "yes  ALARM: Lists: old package lists: 49 hours old\n" in printed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.claims import claims, in_words
-from bot.core.events import HostsProved, RunHeld
+from bot.core.runs.claims import claims, in_words
+from bot.core.runs.events import HostsProved, RunHeld
 from tests.build import Story
 
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from bot import bootstrap
 from bot.config import Tokens, procedures_folder, read_library, read_settings, read_tokens
-from bot.core.inventory import Inventory
+from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
 
 GOOD = """

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.configs import MOST_BYTES, MOST_ENTRIES, PATH_ON_HOST, FolderProposals
-from bot.core.command import Result
-from bot.core.inventory import Backend, Director, Ring, Target
-from bot.core.probes import PROBES
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Backend, Director, Ring, Target
+from bot.core.readings.probes import PROBES
 from bot.errors import Refused
 from tests.fakes import MORNING
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.approval import Person
-from bot.core.claims import keys_of
-from bot.core.damage import Damaged, Release, examined, in_words, let_go
-from bot.core.events import Entry, RunHeld, StageBegan
-from bot.core.inventory import Inventory
-from bot.core.run import Status
+from bot.core.decisions.approval import Person
+from bot.core.decisions.damage import Damaged, Release, examined, in_words, let_go
+from bot.core.hosts.inventory import Inventory
+from bot.core.runs.claims import keys_of
+from bot.core.runs.events import Entry, RunHeld, StageBegan
+from bot.core.runs.run import Status
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover

@@ -7,13 +7,23 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.approval import Person, still_good
-from bot.core.decide import AgreeToSkip, Approve, GoBack, LeaveOut, Postpone, ProposeSkip, Retry, TakeOver, decide
-from bot.core.goback import going_back, way_back_shown
-from bot.core.procedure import Gate
-from bot.core.run import Run, Status
-from bot.core.upnext import Rest, next_action
+from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.decide import (
+    AgreeToSkip,
+    Approve,
+    GoBack,
+    LeaveOut,
+    Postpone,
+    ProposeSkip,
+    Retry,
+    TakeOver,
+    decide,
+)
+from bot.core.decisions.goback import going_back, way_back_shown
+from bot.core.decisions.upnext import Rest, next_action
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run, Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND, STANDS, THIRD, Story
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.command import Result
-from bot.core.difference import KEPT, TEXT, Difference, difference
-from bot.core.hide import is_secret
-from bot.core.probes import PROBES
+from bot.core.hosts.command import Result
+from bot.core.readings.difference import KEPT, TEXT, Difference, difference
+from bot.core.readings.probes import PROBES
+from bot.core.text.redact import is_secret
 from bot.errors import Unreadable
 from tests.build import NOON, target
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.events import Seen
-from bot.core.expect import Judgement, Look, deviating, judge
-from bot.core.inventory import Target
-from bot.core.plan import Expected
-from bot.core.probes import PROBES
-from bot.core.procedure import Where
-from bot.core.readings import Reading
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import Expected
+from bot.core.plans.procedure import Where
+from bot.core.readings.expect import Judgement, Look, deviating, judge
+from bot.core.readings.outputs import Reading
+from bot.core.readings.probes import PROBES
+from bot.core.runs.events import Seen
 from bot.errors import Unreadable
 from tests.unit.test_probes import RECORDED, lab_target, read, result
 

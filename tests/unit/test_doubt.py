@@ -8,18 +8,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.command import Command
-from bot.core.expect import Judgement
-from bot.core.inventory import Host
-from bot.core.plan import Expected, is_guarded
-from bot.core.procedure import Where
-from bot.core.run import Run, Status
-from bot.engine.changing import Changing
-from bot.engine.ledger import Ledger
-from bot.engine.looking import Sight
+from bot.core.hosts.command import Command
+from bot.core.hosts.inventory import Host
+from bot.core.plans.plan import Expected, is_guarded
+from bot.core.plans.procedure import Where
+from bot.core.readings.expect import Judgement
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run, Status
+from bot.engine.looks.looking import Sight
 from bot.engine.ports import Timings, World
 from bot.engine.recovery import recover
+from bot.engine.runs.changing import Changing
+from bot.engine.runs.ledger import Ledger
 from bot.errors import JournalError
 from tests.build import PROVED, Story, plan
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.effects import Effect, disturbs, effects, restores
+from bot.core.plans.effects import Effect, disturbs, effects, restores
 from tests.build import plan
 
 E = Effect

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.fence import LATE, LOCKED, Fence, Locks, fenced, lock_question, read_clock, read_locks
+from bot.core.hosts.fence import LATE, LOCKED, Fence, Locks, fenced, lock_question, read_clock, read_locks
 
 
 def fence(lock: str | None = None, *, seconds: int = 60) -> Fence:

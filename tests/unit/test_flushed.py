@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Seen
-from bot.core.guards import unflushed
-from bot.core.plan import GUARD_REFUSED
-from bot.core.run import Status
+from bot.core.decisions.guards import unflushed
+from bot.core.plans.plan import GUARD_REFUSED
+from bot.core.runs import events as fact
+from bot.core.runs.events import Seen
+from bot.core.runs.run import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 from tests.unit.stories import command
 

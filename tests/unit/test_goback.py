@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.effects import Effect
-from bot.core.goback import going_back
-from bot.core.laws import hold_against, restores
-from bot.core.plan import Kind, Plan
-from bot.core.procedure import Gate
-from bot.core.run import Status
+from bot.core.decisions.goback import going_back
+from bot.core.plans.effects import Effect
+from bot.core.plans.laws import hold_against, restores
+from bot.core.plans.plan import Kind, Plan
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND, THIRD, Story, library, plan
 

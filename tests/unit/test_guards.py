@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.command import Command
-from bot.core.expect import check_expectations
-from bot.core.guards import Standing, flush_seen, guards_now, guards_of, guards_planned
-from bot.core.plan import Action, Expected, Kind, Plan, PlannedStep
-from bot.core.procedure import Where
+from bot.core.decisions.guards import Standing, flush_seen, guards_now, guards_of, guards_planned
+from bot.core.hosts.command import Command
+from bot.core.plans.plan import Action, Expected, Kind, Plan, PlannedStep
+from bot.core.plans.procedure import Where
+from bot.core.readings.expect import check_expectations
 from bot.errors import Misconfigured
 from tests.build import Story, plan, target
 

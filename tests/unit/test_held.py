@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from bot.core.command import Command
-from bot.core.inventory import Host, Inventory, Ring
+from bot.core.hosts.command import Command
+from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.engine.planning import Book, Request
 from bot.engine.ports import Timings, World
 from bot.engine.service import Service
 from bot.errors import NotRun, Refused
-from bot.practice.packages import NEW, OLD
+from bot.practice.ring.packages import NEW, OLD
 from tests.build import REQUESTER, Story, library, ring
 from tests.fakes import MORNING, FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.hide import hide, hide_in_words
+from bot.core.text.redact import hide, hide_in_words
 
 
 @pytest.mark.parametrize(

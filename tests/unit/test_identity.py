@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.command import Result
-from bot.core.identity import QUESTION, Identity, objection, read_identity
-from bot.core.inventory import Backend, Director
+from bot.core.hosts.command import Result
+from bot.core.hosts.identity import QUESTION, Identity, objection, read_identity
+from bot.core.hosts.inventory import Backend, Director
 from bot.errors import Unreadable
 from tests.fakes import answered
 from tests.unit.test_probes import RECORDED

@@ -8,8 +8,8 @@ import pytest
 
 from bot import bootstrap
 from bot.config import read_settings
-from bot.core.events import RunRequested, body_of, fact_from
-from bot.core.inventory import Inventory
+from bot.core.hosts.inventory import Inventory
+from bot.core.runs.events import RunRequested, body_of, fact_from
 from bot.errors import Misconfigured, Refused
 from tests.build import Story
 from tests.unit.test_config import GOOD, settings

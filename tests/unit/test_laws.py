@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.command import Command
-from bot.core.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
-from bot.core.goback import going_back
-from bot.core.laws import Harmless, gates_needed, hold_against
-from bot.core.plan import Plan
-from bot.core.procedure import Gate
-from bot.core.run import Status
-from bot.core.upnext import MakeChange, Tell, next_action
+from bot.core.decisions.goback import going_back
+from bot.core.decisions.upnext import MakeChange, Tell, next_action
+from bot.core.hosts.command import Command
+from bot.core.plans.laws import Harmless, gates_needed, hold_against
+from bot.core.plans.plan import Plan
+from bot.core.plans.procedure import Gate
+from bot.core.runs.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
+from bot.core.runs.run import Status
 from bot.errors import Misconfigured
 from tests.build import THIRD, Story, library, plan
 

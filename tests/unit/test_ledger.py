@@ -8,9 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from bot.core.events import Entry, Fact, RunHeld
-from bot.engine.ledger import Ledger
+from bot.core.runs.events import Entry, Fact, RunHeld
 from bot.engine.ports import Timings, World
+from bot.engine.runs.ledger import Ledger
 from bot.errors import JournalError
 from tests.build import Story
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals

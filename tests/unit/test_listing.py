@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.listing import FORMAT, Listed, listing
+from bot.core.plans.listing import FORMAT, Listed, listing
 from bot.errors import Unreadable
 
 

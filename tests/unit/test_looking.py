@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.command import Command, Result
-from bot.core.fence import Fence
-from bot.core.identity import Identity
-from bot.core.inventory import Host
-from bot.core.plan import Expected
-from bot.core.procedure import Where
-from bot.engine.looking import Looking
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Host
+from bot.core.plans.plan import Expected
+from bot.core.plans.procedure import Where
+from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
 from tests.build import target
 from tests.fakes import FakeClock, FakeHosts, answered

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.configs import FolderProposals
-from bot.core.command import Result
-from bot.core.newer import contents, differing, in_short, newer, question
+from bot.core.hosts.command import Result
+from bot.core.plans.newer import contents, differing, in_short, newer, question
 from bot.errors import Unreadable
 from tests.build import target
 from tests.fakes import answered

@@ -14,21 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.__main__ import _print_plan
-from bot.adapters.slack import blocks
-from bot.adapters.slack.answers import Asker, note
-from bot.adapters.slack.blocks import Message
-from bot.adapters.slack.clicks import Click
-from bot.adapters.slack.damage import beside, damaged
-from bot.adapters.slack.forms import form
-from bot.adapters.slack.plans import foreseen, plan_text
-from bot.adapters.slack.root import listing
-from bot.adapters.slack.story import story_of
-from bot.core import events as fact
-from bot.core.damage import Damaged, Release, examined
-from bot.core.events import Fact, Ran, Seen
-from bot.core.run import Run
-from bot.engine.planning import Foreseen
-from bot.practice.slack_world import Message as Posted
+from bot.adapters.slack.inbound.answers import Asker, note
+from bot.adapters.slack.inbound.clicks import Click
+from bot.adapters.slack.inbound.forms import form
+from bot.adapters.slack.messages import blocks
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.messages.plans import foreseen, plan_text
+from bot.adapters.slack.messages.root import listing
+from bot.adapters.slack.messages.story import story_of
+from bot.adapters.slack.thread.damage import beside, damaged
+from bot.core.decisions.damage import Damaged, Release, examined
+from bot.core.plans.dryrun import DryRun
+from bot.core.runs import events as fact
+from bot.core.runs.events import Fact, Ran, Seen
+from bot.core.runs.run import Run
+from bot.practice.slack.world import Message as Posted
 from bot.practice.terminal import shown
 from tests.build import NOON, SECOND, Story, plan, target
 from tests.unit.examples import pairs
@@ -119,7 +119,7 @@ def test_a_plan_in_a_terminal_has_the_lines_of_a_harmless_one(text: str, capsys:
     printed = []
     for said in (text, HARMLESS):
         checks = tuple((said, holds, said) for holds in (True, False, None))
-        _print_plan(Foreseen(plan=filled(plan(), said), target=target(), checks=checks, later=(said,)))
+        _print_plan(DryRun(plan=filled(plan(), said), target=target(), checks=checks, later=(said,)))
         printed.append(capsys.readouterr().out.split("\n"))
     assert all(line.isprintable() for line in printed[0])
     assert len(printed[0]) == len(printed[1])
@@ -148,7 +148,7 @@ def beside_the_thread(text: str) -> list[Message]:
     runs = [story.run for made in ALL if (story := story_of(run_of(entries_of(made), text)))]
     found = told_damaged(text)
     return [
-        *foreseen(Foreseen(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
+        *foreseen(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
         listing(runs, {}, title="All runs"),
         *(opened(run, action) for run in runs for action in ("go_back", "not_now")),
         *(damaged(one, approvers=GROUP, link="https://x.slack.com/archives/C0OPS/p1") for one in found),

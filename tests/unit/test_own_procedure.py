@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from bot.config import procedures_folder, read_library
-from bot.core import events as fact
-from bot.core.goback import going_back
-from bot.core.plan import make_plan
-from bot.core.procedure import Procedure
-from bot.core.sudoers import sudoers
+from bot.core.decisions.goback import going_back
+from bot.core.plans.plan import make_plan
+from bot.core.plans.procedure import Procedure
+from bot.core.runs import events as fact
+from bot.core.setup.sudoers import sudoers
 from bot.errors import Misconfigured
 from tests.build import THIRD, Story, library, order, target
 

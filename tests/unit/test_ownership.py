@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from bot.core.listing import Listed
-from bot.core.ownership import NotFit, assigned, rules, unused
+from bot.core.plans.listing import Listed
+from bot.core.readings.ownership import NotFit, assigned, rules, unused
 
 
 def there(kind: str, whose: str) -> Listed:

@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.events import Seen
-from bot.core.expect import Look, judge
-from bot.core.packages import alarm, lock_wait
-from bot.core.plan import Expected, Value
-from bot.core.probes import PROBES
-from bot.core.procedure import Where
+from bot.core.plans.plan import Expected, Value
+from bot.core.plans.procedure import Where
+from bot.core.readings.expect import Look, judge
+from bot.core.readings.packages import alarm, lock_wait
+from bot.core.readings.probes import PROBES
+from bot.core.runs.events import Seen
 from tests.build import plan, target
 from tests.fakes import answered
 

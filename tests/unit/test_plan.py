@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import proposal
-from bot.core.plan import PLAN, Filling, Kind, Plan
+from bot.core.plans import proposal
+from bot.core.plans.plan import PLAN, Filling, Kind, Plan
 from bot.errors import Refused
 from tests.build import order, plan
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.command import Result
-from bot.core.inventory import Ring, Target
-from bot.core.probes import PROBES
-from bot.core.readings import Reading, tree_digest, version_key
-from bot.core.sessions import NAMES
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Ring, Target
+from bot.core.readings.outputs import Reading, tree_digest, version_key
+from bot.core.readings.probes import PROBES
+from bot.core.readings.sessions import NAMES
 from bot.errors import Unreadable
 from tests.build import NOON, target
 

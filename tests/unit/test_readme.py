@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bot.core.run import TRANSITIONS, Status
+from bot.core.runs.run import TRANSITIONS, Status
 
 BOT = Path(__file__).parents[2] / "bot"
 README = BOT / "README.md"
@@ -40,7 +40,7 @@ def test_every_test_that_the_table_of_failures_names_is_there() -> None:
 
 def test_every_module_of_core_and_engine_is_named() -> None:
     text = README.read_text()
-    modules = {path.name for room in ("core", "engine") for path in (BOT / room).glob("*.py")} - {"__init__.py"}
+    modules = {path.name for room in ("core", "engine") for path in (BOT / room).rglob("*.py")} - {"__init__.py"}
     assert {name for name in modules if name not in text} == set()
 
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from bot.core import events as fact
-from bot.core.events import Entry, Fact
-from bot.core.run import Status
-from bot.core.shown import in_line
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Fact
+from bot.core.runs.run import Status
+from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, Story, plan

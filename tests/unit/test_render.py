@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.adapters.slack.asking import covers
-from bot.adapters.slack.plans import foreseen, help_text, plan_text
-from bot.adapters.slack.render import answered, replies
-from bot.adapters.slack.root import listing, root
-from bot.adapters.slack.story import story_of
-from bot.adapters.slack.words import clock, length, moment
-from bot.core import events as fact
-from bot.core.goback import going_back
-from bot.core.plan import Kind
-from bot.core.procedure import Gate
-from bot.core.run import Status
-from bot.engine.planning import Foreseen
+from bot.adapters.slack.messages.plans import foreseen, help_text, plan_text
+from bot.adapters.slack.messages.questions import covers
+from bot.adapters.slack.messages.replies import answered, replies
+from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.story import story_of
+from bot.adapters.slack.messages.text import clock, length, moment
+from bot.core.decisions.goback import going_back
+from bot.core.plans.dryrun import DryRun
+from bot.core.plans.plan import Kind
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Status
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.unit.messages import GROUP, buttons, fits, last, seen, shown
 from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
@@ -253,7 +253,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
         ("It serves", False, HOSTILE),
         ("Apt offers it", None, "no"),
     )
-    messages = foreseen(Foreseen(plan=made, target=target(), checks=checks))
+    messages = foreseen(DryRun(plan=made, target=target(), checks=checks))
     for message in messages:
         fits(message)
     said = "".join(seen(message) for message in messages)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.adapters.slack.blocks import Sheet, bare, marked
-from bot.adapters.slack.markup import SECTION, cut, escape, inline, pieces, prose
-from bot.core import events as fact
-from bot.core.events import Entry
-from bot.core.run import Status
+from bot.adapters.slack.messages.blocks import Sheet, bare, marked
+from bot.adapters.slack.messages.markup import SECTION, cut, escape, inline, pieces, prose
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Status
 from tests.build import SECOND, THIRD, Story
 from tests.unit.messages import all_messages, fits, last, seen
 from tests.unit.stories import ALL, HOSTILE, command

@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.effects import Effect
-from bot.core.events import Entry, Fact, body_of, fact_from
-from bot.core.fold import apply, fold
-from bot.core.goback import going_back
-from bot.core.plan import Kind
-from bot.core.procedure import Gate
-from bot.core.run import EVERYWHERE, TRANSITIONS, Status
-from bot.core.upnext import Turn, next_action
+from bot.core.decisions.goback import going_back
+from bot.core.decisions.upnext import Turn, next_action
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import Kind
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, Fact, body_of, fact_from
+from bot.core.runs.fold import apply, fold
+from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Status
 from bot.errors import Illegal
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.command import Result
-from bot.core.events import Seen
-from bot.core.probes import PROBES
-from bot.core.sessions import KEPT, NAMES, told_apart
+from bot.core.hosts.command import Result
+from bot.core.readings.probes import PROBES
+from bot.core.readings.sessions import KEPT, NAMES, told_apart
+from bot.core.runs.events import Seen
 from bot.errors import Unreadable
 from tests.build import NOON, target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-from bot.core.shown import in_line, in_lines, set_in
+from bot.core.text.shown import in_line, in_lines, set_in
 
 SEEN = {"\u0600", "\u0601", "\u0602", "\u0603", "\u0604", "\u0605", "\u06dd", "\u070f", "\u0890", "\u0891", "\u08e2"}
 """Of the category of unseen signs, though they are seen: they stand around numbers in Arabic and Syriac."""

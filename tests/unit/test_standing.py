@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.effects import Effect
-from bot.core.goback import going_back
-from bot.core.run import DEVIATIONS, Status
+from bot.core.decisions.goback import going_back
+from bot.core.plans.effects import Effect
+from bot.core.runs import events as fact
+from bot.core.runs.run import DEVIATIONS, Status
 from bot.errors import Illegal
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
 from tests.unit.stories import command

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Entry, fact_from
-from bot.core.fold import apply, begin, fold
-from bot.core.guards import guards_now, unflushed
-from bot.core.run import Run, Status
-from bot.core.upnext import MakeChange, next_action
+from bot.core.decisions.guards import guards_now, unflushed
+from bot.core.decisions.upnext import MakeChange, next_action
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, fact_from
+from bot.core.runs.fold import apply, begin, fold
+from bot.core.runs.run import Run, Status
 from tests.build import library
 
 STORED = Path(__file__).parent / "stored"

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.command import Result
-from bot.core.probes import PROBES
-from bot.core.readings import Reading
+from bot.core.hosts.command import Result
+from bot.core.readings.outputs import Reading
+from bot.core.readings.probes import PROBES
 from bot.errors import Unreadable
 from tests.build import target
 from tests.fakes import MORNING

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.slack.plans import BEGINNING
-from bot.core.hide import hide_in_words
-from bot.core.meant import near
-from bot.core.proposal import Asked, PackageChange, read_request
+from bot.adapters.slack.messages.plans import BEGINNING
+from bot.core.plans.proposal import Asked, PackageChange, read_request
+from bot.core.text.meant import near
+from bot.core.text.redact import hide_in_words
 from bot.errors import Refused
 
 WORDS = ("help", "plan", "status", "list", "abort", "repost", "release", "backend-1", "backend-2", "backend-3")

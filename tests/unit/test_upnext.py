@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.fold import fold
-from bot.core.plan import Plan, make_plan
-from bot.core.procedure import Gate
-from bot.core.run import DEVIATIONS, Status
-from bot.core.upnext import Ask, MakeChange, Prove, Rest, SeeCheck, Tell, next_action
+from bot.core.decisions.upnext import Ask, MakeChange, Prove, Rest, SeeCheck, Tell, next_action
+from bot.core.plans.plan import Plan, make_plan
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
+from bot.core.runs.run import DEVIATIONS, Status
 from bot.errors import Illegal
 from tests.build import PROVED, Story, library, order
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.run import Run, Status
-from bot.core.upnext import BeginWait, Rest, SeeWaited, next_action
-from bot.core.waited import waited
+from bot.core.decisions.upnext import BeginWait, Rest, SeeWaited, next_action
+from bot.core.decisions.waited import waited
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run, Status
 from tests.build import Story
 
 THEN = {"director-1": 1000, "director-2": 5000, "backend-3": 9000}

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core import events as fact
-from bot.core.events import Seen
-from bot.core.run import Run, Status
-from bot.core.watching import counted, judge_ring
+from bot.core.runs import events as fact
+from bot.core.runs.events import Seen
+from bot.core.runs.run import Run, Status
+from bot.core.runs.watching import counted, judge_ring
 from tests.build import THIRD, Story
 
 

@@ -1,6 +1,6 @@
 """The rows that keep two runs from holding the same thing: taken and given up in the transaction of the fact that does.
 
-It must not know which facts do (core/claims.py does), only keys.
+It must not know which facts do (core/runs/claims.py does), only keys.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.journal.database import CLAIMS, HOLDS, Database
-from bot.core.claims import in_words
+from bot.core.runs.claims import in_words
 from bot.errors import RingHeld
 
 log = logging.getLogger(__name__)

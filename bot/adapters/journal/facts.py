@@ -1,6 +1,7 @@
 """The journal's facts as rows: numbered, chained by their hashes, and what a run holds held by it alone.
 
-It must not know what may follow what (core/run.py does): only that numbers have no gaps and that nothing was altered.
+It must not know what may follow what (core/runs/run.py does): only that numbers have no gaps and that nothing was
+altered.
 The chain shows every change but one: rows missing from a run's very end.
 """
 
@@ -20,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.adapters.journal import claiming, releasing
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
-from bot.core.claims import claims
-from bot.core.damage import Damaged, Release, examined
-from bot.core.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
-from bot.core.plan import digest
+from bot.core.decisions.damage import Damaged, Release, examined
+from bot.core.plans.plan import digest
+from bot.core.runs.claims import claims
+from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
 from bot.errors import Conflict, Illegal, JournalError, RingHeld
 
 log = logging.getLogger(__name__)

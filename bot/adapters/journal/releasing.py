@@ -1,6 +1,6 @@
 """What a run holds, and who let go what a damaged run held: read and written in the caller's transaction.
 
-It must not know when a run may be let go (core/damage.py does).
+It must not know when a run may be let go (core/decisions/damage.py does).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.journal import claiming
 from bot.adapters.journal.database import CLAIMS, HOLDS, RELEASES
-from bot.core.damage import Release
+from bot.core.decisions.damage import Release
 from bot.errors import Conflict
 
 

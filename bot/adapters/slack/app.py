@@ -18,12 +18,12 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.answers import Answers, Work
-from bot.adapters.slack.clicks import Clicks
-from bot.adapters.slack.listeners import Listeners
-from bot.adapters.slack.socket import Socket
-from bot.adapters.slack.trouble import ERRORS, name_of, passes
-from bot.adapters.slack.typed import Commands, People, Service, Threads
+from bot.adapters.slack.errors import ERRORS, name_of, passes
+from bot.adapters.slack.inbound.answers import Answers, Work
+from bot.adapters.slack.inbound.clicks import Clicks
+from bot.adapters.slack.inbound.listeners import Listeners
+from bot.adapters.slack.inbound.slash import Commands, People, Service, Threads
+from bot.adapters.slack.inbound.socket import Socket
 from bot.errors import Misconfigured
 
 API_URL = "https://slack.com/api/"

@@ -13,7 +13,7 @@ import aiohttp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.core.approval import Person
+from bot.core.decisions.approval import Person
 from bot.errors import SlackAway
 
 KEPT_FOR = 60.0

@@ -15,8 +15,8 @@ from typing import Any
 import asyncssh
 
 from bot.adapters.ssh.hearing import Hearing
-from bot.core.command import Command
-from bot.core.identity import Identity
+from bot.core.hosts.command import Command
+from bot.core.hosts.identity import Identity
 
 AT_ONCE = 5
 """Looks that one connection takes at the same time."""

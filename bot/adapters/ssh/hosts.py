@@ -14,10 +14,10 @@ from pathlib import Path
 from bot.adapters.ssh.connection import Connection, Unheard
 from bot.adapters.ssh.hearing import Hearing
 from bot.adapters.ssh.lines import Lines, Unreached
-from bot.core.command import Command, Result
-from bot.core.fence import LATE, LOCKED, Fence, fenced
-from bot.core.identity import QUESTION, Identity, read_identity
-from bot.core.inventory import Host
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import LATE, LOCKED, Fence, fenced
+from bot.core.hosts.identity import QUESTION, Identity, read_identity
+from bot.core.hosts.inventory import Host
 from bot.engine.ports import Clock
 from bot.errors import CameLate, HostError, MayHaveRun, NotRun, StillRuns, Unreadable
 

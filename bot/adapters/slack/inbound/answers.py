@@ -1,0 +1,147 @@
+"""Answers to one person (short, seen by nobody else, never part of the record) and the work behind what they did.
+
+Work is done in tasks of the bot's own, so that nothing keeps Slack waiting and nothing is lost when the bot is told to
+stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from bot.adapters.slack.errors import ERRORS, name_of
+from bot.adapters.slack.messages.blocks import Message, Sheet
+from bot.adapters.slack.messages.markup import prose
+from bot.core.text.redact import hide_in_words
+from bot.errors import BotError
+
+Said = Message | tuple[Message, ...] | None
+Doing = Callable[[], Coroutine[Any, Any, Said]]
+"""Work to be done; returns what to answer, raises a BotError whose text is the answer."""
+
+_ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
+"""Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
+_SAID_WITHIN = 3.0
+"""Seconds that work waits for a first answer to be taken."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asker:
+    """Who wants an answer, and the ways to them; `response_url` lives for half an hour, five answers long."""
+
+    user: str
+    channel: str
+    response_url: str | None = None
+    thread: str | None = None
+
+
+class Answers:
+    """Brings an answer to one person, by the address that Slack gave for it, else into the channel for them alone."""
+
+    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession | None) -> None:
+        self._client = client
+        self._session = session
+
+    async def tell(self, asker: Asker, *messages: Message) -> None:
+        """Say it; that it could not be said is logged, it never fails."""
+        for message in messages:
+            if not (asker.response_url and await self._respond(asker, message)):
+                await self._whisper(asker, message)
+
+    async def _respond(self, asker: Asker, message: Message) -> bool:
+        hook = AsyncWebhookClient(
+            asker.response_url or "", session=self._session, proxy=self._client.proxy, retry_handlers=[]
+        )
+        body: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral"}
+        body |= {"thread_ts": asker.thread} if asker.thread else {}
+        try:
+            # The default would put the answer in the place of the message that was clicked.
+            answer = await hook.send_dict({**body, "replace_original": False})
+        except ERRORS as error:
+            _log.info("an answer did not go through its response_url: %s", name_of(error))
+            return False
+        return answer.status_code == 200
+
+    async def _whisper(self, asker: Asker, message: Message) -> None:
+        try:
+            await self._client.chat_postEphemeral(
+                channel=asker.channel,
+                user=asker.user,
+                thread_ts=asker.thread,
+                text=message.text,
+                blocks=list(message.blocks),
+            )
+        except ERRORS as error:
+            _log.warning("an answer could not be brought to %s: %s", asker.user, name_of(error))
+
+
+def note(text: str, sign: str = ":information_source:") -> Message:
+    """A short answer; mentions in it call nobody, as nobody else sees it; Slack's own addresses become links."""
+    first, *more = (prose(line, people=None, spans=True) for line in text.split("\n"))
+    sheet = Sheet(first)
+    sheet.say("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
+    return sheet.message()
+
+
+class Work:
+    """The bot's own tasks behind what people did: kept, and waited for at the end."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, asker: Asker, doing: Doing) -> asyncio.Event:
+        """Do it in a task of its own, and tell the asker what came of it; returns at once.
+
+        The event is set when it is done, or has failed, before anybody is told.
+        """
+        over = asyncio.Event()
+        task = asyncio.create_task(self._done(asker, doing, over))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return over
+
+    async def say(self, asker: Asker, message: Message) -> None:
+        """Tell the asker something while the work goes on; a Slack that hangs keeps the work waiting but a moment."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SAID_WITHIN):
+                await self._answers.tell(asker, message)
+
+    async def close(self, within: timedelta) -> None:
+        """Let what was begun be finished, as long as `within`."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=within.total_seconds())
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _done(self, asker: Asker, doing: Doing, over: asyncio.Event) -> None:
+        try:
+            said = await doing()
+        except BotError as error:
+            said = note(hide_in_words(str(error)), ":no_entry:")
+        except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked is told, and the log has the rest
+            reference = secrets.token_hex(4)
+            _log.exception("error %s behind something that %s did", reference, asker.user)
+            said = note(
+                f"The bot failed at this, for a reason of its own (error {reference} in its log). It may or may not"
+                " have been done: look at the thread.",
+                ":x: Error:",
+            )
+        finally:
+            over.set()
+        if said:
+            await self._answers.tell(asker, *(said if isinstance(said, tuple) else (said,)))

@@ -1,0 +1,100 @@
+"""Clicks on buttons, done: who, on which run, answering which fact; returns what to answer. Knows nothing of Bolt.
+
+A button's value is RUN:SEQ, and both are looked up: a button of an older question counts for nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from bot.adapters.slack.inbound.slash import RUN_ID, People, Service
+from bot.core.decisions.decide import (
+    AgreeToSkip,
+    Approve,
+    GoBack,
+    LeaveOut,
+    Postpone,
+    ProposeSkip,
+    Retry,
+    Steering,
+    TakeOver,
+)
+from bot.core.runs.fold import fold
+from bot.core.runs.run import Run
+from bot.errors import Refused
+
+_VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Click:
+    """A click as it came: which button, its value, and the message (its ts) that had it."""
+
+    action: str
+    value: str
+    user: str
+    message: str
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """The run, and the fact that the button is of; raises Refused for anything that this bot did not write."""
+        found = _VALUE.fullmatch(self.value)
+        if not found:
+            raise Refused("This button carries nothing that the bot knows.")
+        return found[1], int(found[2])
+
+
+class Clicks:
+    """Does what was clicked; raises a BotError whose text is the answer."""
+
+    def __init__(self, *, service: Service, people: People) -> None:
+        self._service = service
+        self._people = people
+
+    async def do(self, click: Click) -> None:
+        """Turn a click into a command of the core and give it to the service."""
+        run, seq = click.place
+        person = await self._people.person(click.user)
+        command: Steering
+        match click.action:
+            case "approve":
+                command = Approve(person=person, ask=seq, message=click.message)
+            case "agree_skip":
+                command = AgreeToSkip(person=person, ask=seq)
+            case "retry":
+                command = Retry(person=person, held=seq)
+            case "start_again":
+                reason = "Start dovecot again was clicked, as users wait for it"
+                command = GoBack(person=person, reason=reason, answers=seq, start_first=True)
+            case "stays_out":
+                command = LeaveOut(person=person)
+            case _:
+                raise Refused("This bot has no such button.")
+        await self._service.steer(run, command)
+
+    async def run_of(self, click: Click) -> Run:
+        """The run that the button is of, as it is now; raises Refused when there is none."""
+        run = fold(await self._service.entries(click.place[0]))
+        assert run is not None
+        return run
+
+    async def sent(self, click: Click, reason: str, shown: str) -> None:
+        """The form that a button opened was sent; `shown` is what it showed of the way back."""
+        run, seq = click.place
+        person = await self._people.person(click.user)
+        command: Steering
+        match click.action:
+            case "take_over":
+                command = TakeOver(person=person, reason=reason)
+            case "skip":
+                command = ProposeSkip(person=person, held=seq, reason=reason)
+            case "not_now" | "deny":
+                command = Postpone(person=person, ask=seq, reason=reason, message=click.message)
+            case "go_back":
+                command = GoBack(person=person, reason=reason or "Go back was clicked", answers=seq, shown=shown)
+            case "abort":
+                command = GoBack(person=person, reason=reason or "Abort was clicked", shown=shown)
+            case _:
+                raise Refused("This bot has no such form.")
+        await self._service.steer(run, command)

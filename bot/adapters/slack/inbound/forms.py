@@ -1,0 +1,157 @@
+"""The forms that buttons open: what they ask for, what they show first, and what comes back of them. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.adapters.slack.inbound.answers import Asker
+from bot.adapters.slack.inbound.clicks import Click
+from bot.adapters.slack.messages.blocks import Json, Sheet, plain, section
+from bot.adapters.slack.messages.markup import escape
+from bot.adapters.slack.messages.plans import write_left_out, write_step
+from bot.adapters.slack.messages.text import changes, who
+from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
+from bot.core.plans.plan import Kind, Plan
+from bot.core.runs.run import Run
+from bot.errors import Refused
+
+REASON = "reason"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that."""
+
+    name: str
+    title: str
+    submit: str
+    says: str
+    label: str
+    optional: bool = False
+    shows: bool = False
+
+
+_NOT_NOW = Form(
+    name="not_now_reason",
+    title="Not now",
+    submit="Not now",
+    says="Run {run} holds as it is and nothing is undone; *Retry* asks the approvers again.",
+    label="Why not now?",
+)
+_GO_BACK = Form(
+    name="go_back_reason",
+    title="Go back",
+    submit="Go back",
+    says="",
+    label="Why? The record keeps it.",
+    optional=True,
+    shows=True,
+)
+
+FORMS = {
+    "skip": Form(
+        name="skip_reason",
+        title="Skip this step",
+        submit="Propose",
+        says="Run {run} goes on without the step once a second engineer agrees.",
+        label="Why may it be left out?",
+    ),
+    "take_over": Form(
+        name="take_over_reason",
+        title="Take over by hand",
+        submit="Take over",
+        says="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
+        " is seen in use again, or when somebody says that it stays out.",
+        label="Why do you take over?",
+    ),
+    "not_now": _NOT_NOW,
+    # Of threads that older versions began: what it said would follow is now shown first, under another button.
+    "deny": _NOT_NOW,
+    "go_back": _GO_BACK,
+    "abort": _GO_BACK,
+}
+"""By the button that opens them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A form that came back: the click that opened it, whom to answer, what they typed and which way back they saw."""
+
+    click: Click
+    asker: Asker
+    reason: str
+    shown: str
+
+
+def form(click: Click, asker: Asker, run: Run) -> Json:
+    """The form that a button opens."""
+    asks = FORMS[click.action]
+    blocks: Sequence[Json] = (section(asks.says.format(run=escape(run.id))),) if asks.says else ()
+    shown = ""
+    if asks.shows:
+        try:
+            plan = going_back(run)
+        except Refused as refused:
+            return _view(asks, (section(f"There is no way back now: {escape(str(refused))}"),))
+        blocks, shown = _way_back(run, plan), way_back_shown(plan)
+    hidden = {
+        "action": click.action,
+        "value": click.value,
+        "message": click.message,
+        "channel": asker.channel,
+        "thread": asker.thread,
+        "shown": shown,
+    }
+    box = {"type": "plain_text_input", "action_id": REASON, "multiline": True, "max_length": 500}
+    asked: Json = {"type": "input", "block_id": REASON, "label": plain(asks.label, 200), "element": box}
+    view = _view(asks, (*blocks, asked | ({"optional": True} if asks.optional else {})))
+    return view | {"private_metadata": json.dumps(hidden), "submit": plain(asks.submit, 24)}
+
+
+def _view(asks: Form, blocks: Sequence[Json]) -> Json:
+    return {
+        "type": "modal",
+        "callback_id": asks.name,
+        "title": plain(asks.title, 24),
+        "close": plain("Cancel", 24),
+        "blocks": list(blocks),
+    }
+
+
+def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
+    """What going back would do, in numbers and commands, and who has to approve it."""
+    name = escape(run.request.target.backend.name)
+    sheet = Sheet("")
+    if plan is None:
+        sheet.say(f"Nothing was changed on {name} that needs undoing: the run ends.")
+        return sheet.message().blocks
+    made = [step for step in plan.steps if step.kind is Kind.CHANGE]
+    gates = [f"*{step.gate}*" for step in plan.steps if step.gate]
+    sheet.say(f"*{changes(len(made))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
+    requester = who(run.request.requester)
+    if gives_vhosts_only(plan):
+        sheet.say(
+            f"Only the vhost count was changed. From an approver, but for {requester}, this *is* the restore approval:"
+            " the command is sent as soon as the ring is seen whole. From anybody else it is asked for."
+        )
+    else:
+        sheet.say(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
+    for step in made:
+        write_step(sheet, plan, step)
+    write_left_out(sheet, plan)
+    return sheet.message().blocks
+
+
+def sent(view: Json, user: str) -> Sent:
+    """What came back of a form that this bot opened."""
+    hidden = json.loads(view.get("private_metadata") or "{}")
+    typed = view.get("state", {}).get("values", {}).get(REASON, {}).get(REASON, {}).get("value")
+    action = str(hidden.get("action") or "skip")
+    return Sent(
+        click=Click(action=action, value=str(hidden.get("value")), user=user, message=str(hidden.get("message"))),
+        asker=Asker(user=user, channel=str(hidden.get("channel")), thread=hidden.get("thread")),
+        reason=str(typed or "").strip(),
+        shown=str(hidden.get("shown") or ""),
+    )

@@ -1,0 +1,165 @@
+"""What Slack sends, taken: each listener hands the work to a task of the bot's own, acknowledges, and returns.
+
+Slack waits 3 seconds for that. A click is acknowledged once it is on the record: should the bot be killed before, Slack
+says so to whoever clicked. What nobody listens to gets an answer too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.response import BoltResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.errors import ERRORS, name_of
+from bot.adapters.slack.inbound.answers import Asker, Work, note
+from bot.adapters.slack.inbound.clicks import Click, Clicks
+from bot.adapters.slack.inbound.forms import FORMS, REASON, form, sent
+from bot.adapters.slack.inbound.slash import Commands, Typed
+from bot.adapters.slack.messages.blocks import Message
+from bot.engine.planning import Request
+from bot.errors import SlackAway
+
+_BUTTONS = ("approve", "agree_skip", "retry", "start_again", "stays_out")
+_ANY = re.compile("")
+_ACKNOWLEDGED_BY = 1.5
+"""Seconds. What takes longer, a slow answer of Slack itself, is acknowledged before it is on the record."""
+_log = logging.getLogger(__name__)
+
+
+class Listeners:
+    """All that the bot listens to."""
+
+    def __init__(self, *, client: AsyncWebClient, commands: Commands, clicks: Clicks, work: Work) -> None:
+        self._client = client
+        self._commands = commands
+        self._clicks = clicks
+        self._work = work
+
+    def listen(self, app: AsyncApp, commands: Mapping[str, str]) -> None:
+        """Register everything; the catch-alls come last, as the first match counts."""
+        app.error(_failed)
+        for command in commands:
+            app.command(command)(self._on_command)
+        app.command(_ANY)(self._on_unknown_command)
+        for action in _BUTTONS:
+            app.action(action)(self._on_click)
+        for action in FORMS:
+            app.action(action)(self._on_form_wanted)
+        app.action(_ANY)(self._on_unknown_click)
+        for name in {asks.name for asks in FORMS.values()}:
+            app.view(name)(self._on_form)
+        app.view(_ANY)(_acknowledged)
+        app.view_closed(_ANY)(_acknowledged)
+        app.shortcut(_ANY)(self._on_unknown_shortcut)
+        app.options(_ANY)(_acknowledged)
+        app.event(_ANY)(_acknowledged)
+
+    async def _on_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        request = Request(
+            command=str(body["command"]),
+            text=str(body.get("text") or "").strip(),
+            requester=str(body["user_id"]),
+            team=str(body.get("team_id") or ""),
+            channel=str(body["channel_id"]),
+        )
+        asker = _of_command(body)
+        typed = Typed(request=request, say=partial(self._work.say, asker))
+        self._work.begin(asker, lambda: self._commands.do(typed))
+
+    async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._say(_of_command(body), f"This bot does not know {body.get('command')}; nothing was done.")
+
+    async def _on_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await _on_record(self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body))))
+        await ack()
+
+    async def _on_form_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._work.begin(_of_click(body), lambda: self._open_form(body))
+
+    async def _open_form(self, body: dict[str, Any]) -> None:
+        click = _click(body)
+        view = form(click, _of_click(body), await self._clicks.run_of(click))
+        try:
+            await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
+        except ERRORS as error:
+            raise SlackAway(
+                f"Slack did not open the form ({name_of(error)}); nothing was done. Click again; to turn the run round,"
+                f" `abort {click.place[0]}` after the slash command does it without a form."
+            ) from error
+
+    async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        came = sent(view, str(body["user"]["id"]))
+        asks = FORMS.get(came.click.action)
+        if not came.reason and not (asks and asks.optional):
+            await ack(response_action="errors", errors={REASON: "This needs a reason."})
+            return
+        await _on_record(self._work.begin(came.asker, lambda: self._clicks.sent(came.click, came.reason, came.shown)))
+        await ack()
+
+    async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._say(_of_click(body), "This button does nothing any more; nothing was done.")
+
+    async def _on_unknown_shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        if (body.get("channel") or {}).get("id"):
+            self._say(_of_click(body), "This bot has no such shortcut; nothing was done.")
+
+    def _say(self, asker: Asker, text: str) -> None:
+        async def said() -> Message:
+            return note(text, ":no_entry:")
+
+        self._work.begin(asker, said)
+
+
+async def _on_record(done: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_ACKNOWLEDGED_BY):
+            await done.wait()
+
+
+async def _acknowledged(ack: AsyncAck) -> None:
+    await ack()
+
+
+async def _failed(error: Exception) -> BoltResponse:
+    """Bolt's last resort: without an answer of 200 nothing would be acknowledged at all."""
+    _log.error("a listener failed", exc_info=error)
+    return BoltResponse(status=200, body="")
+
+
+def _of_command(body: dict[str, Any]) -> Asker:
+    return Asker(
+        user=str(body["user_id"]), channel=str(body["channel_id"]), response_url=body.get("response_url") or None
+    )
+
+
+def _of_click(body: dict[str, Any]) -> Asker:
+    container = body.get("container") or {}
+    return Asker(
+        user=str(body["user"]["id"]),
+        channel=str((body.get("channel") or {}).get("id") or container.get("channel_id") or ""),
+        response_url=body.get("response_url") or None,
+        thread=container.get("thread_ts"),
+    )
+
+
+def _click(body: dict[str, Any]) -> Click:
+    action = body["actions"][0]
+    return Click(
+        action=str(action["action_id"]),
+        value=str(action.get("value") or ""),
+        user=str(body["user"]["id"]),
+        message=str((body.get("container") or {}).get("message_ts") or ""),
+    )

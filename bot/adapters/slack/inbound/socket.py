@@ -1,0 +1,168 @@
+"""The socket that Slack sends commands and clicks over: repeats dropped, and noticed when nothing comes any more.
+
+It carries envelopes to Bolt and knows nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import WSMessage
+from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
+from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.errors import ERRORS
+
+_REMEMBERED = 2_000
+"""Envelopes whose ids are kept; a repeat comes within seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Heard(SocketModeClient):
+    """The SDK's client, which says when the other end was heard last.
+
+    The SDK sets `last_ping_pong_time` on a pong, but also, from None, as a starting point without having heard
+    anything; only the first is a sign of life.
+    """
+
+    def __init__(self, *, hear: Callable[[], None], **more: Any) -> None:
+        self._hear = hear
+        self._pong: float | None = None
+        super().__init__(**more)
+
+    @property
+    def last_ping_pong_time(self) -> float | None:
+        """When the last ping that was answered was sent, in seconds since 1970."""
+        return self._pong
+
+    @last_ping_pong_time.setter
+    def last_ping_pong_time(self, value: float | None) -> None:
+        if self._pong is not None and value is not None:
+            self._hear()
+        self._pong = value
+
+
+class Socket(AsyncBaseSocketModeHandler):
+    """One connection to Slack, renewed by the SDK; make it inside the running loop.
+
+    `failed` is done, with the reason, when it cannot be relied on any more: Slack answers, but nothing has come over
+    the socket for `silence`, or Slack has switched it off. Whoever runs the bot ends it then, to be started anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        app: AsyncApp,
+        client: AsyncWebClient,
+        app_token: str,
+        silence: timedelta = timedelta(minutes=1),
+        ping_every: timedelta = timedelta(seconds=10),
+    ) -> None:
+        self.app: AsyncApp = app
+        self._web = client
+        self._silence = silence.total_seconds()
+        self._heard = time.monotonic()
+        self._seen: OrderedDict[str, asyncio.Event] = OrderedDict()
+        self._watching: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.client: SocketModeClient = _Heard(
+            hear=self._hear,
+            app_token=app_token,
+            web_client=client,
+            ping_interval=ping_every.total_seconds(),
+            on_message_listeners=[self._frame],
+        )
+        self.client.socket_mode_request_listeners.append(self.handle)
+
+    async def open(self, address: str | None = None) -> None:
+        """Connect, to this address if it was asked for already; goes on trying in its own time where Slack is away."""
+        if address:
+            self.client.wss_uri = address
+        self._heard = time.monotonic()
+        self._connecting = asyncio.create_task(self._connect(), name="connect to Slack")
+        self._watching = asyncio.create_task(self._watch(), name="listen whether Slack is there")
+        await asyncio.wait((self._connecting,), timeout=self._silence / 6)
+
+    async def _connect(self) -> None:
+        await self.client.connect()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Take no more envelopes."""
+        tasks = [task for task in (self._watching, self._connecting) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.close()  # type: ignore[no-untyped-call]
+
+    async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
+        """Hand an envelope to Bolt once; its repeat is acknowledged when the first has been, and that is all."""
+        if (taken := self._seen.get(req.envelope_id)) is not None:
+            _log.info("envelope %s came again and was dropped", req.envelope_id)
+            await taken.wait()
+            await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
+            return
+        taken = self._seen[req.envelope_id] = asyncio.Event()
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        began = time.time()
+        try:
+            answer = await run_async_bolt_app(self.app, req)
+        finally:
+            taken.set()
+        await send_async_response(client, req, answer, began)
+
+    def _hear(self) -> None:
+        self._heard = time.monotonic()
+
+    async def _frame(self, message: WSMessage) -> None:
+        """Every text frame, before it is worked on: `hello` and `disconnect` tell about the connection itself."""
+        self._hear()
+        try:
+            frame = json.loads(message.data)
+        except ValueError:
+            return
+        match frame.get("type"):
+            case "hello":
+                _log.info("Slack says hello; %s connections of this app are open", frame.get("num_connections"))
+            case "disconnect":
+                _log.info("Slack closes this connection: %s", frame.get("reason"))
+                if frame.get("reason") == "link_disabled":
+                    self._fail("Socket Mode is switched off for this app (link_disabled)")
+
+    async def _watch(self) -> None:
+        """Look whether anything came. Slack being away altogether is no fault of this socket, and ends nothing."""
+        while not self.failed.done():
+            await asyncio.sleep(self._silence / 4)
+            if time.monotonic() - self._heard < self._silence:
+                continue
+            if await self._answers():
+                self._fail(f"nothing has come over the socket for {self._silence:g} s, though Slack answers")
+            else:
+                _log.warning("nothing has come over the socket for %g s; Slack does not answer", self._silence)
+
+    async def _answers(self) -> bool:
+        try:
+            await self._web.auth_test()
+        except ERRORS:
+            return False
+        return True
+
+    def _fail(self, reason: str) -> None:
+        if not self.failed.done():
+            _log.error("the connection to Slack cannot be relied on: %s", reason)
+            self.failed.set_result(reason)

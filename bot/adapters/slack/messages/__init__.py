@@ -1,0 +1,1 @@
+"""What a message says and looks like: pure, from facts to blocks."""

@@ -1,0 +1,149 @@
+"""Text in Slack's markup: pure. Here alone is decided what may be markup in a text that is not the bot's own.
+
+What a host printed or a person typed stands in a code span (`inline`) or a code block (`shortened`), where Slack finds
+no mention, link, emoji, style or line of the bot's own; see `Sheet.quote`. Where a sentence of the bot's holds such
+text, `escape` and `prose` make it inert.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from bot.core.text.shown import in_line, in_lines
+
+SECTION = 2_900
+"""Characters of one text: a little under Slack's 3,000."""
+
+BLOCK = 1_500
+"""Characters of a code block, if nothing else is said."""
+
+SPAN = 600
+"""Characters of a code span, if nothing else is said."""
+
+_HEAD, _TAIL = 4, 10
+_LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+_STYLES = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
+"""Slack knows no escape for these: what looks like them has to do."""
+_QUOTE = re.compile(r"^>")
+_UNDERLINE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_SIGN_CODE = re.compile(r"(?<![0-9a-f:]):(?=[\w+'-]+(?::|$))|:(?=[\w+'-]*[g-z_+'-][\w+'-]*(?::|$))", re.IGNORECASE)
+"""A colon that an emoji's name follows; hexadecimal digits between others are a time or an address."""
+_SPAN = re.compile(r"(?<![^\s(“])`([^`\s](?:[^`]*[^`\s])?)`(?![^\s.,;:?!)”])")
+_MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,20})&gt;")
+_CHARACTERS = re.compile(r"&(?:amp|lt|gt);|.", re.DOTALL)
+_TOKEN = re.compile(r" \(<!date\^[^>]*>\)")
+_SIGN = re.compile(r"^:[a-z_]+: ")
+_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
+
+
+def _literal(text: str) -> str:
+    """Text for a code span or block: no mention, no link, no date, no way to call everybody."""
+    return _LOUD.sub("@\u200b", text.translate(_ESCAPES))
+
+
+def _inert(text: str) -> str:
+    """Text outside of code: no style and no emoji in it either."""
+    safe = _literal(_QUOTE.sub("›", text)).translate(_STYLES)
+    return _SIGN_CODE.sub("∶", _UNDERLINE.sub("ˍ", safe))
+
+
+def escape(text: str) -> str:
+    """Somebody's text in a sentence, in one line, in which Slack finds nothing but words."""
+    return _inert(in_line(text))
+
+
+def prose(text: str, people: Sequence[str] | None = (), *, most: int = 8_000, spans: bool = False) -> str:
+    """A sentence of the bot's own that may hold somebody's text, behind words of the bot's.
+
+    `<@ID>` at its beginning stays for these people; with None, everybody's anywhere: for what holds no text of others,
+    or is seen by one person alone. `most` characters of it, before they are escaped; with `spans`, code stays code.
+    """
+
+    def allowed(found: re.Match[str]) -> str:
+        stays = people is None or (found.start() == 0 and found[1][1:] in people)
+        return f"<{found[1]}>" if stays else found[0]
+
+    line = short(text, most)
+    found, at = [], 0
+    for span in _SPAN.finditer(line) if spans else ():
+        found += [_inert(line[at : span.start()]), f"`{_literal(span[1])}`"]
+        at = span.end()
+    return _MENTION.sub(allowed, "".join([*found, _inert(line[at:])]))
+
+
+def inline(text: str, most: int = SPAN) -> str:
+    """Somebody's text in a code span, in one line, shortened."""
+    return f"`{cut(in_line(text).replace('`', 'ˋ'), most) or ' '}`"
+
+
+def cut(text: str, most: int) -> str:
+    """Text for a code span or block, at most so long once it is escaped; what was cut away is shown as …"""
+    safe = _literal(text)
+    if len(safe) <= most:
+        return safe
+    kept: list[str] = []
+    room = most - 1
+    for whole in _CHARACTERS.findall(safe):
+        if len(whole) > room:
+            break
+        room -= len(whole)
+        kept.append(whole)
+    return "".join(kept) + "…"
+
+
+def short(text: str, most: int) -> str:
+    """Plain text (buttons, headers, dialogs: never read as markup) of at most so many characters."""
+    line = in_line(text)
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def shortened(text: str, most: int = BLOCK) -> tuple[str, int]:
+    """Text for a code block, escaped, first and last lines kept; and how many lines are left out or cut."""
+    lines = in_lines(text).replace("```", "'''").strip("\n").split("\n")
+    kept, left = lines, 0
+    if len(lines) > _HEAD + _TAIL + 1:
+        left = len(lines) - _HEAD - _TAIL
+        kept = lines[:_HEAD] + lines[-_TAIL:]
+    room = most // len(kept)
+    long = len(_literal("\n".join(kept))) > most
+    shown = [cut(line, max(room, 40)) if long else _literal(line) for line in kept]
+    left += sum(1 for line, said in zip(kept, shown, strict=True) if said != _literal(line))
+    if len(lines) > len(kept):
+        shown.insert(_HEAD, f"… ({len(lines) - len(kept)} more lines, in the file)")
+    return "\n".join(shown), left
+
+
+def pieces(text: str) -> list[str]:
+    """Text in pieces that fit a section each, cut between lines or words where there are any, and never in a span."""
+    found: list[str] = []
+    while len(text) > SECTION:
+        at = SECTION
+        while at > 0 and (text[at] not in "\n " or text.count("`", 0, at) % 2):
+            at -= 1
+        if at <= 0:
+            # Not inside of an escape such as &amp;
+            at = max(text.rfind("&", SECTION - 6, SECTION), 0) or SECTION
+        found.append(text[:at])
+        text = text[at:].lstrip("\n ")
+    return [*found, text] if text else found
+
+
+def as_text(markup: str) -> str:
+    """Safe markup as plain text, for a file."""
+    return in_lines(html.unescape(_DATE.sub(r"\1", markup)))
+
+
+def spoken(markup: str) -> str:
+    """The words of a line without signs, stars and date tokens, which a screen reader would spell."""
+    parts = _IN_SPANS.split(markup)  # every second one is a span, whose text is somebody's and stays
+    return "".join(part if at % 2 else _plain(part) for at, part in enumerate(parts))
+
+
+_IN_SPANS = re.compile(r"(`[^`\n]+`)")
+
+
+def _plain(markup: str) -> str:
+    return _SIGN.sub("", _TOKEN.sub("", markup)).replace("*", "")

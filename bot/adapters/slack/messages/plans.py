@@ -1,0 +1,206 @@
+"""Plans and stages in Slack: what will run, literally, before it does. Pure: from plans alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+from bot.adapters.slack.messages.blocks import File, Message, Sheet
+from bot.adapters.slack.messages.markup import escape, inline
+from bot.adapters.slack.messages.story import Story
+from bot.adapters.slack.messages.text import clock, file_name, length, number, place, who, why
+from bot.core.decisions.guards import guards_planned
+from bot.core.hosts.inventory import Target
+from bot.core.plans.dryrun import DryRun
+from bot.core.plans.plan import Kind, Plan, PlannedStep
+from bot.core.readings.packages import alarm
+from bot.core.runs.events import Entry, RunRequested, StageBegan, TurnedBack
+from bot.core.text.shown import in_line, set_in
+
+_DIGEST = 12
+"""Characters of a digest that people compare."""
+
+
+def _kind(step: PlannedStep) -> str:
+    """What kind of step it is and where it happens, in small words."""
+    match step.kind:
+        case Kind.CHECK:
+            return "looks only"
+        case Kind.CHANGE:
+            return f"on {step.where}"
+        case Kind.WAIT:
+            return f"waits {length(step.length)}"
+        case Kind.APPROVAL:
+            return f"asks for the {step.gate} approval, open for {length(step.length)}"
+        case _:
+            assert_never(step.kind)
+
+
+def write_step(sheet: Sheet, plan: Plan, step: PlannedStep) -> None:
+    """One step that is to come: its number, which kind it is, and its command if it has one."""
+    book = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    said = f"*{number(plan, step)}* · {escape(step.says)}{book} · _{_kind(step)}_"
+    if step.action:
+        sheet.code(said, step.action.command.text)
+    else:
+        sheet.say(said)
+
+
+def requested(entry: Entry, request: RunRequested) -> Message:
+    """The first reply: what was asked, and the whole plan as a file."""
+    plan = request.plan
+    counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
+    name = request.target.backend.name
+    sheet = Sheet(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
+    sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
+    sheet.quote("*Typed*", f"{request.procedure} {request.text}")
+    if request.reason or request.ticket:
+        sheet.say(why(request))
+    sheet.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
+    sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
+    if plan.config_digest:
+        sheet.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
+    write_left_out(sheet, plan)
+    whole = File(name=file_name(entry, "plan"), content=plan_text(plan, request.target))
+    return sheet.message(name=file_name(entry, "request"), files=(whole,))
+
+
+def stage_began(entry: Entry, began: StageBegan, story: Story) -> Message:
+    """The announcement of a stage: every command of it, before the first one runs."""
+    plan = story.run.plan
+    stage = next(stage for stage in plan.stages if stage.name == began.stage)
+    place_of = [member.name for member in plan.stages].index(stage.name) + 1
+    sheet = Sheet(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")
+    sheet.say(f":arrow_forward: *Stage {place_of} of {len(plan.stages)}: {escape(stage.says)}* · {clock(entry.at)}")
+    if stage.uninterrupted:
+        sheet.say("Once its first change has begun, these steps run back to back and wait for nobody.")
+    for step in stage.steps:
+        write_step(sheet, plan, step)
+    return sheet.message(name=file_name(entry, "stage"))
+
+
+def turned_back(entry: Entry, turned: TurnedBack) -> Message:
+    """The plan of the way back, what it leaves out and why."""
+    plan = turned.plan
+    sheet = Sheet(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
+    sheet.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {clock(entry.at)}")
+    sheet.say(
+        f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}. From here on, the run follows this plan."
+    )
+    for step in plan.steps:
+        write_step(sheet, plan, step)
+    write_left_out(sheet, plan)
+    return sheet.message(name=file_name(entry, "way-back"))
+
+
+def write_left_out(sheet: Sheet, plan: Plan) -> None:
+    """What a plan leaves out, and why."""
+    if plan.left_out:
+        lines = "\n".join(f"• {escape(left.step)}: {escape(left.because)}" for left in plan.left_out)
+        sheet.say(f"*Left out*\n{lines}")
+
+
+def plan_text(plan: Plan, target: Target) -> str:
+    """The whole plan as plain text, with what must be so right before each change."""
+    lines = [in_line(plan.title), f"digest {plan.digest}"]
+    if plan.config_digest:
+        lines.append(f"digest of the proposed configuration {plan.config_digest}")
+    lines += [f"brings {in_line(line)}" for line in plan.brings]
+    for stage in plan.stages:
+        lines += [
+            "",
+            f"Stage {stage.name}: {in_line(stage.says)}" + (" (uninterrupted)" if stage.uninterrupted else ""),
+        ]
+        for step in stage.steps:
+            lines += ["", *_step_text(plan, step, target)]
+    lines += ["", *(f"Left out: {left.step}: {in_line(left.because)}" for left in plan.left_out)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _step_text(plan: Plan, step: PlannedStep, target: Target) -> list[str]:
+    lines = [f"  {place(plan, step)}: {in_line(step.says)}", f"    {_kind(step)}; because {in_line(step.because)}"]
+    if step.action:
+        lines.append(set_in(f"$ {step.action.command.text}"))
+        lines += [f"    only if: {in_line(guard.says)}" for guard in guards_planned(plan, step, target)]
+    if step.undo:
+        lines.append(set_in(f"undo: $ {step.undo.command.text}"))
+    if step.no_undo_because:
+        lines.append(f"    not undone: {in_line(step.no_undo_because)}")
+    return lines
+
+
+_HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":grey_question: cannot be said now"}
+
+
+def foreseen(found: DryRun) -> tuple[Message, ...]:
+    """What would run, with the checks as they are now; in more than one message where it is long."""
+    plan = found.plan
+    verdict = _verdict(found)
+    sheet = Sheet(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
+    sheet.head(f"Plan: {plan.title}")
+    sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
+    if plan.brings:
+        sheet.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
+    for says, holds, reason in found.checks:
+        sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}")
+        sheet.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
+    for says in found.later:
+        sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
+    write_left_out(sheet, plan)
+    sheet.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
+    messages: list[Message] = []
+    for at, stage in enumerate(plan.stages):
+        if sheet.crowded:
+            messages.append(sheet.message())
+            sheet = Sheet(f"{escape(plan.title)}, the plan goes on.")
+        sheet.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
+        for step in stage.steps:
+            write_step(sheet, plan, step)
+            if guards := guards_planned(plan, step, found.target):
+                sheet.note("Only if, right then: " + "; ".join(escape(guard.says) for guard in guards))
+    return (*messages, sheet.message())
+
+
+def _verdict(found: DryRun) -> str:
+    """How the checks stand, in a clause: what cannot be said now is neither for the run nor against it."""
+    said = [holds for _, holds, _ in found.checks]
+    against, unsaid = said.count(False), said.count(None)
+    if not against and not unsaid:
+        return "every check holds now"
+    counts = ((against, "does not hold now", "do not hold now"), (unsaid, "cannot be said now", "cannot be said now"))
+    parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    return f"of {len(said)} checks, {' and '.join(parts)}"
+
+
+BEGINNING = (
+    "backend-3   upgrade it: Dovecot's packages to what apt offers, the configuration to the ring's proposed one",
+    "backend-3 packages=NAME=VERSION,… config=NAME   to these versions, and to this configuration",
+    "backend-3 packages=keep   leave the packages as they are; config=keep the configuration",
+    "backend-3 restart=yes   leave both: only stop and start it, with a clean metacache",
+    'backend-3 reason="…" ticket=…   with any of these: why, shown to who approves, and kept',
+)
+"""How a run is begun, in five lines, each behind the slash command; README.md says the same."""
+
+_OTHERS = (
+    "plan backend-3 …     what a run would do, with the checks as they are now",
+    "status               the runs that are open, and what is damaged",
+    "list                 all runs, the newest first",
+    "abort RUN            turn round at the next safe point",
+    "repost RUN           post a run's buttons again",
+    "release RUN REASON   let a damaged run's ring go, once its backend was looked at",
+)
+
+
+def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
+    """How each slash command is used."""
+    sheet = Sheet("How this bot is asked for runs, and steered.")
+    for command, summary in sorted(commands.items()):
+        if only and command not in only:
+            continue
+        sheet.say(f"*{inline(command)}* {escape(summary)}.")
+        sheet.code(
+            "",
+            "\n".join(f"{command} {typed}" for typed in (*BEGINNING, *_OTHERS)),
+        )
+    sheet.note("Everything else is done with the buttons in the run's thread, which is its change record.")
+    return sheet.message()

@@ -1,0 +1,284 @@
+"""What needs a person: approvals, a run that holds, a proposed skip; and the same without buttons once it is over.
+
+Pure: from the facts and the story. The message with the buttons is always the first one of its fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import assert_never
+
+from bot.adapters.slack.messages.blocks import (
+    Json,
+    Message,
+    Sheet,
+    button,
+    dialog,
+    without_buttons,
+)
+from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
+from bot.adapters.slack.messages.plans import write_step
+from bot.adapters.slack.messages.story import Story, no_way_back
+from bot.adapters.slack.messages.text import (
+    changes,
+    clock,
+    file_name,
+    known,
+    length,
+    moment,
+    opens,
+    stamp,
+    title,
+    value,
+    who,
+    why,
+)
+from bot.core.decisions.decide import no_skip
+from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.readings.packages import alarm, lock_wait
+from bot.core.runs import events as fact
+from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
+from bot.core.runs.run import Run
+
+
+def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -> Message:
+    """The question, shown in the channel too: what will run, on which host, the evidence, until when."""
+    run = story.run
+    covered = covers(run)
+    sheet = _given(asked, run) if asked.word_of else _needed(asked, run, approvers)
+    step = next(step for step in run.plan.steps if step.name == asked.step)
+    sheet.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
+    sheet.say(_terms(entry, asked, run))
+    for line in asked.evidence:
+        sheet.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
+    count = sum(1 for one in covered if one.kind is Kind.CHANGE)
+    sheet.say(f"*What will run*: {changes(count)}, until the next approval or the end")
+    for one in covered:
+        write_step(sheet, run.plan, one)
+    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
+    return sheet.message(name=file_name(entry, "approval"), broadcast=bool(buttons), buttons=buttons)
+
+
+def _needed(asked: ApprovalAsked, run: Run, approvers: str) -> Sheet:
+    what = escape(opens(asked.gate, run))
+    sheet = Sheet(
+        f"{approvers} Approval needed: {what}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
+        f" open until {clock(asked.expires)}."
+    )
+    sheet.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
+    return sheet
+
+
+def _given(asked: ApprovalAsked, run: Run) -> Sheet:
+    """Nobody is asked: the command was in the form that they sent."""
+    what = escape(opens(asked.gate, run))
+    line = f"{who(asked.word_of)} approved it by asking to go back, as the vhost count is all that was changed"
+    sheet = Sheet(f"Approval given: {what}. {line}.")
+    sheet.say(f":information_source: *Approval given: {what}*. {line}.")
+    return sheet
+
+
+def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
+    host = run.request.target.backend
+    lines = [
+        f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
+        f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {clock(entry.at)}",
+        *([why(run.request)] if run.request.reason or run.request.ticket else []),
+        f"*Open until* {moment(asked.expires)}; then the run holds, and nothing is done",
+        f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
+        f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
+    ]
+    if run.plan.brings:
+        lines.insert(0, f"*Brings* {'; '.join(inline(line) for line in run.plan.brings)}")
+    if run.lapsed:
+        lines.insert(0, f"*Asked again*, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
+    if "in_place" in asked.verified:
+        shown = sha256(asked.verified["in_place"].encode()).hexdigest()
+        until = "it is replaced" if run.plan.config_digest else "users are disturbed"
+        then = f"if it changes before {until}, you are asked again"
+        lines.append(f"*Configuration in place* digest {inline(shown[:12])}; {then}")
+    if "configuration" in asked.verified:
+        packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")
+        lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
+    if run.plan.config_digest:
+        lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
+    if waits := lock_wait(covers(run)):
+        lines.append(f"*Waits* up to {length(waits)} for dpkg's lock, where another program holds it")
+    return "\n".join(lines)
+
+
+def covers(run: Run) -> tuple[PlannedStep, ...]:
+    """The steps that an approval lets run: those behind its own, or, asked for again, from the change at hand on; up to
+    the next approval, or the end.
+    """
+    steps: list[PlannedStep] = []
+    at_its_gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    for step in run.plan.steps[run.position + at_its_gate :]:
+        if step.kind is Kind.APPROVAL:
+            break
+        steps.append(step)
+    return tuple(steps)
+
+
+def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
+    what = opens(asked.gate, run)
+    yes = dialog(f"Approve: {what}", f"Let run {run.id} {what}? It begins at once.", f"Approve {asked.gate}")
+    style = "primary" if asked.gate is Gate.RESTORE else "danger"
+    approve = button(f"Approve: {what}", "approve", answer, style=style, confirm={**yes, "style": style})
+    # The dialogs of these are the forms that they open.
+    not_now = button("Not now…", "not_now", answer)
+    return (approve, not_now) if no_way_back(run) else (approve, not_now, button("Go back…", "go_back", answer))
+
+
+def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
+    """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
+    run = story.run
+    sheet.say(f"*What it means* {_meaning(run)}")
+    gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    against = no_way_back(run)
+    choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
+    if run.users_wait and not against:
+        choices.insert(0, "*Start dovecot again…*: users wait for it; it is started first, the rest is asked for.")
+    if run.step and not no_skip(run.step):
+        choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
+    choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
+    choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
+    sheet.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
+    return _choices(run, value(run.id, entry.seq), back=not against)
+
+
+def _meaning(run: Run) -> str:
+    because = f" This step is there because {escape(run.step.because)}." if run.step else ""
+    done = [escape(step.says) for step in run.touched]
+    so_far = f" Changed so far: {'; '.join(done)}." if done else " Nothing was changed so far."
+    where = " The run is on its way back." if run.plan.back else ""
+    return f"The run holds here; nothing more is changed until somebody decides.{where}{because}{so_far}"
+
+
+def _way_back(run: Run) -> str:
+    count = sum(1 for step in run.touched if step.undo)
+    if not count:
+        return "end the run; nothing that it changed needs undoing."
+    return f"undo what was done ({changes(count)} with an opposite), as a plan of its own that is approved first."
+
+
+def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
+    name, step = run.request.target.backend.name, run.step
+    if step is None:
+        return ()
+    again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?", "Retry")
+    buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
+    if back and run.users_wait:
+        start = dialog(
+            f"Start dovecot on {name}", f"Turn run {run.id} round, and start dovecot on {name} first?", "Start"
+        )
+        buttons.insert(0, button("Start dovecot again…", "start_again", answer, style="primary", confirm=start))
+    if not no_skip(step):
+        buttons.append(button("Skip…", "skip", answer))  # its dialog is the form that asks for the reason
+    if back:
+        buttons.append(button("Go back…", "go_back", answer, style="danger"))  # as that of these two
+    buttons.append(button("I take over by hand…", "take_over", answer))
+    return tuple(buttons)
+
+
+def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers: str) -> Message:
+    """A skip put to a second engineer."""
+    run = story.run
+    assert run.step is not None
+    name = run.request.target.backend.name
+    sheet = Sheet(
+        f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
+    )
+    sheet.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
+    sheet.say(f"*{title(run.plan, run.step)}*")
+    sheet.quote("*Reason given*", proposed.reason)
+    not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
+    sheet.say(f"A second engineer has to agree, not {not_by}.")
+    text = f"Let run {run.id} go on without this step: {run.step.says}?"
+    confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
+    agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
+    return sheet.message(name=file_name(entry, "skip"), buttons=(agree,))
+
+
+def ended(question: Message, asked: Entry, story: Story, ending: Entry) -> Message:
+    """A question's message once it is over: the same without buttons, and how it ended."""
+    how = how_it_ended(story.run, ending, gate=isinstance(asked.fact, ApprovalAsked))
+    return without_buttons(question, how, f"{spoken(how)}. Before:")
+
+
+def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
+    """What ended a question, who and when."""
+    at = clock(ending.at)
+    match ending.fact:
+        case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
+            return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
+        case fact.RetryChosen(by=by):
+            return f":repeat: *Retry*, said {who(by)}, {at}"
+        case fact.SkipAgreed(by=by):
+            return f":fast_forward: *Skipped*, {who(by)} agreed, {at}"
+        case fact.SkipProposed(by=by):
+            return f":fast_forward: *Replaced* by another proposal of {who(by)}, {at}"
+        case fact.GoBackAsked(by=by):
+            closed = "The question is closed" if gate else "Going back"
+            return f":leftwards_arrow_with_hook: *{closed}*: {who(by)} asked to go back, {at}"
+        case fact.TakenOver(by=by):
+            return f":raising_hand: *Taken over by hand* by {who(by)}, {at}"
+        case fact.RunEnded(outcome=outcome):
+            return f":checkered_flag: *The run ended*: {outcome}, {at}"
+        case _:
+            return f"{_by_itself(ending, gate=gate)}, {at}"
+
+
+def _by_itself(ending: Entry, *, gate: bool) -> str:
+    """What ended a question that nobody has answered."""
+    if not isinstance(ending.fact, fact.RunHeld):
+        return ":arrow_forward: *The run went on*"
+    what = "*Holds*: this question is closed" if gate else "*Holds anew*"
+    return f":warning: {what}; what counts now is further down"
+
+
+def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.ApprovalExpired) -> str:
+    match answer:
+        case fact.Approved(by=by):
+            return f":white_check_mark: *Approved* by {who(by)}"
+        case fact.Postponed(by=by):
+            return f":double_vertical_bar: *Not now*, said {who(by)}; the reason is below"
+        case fact.Denied(by=by):
+            return f":no_entry: *Denied* by {who(by)}"
+        case fact.ApprovalExpired():
+            return ":hourglass: *Expired*: nobody answered"
+        case _:
+            assert_never(answer)
+
+
+def summary(approvals: Sequence[Entry]) -> str:
+    """Who approved what and when."""
+    lines = [
+        f"• {one.fact.gate}: {who(one.fact.by)}, {stamp(one.at)}, digest {inline(one.fact.digest[:12])}"
+        for one in approvals
+        if isinstance(one.fact, fact.Approved)
+    ]
+    return "\n".join(lines) or "• none were given"
+
+
+def repeated(entry: Entry, again: fact.ApprovalRepeated, story: Story, approvers: str) -> Message:
+    """A question that nobody answered, said again; the last time in the channel, to the requester too."""
+    run = story.run
+    what = opens(again.gate, run)
+    asked = run.asked.fact if run.asked else None
+    until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
+    sheet = Sheet(f"{approvers} Still waiting for an approval: {what}.")
+    called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
+    sheet.say(f":bell: *Still waiting: {escape(what)}* · {clock(entry.at)} · {called}")
+    sheet.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
+    return sheet.message(name=file_name(entry, "again"), broadcast=again.last)
+
+
+def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
+    """An attempt that did not count: it belongs on the record."""
+    why = prose(attempt.reason, known(run))
+    sheet = Sheet(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
+    sheet.say(f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {clock(entry.at)}: {why}")
+    return sheet.message(name=file_name(entry, "refused"))

@@ -1,0 +1,146 @@
+"""The root message of a run (the only one that is edited in place), and runs in a list. Pure: from the story alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+
+from bot.adapters.slack.messages.blocks import Json, Message, Sheet, button
+from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
+from bot.adapters.slack.messages.story import Story, no_way_back
+from bot.adapters.slack.messages.text import clock, known, length, moment, place, stamp, users, value, who, why
+from bot.core.decisions.goback import left_there
+from bot.core.plans.plan import PlannedStep
+from bot.core.runs.events import ApprovalAsked, Outcome
+from bot.core.runs.run import Run, Status
+
+_SHOWN = 20
+"""Runs in a list."""
+
+_REASON = 400
+"""Characters of why a run holds or has ended; all of them are in the thread."""
+
+_WHY = 80
+"""Characters of the reason for a run in a list."""
+
+_ENDS = {
+    Outcome.DONE: ":white_check_mark: Done",
+    Outcome.REFUSED: ":no_entry: Refused, nothing that serves mail was changed",
+    Outcome.WENT_BACK: ":leftwards_arrow_with_hook: Went back",
+    Outcome.ABORTED: ":black_square_for_stop: Aborted",
+    Outcome.TAKEN_OVER: ":raising_hand: Taken over by hand",
+}
+
+
+def root(story: Story) -> Message:
+    """What stands at the top of the thread; nothing in it depends on the time of drawing."""
+    run = story.run
+    target = run.request.target
+    name, state = target.backend.name, state_of(run)
+    sheet = Sheet(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
+    sheet.head(run.request.plan.title)
+    sheet.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
+    if run.request.reason or run.request.ticket:
+        sheet.say(why(run.request))
+    if run.request.plan.brings:
+        sheet.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
+    sheet.say(f"*State* {state}")
+    sheet.say(_progress(story))
+    if run.users:
+        over = run.status is Status.ENDED
+        sheet.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
+    sheet.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
+    sheet.note("The thread below is the change record: every step is a reply in it.")
+    return sheet.message(buttons=steering(run))
+
+
+def steering(run: Run) -> tuple[Json, ...]:
+    """What can be said of a run at any time: turn round, or take it over."""
+    abort = () if no_way_back(run) or run.plan.back else (abort_button(run),)
+    over = run.status in {Status.TAKEN, Status.ENDED}
+    return abort if over else (*abort, button("I take over by hand…", "take_over", value(run.id, 1)))
+
+
+def abort_button(run: Run) -> Json:
+    """Turn round at the next safe point."""
+    return button("Abort…", "abort", value(run.id, 1), style="danger")  # its dialog is the form that shows the way back
+
+
+def _progress(story: Story) -> str:
+    run = story.run
+    steps = len(run.plan.steps)
+    done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
+    if run.status is Status.ENDED:
+        return f"{done} · ended {stamp(run.at)}, after {length(run.at - run.began)}"
+    return f"{done} · like this since {clock(story.since)}"
+
+
+def state_of(run: Run) -> str:
+    """The state in words: what is done now, or what is waited for and until when."""
+    match run.status:
+        case Status.ENDED:
+            assert run.outcome is not None
+            left = left_there(run)
+            end = _ENDS[run.outcome] + (f"; {inline(left, 300)}" if left else "")
+            return end + (f": {_why(run)}" if run.reason else "")
+        case Status.READY:
+            return _ready(run)
+        case Status.BUSY:
+            again = f", attempt {run.attempt}" if run.attempt > 1 else ""
+            return f":gear: Working{again}: {_at(run)}"
+        case Status.DOUBT:
+            return f":grey_question: In doubt, looking it up: {_at(run)}"
+        case Status.WAITING:
+            until = f" until {moment(run.until)}" if run.until else ""
+            return f":hourglass_flowing_sand: Waiting{until}: {_at(run)}"
+        case Status.ASKING:
+            return _asking(run)
+        case Status.HELD:
+            return f":warning: Holds, a person has to decide: {_at(run)}. {_why(run)}"
+        case Status.TAKEN:
+            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
+        case _:
+            assert_never(run.status)
+
+
+def _why(run: Run) -> str:
+    return prose(run.reason, known(run), most=_REASON)
+
+
+def _ready(run: Run) -> str:
+    if run.turning:
+        return ":leftwards_arrow_with_hook: Turning round at the next safe point"
+    return f":gear: Working: {_at(run)}" if run.step else ":gear: Ending"
+
+
+def _asking(run: Run) -> str:
+    assert run.asked is not None
+    asked = run.asked.fact
+    assert isinstance(asked, ApprovalAsked)
+    return f":raised_hand: Waits for the {asked.gate} approval until {moment(asked.expires)}: {_at(run)}"
+
+
+def _at(run: Run) -> str:
+    step: PlannedStep | None = run.step
+    return f"{place(run.plan, step)}, {escape(step.says)}" if step else "at its end"
+
+
+def _why_listed(run: Run) -> str:
+    return f" · {told}" if (told := why(run.request, _WHY)) else ""
+
+
+def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Message:
+    """Runs, the newest first; `links` are the addresses of their root messages, where known."""
+    if not runs:
+        sheet = Sheet(f"{title}: there are none.")
+        sheet.say(f"*{title}*: there are none.")
+        return sheet.message()
+    sheet = Sheet(f"{title}: {len(runs)}.")
+    sheet.say(f"*{title}*: {len(runs)}" + (f", the newest {_SHOWN} are shown" if len(runs) > _SHOWN else ""))
+    for run in runs[:_SHOWN]:
+        link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
+        sheet.say(
+            f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
+            f" · {stamp(run.began)}{link}{_why_listed(run)}\n{state_of(run)}"
+        )
+    return sheet.message()

@@ -1,0 +1,111 @@
+"""How times, lengths, people and steps are written in Slack: pure, the same everywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from bot.adapters.slack.messages.markup import SPAN, escape, inline
+from bot.core.plans.plan import Plan, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.runs.events import Entry, Ran, RunRequested
+from bot.core.runs.run import Run
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
+
+
+def clock(at: datetime) -> str:
+    """The time of day, for something that was just now: 14:22:07 UTC."""
+    return f"{at.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def stamp(at: datetime) -> str:
+    """Date and time: 2026-11-23 14:22:07 UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(at: datetime) -> str:
+    """UTC, and beside it the reader's own time as Slack writes it (UTC again where it cannot)."""
+    return f"{clock(at)} (<!date^{int(at.timestamp())}^{{date_num}} {{time_secs}}|{stamp(at)}>)"
+
+
+def length(took: timedelta) -> str:
+    """A length of time: 12 ms, 1.4 s, 3 min 20 s, 1 h 15 min."""
+    seconds = took.total_seconds()
+    if 0 < seconds < 0.95:
+        return f"{max(1, round(seconds * 1000))} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest else "")
+    return " ".join(part for part in parts[: 2 if hours else 3] if part) or "0 s"
+
+
+def changes(count: int) -> str:
+    """So many changes."""
+    return "1 change" if count == 1 else f"{count} changes"
+
+
+def who(user: str) -> str:
+    """A mention, which is shown as a name and stays an id; what is no id is no mention."""
+    return f"<@{user}>" if _USER.fullmatch(user) else inline(user)
+
+
+def number(plan: Plan, step: PlannedStep) -> int:
+    """The number of a step in its plan, from 1."""
+    return [member.name for member in plan.steps].index(step.name) + 1
+
+
+def place(plan: Plan, step: PlannedStep) -> str:
+    """Where a step stands: Step 5 of 27."""
+    back = "Way back, step" if plan.back else "Step"
+    return f"{back} {number(plan, step)} of {len(plan.steps)}"
+
+
+def title(plan: Plan, step: PlannedStep) -> str:
+    """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3."""
+    book = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    return f"{place(plan, step)}{book} · {escape(step.says)}"
+
+
+def ran(one: Ran) -> str:
+    """Where a command ran and what came of it."""
+    end = "no end was heard" if one.exit_status is None else f"exit {one.exit_status}"
+    return f"{escape(one.host)} · {end} · {length(one.took)}"
+
+
+def opens(gate: Gate, run: Run) -> str:
+    """What a gate allows, and where: flush backend-3."""
+    name = run.request.target.backend.name
+    return f"go back on {name}" if gate is Gate.GO_BACK else f"{gate} {name}"
+
+
+def users(counted: Mapping[str, int]) -> str:
+    """Users by director. No sum: every director knows all users of the ring, so a sum would count them twice."""
+    if not counted:
+        return "not counted"
+    listed = ", ".join(f"{escape(name)}: {number}" for name, number in sorted(counted.items())[:20])
+    return f"{max(counted.values())} ({listed})"
+
+
+def file_name(entry: Entry, what: str) -> str:
+    """A file's name, the same for the same fact and for no other."""
+    return f"{entry.run}-{entry.seq}-{what}.txt"
+
+
+def known(run: Run) -> tuple[str, ...]:
+    """The people of a run: the bot's own sentences may mention them, whatever a host printed may not mention others."""
+    return (*run.not_by, *(grant.by for grant in run.grants))
+
+
+def why(request: RunRequested, most: int = SPAN) -> str:
+    """The reason and the ticket as whoever asked typed them, in a line; empty where there is neither."""
+    told = (("Reason", request.reason), ("Ticket", request.ticket))
+    return " · ".join(f"*{label}* {inline(text, most)}" for label, text in told if text)
+
+
+def value(run: str, seq: int) -> str:
+    """What a button carries."""
+    return f"{run}:{seq}"

@@ -1,0 +1,159 @@
+"""Shows runs in Slack, one thread a run: the Announcer port. One task a run reads the journal; none of them decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.errors import ERRORS
+from bot.adapters.slack.people import Allowed
+from bot.adapters.slack.thread.damage import damaged, said
+from bot.adapters.slack.thread.outbox import Poster
+from bot.adapters.slack.thread.posts import Pace, Post, Posts
+from bot.adapters.slack.thread.writer import Record, Teller
+from bot.core.decisions.damage import Damaged
+from bot.core.text.redact import hide_in_words
+from bot.engine.ports import Journal
+from bot.errors import JournalError
+
+__all__ = ["Pace", "Post", "Posts", "Thread"]
+
+_RECENT = 20
+"""Runs that are looked at when starting though they have ended: their last words may not have been said."""
+
+_ONCE_IN = 600.0
+"""Seconds before the same warning is said again."""
+
+_LINK_WITHIN = 3.0
+"""Seconds that an answer waits for an address; it is of use without one."""
+
+_log = logging.getLogger(__name__)
+
+
+class Thread:
+    """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
+
+    `home`: the channels of the settings, for what is said of a run whose own channel is not known.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: AsyncWebClient,
+        journal: Journal,
+        posts: Posts,
+        approvers: Allowed,
+        record: Record,
+        home: Sequence[str] = (),
+        pace: Pace | None = None,
+    ) -> None:
+        self._home = tuple(home)
+        self._record = record
+        self._client = client
+        self._journal = journal
+        self._posts = posts
+        self._approvers = approvers
+        self._pace = pace or Pace()
+        self._tellers: dict[str, tuple[Teller, asyncio.Task[None]]] = {}
+        self._closed = False
+        self._warned: dict[tuple[str, str], float] = {}
+        self._warnings: set[asyncio.Task[Any]] = set()
+
+    async def start(self, open_runs: Sequence[str]) -> None:
+        """Go on telling these runs, and those that ended lately; raises JournalError."""
+        for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
+            self.nudge(run)
+
+    async def close(self) -> None:
+        """Stop telling, at once; what is half posted is recognised at the next start."""
+        self._closed = True
+        tasks: list[asyncio.Task[Any]] = [*(task for _, task in self._tellers.values()), *self._warnings]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def nudge(self, run: str) -> None:
+        """There are new facts of this run to show; returns at once."""
+        if not self._closed:
+            self._teller(run).nudge()
+
+    async def shown(self, run: str, seq: int) -> None:
+        """Returns when people can see the run up to that fact; wait for it with a bound."""
+        await self._teller(run).shown(seq)
+
+    async def permalink(self, run: str) -> str:
+        """The address of the run's root message, empty when it has none yet or Slack does not say in a moment."""
+        rows = [row for row in await self._posts.of(run) if (row.seq, row.part) == (1, 0) and row.ts]
+        if not rows:
+            return ""
+        try:
+            async with asyncio.timeout(_LINK_WITHIN):
+                answer = await self._client.chat_getPermalink(channel=rows[0].channel, message_ts=rows[0].ts or "")
+        except ERRORS:
+            _log.info("run %s: Slack did not give its address", run)
+            return ""
+        return str(answer["permalink"])
+
+    def warn(self, run: str, text: str) -> None:
+        """Say something in the thread that the journal cannot hold now; the same text once in ten minutes."""
+        now = asyncio.get_running_loop().time()
+        if self._closed or now < self._warned.get((run, text), 0.0):
+            return
+        recent = {key: until for key, until in self._warned.items() if until > now}
+        self._warned = recent | {(run, text): now + _ONCE_IN}
+        self._beside(self._teller(run).warn(hide_in_words(text)), f"warning of {run}")
+
+    def damaged(self, found: Damaged) -> None:
+        """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
+        if not self._closed:
+            self._beside(self._say_damaged(found), f"damage of {found.run}")
+
+    def _beside(self, saying: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(saying, name=name)
+        self._warnings.add(task)
+        task.add_done_callback(self._warnings.discard)
+
+    async def _say_damaged(self, found: Damaged) -> None:
+        run = found.run
+        known = [found.last.request.channel] if found.last else []
+        try:
+            known += [row.channel for row in await self._posts.of(run)]
+            link = await self.permalink(run)
+        except JournalError:
+            _log.exception("run %s: where its thread is, the journal does not say", run)
+            link = ""
+        if channels := tuple(dict.fromkeys((*known, *self._home))):
+            message = damaged(found, approvers=self._approvers.mention, link=link)
+            await said(self._client, self._pace, channels, message)
+
+    async def repost(self, run: str) -> str:
+        """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
+        return await self._teller(run).repost()
+
+    def _teller(self, run: str) -> Teller:
+        known = self._tellers.get(run)
+        if known and not known[1].done():
+            return known[0]
+        poster = Poster(run=run, client=self._client, posts=self._posts, pace=self._pace)
+        teller = Teller(
+            run=run,
+            journal=self._journal,
+            posts=self._posts,
+            poster=poster,
+            approvers=self._approvers.mention,
+            record=self._record,
+            pace=self._pace,
+        )
+        task = asyncio.create_task(teller.tell(), name=f"thread of {run}")
+        self._tellers[run] = teller, task
+        task.add_done_callback(lambda done: self._forget(run, done))
+        return teller
+
+    def _forget(self, run: str, task: asyncio.Task[None]) -> None:
+        known = self._tellers.get(run)
+        if known and known[1] is task:
+            del self._tellers[run]

@@ -1,0 +1,76 @@
+"""Damaged runs in Slack: said in the channel, outside of their threads, until Slack has taken it.
+
+What is said comes from core/decisions/damage.py; nothing of it stands in the journal, whose facts are what is damaged.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.errors import ERRORS, Trouble, judged, name_of
+from bot.adapters.slack.messages.blocks import Message, Sheet
+from bot.adapters.slack.messages.markup import inline, prose
+from bot.adapters.slack.messages.text import stamp, who
+from bot.adapters.slack.thread.outbox import plainer
+from bot.adapters.slack.thread.posts import Pace
+from bot.core.decisions.damage import Damaged, held_words, in_words
+
+_log = logging.getLogger(__name__)
+
+
+def damaged(found: Damaged, *, approvers: str, link: str) -> Message:
+    """What the channel is told: of a damaged run, or of one that somebody has just let go."""
+    return _let_go(found) if found.release else _found(found, approvers=approvers, link=link)
+
+
+def _found(found: Damaged, *, approvers: str, link: str) -> Message:
+    sheet = Sheet(f"{approvers} Run {inline(found.run)} is damaged, and holds {prose(held_words(found))}.")
+    sheet.say(f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else ""))
+    for line in in_words(found).split("\n"):
+        sheet.say(prose(line, spans=True))
+    return sheet.message()
+
+
+def _let_go(found: Damaged) -> Message:
+    release = found.release
+    assert release is not None
+    said = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
+    sheet = Sheet(said)
+    sheet.say(f":unlock: {said}")
+    sheet.quote("*Reason given*", release.reason)
+    sheet.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
+    return sheet.message()
+
+
+def beside(found: Damaged) -> Message:
+    """What one person is told besides the answer to what they typed."""
+    sheet = Sheet(f"Run {inline(found.run)} is damaged.")
+    for line in in_words(found).split("\n"):
+        sheet.say(prose(line, people=None, spans=True))
+    return sheet.message()
+
+
+async def said(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
+    """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence."""
+    failures, turn = 0, 0
+    while True:
+        try:
+            await client.chat_postMessage(
+                channel=channels[turn % len(channels)],
+                text=message.text,
+                blocks=list(message.blocks) or None,
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+        except ERRORS as error:
+            _log.warning("what is said of a damaged run is not posted: %s", name_of(error))
+            trouble = judged(error)
+            if trouble is Trouble.CONTENT:
+                message = plainer(message)
+            turn += trouble is Trouble.REFUSED
+            await pace.rest(failures)
+            failures += 1
+        else:
+            return

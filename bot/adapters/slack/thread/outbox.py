@@ -1,0 +1,253 @@
+"""Posts the messages of one run: each at least once, and a repeat is recognised wherever Slack lets itself be asked.
+
+A row is written as *sending* before Slack hears of a message, and as *sent*, with its ts, after. Where it is not known
+what became of one (a crash, a connection that dropped, a server error) Slack is searched for it first. It knows
+nothing of facts: a message has a place (seq, part), and that is all.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from slack_sdk.errors import SlackRequestError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.adapters.slack.errors import ERRORS, Trouble, judged, name_of, passes
+from bot.adapters.slack.messages.blocks import File, Message, bare, marked
+from bot.adapters.slack.messages.markup import escape
+from bot.adapters.slack.thread.posts import Pace, Post, Posts, Row
+from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
+from bot.errors import SlackAway
+
+ROOT: Place = (1, 0)
+
+_CLOCKS_DIFFER = 300.0
+"""Seconds that Slack's clock may be behind this one."""
+
+_UPLOADS = 3
+"""How often an upload that is refused is tried before the file is given up."""
+
+_REPEAT = "Possibly a repeat: Slack could not say whether this was posted before."
+_BARE = "Shown as plain text: Slack did not take the full message."
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Errand:
+    """One message to be posted: how it is sent (returns its ts), and how it is looked for."""
+
+    place: Place
+    channel: str
+    message: Message
+    send: Callable[[Message], Awaitable[str]]
+    find: Callable[[], Awaitable[str | None]]
+
+
+class Poster:
+    """Posts for one run; not for several tasks at a time."""
+
+    def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
+        self._run = run
+        self._client = client
+        self._posts = posts
+        self._pace = pace
+        self._search = Search(run=run, client=client, pace=pace)
+        self._rows: dict[Place, Post] = {}
+
+    async def load(self) -> None:
+        """Learn what was posted before."""
+        self._rows = {(row.seq, row.part): row for row in await self._posts.of(self._run)}
+
+    @property
+    def root(self) -> Post | None:
+        """The root message, once it is posted."""
+        row = self._rows.get(ROOT)
+        return row if row and row.ts else None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was posted, or may have been."""
+        return bool(self._rows)
+
+    def of(self, seq: int) -> tuple[Post, ...]:
+        """What was posted for one fact."""
+        return tuple(row for (of_seq, _), row in sorted(self._rows.items()) if of_seq == seq and row.ts)
+
+    async def post_root(self, channel: str, message: Message, began: datetime, *, again: bool = False) -> None:
+        """Post the root; `again`: in the place of one that is gone."""
+        if again:
+            self._rows[ROOT] = Row(run=self._run, seq=1, part=0, channel=channel, ts=None, state="sending")
+        await self._deliver(
+            _Errand(
+                place=ROOT,
+                channel=channel,
+                message=message,
+                send=lambda said: self._say(ROOT, channel, None, said),
+                find=lambda: self._search.root(channel, ROOT, began.timestamp() - _CLOCKS_DIFFER),
+            )
+        )
+
+    async def reply(self, place: Place, message: Message) -> None:
+        """Post one reply into the thread; raises RootGone."""
+        channel, thread = self._thread()
+        await self._deliver(
+            _Errand(
+                place=place,
+                channel=channel,
+                message=replace(message, files=()),
+                send=lambda said: self._say(place, channel, thread, said),
+                find=lambda: self._search.reply(channel, thread, place),
+            )
+        )
+
+    async def share(self, place: Place, file: File) -> None:
+        """Post a file into the thread; one that Slack will not take is said in a reply instead. Raises RootGone."""
+        channel, thread = self._thread()
+        text = f"The file {file.name} could not be posted. What it holds is in the journal."
+
+        async def send(said: Message) -> str:
+            if not said.files:
+                return await self._say(place, channel, thread, said)
+            answer = await self._client.files_upload_v2(
+                channel=channel, thread_ts=thread, filename=file.name, title=file.name, content=file.content or "-"
+            )
+            return str(answer["files"][0]["id"])
+
+        async def find() -> str | None:
+            found = await self._search.file(channel, thread, file.name)
+            return found or await self._search.reply(channel, thread, place)
+
+        message = Message(text=text, blocks=(), files=(file,))
+        await self._deliver(_Errand(place=place, channel=channel, message=message, send=send, find=find))
+
+    async def edit(self, post: Post, message: Message) -> None:
+        """Change a message; a mark stays. One that Slack will not have changed stays as it is, and that is logged."""
+        message = marked(message, _REPEAT) if post.state == "marked" else message
+        failures = 0
+        while True:
+            try:
+                await self._client.chat_update(
+                    channel=post.channel, ts=post.ts or "", text=message.text, blocks=list(message.blocks)
+                )
+            except ERRORS as error:
+                _log.warning("run %s: message %s is not edited: %s", self._run, post.ts, name_of(error))
+                if judged(error) is Trouble.CONTENT and message.blocks:
+                    message = plainer(message)
+                elif not passes(error):
+                    return
+                await self._pace.rest(failures)
+                failures += 1
+            else:
+                return
+
+    async def whisper(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
+        """Say something to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
+
+        Nobody can look up what became of one: after a connection that dropped it may be said twice.
+        """
+        failures = 0
+        while True:
+            try:
+                await self._client.chat_postEphemeral(
+                    channel=channel, user=user, text=message.text, blocks=list(message.blocks)
+                )
+            except ERRORS as error:
+                trouble = judged(error)
+                _log.warning("run %s: %s is not told: %s: %s", self._run, user, name_of(error), trouble.value)
+                if once or trouble is Trouble.REFUSED:
+                    return False
+                message = plainer(message) if trouble is Trouble.CONTENT else message
+                await self._pace.rest(failures)
+                failures += 1
+            else:
+                return True
+
+    async def warn(self, root: Post, text: str) -> bool:
+        """Post a line that no fact stands for; once, and not again when it went wrong. Never raises."""
+        try:
+            await self._client.chat_postMessage(
+                channel=root.channel, thread_ts=root.ts, text=f":warning: {escape(text)} (Not in the journal.)"
+            )
+        except ERRORS as error:
+            _log.warning("run %s: a warning was not posted: %s", self._run, name_of(error))
+            return False
+        return True
+
+    def _thread(self) -> tuple[str, str]:
+        root = self.root
+        if root is None or root.ts is None:
+            raise RootGone
+        return root.channel, root.ts
+
+    async def _deliver(self, errand: _Errand) -> None:
+        row = self._rows.get(errand.place)
+        if row and row.ts:
+            return
+        seq, part = errand.place
+        begun = Row(run=self._run, seq=seq, part=part, channel=errand.channel, ts=None, state="sending")
+        if row is None:
+            await self._posts.begin(self._run, *errand.place, errand.channel)
+            # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.
+            self._rows[errand.place] = begun
+        ts, marked = await self._until_taken(errand, doubt=row is not None)
+        await self._posts.sent(self._run, *errand.place, ts, marked=marked)
+        self._rows[errand.place] = replace(begun, ts=ts, state="marked" if marked else "sent")
+
+    async def _until_taken(self, errand: _Errand, *, doubt: bool) -> tuple[str, bool]:
+        """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
+        message, failures, was_marked = errand.message, 0, False
+        while True:
+            said = message
+            if doubt:
+                try:
+                    if found := await errand.find():
+                        return found, was_marked
+                except SlackAway as away:
+                    _log.warning("run %s: %s: message %s.%s may be posted twice", self._run, away, *errand.place)
+                    said, was_marked = marked(message, _REPEAT), True
+            try:
+                return await errand.send(said), said is not message
+            except ERRORS as error:
+                trouble = self._trouble(error, errand.place, message, failures)
+            if trouble is Trouble.CONTENT:
+                message = plainer(message)
+            doubt = trouble is Trouble.UNKNOWN or (doubt and trouble is Trouble.REFUSED)
+            await self._pace.rest(failures)
+            failures += 1
+
+    def _trouble(self, error: BaseException, place: Place, message: Message, failures: int) -> Trouble:
+        """What went wrong, for this message; raises RootGone."""
+        trouble = judged(error)
+        _log.warning("run %s: message %s.%s: %s: %s", self._run, *place, name_of(error), trouble.value)
+        if trouble is Trouble.NO_ROOT:
+            raise RootGone from error
+        given_up = isinstance(error, SlackRequestError) and failures >= _UPLOADS
+        if message.files and (trouble is Trouble.REFUSED or given_up):
+            return Trouble.CONTENT
+        return trouble
+
+    async def _say(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
+        answer = await self._client.chat_postMessage(
+            channel=channel,
+            thread_ts=thread,
+            reply_broadcast=message.broadcast or None,
+            text=message.text,
+            blocks=list(message.blocks) or None,
+            metadata=metadata(self._run, place),
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        return str(answer["ts"])
+
+
+def plainer(message: Message) -> Message:
+    """What is tried after Slack refused a message for what is in it; the last one cannot be refused for that."""
+    if message.files:
+        return replace(message, files=())
+    if message.blocks:
+        return marked(bare(message), _BARE)
+    return replace(message, text="A part of the record could not be shown here. It is in the journal.")

@@ -1,0 +1,281 @@
+"""Tells one run in its thread: reads the journal from its own cursor on and posts fact after fact, in order.
+
+The thread begins when the run does more than look; of one that ends before, whoever asked is told alone. It decides
+nothing, and a failure here never changes a run: what cannot be told now is told later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bot.adapters.slack.messages.alone import never_begun, warning
+from bot.adapters.slack.messages.blocks import File, Message, Sheet, marked, without_buttons
+from bot.adapters.slack.messages.markup import escape, inline
+from bot.adapters.slack.messages.questions import ended
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.messages.root import abort_button, root
+from bot.adapters.slack.messages.story import Story, no_way_back, story_of, told
+from bot.adapters.slack.thread.outbox import Poster
+from bot.adapters.slack.thread.posts import Pace, Posts
+from bot.adapters.slack.thread.search import RootGone
+from bot.core.runs.events import Entry, RunEnded, RunRequested
+from bot.core.runs.run import Run, Status
+from bot.engine.ports import Journal
+from bot.errors import Illegal, Refused
+
+_PARTS = 10
+"""Places that one message of a fact takes: itself and its files."""
+
+_REPOSTED = 1_000
+"""Parts from here on are buttons that were posted again."""
+
+_TURN_WITHIN = 3.0
+"""Seconds that whoever wants the buttons again waits for what Slack is being told at that moment."""
+
+Record = Callable[[Sequence[Entry]], str]
+"""What makes the whole record of a run from its facts, for the file at the thread's end."""
+
+_AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
+_GONE = "The first message of this thread was deleted; the record goes on here."
+
+_DAMAGED = "What follows cannot be told here, as the facts of this run are damaged: {error}. Look at its hosts by hand."
+
+_log = logging.getLogger(__name__)
+
+
+class Teller:
+    """Tells one run until it has ended and all of it was told."""
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        journal: Journal,
+        posts: Posts,
+        poster: Poster,
+        approvers: str,
+        record: Record,
+        pace: Pace,
+    ) -> None:
+        self._run = run
+        self._record = record
+        self._journal = journal
+        self._posts = posts
+        self._poster = poster
+        self._approvers = approvers
+        self._pace = pace
+        self._news = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._posting = asyncio.Lock()
+        self._cursor: int | None = None
+        self._entries: tuple[Entry, ...] = ()
+        self._story: Story | None = None
+        self._drawn: Message | None = None
+        self._next_edit = 0.0
+
+    def nudge(self) -> None:
+        """There is more to tell."""
+        self._news.set()
+
+    async def shown(self, seq: int) -> None:
+        """Returns when everything up to this fact was told."""
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._cursor is not None and self._cursor >= seq)
+
+    async def tell(self) -> None:
+        """Tell all there is and all that comes, until the run's end."""
+        failures = 0
+        while True:
+            try:
+                pause = await self._catch_up()
+                failures = 0
+                if pause is None and self._over:
+                    return
+                await self._wait(pause)
+            except Illegal as error:
+                _log.exception("run %s cannot be told: its journal is damaged", self._run)
+                await self.warn(_DAMAGED.format(error=error))
+                return
+            except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
+                _log.exception("run %s: telling failed, it is tried again", self._run)
+                await self._pace.rest(failures)
+                failures += 1
+
+    @property
+    def _over(self) -> bool:
+        return self._story is not None and self._story.run.status is Status.ENDED
+
+    async def _wait(self, pause: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._news.wait(), pause)
+        except TimeoutError:
+            return
+
+    async def _catch_up(self) -> float | None:
+        """Tell what is new; returns in how many seconds the root is due for an edit, None when it is up to date."""
+        self._news.clear()
+        async with self._posting:
+            self._entries = await self._journal.entries(self._run)
+            if self._cursor is None:
+                await self._poster.load()
+                await self._reached(await self._posts.cursor(self._run))
+            if self._story is None and not await self._begins():
+                return None
+            for entry in self._entries[self._story.run.seq if self._story else 0 :]:
+                after = told(self._story, entry)
+                if entry.seq > (self._cursor or 0):
+                    await self._tell_one(entry, after)
+                self._story = after
+            return await self._draw(self._story) if self._story and not self._told_before else None
+
+    async def _begins(self) -> bool:
+        """Whether there is a thread now; of a run that is over without one, whoever asked is told here."""
+        story = story_of(self._entries)
+        if story is None or story.in_channel or self._poster.begun:
+            return story is not None
+        if story.run.status is Status.ENDED:
+            await self._tell_alone(story)
+        return False
+
+    async def _tell_alone(self, story: Story) -> None:
+        """Where Slack does not want to (they may have left the channel), it is tried again at the next start."""
+        run, asked = story.run, story.run.request
+        if self._cursor != run.seq and await self._poster.whisper(asked.channel, asked.requester, never_begun(story)):
+            await self._posts.advance(self._run, run.seq)
+            await self._reached(run.seq)
+        self._story = story
+
+    @property
+    def _told_before(self) -> bool:
+        """Whether the run was over and told when this began; its root was drawn before its last fact was passed."""
+        return self._over and self._drawn is None
+
+    async def _reached(self, seq: int) -> None:
+        async with self._moved:
+            self._cursor = seq
+            self._moved.notify_all()
+
+    async def _tell_one(self, entry: Entry, after: Story) -> None:
+        before = self._story
+        if entry.seq == 1:
+            self._drawn = root(after)
+            await self._poster.post_root(after.run.request.channel, self._drawn, after.run.began)
+            self._pause_edits()
+        try:
+            await self._tell_fact(entry, before, after)
+        except RootGone:
+            _log.warning("run %s: its first message is gone, another one is posted", self._run)
+            message = marked(root(after), _GONE)
+            await self._poster.post_root(after.run.request.channel, message, after.run.began, again=True)
+            await self._tell_fact(entry, before, after)
+        if after.run.status is Status.ENDED:
+            await self._draw_at_last(after)
+        await self._posts.advance(self._run, entry.seq)
+        await self._reached(entry.seq)
+
+    async def _tell_fact(self, entry: Entry, before: Story | None, after: Story) -> None:
+        if before:
+            await self._take_buttons(before, after, entry)
+        for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
+            first = 1 + number * _PARTS
+            await self._poster.reply((entry.seq, first), message)
+            for which, file in enumerate(message.files[: _PARTS - 1]):
+                await self._poster.share((entry.seq, first + 1 + which), file)
+        if isinstance(entry.fact, RunEnded):
+            whole = self._record(self._entries[: entry.seq])
+            await self._poster.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
+        if before and entry.seq % 5 == 0:
+            await self._draw(after)  # a long way to catch up: the root moves along
+
+    async def _take_buttons(self, before: Story, after: Story, ending: Entry) -> None:
+        """Edit the messages of the questions that this fact ended."""
+        still = {entry.seq for entry in after.open_questions}
+        for asked in before.open_questions:
+            if asked.seq in still:
+                continue
+            story = story_of(self._entries[: asked.seq])
+            message = self._question(asked)
+            assert story is not None
+            for post in self._poster.of(asked.seq):
+                if post.part == 1 or post.part >= _REPOSTED:
+                    await self._poster.edit(post, ended(message, asked, story, ending))
+        if no_way_back(after.run) and not no_way_back(before.run):
+            for post in self._poster.of(1):
+                if post.part >= _REPOSTED:
+                    over = without_buttons(
+                        self._abort_again(before.run), "The run can no longer be aborted here.", "Over:"
+                    )
+                    await self._poster.edit(post, over)
+
+    def _question(self, asked: Entry) -> Message:
+        before, after = story_of(self._entries[: asked.seq - 1]), story_of(self._entries[: asked.seq])
+        assert after is not None
+        return replies(asked, before, after, approvers=self._approvers)[0]
+
+    async def _draw(self, story: Story) -> float | None:
+        """Edit the root if it is time and if it would change."""
+        message, now = root(story), asyncio.get_running_loop().time()
+        post = self._poster.root
+        if message == self._drawn or post is None:
+            return None
+        if now < self._next_edit:
+            return self._next_edit - now
+        await self._poster.edit(post, message)
+        self._drawn = message
+        self._pause_edits()
+        return None
+
+    def _pause_edits(self) -> None:
+        self._next_edit = asyncio.get_running_loop().time() + self._pace.edits.total_seconds()
+
+    async def _draw_at_last(self, story: Story) -> None:
+        if (pause := await self._draw(story)) is not None:
+            await asyncio.sleep(pause)
+            await self._draw(story)
+
+    async def warn(self, text: str) -> bool:
+        """Say something that stands in no journal; False when it could not be said. Never raises."""
+        if root := self._poster.root:
+            return await self._poster.warn(root, text)
+        asked = self._entries[0].fact if self._entries else None
+        if not isinstance(asked, RunRequested):
+            return False
+        return await self._poster.whisper(asked.channel, asked.requester, warning(self._run, text), once=True)
+
+    async def repost(self) -> str:
+        """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
+        try:
+            async with asyncio.timeout(_TURN_WITHIN):
+                await self.shown(0)
+                await self._posting.acquire()
+        except TimeoutError:
+            raise Refused(f"Slack has not yet taken what was said of run {self._run} before; try again.") from None
+        try:
+            return await self._repost()
+        finally:
+            self._posting.release()
+
+    async def _repost(self) -> str:
+        story = self._story
+        if story is None:
+            looks = (
+                f"Run {self._run} only looks so far: it has no thread and no buttons yet. `abort` with its id ends it."
+            )
+            raise Refused(looks if self._entries else f"There is no run {self._run}.")
+        again = [(asked.seq, self._question(asked)) for asked in story.open_questions]
+        if not no_way_back(story.run):
+            again.append((1, self._abort_again(story.run)))
+        if not again:
+            raise Refused(f"Run {self._run} has no buttons that count now.")
+        for seq, message in again:
+            part = max((_REPOSTED, *(post.part + 1 for post in self._poster.of(seq))))
+            await self._poster.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+        return f"Posted again at the end of the thread: {len(again)} messages with buttons."
+
+    def _abort_again(self, run: Run) -> Message:
+        sheet = Sheet(f"Run {escape(run.id)} can be aborted here.")
+        sheet.say(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
+        return sheet.message(buttons=(abort_button(run),))

@@ -1,0 +1,85 @@
+"""Who may approve, who did, and whether it is enough. Ids only; what Slack says of a person comes in as a value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.core.decisions.guards import moved_before
+from bot.core.plans.effects import disturbs
+from bot.core.runs.events import ApprovalAsked
+from bot.core.runs.run import Grant, Run, Status
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Person:
+    """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them.
+
+    `unsure`: barred only because it cannot be known now, as Slack does not answer.
+    """
+
+    id: str
+    may_ask: bool
+    may_approve: bool
+    barred: str = ""
+    unsure: bool = False
+
+
+def asked_now(run: Run, ask: int) -> ApprovalAsked:
+    """The open question that a click is about; raises Refused for one that is closed, or not the open one."""
+    if run.status is not Status.ASKING or run.asked is None:
+        raise Refused("This question is closed: " + _what_happened(run))
+    if run.asked.seq != ask:
+        raise Refused("These buttons are of an older question; the open one is further down in the thread.")
+    assert isinstance(run.asked.fact, ApprovalAsked)
+    return run.asked.fact
+
+
+def _what_happened(run: Run) -> str:
+    if run.grants:
+        return f"<@{run.grants[-1].by}> was first, the {run.grants[-1].gate} approval is given."
+    return f"the run is {run.status}."
+
+
+def felt(run: Run) -> tuple[str, ...]:
+    """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
+    name, users = run.request.target.backend.name, max(run.users.values(), default=0)
+    stop = next((step for step in run.plan.steps if step.action and disturbs(step.action.command.text)), None)
+    if stop is None or run.plan.back:
+        return ()
+    if moved_before(run.plan, stop):
+        waits = math.ceil(users / 100) * 2
+        said = (
+            f"order move-first: {users} users are moved while {name} still serves; meanwhile their logins wait at the"
+        )
+        return (f"{said} directors, {waits} s at least (100 users at a time, 2 s each)",)
+    said = f"order runbook: {name} stops with {users} users mapped to it, and about as many fail a login until they are"
+    why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
+    return (f"{said} moved: {why} (18 of 18, as measured)",)
+
+
+def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
+    """Why this person's approval does not count, empty when it does."""
+    if person.barred:
+        return person.barred
+    if person.id in {*asked.not_by, *run.not_by}:
+        what = "for a run" if person.id == run.request.requester else "to go back"
+        return f"whoever asked {what} cannot approve it"
+    if not person.may_approve:
+        return "not one of the approvers"
+    if now >= asked.expires:
+        return "the question has expired"
+    return ""
+
+
+def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
+    """Why an approval that was given may not be acted on any more, empty when it may."""
+    if person.barred or not person.may_approve:
+        return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
+    if now >= grant.expires:
+        return f"the {grant.gate} approval of {grant.given:%H:%M:%S} UTC has expired before all of it was acted on"
+    if grant.by in run.not_by:
+        return f"<@{grant.by}> may not approve this run"
+    return ""

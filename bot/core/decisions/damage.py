@@ -1,0 +1,223 @@
+"""A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who let it go.
+
+The bot does nothing for such a run: it would act on what it does not know. What the run holds stays held, until
+somebody who may approve has looked at the backend and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.core.decisions.approval import Person
+from bot.core.hosts.inventory import Target
+from bot.core.plans.effects import Effect, effects
+from bot.core.plans.plan import PlannedStep
+from bot.core.runs.claims import in_words as claim_in_words
+from bot.core.runs.claims import keys_of
+from bot.core.runs.events import Entry
+from bot.core.runs.fold import apply, begin
+from bot.core.runs.run import Run, Status
+from bot.core.text.shown import in_line
+from bot.errors import Illegal, Refused
+
+_REASON = 500
+"""Characters of a reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Who let go what a damaged run held, when and why."""
+
+    run: str
+    by: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged:
+    """A run that cannot be read whole: `flaw` says at which fact, and how; `last` is the state that is known.
+
+    `rings` and `keys` are what it still holds (core/runs/claims.py), nothing once it has ended or was let go.
+    """
+
+    run: str
+    flaw: str
+    sound: tuple[Entry, ...]
+    last: Run | None
+    rings: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    release: Release | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else may have what it holds."""
+        return bool(self.rings or self.keys)
+
+    def concerns(self, target: Target) -> bool:
+        """Whether a run on that target would want what this one holds."""
+        return target.ring.name in self.rings or not set(self.keys).isdisjoint(keys_of(target))
+
+
+def examined(
+    run: str,
+    entries: Sequence[Entry],
+    flaw: str,
+    *,
+    rings: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    release: Release | None = None,
+) -> Damaged | None:
+    """What is wrong with a run; None for a sound one, and for one that nobody knows.
+
+    `entries` are those that could be read, `flaw` says what follows them and cannot be.
+    """
+    last: Run | None = None
+    sound: list[Entry] = []
+    for entry in entries:
+        try:
+            last = begin(entry) if last is None else apply(last, entry)
+        except Illegal as error:
+            flaw = str(error)
+            break
+        sound.append(entry)
+    gone = not entries and not flaw
+    if gone and (rings or keys or release):
+        flaw = "no fact of it is there any more: they were deleted, or are in another journal"
+    if not flaw:
+        return None
+    flaw = flaw.removeprefix(f"run {run}, ").removeprefix(f"run {run}: ").removesuffix(".")
+    return Damaged(
+        run=run, flaw=flaw, sound=tuple(sound), last=last, rings=tuple(rings), keys=tuple(keys), release=release
+    )
+
+
+def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
+    """What is to be written when this person lets a damaged run go; raises Refused."""
+    if not person.may_approve or person.barred:
+        raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
+    if found is None:
+        raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
+    if found.release is not None:
+        raise Refused(f"Run {run} {let_go_words(found.release)}.")
+    if not found.holds:
+        raise Refused(f"Run {run} holds nothing.")
+    said = in_line(reason)
+    if not said:
+        raise Refused(f"This needs a reason: release {run} REASON, such as what was looked at on the backend.")
+    if len(said) > _REASON:
+        raise Refused(f"Say it in at most {_REASON} characters.")
+    return Release(run=run, by=person.id, at=now, reason=said)
+
+
+def let_go_words(release: Release) -> str:
+    """Who let a run go, in a clause without its subject."""
+    return f"was let go by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
+
+
+def held_words(found: Damaged) -> str:
+    """What it holds, in words."""
+    return " and ".join(f"ring {ring}" for ring in found.rings) or "what it shares with others"
+
+
+def in_words(found: Damaged) -> str:
+    """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
+    lines = [_what_is_wrong(found), *_last_known(found)]
+    if found.holds:
+        lines += [_by_hand(found), _then(found)]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """Text that a person typed or a row holds: in one line, and no command."""
+    return in_line(text).replace("`", "'")
+
+
+def _what_is_wrong(found: Damaged) -> str:
+    if found.holds:
+        said = f"nothing is done for it, {held_words(found)} is not watched, and stays held until somebody lets it go"
+    elif found.release:
+        said = f"it {let_go_words(found.release)}"
+    else:
+        said = "it holds nothing"
+    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {said}."
+
+
+def _last_known(found: Damaged) -> tuple[str, ...]:
+    run = found.last
+    if run is None:
+        held = ", ".join(claim_in_words(key) for key in found.keys)
+        about = f"what it holds says what it was about: {held}" if held else "its thread may say what it was about"
+        return (f"Not one of its facts is sound; {about}.",)
+    target = run.request.target
+    backend = f"{target.backend.name} ({target.backend.ip}) of ring {target.ring.name}"
+    if run.status is Status.ENDED:
+        return (f"Last known of {backend}: the run had ended: {run.outcome}.",)
+    step = f"; at hand was: {_quoted(run.step.says)}" if run.step else ""
+    known = f"Last known of {backend}, at fact {run.seq}, {run.at:%Y-%m-%d %H:%M:%S} UTC:"
+    lines = [f"{known} the run was {run.status}{step}.", f"{_made(run)} What came after that is not known."]
+    action = run.step.action if run.step and run.status in {Status.BUSY, Status.DOUBT} else None
+    return (*lines, f"This may have run, or run still: `{_quoted(action.command.text)}`") if action else tuple(lines)
+
+
+_SAYS = {
+    Effect.TAKES_VHOSTS: ("vhosts", "it had vhosts 0, so no new users"),
+    Effect.DOWN: ("state", "the directors had it as down"),
+    Effect.FLUSH: ("users", "its users were moved"),
+    Effect.STOP_DOVECOT: ("dovecot", "dovecot was stopped"),
+    Effect.START_DOVECOT: ("dovecot", "dovecot was started"),
+    Effect.MASK: ("mask", "dovecot was masked"),
+    Effect.UNMASK: ("mask", "dovecot was unmasked"),
+}
+"""By what a change does: what it is about, as a later one on the same takes its place, and what it left."""
+
+
+def _made(run: Run) -> str:
+    """What the run's changes had made of the backend, the later one in the place of an earlier on the same."""
+    left: dict[str, str] = {}
+    for step in _done(run):
+        assert step.action is not None
+        command = step.action.command.text
+        for effect in effects(command):
+            about, says = _SAYS.get(effect, ("", ""))
+            if effect is Effect.RESTORE:
+                about = "vhosts" if " update " in command else "state"
+                says = f"`{command}` was done"
+            if about:
+                left.pop(about, None)
+                left[about] = says
+    return (
+        f"Seen done until then: {'; '.join(left.values())}."
+        if left
+        else "No change of the ring or of dovecot was seen done."
+    )
+
+
+def _done(run: Run) -> tuple[PlannedStep, ...]:
+    """The changes that were seen done, in order, those of the way back after the others."""
+    back = run.plan.steps[: run.position] if run.plan.back else ()
+    return (*run.made, *(step for step in back if step.action and step.name in run.seen_done))
+
+
+def _by_hand(found: Damaged) -> str:
+    if found.last is None:
+        return (
+            "Look by hand: `doveadm director status` on every director of that ring: which backend has vhosts 0, or is"
+            " down? `systemctl status dovecot` there: does it run, is it masked?"
+        )
+    target = found.last.request.target
+    directors = ", ".join(director.address for director in target.ring.directors)
+    ip, vhosts = target.backend.ip, target.backend.vhosts
+    return (
+        f"Look by hand: `doveadm director status` on {directors}: what are vhosts, state and users of {ip}?"
+        f" `systemctl status dovecot` on {target.backend.address}: does it run, is it masked? Are there folders"
+        f" `/etc/dovecot.{found.run}.*`? Once it serves mail, and not before: `doveadm director update {ip} {vhosts}`"
+        f" and `doveadm director up {ip}`."
+    )
+
+
+def _then(found: Damaged) -> str:
+    shown = f" `dovecot-bot record {found.run}` shows what is sound." if found.sound else ""
+    return f"Then an approver types `release {found.run} REASON` after the slash command, and the ring is free.{shown}"

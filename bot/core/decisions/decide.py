@@ -1,0 +1,230 @@
+"""Command → facts: may somebody do this to a run, and what facts does it make. Commands are in the imperative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from bot.core.decisions.approval import Person, asked_now, objection
+from bot.core.decisions.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
+from bot.core.plans.effects import restores
+from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.runs import events as fact
+from bot.core.runs.events import Fact
+from bot.core.runs.run import TRANSITIONS, Run, Status
+from bot.errors import Refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approve:
+    """A click on Approve: `ask` is the fact that asked, `message` the message that had the button."""
+
+    person: Person
+    ask: int
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postpone:
+    """Not now, to the question of the fact `ask`, for a reason: the run holds as it is."""
+
+    person: Person
+    ask: int
+    reason: str = field(repr=False)
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Try the step again that the run holds at; `held` is the fact that made it hold."""
+
+    person: Person
+    held: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeSkip:
+    """Go on without the step that the run holds at (`held`, as for Retry), for a reason."""
+
+    person: Person
+    held: int
+    reason: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreeToSkip:
+    """A second engineer's yes to a skip; `ask` is the fact that proposed it."""
+
+    person: Person
+    ask: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoBack:
+    """Turn round at the next safe point and undo what was done; `answers` is the hold or the question it answers.
+
+    `start_first`: start a stopped dovecot at once, for the users who wait for it, and ask for the rest. `shown`: the
+    digest of the way back that the person was shown before.
+    """
+
+    person: Person
+    reason: str = field(repr=False)
+    answers: int | None = None
+    start_first: bool = False
+    shown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeOver:
+    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back."""
+
+    person: Person
+    reason: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOut:
+    """Whoever took over says that the backend stays out: the run ends, and lets go of the ring."""
+
+    person: Person
+
+
+Steering = Approve | Postpone | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
+
+
+def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
+    """The facts that a command makes; raises Refused, and then nothing happened.
+
+    An approval by somebody who may not is refused with a fact: the attempt belongs on the record.
+    """
+    if run.status is Status.ENDED:
+        raise Refused(f"Run {run.id} is over: {run.outcome}.")
+    if run.status is Status.TAKEN and not isinstance(command, LeaveOut):
+        raise Refused(f"<@{run.taken_by}> has taken {run.request.target.backend.name} over by hand.")
+    match command:
+        case Approve() | Postpone():
+            return _answer(run, command, now)
+        case Retry():
+            _may_steer(run, command.person)
+            _held(run, command.held)
+            return (fact.RetryChosen(by=command.person.id),)
+        case ProposeSkip():
+            return _propose_skip(run, command)
+        case AgreeToSkip():
+            return _agree_to_skip(run, command)
+        case GoBack():
+            return _go_back(run, command)
+        case TakeOver():
+            return _take_over(run, command)
+        case LeaveOut():
+            return _leave_out(run, command)
+        case _:
+            assert_never(command)
+
+
+def _answer(run: Run, command: Approve | Postpone, now: datetime) -> tuple[Fact, ...]:
+    """Not now changes nothing and can be taken back: whoever may steer the run may say it, the requester too."""
+    asked, by, message = asked_now(run, command.ask), command.person.id, command.message
+    if isinstance(command, Postpone):
+        _may_steer(run, command.person)
+        reason = _reason(command.reason, "Not now needs a reason.")
+        return (fact.Postponed(step=asked.step, gate=asked.gate, by=by, reason=reason, message=message),)
+    if against := objection(run, asked, command.person, now):
+        return (fact.ApprovalRefused(gate=asked.gate, by=by, reason=against),)
+    return (fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message=message),)
+
+
+def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if command.answers is not None and run.status is Status.ASKING:
+        asked_now(run, command.answers)
+    elif command.answers is not None:
+        _held(run, command.answers)
+    may_turn(run)
+    if run.turning:
+        raise Refused("Somebody has asked for that already.")
+    if command.start_first and not run.users_wait:
+        raise Refused("Nobody waits for this dovecot any more; Go back shows what it would do.")
+    by, approves = command.person, ""
+    if command.shown:
+        plan = going_back(run)
+        if command.shown != way_back_shown(plan):
+            raise Refused("What going back would do has changed since it was shown: look at it again.")
+        if plan and gives_vhosts_only(plan) and by.may_approve and by.id != run.request.requester:
+            approves = plan.digest
+    turned = fact.GoBackAsked(by=by.id, reason=command.reason, start_first=command.start_first, approves=approves)
+    return (turned,)
+
+
+def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if run.status is not Status.TAKEN:
+        raise Refused("Nobody has taken this backend over.")
+    said = f"<@{command.person.id}> says that it stays out of the ring"
+    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said),)
+
+
+def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
+        raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
+    return (fact.TakenOver(by=command.person.id, reason=_reason(command.reason, "Taking over needs a reason.")),)
+
+
+def _reason(typed: str, without: str) -> str:
+    if not typed.strip():
+        raise Refused(without)
+    return typed.strip()[:500]
+
+
+def _may_steer(run: Run, person: Person) -> None:
+    if person.barred:
+        raise Refused(f"Not done: {person.barred}.")
+    if not (person.may_ask or person.may_approve or person.id == run.request.requester):
+        raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
+
+
+def _held(run: Run, held: int) -> PlannedStep:
+    step = run.step
+    if run.status is not Status.HELD or step is None:
+        raise Refused(f"Run {run.id} does not hold; it is {run.status}.")
+    if run.held != held:
+        raise Refused("These buttons are of an older question; what counts now is further down in the thread.")
+    return step
+
+
+def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
+    _may_steer(run, command.person)
+    step = _held(run, command.held)
+    if against := no_skip(step):
+        raise Refused(against)
+    reason = _reason(command.reason, "A skip needs a reason.")
+    return (fact.SkipProposed(by=command.person.id, step=step.name, reason=reason),)
+
+
+def no_skip(step: PlannedStep) -> str:
+    """Why a step can never be left out, empty when it can."""
+    if step.kind is Kind.APPROVAL:
+        return "An approval cannot be skipped."
+    if step.remember:
+        return "This step reads what going back needs; without it, there would be no way back. Click Retry."
+    if step.action and restores(step.action.command.text):
+        return (
+            "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"
+            " director and click Retry: it is then found done."
+        )
+    return ""
+
+
+def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
+    step = _held(run, run.held)
+    if run.skip is None or run.skip.seq != command.ask:
+        raise Refused("There is no such proposal any more.")
+    assert isinstance(run.skip.fact, fact.SkipProposed)
+    person = command.person
+    if person.barred or not person.may_approve:
+        raise Refused(f"Not done: {person.barred or 'you are not one of the approvers'}.")
+    if person.id in {run.skip.fact.by, run.request.requester}:
+        raise Refused("Not done: a second engineer has to agree, neither who proposed it nor who asked for the run.")
+    return (fact.SkipAgreed(by=person.id, step=step.name),)

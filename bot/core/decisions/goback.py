@@ -1,0 +1,167 @@
+"""The way back: a plan of its own, made from the changes that the journal says were made, last one first.
+
+What gives a backend users again (the restore law's commands) is kept for the end, behind the checks of the stages that
+verify, and behind the restore approval. A change and its opposite with nothing between them are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from bot.core.plans.effects import Effect, effects, restores
+from bot.core.plans.observed import filled
+from bot.core.plans.plan import Action, Kind, LeftOut, Plan, PlannedStage, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.runs.events import Outcome
+from bot.core.runs.run import Run
+from bot.errors import Refused
+
+_OPEN = timedelta(hours=1)
+"""How long a way back can be approved when its procedure has no approval to go by."""
+
+
+def may_turn(run: Run) -> None:
+    """Raises Refused when there is no way back from here."""
+    if run.plan.back:
+        raise Refused("This run is going back already.")
+    if any(_restores(step.action) for step in run.touched):
+        raise Refused(
+            f"{run.request.target.backend.name} is being put back into the ring; going back would take it from users"
+            " who have come back. Retry the step, or let it finish and start a new run."
+        )
+
+
+def going_back(run: Run) -> Plan | None:
+    """The plan that undoes what this run did, None when it changed nothing that needs undoing; raises Refused."""
+    may_turn(run)
+    undoable = [step for step in run.touched if step.undo]
+    before = _undoings([step for step in undoable if not _restores(step.undo)], run)
+    restoring = _undoings([step for step in undoable if _restores(step.undo)], run)
+    name = run.request.target.backend.name
+    first = _started_first(before) if run.start_first else ()
+    before = before[len(first) :]
+    stages = [
+        _stage("start", f"Start dovecot on {name} again, for the users who wait for it", first),
+        _stage("undo", f"Undo what was done on {name}", _opened(before, run)),
+        _stage("verify", "See that it works before it gets users", _verifying(run) if undoable else ()),
+        _stage("restore", "Put it back into the ring", _restoring(restoring, run)),
+    ]
+    if not any(stage.steps for stage in stages):
+        return None
+    left = tuple(LeftOut(step=step.name, because=step.no_undo_because) for step in run.touched if step.no_undo_because)
+    title = f"Go back: {name} as it was before"
+    return Plan(title=title, stages=tuple(stage for stage in stages if stage.steps), left_out=left, back=True)
+
+
+NOTHING = "nothing"
+
+
+def way_back_shown(plan: Plan | None) -> str:
+    """What a person who was shown this way back has seen, to be compared with what it is when they say yes."""
+    return plan.digest if plan else NOTHING
+
+
+def gives_vhosts_only(plan: Plan) -> bool:
+    """Whether a way back is the one command that gives the backend its vhosts: the run changed nothing else."""
+    changes = [step.action for step in plan.steps if step.action]
+    gates = {step.gate for step in plan.steps if step.gate}
+    return gates == {Gate.RESTORE} and len(changes) == 1 and _restores(changes[0])
+
+
+def left_there(run: Run) -> str:
+    """What a run that ended without a way back has left on its hosts, in words; empty when it made nothing."""
+    made = [f"{step.says}: {step.no_undo_because}" for step in run.touched if step.no_undo_because]
+    over = run.outcome in {Outcome.REFUSED, Outcome.ABORTED} and not run.plan.back
+    return f"on {run.request.target.backend.name} stays what this made: {'; '.join(made)}" if over and made else ""
+
+
+def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
+    """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
+    at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
+    first = steps[: at[-1]] if at else ()
+    does = [effects(step.action.command.text) if step.action else frozenset() for step in first]
+    return first if all(one and one <= {Effect.UNMASK, Effect.START_DOVECOT} for one in does) else ()
+
+
+def _starts(action: Action) -> bool:
+    return Effect.START_DOVECOT in effects(action.command.text)
+
+
+def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
+    return PlannedStage(name=f"back-{name}", says=says, uninterrupted=False, verifies=False, steps=steps)
+
+
+def _restores(action: Action | None) -> bool:
+    return action is not None and restores(action.command.text)
+
+
+def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
+    assert step.undo is not None
+    return PlannedStep(
+        name=f"undo-{step.name}",
+        kind=Kind.CHANGE,
+        says=f"Undo: {step.says}",
+        because=f"it was done by this run: {step.because}",
+        where=step.where,
+        action=filled(step.undo, observed),
+    )
+
+
+def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:
+    """The last first. Of two changes that undo each other, both seen done, with nothing between them that has to be
+    undone, only the second is: it would be done again at once. What it brings back is looked for in any case.
+    """
+    kept: list[PlannedStep] = []
+    settled: set[str] = set()
+    for step in reversed(steps):
+        last = next((one for one in reversed(kept) if one.name not in settled), None)
+        if last and {step.name, last.name} <= run.seen_done and _opposite(step, last):
+            kept.remove(last)
+            settled.add(step.name)
+        kept.append(step)
+    return tuple(_undoing(step, run.observed) for step in kept)
+
+
+def _opposite(one: PlannedStep, other: PlannedStep) -> bool:
+    return _text(one.undo) == _text(other.action) and _text(one.action) == _text(other.undo)
+
+
+def _text(action: Action | None) -> str | None:
+    return action.command.text if action else None
+
+
+def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+    """The changes on the backend, behind an approval of their own."""
+    if not steps:
+        return ()
+    like = next((step for step in run.request.plan.steps if step.gate), None)
+    gate = PlannedStep(
+        name="approve-going-back",
+        kind=Kind.APPROVAL,
+        says=f"Undo {len(steps)} changes on {run.request.target.backend.name}",
+        because="going back is a change like any other, and a second engineer has seen it first",
+        gate=Gate.GO_BACK,
+        length=like.length if like else _OPEN,
+        repeats=like.repeats if like else (),
+    )
+    return (gate, *steps)
+
+
+def _verifying(run: Run) -> tuple[PlannedStep, ...]:
+    return tuple(
+        step for stage in run.request.plan.stages if stage.verifies for step in stage.steps if step.kind is Kind.CHECK
+    )
+
+
+def _restoring(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+    """The restore approval, what gives the backend users again, and the forward plan's checks around that."""
+    if not steps:
+        return ()
+    forward = run.request.plan.steps
+    at = next(at for at, step in enumerate(forward) if step.gate is Gate.RESTORE)
+    changes = [at for at, step in enumerate(forward) if _restores(step.action)]
+    first, last = min(changes, default=at), max(changes, default=at)
+    checks_before = tuple(step for step in forward[at:first] if step.kind is Kind.CHECK)
+    checks_after = tuple(step for step in forward[last + 1 :] if step.kind is Kind.CHECK)
+    return (forward[at], *checks_before, *steps, *checks_after)

@@ -1,0 +1,257 @@
+"""What must be so right now for a command to be sent: laws, read from the literal command as the gates are.
+
+They are looked at in the very look that asks whether the change is done already, so what was true a moment ago counts
+for nothing: a check at the beginning of a stage may be minutes old, a crash, a hold or a click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, called, kept
+from bot.core.decisions.upnext import users_first
+from bot.core.hosts.inventory import Target
+from bot.core.plans.effects import Effect, disturbs, effects
+from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
+from bot.core.plans.procedure import Gate, Where
+from bot.core.runs.events import Seen
+from bot.core.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """One thing that must be so, in words and as what is looked at."""
+
+    says: str
+    expects: tuple[Expected, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a run stands, as far as its guards depend on it.
+
+    `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
+    stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
+    `shown`: what has to be as the flush approval showed it, looked at right before the change.
+    """
+
+    back: bool
+    disturbed: bool
+    moved: bool = False
+    verified: Mapping[str, str] | None = None
+    shown: tuple[Guard, ...] = ()
+
+
+def guards_now(run: Run) -> tuple[Guard, ...]:
+    """The guards of the step at hand, which is a change."""
+    assert run.step is not None
+    standing = Standing(
+        back=run.plan.back,
+        disturbed=run.disturbed,
+        moved=moved_before(run.plan, run.step) is not None,
+        verified=run.verified,
+        shown=_as_shown(shown_now(run), run.plan),
+    )
+    return guards_of(run.step, run.request.target, standing)
+
+
+def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard, ...]:
+    """The guards that a step will have when all before it is done: what a plan shows."""
+    before = plan.steps[: plan.steps.index(step)]
+    disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
+    shown = dict.fromkeys(_judged(plan, step, disturbed=disturbed), "as the approval will show it")
+    moved = moved_before(plan, step) is not None
+    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, shown=_as_shown(shown, plan))
+    return guards_of(step, target, standing)
+
+
+def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]:
+    """What is held against the flush approval before a step, once it is given: nothing before that, nothing after the
+    first change of packages or configuration, and nothing where the step helps users who wait.
+    """
+    at = plan.steps.index(step)
+    gates = [one.gate for one in plan.steps[:at] if one.gate]
+    *before, now = (effects(one.action.command.text) if one.action else frozenset() for one in plan.steps[: at + 1])
+    waiting = any(Effect.STOP_DOVECOT in one for one in before) and now & {Effect.DOWN, Effect.FLUSH}
+    if plan.back or gates[-1:] != [Gate.FLUSH] or waiting or any(one & REPLACES for one in before):
+        return frozenset()
+    return kept(plan.steps[at:], config=plan.config_digest is not None, disturbed=disturbed)
+
+
+def to_be_shown(run: Run) -> frozenset[str]:
+    """What the flush approval is to show of the backend, and what has to stay so."""
+    if run.plan.back or run.reconfigured:
+        return frozenset()
+    # A stop that was sent changes the unit by this run's own hand, even before it is seen to be done.
+    stopped = any(step.action and Effect.STOP_DOVECOT in effects(step.action.command.text) for step in run.touched)
+    ahead = run.plan.steps[run.position :]
+    return kept(ahead, config=run.plan.config_digest is not None, disturbed=run.disturbed or stopped)
+
+
+def shown_now(run: Run) -> Mapping[str, str]:
+    """What has to be as the flush approval showed it, and how it was; nothing where users wait who are helped first."""
+    if run.covering is None or run.covering.gate is not Gate.FLUSH or users_first(run):
+        return {}
+    names = to_be_shown(run)
+    return {name: value for name, value in run.verified.items() if name in names}
+
+
+def _as_shown(shown: Mapping[str, str], plan: Plan) -> tuple[Guard, ...]:
+    expects = as_shown(shown, plan)
+    says = f"as the flush approval showed it: {called(shown, plan)}; else it is asked for again"
+    return (Guard(says=says, expects=expects),) if expects else ()
+
+
+def standing_configuration() -> tuple[Expected, ...]:
+    """What is read of the configuration in place."""
+    return (Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": CONFIGURATION, "files": {"at_least": 1}}),)
+
+
+def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
+    """The step that moves the users while the backend still serves, where it stands before this one."""
+    for one in plan.steps[: plan.steps.index(step)]:
+        does = effects(one.action.command.text) if one.action else frozenset()
+        if does & {Effect.FLUSH, Effect.STOP}:
+            return one if Effect.FLUSH in does else None
+    return None
+
+
+NOBODY_IS_MAPPED = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={"users": 0})
+"""What has to be so before a stop where the users were moved first; where it is not, they are moved again."""
+
+
+def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Guard, ...]:
+    """By law, and what the procedure adds."""
+    if step.action is None:
+        return ()
+    found = (*_by_law(effects(step.action.command.text), target, standing), *_own(step), *standing.shown)
+    return tuple({guard.says: guard for guard in found}.values())
+
+
+def _own(step: PlannedStep) -> Iterator[Guard]:
+    if step.only_if:
+        asked = (f"{one.probe} {' '.join(f'{key}={value}' for key, value in one.asks.items())}" for one in step.only_if)
+        yield Guard(says=" ".join("; ".join(asked).split()), expects=step.only_if)
+
+
+def _by_law(does: frozenset[Effect], target: Target, standing: Standing) -> Iterator[Guard]:
+    if Effect.TAKES_VHOSTS in does:
+        yield _whole(target)
+    if Effect.DOWN in does:
+        yield _somewhere(target)
+    if does & {Effect.STOP, Effect.FLUSH}:
+        yield from _disturbing(does, target, standing)
+    if Effect.MASK in does:
+        stopped = Expected(
+            probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": ["inactive", "failed"]}
+        )
+        yield Guard(says="dovecot is stopped", expects=(stopped,))
+    if Effect.RESTORE in does:
+        yield from _serving(target, standing)
+
+
+def _disturbing(does: frozenset[Effect], target: Target, standing: Standing) -> Iterator[Guard]:
+    if standing.back:
+        yield Guard(
+            says="vhosts 0 on the directors that answer, and nobody is mapped to it who could go nowhere else",
+            expects=(_hosts(Where.ANSWERING_DIRECTORS, vhosts=0, stranded=0),),
+        )
+    elif standing.disturbed:
+        if Effect.STOP in does:
+            zero = _hosts(Where.ANSWERING_DIRECTORS, vhosts=0)
+            yield Guard(says="vhosts 0 on the directors that answer", expects=(zero,))
+        yield _somewhere(target)
+    else:
+        yield _whole(target)
+        yield Guard(says="vhosts 0 on every director", expects=(_hosts(Where.EVERY_DIRECTOR, vhosts=0),))
+        if target.ring.metacache:
+            yield _flush_ready(target.ring.metacache.flush_unit)
+    if Effect.STOP in does and standing.moved and not standing.back:
+        yield Guard(says="users 0 on the directors that answer, or they are moved again", expects=(NOBODY_IS_MAPPED,))
+
+
+def _whole(target: Target) -> Guard:
+    needed = target.ring.usable_others
+    ring = Expected(probe="director-ring", where=Where.EVERY_DIRECTOR, asks={"synced": True})
+    hosts = _hosts(Where.EVERY_DIRECTOR, others="as usual", usable_others={"at_least": needed})
+    return Guard(
+        says=f"the ring is whole, every other backend is as usual, {needed} or more of them can be used",
+        expects=(ring, hosts),
+    )
+
+
+def _somewhere(_target: Target) -> Guard:
+    usable = _hosts(Where.ANSWERING_DIRECTORS, usable_others={"at_least": 1})
+    return Guard(says="another backend can be used, on the directors that answer", expects=(usable,))
+
+
+def _flush_ready(unit: str) -> Guard:
+    ready = Expected(probe="metacache-flush", where=Where.BACKEND, asks={"unit": unit, "ready": True})
+    return Guard(says=f"{unit} is active, so stopping dovecot flushes the metacache", expects=(ready,))
+
+
+WHO_THEY_ARE = Expected(probe="director-ring", where=Where.ANSWERING_DIRECTORS, asks={})
+"""What a director says of itself, in the look before it is told anything."""
+
+
+def is_itself(run: Run, host: str, seen: Sequence[Seen]) -> bool:
+    """Whether a director's own row, on the connection of this look, is the one that it proved to be with.
+
+    A run of an older version has no such proof: what it says of itself has to be enough there.
+    """
+    own = next(
+        (one.reading["self"] for one in seen if one.host == host and one.reading and "self" in one.reading), None
+    )
+    return own is not None and (run.proved is None or own == run.proved.directors.get(host))
+
+
+def flush_seen(target: Target) -> tuple[Expected, ...]:
+    """What is read of the metacache's flush, right before dovecot is stopped and right after; nothing without one."""
+    if target.ring.metacache is None:
+        return ()
+    asks: dict[str, Value] = {"unit": target.ring.metacache.flush_unit}
+    return (Expected(probe="metacache-flush", where=Where.BACKEND, asks=asks),)
+
+
+def _serving(target: Target, standing: Standing) -> Iterator[Guard]:
+    active = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
+    ports = (target.ring.imap_port, target.ring.lmtp_port)
+    greets = (Expected(probe="greeting", where=Where.BACKEND, asks={"port": port, "greets": True}) for port in ports)
+    yield Guard(says="dovecot is active and greets on its IMAP and LMTP ports", expects=(active, *greets))
+    yield Guard(says="its packages and its configuration are those that were verified", expects=as_verified(standing))
+
+
+def as_verified(standing: Standing) -> tuple[Expected, ...]:
+    """What is read of the backend when it is asked whether it gets users again, and held to be so until it does."""
+    verified = standing.verified or {}
+    tree: dict[str, Value] = {"path": CONFIGURATION}
+    packages: dict[str, Value] = {}
+    if "configuration" in verified:
+        tree["digest"] = verified["configuration"]
+    if "packages" in verified:
+        packages["installed"] = verified["packages"]
+    return (
+        Expected(probe="tree", where=Where.BACKEND, asks=tree),
+        Expected(probe="dovecot-packages", where=Where.BACKEND, asks=packages),
+    )
+
+
+def _hosts(where: Where, **asks: Value | dict[str, str | int]) -> Expected:
+    return Expected(probe="director-hosts", where=where, asks=dict(asks))
+
+
+def unflushed(run: Run) -> str:
+    """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing."""
+    step = run.step
+    metacache = run.request.target.ring.metacache
+    if step is None or step.action is None or metacache is None or run.flushed:
+        return ""
+    if Effect.DELETE not in effects(step.action.command.text):
+        return ""
+    return (
+        "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"
+        f" {metacache.flush_unit} active right before it, inactive after it, and both stopped with success. What to do:"
+        " go back, which starts dovecot on the metacache as it is; or see by hand that all of it is in the object"
+        " storage, and let a second engineer agree to skip this step"
+    )

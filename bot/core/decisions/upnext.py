@@ -1,0 +1,279 @@
+"""The facts and the time → what is next; asked again after every fact and at every alarm.
+
+The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was. What it did not see pass
+is not the time's alone to say: see core/decisions/waited.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from bot.core.plans.effects import Effect, effects
+from bot.core.plans.laws import Harmless, gates_needed, needs_flush_approval
+from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Fact
+from bot.core.runs.run import DEVIATIONS, Run, Status
+
+ATTEMPTS = 3
+"""How often a change that may be repeated is tried before a person is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tell:
+    """Write it down: it follows from the facts and the time alone."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeCheck:
+    """Look, and judge."""
+
+    step: PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginWait:
+    """Read the hosts' clocks, and begin to wait."""
+
+    step: PlannedStep
+    until: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeeWaited:
+    """Find out how much of the wait has passed while nobody saw it: by the hosts' clocks."""
+
+    step: PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class MakeChange:
+    """Look whether it is done already, else do it."""
+
+    step: PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookUp:
+    """Find out what came of a change in doubt."""
+
+    step: PlannedStep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prove:
+    """See that every host is the one that the settings mean, before anything is changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """Look at what the approvers are to be shown, and put the gate to them: at its own step, or again at a change."""
+
+    gate: Gate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Turn round: make the plan that goes back, and follow it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Nothing to do before that date, or before somebody says something (None)."""
+
+    until: datetime | None
+
+
+Next = Tell | Prove | SeeCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Rest
+
+
+def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, seen: bool = True) -> Next:
+    """What is to be done next, given the facts, the time, and what may be done before the flush approval.
+
+    `seen`: whether the date of the wait at hand is one by the clock that `now` is from, which has run evenly since.
+    """
+    match run.status:
+        case Status.ENDED | Status.TAKEN:
+            return Rest(until=None)
+        case Status.HELD if run.turning:
+            return Turn()
+        case Status.HELD if run.only_looked:
+            return _end(run, fact.Outcome.REFUSED)
+        case Status.HELD:
+            # It holds already, for another reason; whoever looks into that has to hear of the ring too.
+            new = run.must_hold is not None or run.deviations >= DEVIATIONS > run.deviations_told
+            return Tell(fact=_hold(run)) if new else Rest(until=None)
+        case Status.BUSY | Status.DOUBT:
+            return LookUp(step=_at_hand(run))
+        case Status.WAITING:
+            return _while_waiting(run, now, seen=seen)
+        case Status.ASKING:
+            return _while_asking(run, now)
+        case Status.READY:
+            return _when_ready(run, now, harmless)
+        case _:
+            assert_never(run.status)
+
+
+def _at_hand(run: Run) -> PlannedStep:
+    assert run.step is not None
+    return run.step
+
+
+def _end(run: Run, outcome: fact.Outcome) -> Tell:
+    return Tell(fact=fact.RunEnded(outcome=outcome, reason=run.reason))
+
+
+def _while_waiting(run: Run, now: datetime, *, seen: bool) -> Next:
+    assert run.until is not None
+    step = _at_hand(run)
+    if _must_hold(run):
+        return Tell(fact=_hold(run))
+    if not seen:
+        return SeeWaited(step=step)
+    if now < run.until:
+        return Rest(until=run.until)
+    return Tell(fact=fact.StepDone(step=step.name, how=fact.How.RAN, reason=f"{length(step.length)} have passed"))
+
+
+def _while_asking(run: Run, now: datetime) -> Next:
+    assert run.asked is not None
+    asked = run.asked.fact
+    assert isinstance(asked, fact.ApprovalAsked)
+    if _must_hold(run):
+        return Tell(fact=_hold(run))
+    if now >= asked.expires:
+        return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
+    due = sum(1 for at in asked.repeats if now >= at)
+    if due > run.repeated:
+        last = due == len(asked.repeats)
+        return Tell(fact=fact.ApprovalRepeated(step=asked.step, gate=asked.gate, times=due, last=last))
+    return Rest(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
+
+
+def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
+    if run.turning and run.stands_safely:
+        return Turn()
+    if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
+        return Tell(fact=_hold(run))
+    step, stage = run.step, run.stage
+    if step is None or stage is None:
+        return _end(run, fact.Outcome.WENT_BACK if run.plan.back else fact.Outcome.DONE)
+    if run.stage_begun != stage.name:
+        return Tell(fact=fact.StageBegan(stage=stage.name))
+    if run.only_looked and run.proved is None:
+        return Prove()
+    match step.kind:
+        case Kind.CHECK:
+            return SeeCheck(step=step)
+        case Kind.CHANGE:
+            return _change(run, step, harmless)
+        case Kind.WAIT:
+            return BeginWait(step=step, until=now + step.length)
+        case Kind.APPROVAL:
+            assert step.gate is not None
+            return Ask(gate=step.gate)
+        case _:
+            assert_never(step.kind)
+
+
+def _must_hold(run: Run) -> bool:
+    return run.must_hold is not None or run.deviations >= DEVIATIONS
+
+
+def _hold(run: Run) -> fact.RunHeld:
+    if run.must_hold is not None:
+        return run.must_hold
+    name = run.request.target.backend.name
+    return fact.RunHeld(
+        reason=f"the directors were set back {run.deviations} times, and somebody or something keeps changing what they"
+        f" say of {name}. Find out who: a colleague, a health monitor, a director that restarts"
+    )
+
+
+def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
+    assert step.action is not None
+    if run.lapsed is not None and not users_first(run):
+        return Ask(gate=run.lapsed.gate)
+    missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)
+    if missing:
+        reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
+        return Tell(fact=fact.RunHeld(reason=reason))
+    return MakeChange(step=step)
+
+
+def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
+    """The approvals that its command needs by law and that were not given.
+
+    On the way back its own approval is what a stop needs; the flush approval counts there only for what was made on it
+    and is made again, as the ring forgot it. One that lapsed is still somebody's word for that, and where users wait.
+    """
+    given, again = set(run.granted), step in run.made
+    if run.plan.back and not again:
+        given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
+    if run.lapsed is not None and (users_first(run) or again):
+        given.add(run.lapsed.gate)
+    return gates_needed(step.action.command.text if step.action else "") - given
+
+
+def _unopened(run: Run, command: str, harmless: Iterable[Harmless]) -> frozenset[Gate]:
+    """The flush approval, where it is needed because the command is on no list, and nobody's word stands for it.
+
+    On the way back that is the word of its own approvals, and of whoever asked that dovecot be started first.
+    """
+    opening = {Gate.GO_BACK, Gate.RESTORE} if run.plan.back else {Gate.FLUSH}
+    lapsed = {run.lapsed.gate} if run.lapsed is not None and users_first(run) else set()
+    if opening & (run.granted | lapsed) or (run.plan.back and run.start_first):
+        return frozenset()
+    return frozenset({Gate.FLUSH}) if needs_flush_approval(command, harmless) else frozenset()
+
+
+def users_first(run: Run) -> bool:
+    """Whether the step at hand helps users who wait for a stopped dovecot: then nobody and nothing is waited for.
+
+    It moves them; or it starts dovecot, where somebody asked for that first.
+    """
+    step = run.step
+    does = effects(step.action.command.text) if step and step.action else frozenset()
+    starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
+    return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
+
+
+def question(
+    run: Run, gate: Gate, now: datetime, evidence: tuple[str, ...], verified: Mapping[str, str]
+) -> fact.ApprovalAsked:
+    """The question that puts a gate to the approvers, with what was just seen."""
+    step = _at_hand(run)
+    like = next((one for one in run.plan.steps if one.gate is gate), step)
+    return fact.ApprovalAsked(
+        step=step.name,
+        gate=gate,
+        digest=run.digest_for(gate, evidence, verified),
+        evidence=evidence,
+        not_by=run.not_by,
+        expires=now + like.length,
+        repeats=tuple(now + after for after in like.repeats if after < like.length),
+        verified=verified,
+        word_of=(run.back_asked_by or "") if run.on_their_word else "",
+    )
+
+
+def answered_already(asked: fact.ApprovalAsked) -> tuple[Fact, ...]:
+    """The approval of whoever gave it by asking to go back, to be written with the question."""
+    if not asked.word_of:
+        return ()
+    return (fact.Approved(step=asked.step, gate=asked.gate, by=asked.word_of, digest=asked.digest, message=""),)
+
+
+def length(time: timedelta) -> str:
+    """A length of time as people say it: 15 minutes, 90 seconds."""
+    seconds = time.total_seconds()
+    if seconds >= 120 and seconds % 60 == 0:
+        return f"{seconds / 60:.0f} minutes"
+    return "1 second" if seconds == 1 else f"{seconds:g} seconds"

@@ -1,0 +1,21 @@
+"""A dry run: what a run would do, and how its first checks look now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRun:
+    """What a run would do: the plan, and each check that could be looked at now, with its judgement in words."""
+
+    plan: Plan
+    target: Target
+    checks: tuple[tuple[str, bool | None, str], ...]
+    """(what the step says, holds: yes, no or cannot be said, the reason)."""
+
+    later: tuple[str, ...] = ()
+    """The checks of the first stage that need what an earlier step of the run makes."""

@@ -1,0 +1,155 @@
+"""The two absolute laws, and the rules that no command may break; both read the literal command, nothing else.
+
+No flush and no stop without the flush approval; no vhost count above 0 and no `up` without the restore approval. As
+what stops a service has a hundred spellings, the flush approval is needed by all but a short list of harmless commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from bot.core.plans.effects import Effect, effects, restores
+from bot.core.plans.plan import Action, Plan
+from bot.core.plans.procedure import Gate
+from bot.errors import Misconfigured
+
+_GATES = {Effect.FLUSH: Gate.FLUSH, Effect.STOP: Gate.FLUSH, Effect.RESTORE: Gate.RESTORE}
+
+
+def gates_needed(command: str) -> frozenset[Gate]:
+    """The approvals without which this command must never run."""
+    return frozenset(_GATES[effect] for effect in effects(command) if effect in _GATES)
+
+
+_GIVES_BACK = re.compile(r"doveadm director (up [0-9A-Fa-f.:]+|update [0-9A-Fa-f.:]+ [0-9]+)")
+"""Held by the restore law, whatever list a site has: a backend at vhost count 0 can be put back, flushed or not."""
+
+
+def needs_flush_approval(command: str, harmless: Iterable[Harmless]) -> bool:
+    """Whether the flush approval is needed, as nothing is known of the command that would make it harmless."""
+    if _GIVES_BACK.fullmatch(command) and restores(command):
+        return False
+    return not any(one.exactly.fullmatch(command) for one in harmless)
+
+
+def _compiled(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.DOTALL)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"this is no regular expression: {error}") from None
+
+
+_ESCAPED = re.compile(r"\\[^SWDs]")
+_DOTS_IN_A_SET = re.compile(r"(?<=\[)[^\]^][^\]]*")
+_ANYTHING = re.compile(r"\.|\[\^|\\[SWDs]")
+
+
+def _exact(text: str) -> re.Pattern[str]:
+    """A pattern with a wildcard would take `mkdir x; reboot` for the harmless `mkdir x`."""
+    compiled = _compiled(text)
+    bare = _ESCAPED.sub("", text)
+    literal = _DOTS_IN_A_SET.sub(lambda found: found[0].replace(".", ""), bare)
+    if found := _ANYTHING.search(literal):
+        raise ValueError(f"`{found[0]}` stands for almost anything: say which characters, as in [0-9a-z]+")
+    return compiled
+
+
+class Harmless(BaseModel):
+    """A command that disturbs nobody, from its first character to its last."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    harmless: str
+    exactly: Annotated[re.Pattern[str], BeforeValidator(_exact)]
+    because: str
+
+
+class Rule(BaseModel):
+    """Something that no rendered command may contain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule: str
+    never: Annotated[re.Pattern[str], BeforeValidator(_compiled)]
+    because: str
+
+
+class Rules(BaseModel):
+    """The file of rules."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rules: tuple[Rule, ...] = Field(min_length=1)
+    harmless: tuple[Harmless, ...] = ()
+
+    @property
+    def lists_harmless(self) -> bool:
+        """Whether the file says what is harmless; one that says so of nothing does, too."""
+        return "harmless" in self.model_fields_set
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Placed:
+    step: str
+    action: Action
+
+
+def hold_against(plan: Plan, rules: Rules, ip: str) -> None:
+    """Raises Misconfigured when a command of the plan breaks a rule, stands before the approval that it needs, or
+    speaks to the directors of another address than the target's `ip`.
+    """
+    # A way back may begin after the flush approval: there the state is asked, before each command.
+    if not plan.back:
+        _behind_its_gates(plan, rules)
+    for placed in _actions(plan):
+        _hold_one(placed, rules, ip)
+    _can_be_undone(plan)
+
+
+def _behind_its_gates(plan: Plan, rules: Rules) -> None:
+    opened: set[Gate] = set()
+    for step in plan.steps:
+        if step.gate:
+            opened.add(step.gate)
+        text = step.action.command.text if step.action else None
+        if text is None:
+            continue
+        if missing := gates_needed(text) - opened:
+            raise Misconfigured(f"step {step.name}: `{text}` stands before the {min(missing)} approval")
+        if Gate.FLUSH not in opened and needs_flush_approval(text, rules.harmless):
+            raise Misconfigured(
+                f"step {step.name}: `{text}` stands before the flush approval, and is none of the commands that"
+                " rules.yaml lists as harmless"
+            )
+
+
+def _hold_one(placed: _Placed, rules: Rules, ip: str) -> None:
+    text = placed.action.command.text
+    for rule in rules.rules:
+        if any(rule.never.search(line) for line in (text, " ".join(placed.action.command.argv))):
+            raise Misconfigured(f"step {placed.step}: `{text}` breaks the rule {rule.rule}: {rule.because}")
+    others = set(_ADDRESSED.findall(text)) - {ip}
+    if others:
+        raise Misconfigured(f"step {placed.step}: `{text}` is about {', '.join(sorted(others))}, which is not {ip}")
+
+
+_ADDRESSED = re.compile(r"\bdirector\s+(?:update|down|up|flush)\s+(\S+)")
+
+
+def _can_be_undone(plan: Plan) -> None:
+    """A way back that gives users back needs the restore approval of the plan that it undoes."""
+    restoring = [placed.step for placed in _actions(plan) if restores(placed.action.command.text)]
+    if restoring and not plan.back and Gate.RESTORE not in {step.gate for step in plan.steps}:
+        raise Misconfigured(f"step {restoring[0]}: there is no restore approval in this procedure, and it needs one")
+
+
+def _actions(plan: Plan) -> Iterator[_Placed]:
+    for step in plan.steps:
+        for action in (step.action, step.undo):
+            if action:
+                yield _Placed(step=step.name, action=action)

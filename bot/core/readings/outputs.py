@@ -1,0 +1,377 @@
+"""The pure reading of what a host answered: text of doveadm, systemctl, dpkg, apt and find into values.
+
+An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3, systemd,
+dpkg and apt of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py, and with which
+exit statuses it answers; a reading sees no other.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import Value
+from bot.core.readings.difference import difference
+from bot.errors import Unreadable
+
+Reading = Mapping[str, str | int | bool]
+Asks = Mapping[str, Value]
+
+Exits = Mapping[int, str]
+"""By exit status, what a line of the complaint that goes with it begins with, as a regular expression."""
+
+
+def own_answer(result: Result, exits: Exits) -> None:
+    """Raises Unreadable for an exit that is not the command's own.
+
+    sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself says.
+    """
+    status, said = result.exit_status, result.stderr or result.stdout
+    begins = exits.get(status) if status else ""
+    silent = status == 1 and not said.strip()
+    if begins is None or silent or (begins and not any(re.match(begins, line) for line in said.splitlines())):
+        raise no_answer(result)
+
+
+_NAMED = 100
+
+
+def no_answer(result: Result) -> Unreadable:
+    """The error for an exit that is none, with what was said; a script is named by how it begins."""
+    command = result.command if len(result.command) <= _NAMED else f"{result.command[:_NAMED]}…"
+    return Unreadable(f"`{command}` exited with {result.exit_status}: {result.complaint or 'it says nothing'}")
+
+
+# directors
+
+
+def _table(text: str, needed: set[str]) -> list[dict[str, str]]:
+    lines = [line for line in text.splitlines() if line]
+    rows = list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    if not lines or not needed <= set(lines[0].split("\t")):
+        raise Unreadable(f"no table with the columns {', '.join(sorted(needed))}")
+    return rows
+
+
+def _count(row: Mapping[str, str], column: str) -> int:
+    text = row[column] or ""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Unreadable(f"column {column} is not a number: {text!r}")
+    return int(text)
+
+
+def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
+    rows = _table(result.stdout, {"mail server ip", "vhosts", "state", "users"})
+    by_ip = {row["mail server ip"]: row for row in rows}
+    own = by_ip.get(str(target.backend.ip))
+    if own is None:
+        raise Unreadable(f"{target.backend.name} ({target.backend.ip}) is not on this director's list")
+    others = [row for row in rows if row is not own and _tag(row) == _tag(own)]
+    usable = sum(1 for row in others if row["state"] == "up" and _count(row, "vhosts") > 0)
+    return {
+        "vhosts": _count(own, "vhosts"),
+        "state": own["state"] or "",
+        "users": _count(own, "users"),
+        "usable_others": usable,
+        "others": _others(target, by_ip),
+        "stranded": 0 if usable else _count(own, "users"),
+    }
+
+
+def _tag(row: Mapping[str, str]) -> str:
+    return f"tag {row['tag']}" if row.get("tag") else "no tag"
+
+
+def _others(target: Target, by_ip: Mapping[str, Mapping[str, str]]) -> str:
+    """`as usual`, or what is not: each other backend of the inventory up with its vhosts, and no unknown one.
+
+    Backends of another tag belong to another ring of the settings: users are never mapped from one tag to another.
+    """
+    remarks = []
+    known = {str(backend.ip): backend for backend in target.ring.backends}
+    tag = _tag(by_ip[str(target.backend.ip)])
+    for ip, backend in known.items():
+        row = by_ip.get(ip)
+        if ip == str(target.backend.ip):
+            continue
+        if row is None:
+            remarks.append(f"{backend.name} is not on the list")
+        elif _tag(row) != tag:
+            remarks.append(f"{backend.name} has {_tag(row)} and {target.backend.name} {tag}")
+        elif row["state"] != "up" or _count(row, "vhosts") != backend.vhosts:
+            remarks.append(f"{backend.name} is {row['state']} with vhosts {row['vhosts']}")
+    strangers = (ip for ip, row in by_ip.items() if ip not in known and _tag(row) == tag)
+    remarks += [f"{ip} is on the list but not in the inventory" for ip in strangers]
+    return "; ".join(remarks) or "as usual"
+
+
+def director_ring(target: Target, _asks: Asks, result: Result) -> Reading:
+    rows = _table(result.stdout, {"director ip", "port", "type", "status"})
+    own = [row for row in rows if row["type"] == "self"]
+    if len(own) != 1:
+        raise Unreadable("the ring status has no row of the director itself")
+    members = sorted({_member(row) for row in rows})
+    remarks = [own[0]["status"] or "no status"]
+    away = sorted({row["director ip"] for row in rows if _is_away(row, len(members))})
+    remarks += [f"{', '.join(away)} away"] if away else []
+    known = len(target.ring.directors)
+    remarks += [f"{len(members)} directors, the inventory has {known}"] if len(members) != known else []
+    return {
+        "synced": remarks == ["ring synced"],
+        "status": "; ".join(remarks),
+        "directors": len(members),
+        "self": _member(own[0]),
+        "members": " ".join(members),
+    }
+
+
+def _member(row: Mapping[str, str]) -> str:
+    """A director by what its ring calls it: IP:PORT."""
+    ip, port = row["director ip"], row["port"]
+    if not ip or not port:
+        raise Unreadable("the ring status has a row without its address")
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+_ALL_ARE_NEIGHBOURS = 3
+
+
+def _is_away(row: Mapping[str, str], members: int) -> bool:
+    """In a small ring everybody is left or right of oneself; in a larger one only a failure tells."""
+    return not row["type"] and (members <= _ALL_ARE_NEIGHBOURS or row.get("last failed", "never") != "never")
+
+
+# dovecot
+
+
+def dovecot_version(_target: Target, _asks: Asks, result: Result) -> Reading:
+    found = re.match(r"(\d+\.\d+(?:\.\d+)*)", result.stdout)
+    if not found:
+        raise Unreadable(f"no version in {result.stdout[:80]!r}")
+    return {"version": found[1]}
+
+
+def service(_target: Target, asks: Asks, result: Result) -> Reading:
+    try:
+        rows = json.loads(result.stdout)
+        row = next(row for row in rows if row["name"] == asks["name"])
+        stopped = str(row["doveadm_stop"])
+        processes = int(row["process_count"])
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise Unreadable(f"no status of service {asks['name']} in the answer") from None
+    if stopped not in {"y", "n"}:
+        raise Unreadable(f"doveadm_stop is neither y nor n: {stopped!r}")
+    # `listening` is the master's own: n as well while a waiting process listens in its place. It proves nothing.
+    return {"stopped": stopped == "y", "processes": processes}
+
+
+def config_parses(_target: Target, _asks: Asks, result: Result) -> Reading:
+    said = [line for line in result.stderr.splitlines() if line.strip()]
+    return {"parses": result.exit_status == 0, "said": said[-1][:300] if said and result.exit_status else ""}
+
+
+def mailbox_status(_target: Target, _asks: Asks, result: Result) -> Reading:
+    counts = re.findall(r"^.+ messages=(\d+)\s*$", result.stdout, re.MULTILINE)
+    if not counts:
+        raise Unreadable("no folder in the answer")
+    return {"folders": len(counts), "messages": sum(int(count) for count in counts)}
+
+
+def mailbox_list(_target: Target, _asks: Asks, result: Result) -> Reading:
+    return {"folders": sum(1 for line in result.stdout.splitlines() if line.strip())}
+
+
+def fetched_mail(_target: Target, _asks: Asks, result: Result) -> Reading:
+    return {"bytes": result.stdout_bytes}
+
+
+def greeting(_target: Target, _asks: Asks, result: Result) -> Reading:
+    line = result.stdout.strip()
+    return {
+        "greets": result.exit_status == 0 and bool(re.match(r"\* (OK|PREAUTH)\b|220\b", line)),
+        "said": line[:120],
+    }
+
+
+# the host
+
+
+def unit(_target: Target, _asks: Asks, result: Result) -> Reading:
+    values = dict(line.split("=", 1) for line in result.stdout.splitlines() if "=" in line)
+    try:
+        return {
+            "load": values["LoadState"],
+            "active": values["ActiveState"],
+            "result": values["Result"],
+            "enabled": values["UnitFileState"],
+        }
+    except KeyError as error:
+        raise Unreadable(f"systemctl show did not say {error.args[0]}") from None
+
+
+def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
+    """Dovecot, and the unit that flushes its metacache: whether a stop would be a flush now, and whether one was."""
+    blocks = [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in result.stdout.strip().split("\n\n")
+    ]
+    try:
+        states = [tuple(block[key] for key in _FLUSH_STATES) for block in blocks]
+        (_, dovecot, ended, _), (load, unit, flush, enabled) = states
+    except (KeyError, ValueError):
+        raise Unreadable(f"systemctl show did not say how dovecot and {asks['unit']} are") from None
+    # Disabled in the moment between this look and the stop, it is inactive afterwards too, and has flushed nothing.
+    there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
+    flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
+    said = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
+    return {"ready": there and unit == "active", "flushed": flushed, "said": said}
+
+
+_FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")
+
+
+def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
+    """Every installed package of Dovecot's, as NAME=VERSION; a host without dpkg has none that could be compared."""
+    if result.exit_status == _NO_SUCH_COMMAND:
+        return {"installed": "not known, as there is no dpkg"}
+    rows = (line.split("\t") for line in result.stdout.splitlines())
+    installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
+    if not installed:
+        raise Unreadable("dpkg knows no installed package of Dovecot's")
+    return {"installed": " ".join(sorted(installed))}
+
+
+_NO_SUCH_COMMAND = 127
+
+
+def specs(asks: Asks) -> list[tuple[str, str]]:
+    return [tuple(spec.split("=", 1)) for spec in str(asks["names"]).split()]  # type: ignore[misc]
+
+
+def names(asks: Asks) -> tuple[str, ...]:
+    return tuple(name for name, _ in specs(asks))
+
+
+def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
+    rows = dict.fromkeys(names(asks), ("", "not installed"))
+    for line in result.stdout.splitlines():
+        name, version, status = [*line.split("\t"), "", ""][:3]
+        if not re.fullmatch(r"[0-9A-Za-z.+:~-]*", version):
+            raise Unreadable(f"no version: {version!r}")
+        rows[name] = (version, status)
+    odd = [f"{name} is {status}" for name, (_, status) in rows.items() if status != "installed"]
+    return {
+        "installed": " ".join(f"{name}={version}" for name, (version, _) in rows.items()),
+        "status": "; ".join(odd) or "installed",
+    }
+
+
+def offered(_target: Target, asks: Asks, result: Result) -> Reading:
+    offered = set()
+    for line in result.stdout.splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) >= 3:
+            offered.add((columns[0], columns[1]))
+    missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in offered]
+    dovecot = [version.split(":", 1)[-1] for name, version in specs(asks) if name.startswith("dovecot")]
+    return {"missing": ", ".join(missing) or "none", "dovecot": max(dovecot, key=version_key, default="0")}
+
+
+def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What apt would do, from its simulation: `Inst NAME [OLD] (NEW …)`, `Inst NAME (NEW …)`, `Remv NAME …`."""
+    named = names(asks)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
+    return {
+        "refused": _apts_reason(result) if result.exit_status else "none",
+        "removed_too": _listed(
+            [line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1] or _not_removed(result.stdout)
+        ),
+        "changed_too": _listed(line[1] for line in installs if line[2].startswith("[")),
+        "added_too": _listed(line[1] for line in installs if not line[2].startswith("[")),
+    }
+
+
+def _not_removed(text: str) -> list[str]:
+    """What apt would have to remove, where it may not: it says so in a paragraph of its own."""
+    found = re.search(r"^The following packages will be REMOVED:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return found[1].split() if found else []
+
+
+_APT_REFUSES = 100
+
+
+def _apts_reason(result: Result) -> str:
+    unmet = [line for line in result.stdout.splitlines() if " : " in line]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
+    if not errors:
+        raise Unreadable(f"apt exited with {result.exit_status} and gave no reason")
+    return "; ".join(" ".join(line.split()) for line in (*errors, *unmet))
+
+
+def _listed(found: Iterable[str]) -> str:
+    return ", ".join(sorted(found)) or "none"
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, for comparing: 2.3.19.1 gives (2, 3, 19, 1)."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
+def tree(_target: Target, asks: Asks, result: Result) -> Reading:
+    if result.cut_short:
+        raise Unreadable("the list of files is too long to be compared")
+    if result.exit_status:
+        _must_not_be_there(result, str(asks["path"]))
+        return {"digest": "none", "files": 0, "contents": "none"}
+    lines = []
+    prefix = f"{asks['path']}/"
+    for line in result.stdout.splitlines():
+        digest, _, path = line.partition("  ")
+        lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
+    files = sum(1 for line in lines if line.startswith("mode "))
+    return {"digest": tree_digest(lines), "files": files, "contents": contents_digest(lines)}
+
+
+def _must_not_be_there(result: Result, path: str) -> None:
+    """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
+    said = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
+    otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
+    if result.stdout or otherwise or len(said) != 1 or path not in said[0]:
+        raise no_answer(result)
+
+
+def tree_digest(lines: list[str]) -> str:
+    """One digest of a tree, from lines such as `mode 644<TAB>PATH`, `SHA256  PATH` and `link TARGET<TAB>PATH`."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def contents_digest(lines: list[str]) -> str:
+    """The same without modes: what the files and links are, whoever may read them."""
+    return tree_digest([line for line in lines if not line.startswith("mode ")])
+
+
+def files(_target: Target, asks: Asks, result: Result) -> Reading:
+    entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
+    if not entries and "named" not in asks:
+        raise Unreadable(f"`{result.command}` says nothing, not even of the folder itself")
+    inside = [entry for entry in entries if entry[-1] != asks["path"]]
+    return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
+
+
+def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:
+    found = difference(str(asks["path"]), str(asks["to"]), result)
+    counts = {how: found.count(how) for how in ("changed", "added", "removed")}
+    told = {"lines": f"+{found.plus} -{found.minus}", "newer": found.newer}
+    return {"changed_lines": found.plus + found.minus, **counts, **told}
+
+
+def shown_difference(asks: Asks, result: Result) -> tuple[str, str]:
+    found = difference(str(asks["path"]), str(asks["to"]), result)
+    return found.listed, found.whole

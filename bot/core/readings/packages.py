@@ -1,0 +1,177 @@
+"""What apt and dpkg say before a package is changed: what is installed, what is offered, what would keep apt from it.
+
+Pure readings of their answers, as in readings.py. Formats: apt 2.6 and dpkg 1.21, of Debian 12.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Target
+from bot.core.plans.plan import PlannedStep
+from bot.core.plans.proposal import PackageChange
+from bot.core.readings.outputs import Asks, Reading, specs
+from bot.errors import Unreadable
+
+LISTS_AGE = 'date +%s; find /var/lib/apt/lists -maxdepth 1 -name "*Release" -printf "%C@\\n"'
+"""The host's clock, then when each source's list was last fetched: apt sets a list's mtime to what its server says, so
+it is when the file came into its place that counts.
+"""
+
+FREE = ("df", "--portability", "--block-size=1M")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What apt would install in the place of what is installed; `higher`: it is a newer version than that."""
+
+    name: str
+    installed: str
+    candidate: str
+    higher: bool
+
+
+def offers(text: str) -> tuple[Offer, ...]:
+    """The answer of `apt-cache policy NAME…`; raises Unreadable for what is none."""
+    return tuple(_offer(name, body) for name, body in _blocks(text))
+
+
+def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
+    name, body = "", list[str]()
+    for line in [*text.splitlines(), "end:"]:
+        if line[:1].isspace():
+            body.append(line)
+            continue
+        if name:
+            yield name, body
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.:-]*:", line):
+            raise Unreadable(f"apt-cache policy says what is not understood: {line!r}")
+        name, body = line.removesuffix(":"), []
+
+
+_VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+$")
+"""A row of the version table, which apt sorts from the newest version to the oldest."""
+
+
+def _offer(name: str, body: list[str]) -> Offer:
+    said = dict(line.strip().split(": ", 1) for line in body if ": " in line)
+    table = [found[1] for line in body if (found := _VERSION.match(line))]
+    installed, candidate = said.get("Installed", ""), said.get("Candidate", "")
+    if not installed or not candidate:
+        raise Unreadable(f"apt-cache policy does not say what is installed and offered of {name}")
+    known = installed in table and candidate in table
+    higher = known and table.index(candidate) < table.index(installed)
+    return Offer(name=name, installed=installed, candidate=candidate, higher=higher)
+
+
+def upgrades(installed: str, text: str) -> tuple[PackageChange, ...]:
+    """Every installed package (NAME=VERSION …) with the version that apt would bring it to: its own where that is not
+    newer.
+    """
+    offered = {offer.name: offer for offer in offers(text)}
+    return tuple(_upgrade(one, offered.get(one.name)) for one in as_changes(installed))
+
+
+def _upgrade(now: PackageChange, offer: Offer | None) -> PackageChange:
+    if offer is None or offer.installed != now.version:
+        raise Unreadable(f"apt-cache policy and dpkg do not agree on which {now.name} is installed")
+    return replace(now, version=offer.candidate if offer.higher else now.version, before=now.version)
+
+
+def candidates(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What apt would bring the packages to (NAME=VERSION …), and which of them to no newer version."""
+    found = upgrades(str(asks["names"]), result.stdout)
+    same = [one.name for one in found if one.version == one.before]
+    return {"candidates": " ".join(map(str, found)), "unchanged": ", ".join(same) or "none"}
+
+
+def as_changes(text: str) -> tuple[PackageChange, ...]:
+    """NAME=VERSION NAME=VERSION … as it is read from a host."""
+    return tuple(PackageChange(name=name, version=version) for name, version in specs({"names": text}))
+
+
+# what would keep apt from it
+
+
+def manager(_target: Target, _asks: Asks, result: Result) -> Reading:
+    """The answer of `apt-get check`: it takes dpkg's locks, and sees what was interrupted."""
+    errors = [line.removeprefix("E: ").strip() for line in result.stderr.splitlines() if line.startswith("E: ")]
+    return {"state": "; ".join(errors) if result.exit_status else "ready"}
+
+
+def free(_target: Target, asks: Asks, result: Result) -> Reading:
+    """The row of `df --portability`: Filesystem 1048576-blocks Used Available Capacity Mounted."""
+    rows = [line.split() for line in result.stdout.splitlines()[1:]]
+    if len(rows) != 1 or len(rows[0]) < 6 or not rows[0][3].isdecimal():
+        raise Unreadable(f"df does not say what is free on {asks['path']}")
+    return {"free_mib": int(rows[0][3])}
+
+
+_HOUR = 3600
+
+
+def lists_age(_target: Target, asks: Asks, result: Result) -> Reading:
+    """How old the oldest of the host's package lists is, in whole hours, by its own clock."""
+    now, *fetched = [line.partition(".")[0] for line in result.stdout.split()] or [""]
+    if not all(one.isascii() and one.isdigit() for one in (now, *fetched)):
+        raise Unreadable("the ages of the package lists cannot be read")
+    if not fetched:
+        return {"hours": 0, "old": _NO_LISTS}
+    hours = max(0, int(now) - min(map(int, fetched))) // _HOUR
+    limit = int(str(asks["hours_allowed"]))
+    old = f"{_OLD_LISTS} {hours} hours old, and less than {limit} are usual; {_SINCE}" if hours >= limit else "no"
+    return {"hours": hours, "old": old}
+
+
+_UPDATE = "run `apt-get update` there"
+_NO_LISTS = f"no package lists, so apt offers nothing: {_UPDATE}"
+_OLD_LISTS = "old package lists:"
+_SINCE = f"what was released since is not known there: {_UPDATE}"
+
+
+def lists_in_words(reading: Reading) -> str:
+    """How old the package lists are, as people read it."""
+    if reading["old"] != "no":
+        return str(reading["old"])
+    hours = reading["hours"]
+    return f"package lists {f'{hours} hour' + 's' * (hours != 1) if hours else 'less than an hour'} old"
+
+
+def to_go_back_to(target: Target, asks: Asks, result: Result) -> Reading:
+    """The same, of the packages that were installed before."""
+    missing = downloaded(target, asks, result)["missing"]
+    if missing == "none":
+        return {"way_back": "there"}
+    return {"way_back": f"{_NO_WAY_BACK}: {missing} is not there; only a mirror that still has it could bring it"}
+
+
+_NO_WAY_BACK = "no way back for the packages"
+_ALARMS = (_NO_WAY_BACK, _OLD_LISTS, _NO_LISTS)
+
+
+def way_back_in_words(reading: Reading) -> str:
+    """Whether the packages of before are there, as people read it."""
+    return f"the packages of before: {reading['way_back']}"
+
+
+def alarm(line: str) -> bool:
+    """Whether a line of evidence holds nobody up, and is nothing that who approves should overlook."""
+    return any(one in line for one in _ALARMS)
+
+
+def lock_wait(steps: Iterable[PlannedStep]) -> timedelta | None:
+    """How long the first installation of these waits for dpkg's lock, read from its command; None where none does."""
+    commands = (step.action.command.text for step in steps if step.action)
+    found = next(filter(None, (re.search(r"DPkg::Lock::Timeout=(\d+)", text) for text in commands)), None)
+    return timedelta(seconds=int(found[1])) if found else None
+
+
+def downloaded(_target: Target, asks: Asks, result: Result) -> Reading:
+    """Which packages a folder has not: apt's file names are NAME_VERSION_ARCHITECTURE.deb, a colon written %3a."""
+    there = {tuple(line.replace("%3a", ":").split("_")[:2]) for line in result.stdout.splitlines()}
+    missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in there]
+    return {"missing": ", ".join(missing) or "none"}

@@ -1,0 +1,119 @@
+"""A tree of files as it stands on a host: what is in it, whose it is and who may read it; two of them compared. Pure.
+
+It must not know what the files say: of a file's content it has a part of its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from bot.core.hosts.command import Result
+from bot.core.hosts.inventory import Target
+from bot.core.plans.listing import Listed, listing
+from bot.core.readings.outputs import Asks, Reading, no_answer
+from bot.core.readings.ownership import NotFit, Owned, assigned, rules
+from bot.errors import Unreadable
+
+_SUM = re.compile(r"([0-9a-f]{64})  (.+)")
+_KEPT = 32
+"""Characters of a content's digest that are kept."""
+
+
+def owned_tree(_target: Target, asks: Asks, result: Result) -> Reading:
+    """`listing` is the whole tree as text, for read_tree; `state` its digest, `none` where there is no tree."""
+    text = _text(str(asks["path"]), result)
+    files = sum(1 for entry in read_tree(text).values() if entry.kind == "f")
+    state = hashlib.sha256(text.encode()).hexdigest() if text else "none"
+    return {"files": files, "state": state, "listing": text}
+
+
+def tree_changes(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What is not as it was when the listing `since` was read: `none`, or which entries."""
+    before, now = read_tree(str(asks["since"])), read_tree(_text(str(asks["path"]), result))
+    if not before:
+        raise Unreadable("it was not read how it was before")
+    return {"difference": ("; ".join(_changes(before, now)) or "none") if now else f"{asks['path']} is not there"}
+
+
+def ownership(_target: Target, asks: Asks, result: Result) -> Reading:
+    """Whose the entries of `path` are, held against what `like` and the manifest `owners` make of them."""
+    path, like = str(asks["path"]), str(asks["like"])
+    tree, beside = listing(_lines(result, path, like), path, like)
+    missing = [root for root, found in ((path, tree), (like, beside)) if not found]
+    if missing:
+        return {"difference": f"{missing[0]} is not there", "new": "none"}
+    try:
+        wanted = assigned({name: one.kind for name, one in tree.items()}, beside, rules(str(asks.get("owners", ""))))
+    except NotFit as unfit:
+        return {"difference": str(unfit), "new": "none"}
+    wrong = (
+        f"{name} is {Owned.of(tree[name])}, and {one.by} it is {one.owned}"
+        for name, one in wanted.items()
+        if Owned.of(tree[name]) != one.owned
+    )
+    new = (f"{name} {one.owned} {one.by}" for name, one in wanted.items() if one.is_new)
+    return {"difference": "; ".join(wrong) or "none", "new": "; ".join(new) or "none"}
+
+
+def _lines(result: Result, *roots: str) -> list[str]:
+    """Raises Unreadable for an answer that is not find's, or not all of it; a root that is not there is an answer."""
+    if result.cut_short:
+        raise Unreadable("the list of files is too long to be compared")
+    complaints = [line for line in result.stderr.splitlines() if line.strip()]
+    missing = [root for root in roots if f"\t{root}\t" not in result.stdout]
+    absent = bool(complaints) and all(_is_about(line, missing) for line in complaints)
+    if result.exit_status != 0 and not (result.exit_status == 1 and absent):
+        raise no_answer(result)
+    return [line for line in result.stdout.split("\n") if line]
+
+
+def _is_about(complaint: str, roots: list[str]) -> bool:
+    return complaint.startswith("find: ") and any(re.search(rf"{re.escape(root)}[^\w/.-]", complaint) for root in roots)
+
+
+def _text(path: str, result: Result) -> str:
+    """The tree as lines `PATH KIND MODE OWNER GROUP CONTENT`, tabs between, sorted; empty where there is none."""
+    lines = _lines(result, path)
+    sums = {found[2]: found[1][:_KEPT] for line in lines if (found := _SUM.fullmatch(line))}
+    (tree,) = listing((line for line in lines if not _SUM.fullmatch(line)), path)
+    if sums.keys() != {f"{path}/{name}" for name, one in tree.items() if one.kind == "f"}:
+        raise Unreadable(f"the files in {path} were not read whole")
+    entries = {name: replace(one, target=one.target or sums.get(f"{path}/{name}", "")) for name, one in tree.items()}
+    return "\n".join(_line(name, entry) for name, entry in sorted(entries.items()))
+
+
+def _line(name: str, one: Listed) -> str:
+    return "\t".join((name, one.kind, f"{one.mode:o}", one.owner, one.group, one.target))
+
+
+def read_tree(text: str) -> Mapping[str, Listed]:
+    """A listing that was kept: its entries by path, the digest of a file's content in `target`; raises Unreadable."""
+    entries: dict[str, Listed] = {}
+    for line in text.split("\n") if text else ():
+        try:
+            path, kind, mode, owner, group, content = line.split("\t")
+            entries[path] = Listed(kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=0, target=content)
+        except ValueError:
+            raise Unreadable("it was not read how it was before") from None
+    return entries
+
+
+def _changes(before: Mapping[str, Listed], now: Mapping[str, Listed]) -> Iterator[str]:
+    both = sorted(before.keys() & now.keys())
+    found = {
+        "changed": [name for name in both if _content(before[name]) != _content(now[name])],
+        "added": sorted(now.keys() - before.keys()),
+        "removed": sorted(before.keys() - now.keys()),
+    }
+    yield from (f"{what} {', '.join(names)}" for what, names in found.items() if names)
+    for name in both:
+        was, owned = Owned.of(before[name]), Owned.of(now[name])
+        if was != owned:
+            yield f"{name} is {owned}, was {was}"
+
+
+def _content(entry: Listed) -> tuple[str, str]:
+    return entry.kind, entry.target

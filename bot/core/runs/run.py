@@ -1,0 +1,346 @@
+"""What a run is, and the one table of what may follow what.
+
+The law first: a fact that the table does not know in a status is Illegal, and changes nothing. How the facts make the
+state is in fold.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from bot.core.plans.effects import Effect, disturbs, effects
+from bot.core.plans.plan import Kind, Plan, PlannedStage, PlannedStep, digest
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry, RunRequested
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    READY = "ready"
+    BUSY = "busy"
+    DOUBT = "in doubt"
+    WAITING = "waiting"
+    ASKING = "asking"
+    HELD = "held"
+    TAKEN = "taken over"
+    ENDED = "ended"
+
+
+_R, _B, _D, _W, _A, _H = (
+    Status.READY,
+    Status.BUSY,
+    Status.DOUBT,
+    Status.WAITING,
+    Status.ASKING,
+    Status.HELD,
+)
+
+DEVIATIONS = 3
+"""How often the ring is set back before a person is asked."""
+
+EVERYWHERE = frozenset(
+    {
+        fact.UsersCounted,
+        fact.ApprovalRefused,
+        fact.RingDeviated,
+        fact.RingSetBack,
+        fact.HostsProved,
+        fact.BackendRebooted,
+        fact.OthersCounted,
+        fact.MonitorSaysUp,
+    }
+)
+"""Facts that tell something and move nothing; they may come until the run has ended."""
+
+TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
+    {
+        _R: {
+            fact.StageBegan: _R,
+            fact.StepStarted: _B,
+            fact.StepDone: _R,
+            fact.StepFailed: _H,
+            fact.UsersCameBack: _R,
+            fact.WaitBegan: _W,
+            fact.ApprovalAsked: _A,
+            fact.ApprovalLapsed: _R,
+            fact.RunHeld: _H,
+            fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
+            fact.TurnedBack: _R,
+            fact.RunEnded: Status.ENDED,
+        },
+        _B: {
+            fact.StepDone: _R,
+            fact.StepUnclear: _D,
+            fact.StepNotDone: _R,
+            fact.StepFailed: _H,
+            fact.GoBackAsked: _B,
+        },
+        _D: {
+            fact.StepDone: _R,
+            fact.StepNotDone: _R,
+            fact.StepFailed: _H,
+            fact.GoBackAsked: _D,
+        },
+        _W: {
+            fact.StepDone: _R,
+            fact.WaitGoesOn: _W,
+            fact.GoBackAsked: _R,
+            fact.RunHeld: _H,
+            fact.TakenOver: Status.TAKEN,
+        },
+        _A: {
+            fact.Approved: _R,
+            fact.Postponed: _H,
+            fact.Denied: _R,
+            fact.ApprovalRepeated: _A,
+            fact.ApprovalExpired: _H,
+            fact.RunHeld: _H,
+            fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
+        },
+        _H: {
+            fact.TurnedBack: _R,
+            fact.RunHeld: _H,
+            fact.RetryChosen: _R,
+            fact.SkipProposed: _H,
+            fact.SkipAgreed: _R,
+            fact.GoBackAsked: _R,
+            fact.TakenOver: Status.TAKEN,
+            fact.RunEnded: Status.ENDED,
+        },
+        Status.TAKEN: {
+            fact.RunEnded: Status.ENDED,
+        },
+        Status.ENDED: {},
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """An approval that was given, for a digest, until a date: as long from the click on as it was open for one."""
+
+    gate: Gate
+    by: str
+    digest: str
+    expires: datetime
+    given: datetime
+    shown: tuple[str, ...] = ()
+    """The evidence that it was given on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The state of a run: nothing in it that is not in its facts.
+
+    `position` counts the finished steps of the plan that is followed now (`plan`); `attempt` the times the step at
+    hand was started. `touched` are the changes that were sent to hosts, or found done, in order, of the forward plan.
+    """
+
+    id: str
+    seq: int
+    request: RunRequested
+    began: datetime
+    at: datetime
+    plan: Plan
+    status: Status = Status.READY
+    moved: int = 1
+    """The last fact that counts for what is decided; those that only tell something do not."""
+    position: int = 0
+    attempt: int = 0
+    stage_begun: str | None = None
+    stage_seq: int = 0
+    failed: str | None = None
+    held: int = 0
+    reason: str = ""
+    until: datetime | None = None
+    clocks: Mapping[str, int] = field(default_factory=dict)
+    """By host: what its clock said when the wait at hand began, in seconds since 1970."""
+    asked: Entry | None = None
+    repeated: int = 0
+    skip: Entry | None = None
+    grants: tuple[Grant, ...] = ()
+    lapsed: Grant | None = None
+    """What was given and may not be acted on any more: it is asked for again at the change at hand."""
+    judged_since: int = 0
+    """The last fact since which an approval has to be judged again before it is acted on."""
+    touched: tuple[PlannedStep, ...] = ()
+    looks: Mapping[str, str] = field(default_factory=dict)
+    seen_done: frozenset[str] = frozenset()
+    observed: Mapping[str, str] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
+    came_back: int = 0
+    """How often users came back before the stop, since somebody last dealt with it."""
+    turning: bool = False
+    start_first: bool = False
+    deviations: int = 0
+    deviations_told: int = 0
+    """How many of them there were when people were last called; they are called anew when there are too many."""
+    must_hold: fact.RunHeld | None = None
+    """Why the run has to hold at the next safe point, and where it goes on from."""
+    back_asked_by: str | None = None
+    back_word: Entry | None = None
+    """By what somebody asked to go back, where that approves the one command that gives vhosts."""
+    proved: fact.HostsProved | None = None
+    boot_id: str = ""
+    not_after: Mapping[str, int] = field(default_factory=dict)
+    """By host: until when the last command sent there may still begin, by its own clock."""
+    unheard: tuple[tuple[str, int], ...] = ()
+    """The same, a director each time, of commands that take users away and whose end was not heard."""
+    flush_ready: bool = False
+    """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
+    flushed: bool = False
+    """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
+    verified: Mapping[str, str] = field(default_factory=dict)
+    """What the backend was when the approvals were asked for: see ApprovalAsked."""
+    reconfigured: bool = False
+    """Whether something was sent, after the flush approval, that installs packages or changes the configuration."""
+    helpless_told: bool = False
+    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
+    others_low: bool = False
+    monitor_told: bool = False
+    taken_by: str | None = None
+    outcome: fact.Outcome | None = None
+
+    @property
+    def step(self) -> PlannedStep | None:
+        """The step at hand; None when the plan has no more."""
+        steps = self.plan.steps
+        return steps[self.position] if self.position < len(steps) else None
+
+    @property
+    def stage(self) -> PlannedStage | None:
+        """The stage of the step at hand."""
+        return self.plan.stage_of(self.step) if self.step else None
+
+    @property
+    def granted(self) -> frozenset[Gate]:
+        """The gates that were opened in this run."""
+        return frozenset(grant.gate for grant in self.grants)
+
+    @property
+    def not_by(self) -> tuple[str, ...]:
+        """Who may not approve: the requester; on the way back whoever asked for that, and then the requester may.
+
+        Four eyes are two persons. Where asking to go back is an approval itself, it is the requester there, too.
+        """
+        asked_back = self.back_asked_by if self.plan.back and not self._approved_by_asking else None
+        return (asked_back or self.request.requester,)
+
+    @property
+    def on_their_word(self) -> bool:
+        """Whether asking for the way back has approved it; not any more once it was held, or asked for again."""
+        return self._approved_by_asking and self.back_word is not None and self.judged_since < self.back_word.seq
+
+    @property
+    def _approved_by_asking(self) -> bool:
+        asked = self.back_word.fact if self.back_word and self.plan.back else None
+        return isinstance(asked, fact.GoBackAsked) and asked.approves == self.plan.digest
+
+    @property
+    def kept(self) -> frozenset[Effect]:
+        """What this run made of the ring, and what has to stay so until the backend is given users again."""
+        if self.taken_by or self.giving_back:
+            return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
+        return frozenset[Effect]().union(*map(_effects, self.made)) & _OF_THE_RING
+
+    @property
+    def giving_back(self) -> bool:
+        """Whether users are given back now, or were: an approval that lapses in between takes nothing back."""
+        done, begun = self.plan.steps[: self.position], self.plan.steps[: self.position + 1]
+        allowed = begun if Gate.RESTORE in self.granted else ()
+        return any(Effect.RESTORE in _effects(step) for step in (*self.touched, *done, *allowed))
+
+    @property
+    def made(self) -> tuple[PlannedStep, ...]:
+        """The changes of the forward plan that were seen done, in order."""
+        return tuple(step for step in self.touched if step.name in self.seen_done and step.action)
+
+    def made_by(self, effect: Effect) -> PlannedStep | None:
+        """The last change that was seen done and had this effect."""
+        return next((step for step in reversed(self.made) if effect in _effects(step)), None)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether a change that users notice was made already."""
+        return any(disturbs(step.action.command.text) for step in self.made if step.action)
+
+    @property
+    def users_wait(self) -> bool:
+        """Whether users wait for a dovecot that this run stopped, or may have, until they are moved or it starts."""
+        back = self.plan.steps[: self.position] if self.plan.back else ()
+        waiting = False
+        for step in (*self.request.plan.steps, *back):
+            done = _effects(step) if step.name in self.seen_done else frozenset()
+            if Effect.STOP_DOVECOT in done or (step == self.step and self.attempt and self._stops(step)):
+                waiting = True
+            if done & {Effect.FLUSH, Effect.START_DOVECOT}:
+                waiting = False
+        return waiting
+
+    @staticmethod
+    def _stops(step: PlannedStep) -> bool:
+        return Effect.STOP_DOVECOT in _effects(step)
+
+    @property
+    def covering(self) -> PlannedStep | None:
+        """The approval that the step at hand stands behind."""
+        before = self.plan.steps[: self.position]
+        return next((step for step in reversed(before) if step.gate), None)
+
+    @property
+    def grant(self) -> Grant | None:
+        """The approval as it was given for the step at hand."""
+        gate = self.covering.gate if self.covering else None
+        return next((grant for grant in reversed(self.grants) if grant.gate is gate), None)
+
+    @property
+    def only_looked(self) -> bool:
+        """Whether it still prepares, and made nothing that needs undoing: there is nothing to hold."""
+        prepares = not self.plan.back and self.stage in self.plan.preparing
+        return prepares and not any(step.undo for step in self.touched)
+
+    @property
+    def committed(self) -> bool:
+        """Whether it is in the middle of a stage that waits for nobody: a change of that stage was begun."""
+        stage, step = self.stage, self.step
+        if stage is None or step is None or not stage.uninterrupted or self.stage_begun != stage.name:
+            return False
+        before = stage.steps[: [member.name for member in stage.steps].index(step.name)]
+        return self.attempt > 0 or any(member.kind is Kind.CHANGE for member in before)
+
+    @property
+    def stands_safely(self) -> bool:
+        """Whether the run may turn round, hold or rest here."""
+        return not self.committed or self.failed is not None or self.lapsed is not None
+
+    def digest_for(self, gate: Gate, evidence: tuple[str, ...], verified: Mapping[str, str]) -> str:
+        """What an approval here is for: plan, place, target, configuration and what was observed, as one digest."""
+        assert self.step is not None
+        return digest(
+            {
+                "run": self.id,
+                "gate": gate,
+                "step": self.step.name,
+                "plan": self.plan.digest,
+                "target": self.request.target.model_dump(mode="json"),
+                "evidence": evidence,
+                "verified": dict(verified),
+                "observed": dict(self.observed),
+            }
+        )
+
+
+_OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
+
+
+def _effects(step: PlannedStep) -> frozenset[Effect]:
+    return effects(step.action.command.text) if step.action else frozenset()

@@ -1,0 +1,56 @@
+"""What the directors say while a backend is out, judged: is it as the run left it, and are there enough others?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.core.plans.effects import Effect
+from bot.core.runs.events import OthersCounted, Seen
+from bot.core.runs.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingSeen:
+    """One look at the directors that answer, judged.
+
+    `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
+    what they say. `said_up`: directors that say up at vhosts 0, which harms nobody. `usable_others`: as the director
+    says that knows the fewest; None when none answered.
+    """
+
+    given_users: dict[str, str]
+    said_up: dict[str, str]
+    usable_others: int | None
+    others: str
+
+
+def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
+    """Hold the directors' answers against what this run has made of the ring."""
+    kept = run.kept
+    given, up = {}, {}
+    fewest: int | None = None
+    others: dict[str, None] = {}
+    for one in seen:
+        if one.probe != "director-hosts" or one.reading is None:
+            continue
+        vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
+        says = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
+        said_up = state != "down" and Effect.DOWN in kept
+        if (vhosts != 0 and (Effect.TAKES_VHOSTS in kept or said_up)) or (users != 0 and Effect.FLUSH in kept):
+            given[one.host] = says
+        elif said_up:
+            up[one.host] = says
+        usable = int(one.reading["usable_others"])
+        if fewest is None or usable < fewest:
+            fewest = usable
+        others[f"{one.host}: {one.reading['others']}"] = None
+    return RingSeen(given_users=given, said_up=up, usable_others=fewest, others="; ".join(others))
+
+
+def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
+    """The fact to be written when the others became fewer than the ring needs, or enough again."""
+    needed = run.request.target.ring.usable_others
+    if ring.usable_others is None or not run.kept or (ring.usable_others < needed) == run.others_low:
+        return None
+    return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)

@@ -1,0 +1,1 @@
+"""What a site is set up with: procedures are linted, sudo rules are made."""

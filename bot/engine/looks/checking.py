@@ -1,0 +1,32 @@
+"""Sees one check: what must be so, as long as it takes; then what is hoped for, for a while."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from bot.core.decisions.upnext import length
+from bot.core.plans.plan import PlannedStep
+from bot.engine.looks.looking import Looking, Sight
+from bot.engine.ports import Clock
+
+
+async def seen(step: PlannedStep, looking: Looking, clock: Clock) -> Sight:
+    """What was seen in the end, judged by what the step expects alone."""
+    hopes = step.hopes
+    if hopes is None:
+        return await looking.until_seen(step.expect, step.within)
+    held_first: datetime | None = None
+
+    def enough(sight: Sight) -> bool:
+        nonlocal held_first
+        if not sight.part(step.expect).judgement.holds:
+            return False
+        held_first = held_first or clock.now()
+        return sight.judgement.holds is True or clock.now() - held_first >= hopes.within
+
+    sight = await looking.until(enough, (*step.expect, *hopes.expect), step.within + hopes.within)
+    must, hope = sight.part(step.expect).judgement, sight.part(hopes.expect).judgement
+    if must.holds and not hope.holds:
+        must = replace(must, reason=f"{must.reason}; looked for in vain, for {length(hopes.within)}: {hope.reason}")
+    return sight if sight.judgement.holds else replace(sight, judgement=must)

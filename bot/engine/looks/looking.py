@@ -1,0 +1,302 @@
+"""Looks at hosts for the engine: runs the probes of expectations, all at once, and judges what came back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Backend, Host, Target
+from bot.core.plans.plan import Expected
+from bot.core.plans.procedure import Where
+from bot.core.readings.expect import Judgement, Look, judge
+from bot.core.readings.probes import PROBES
+from bot.core.readings.sessions import told_apart
+from bot.core.runs.events import Ran, Seen
+from bot.core.text.redact import hide, shorten
+from bot.engine.ports import Clock, Hosts, Timings
+from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
+
+_OUTPUT_IN_JOURNAL = 2000
+_ATTACHED = 50_000
+_LOOKS_AT_LEAST = 3
+_LONGEST_PAUSE = timedelta(seconds=2)
+_GRACE = timedelta(seconds=3)
+"""How long a director is waited for once another one has answered, where those that answer are enough."""
+
+_RING_STATUS = PROBES["director-ring"]
+_DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """What a look at several hosts gave: the judgement, and all that led to it."""
+
+    judgement: Judgement
+    looks: tuple[Look, ...]
+    ran: tuple[Ran, ...]
+    connections: Mapping[str, str] = field(default_factory=dict)
+    """By host, the connection that all of this look went over; a host that was looked at over two is not here."""
+    last_output: str = ""
+
+    def part(self, expectations: Sequence[Expected]) -> Sight:
+        """The same look, judged by these of its expectations alone."""
+        looks = tuple(look for look in self.looks if look.expected in expectations)
+        return replace(self, judgement=judge(looks), looks=looks)
+
+    @property
+    def seen(self) -> tuple[Seen, ...]:
+        """Every reading."""
+        return tuple(seen for look in self.looks for seen in look.seen)
+
+    def remembered(self, names: dict[str, str]) -> dict[str, str]:
+        """The readings to be remembered: by name, the field that a probe read."""
+        found: dict[str, str] = {}
+        for name, key in names.items():
+            for seen in self.seen:
+                if seen.reading is not None and key in seen.reading:
+                    found.setdefault(name, str(seen.reading[key]))
+        return found
+
+
+def hosts_for(target: Target, where: Where) -> tuple[Host, ...]:
+    """The hosts of a role; for `one director` all that could be it, in order."""
+    return (target.backend,) if where is Where.BACKEND else target.ring.directors
+
+
+def ran(result: Result, *, changes: bool, output: str | None = None) -> Ran:
+    """A result as the journal keeps it: shortened, secrets hidden; `output`: what is kept of what it printed."""
+    printed = "\n".join(part for part in (result.stdout.rstrip(), result.stderr.rstrip()) if part)
+    return Ran(
+        host=result.host,
+        command=result.command,
+        exit_status=result.exit_status,
+        took=result.took,
+        output=shorten(hide(printed), _OUTPUT_IN_JOURNAL) if output is None else output,
+        output_bytes=result.stdout_bytes,
+        changes=changes,
+    )
+
+
+def unheard(host: Host, command: Command, error: HostError, *, changes: bool) -> Ran:
+    """A command whose end was not heard, or that never began, as the journal keeps it."""
+    return Ran(
+        host=host.name,
+        command=command.text,
+        exit_status=None,
+        took=timedelta(0),
+        output=hide(str(error)),
+        output_bytes=0,
+        changes=changes and isinstance(error, MayHaveRun),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _One:
+    seen: Seen
+    ran: Ran
+    output: str = field(repr=False)
+    """What people are shown of it, secrets hidden."""
+    connection: str = ""
+
+
+class Looking:
+    """Looks at the hosts of one target.
+
+    Where the directors that answer are enough, one that does not is waited for a few seconds once; from then on it is
+    known to be away, and nobody waits for it until it answers `ask_those_away`.
+    """
+
+    def __init__(self, hosts: Hosts, clock: Clock, timings: Timings, target: Target) -> None:
+        self._hosts = hosts
+        self._clock = clock
+        self._timings = timings
+        self._target = target
+        self._away: set[str] = set()
+        self._directors: Mapping[str, str] = {}
+        self._themselves: set[str] = set()
+
+    def expect(self, directors: Mapping[str, str]) -> None:
+        """From here on, a director's word counts only over a connection on which its own row is the one given here."""
+        self._directors = directors
+
+    async def look(self, expectations: Sequence[Expected]) -> Sight:
+        """Look once, everywhere at the same time."""
+        once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
+        groups = await asyncio.gather(*map(self._everywhere, once))
+        read = told_apart(
+            [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
+        )
+        looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
+        every = [one for ones in groups for one in ones]
+        return Sight(
+            judgement=judge(looks),
+            looks=looks,
+            ran=tuple(dict.fromkeys(one.ran for one in every)),
+            connections=_connections(every),
+            last_output=every[-1].output if every else "",
+        )
+
+    async def until_seen(
+        self, expectations: Sequence[Expected], within: timedelta, steady: timedelta = timedelta(0)
+    ) -> Sight:
+        """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case.
+
+        `steady`: it has to be seen so for so long, in every look; what begins to be so within time is waited for.
+        """
+        holds_since: datetime | None = None
+
+        def steadily(sight: Sight) -> bool:
+            nonlocal holds_since
+            now = self._clock.now()
+            holds_since = (holds_since or now) if sight.judgement.holds is True else None
+            return holds_since is not None and now - holds_since >= steady
+
+        sight = await self.until(steadily, expectations, within)
+        if holds_since is not None and self._clock.now() - holds_since < steady:
+            sight = await self.until(lambda now: steadily(now) or holds_since is None, expectations, steady)
+        return sight
+
+    async def until(
+        self, enough: Callable[[Sight], bool], expectations: Sequence[Expected], within: timedelta
+    ) -> Sight:
+        """Look until it is enough, as long as `within`; a host that cannot be read is looked at some times anyhow."""
+        give_up = self._clock.now() + within
+        pause = self._timings.look_again / 8
+        looked = 0
+        while True:
+            sight = await self.look(expectations)
+            looked += 1
+            unread = sight.judgement.holds is None and looked < _LOOKS_AT_LEAST
+            if enough(sight) or (self._clock.now() >= give_up and not unread):
+                return sight
+            await self._clock.sleep(pause.total_seconds())
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def answers(self, host: Host) -> bool:
+        """Whether this director answers for the ring, in a look that begins now."""
+        return (await self._at(host, _DIRECTORS_HOSTS)).seen.reading is not None
+
+    async def ask_those_away(self) -> None:
+        """See whether a director that did not answer does so again; takes as long as that takes."""
+        away = [host for host in self._target.ring.directors if host.name in self._away]
+        answers = await asyncio.gather(*map(self.answers, away))
+        self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
+
+    async def _everywhere(self, expected: Expected) -> list[_One]:
+        hosts = hosts_for(self._target, expected.where)
+        match expected.where:
+            case Where.ONE_DIRECTOR:
+                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected)]
+            case Where.ANSWERING_DIRECTORS:
+                return await self._answering(hosts, expected)
+            case _:
+                return list(await asyncio.gather(*(self._at(host, expected) for host in hosts)))
+
+    async def _first(self, hosts: Sequence[Host], expected: Expected) -> _One:
+        for host in hosts:
+            one = await self._at(host, expected)
+            if one.seen.reading is not None:
+                break
+        return one
+
+    async def _answering(self, hosts: Sequence[Host], expected: Expected) -> list[_One]:
+        """Those that are not known to be away; once one has answered, the others are given a few seconds."""
+        asked = [host for host in hosts if host.name not in self._away] or list(hosts)
+        asking = {asyncio.create_task(self._at(host, expected)): host for host in asked}
+        try:
+            answered = await _until_one_answers(asking)
+            if answered:
+                await asyncio.wait(asking, timeout=_GRACE.total_seconds())
+            late = {host for task, host in asking.items() if not task.done()}
+        finally:
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+        self._away |= {host.name for host in late}
+        known = {host.name: task.result() for task, host in asking.items() if host not in late}
+        return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]
+
+    async def _at(self, host: Host, expected: Expected) -> _One:
+        probe = PROBES[expected.probe]
+        command = probe.command(self._target, expected.asks)
+        try:
+            result = await self._proved(host, command)
+        except HostError as error:
+            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
+            return _One(seen=seen, ran=unheard(host, command, error, changes=False), output="")
+        try:
+            reading = {
+                key: hide(value) if isinstance(value, str) and key not in probe.kept else value
+                for key, value in probe.read(self._target, expected.asks, result).items()
+            }
+            seen = Seen(host=host.name, probe=probe.name, reading=reading)
+            shown = probe.shows(expected.asks, result) if probe.shows else None
+        except Unreadable as error:
+            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
+            shown = (hide(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
+        told = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
+        whole = shorten(hide(result.stdout), _ATTACHED) if shown is None else shown[1]
+        return _One(seen=seen, ran=told, output=whole, connection=result.connection)
+
+    async def _proved(self, host: Host, command: Command) -> Result:
+        """What the host says, once it has proved on this very connection to be the backend; raises HostError.
+
+        What another host says is no reading of this one: a change would be called done, and users be sent there, on it.
+        """
+        if not isinstance(host, Backend):
+            return await self._of_itself(host, command)
+        identity = await self._hosts.identity(host)
+        if against := objection(host, identity):
+            raise NotRun(against)
+        result = await self._hosts.run(host, command)
+        if result.connection != identity.connection:
+            raise NotRun(f"{host.name}: its connection has changed while it was looked at; that says nothing of it")
+        return result
+
+    async def _of_itself(self, host: Host, command: Command) -> Result:
+        """What a director says; on a connection that is new, it is asked first which member of the ring it is."""
+        result = await self._hosts.run(host, command)
+        expected = self._directors.get(host.name)
+        if expected is None or result.connection in self._themselves:
+            return result
+        row = await self._hosts.run(host, _RING_STATUS.command(self._target, {}))
+        try:
+            own = _RING_STATUS.read(self._target, {}, row)["self"]
+        except Unreadable as error:
+            raise NotRun(f"{host.name} does not say which director it is: {error}") from error
+        if row.connection != result.connection or own != expected:
+            raise NotRun(
+                f"{host.name} is another director ({own}) than when this run began ({expected}), and what it"
+                " says does not count. What to do: see where its `ssh` name leads now"
+            )
+        self._themselves.add(result.connection)
+        return result
+
+
+async def _until_one_answers(asking: Mapping[asyncio.Task[_One], Host]) -> bool:
+    """Whether one did, before all were asked in vain."""
+    waiting = set(asking)
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.result().seen.reading is not None for task in done):
+            return True
+    return False
+
+
+def _is_away(host: Host, expected: Expected, target: Target) -> _One:
+    command = PROBES[expected.probe].command(target, expected.asks)
+    problem = f"{host.name}: does not answer; known to be away until it does again"
+    seen = Seen(host=host.name, probe=expected.probe, reading=None, problem=problem)
+    return _One(seen=seen, ran=unheard(host, command, NotRun(problem), changes=False), output="")
+
+
+def _connections(every: Sequence[_One]) -> dict[str, str]:
+    over: dict[str, set[str]] = {}
+    for one in every:
+        if one.connection:
+            over.setdefault(one.seen.host, set()).add(one.connection)
+    return {host: next(iter(names)) for host, names in over.items() if len(names) == 1}

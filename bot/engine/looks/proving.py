@@ -1,0 +1,74 @@
+"""Sees, before anything is changed, that every host is the one that the settings mean; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.hosts.fence import lock_question
+from bot.core.hosts.identity import Identity, objection
+from bot.core.hosts.inventory import Backend, Target
+from bot.core.plans.plan import Expected
+from bot.core.plans.procedure import Where
+from bot.core.runs.events import HostsProved
+from bot.core.text.redact import hide
+from bot.engine.looks.looking import Looking, Sight
+from bot.engine.looks.sending import locked_by
+from bot.engine.ports import Hosts
+from bot.errors import HostError
+
+_WHO_THEY_ARE = Expected(probe="director-ring", where=Where.EVERY_DIRECTOR, asks={"synced": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was proved, None where something was not; `reason`: what was seen, or what is wrong and how to mend it.
+
+    `holds` is None where a host could not be asked. `sight`: the look at the directors.
+    """
+
+    proved: HostsProved | None
+    holds: bool | None
+    reason: str
+    sight: Sight
+
+
+async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
+    """Ask the backend and every director who they are."""
+    against: list[str] = []
+    unknown: list[str] = []
+    backend = target.backend
+    identity: Identity | None = None
+    lock = ""
+    try:
+        identity = await hosts.identity(backend)
+        against += [said] if (said := objection(backend, identity)) else []
+        lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
+    except HostError as error:
+        unknown.append(hide(str(error)))
+    sight = await looking.look([_WHO_THEY_ARE])
+    if not sight.judgement.holds:
+        (against if sight.judgement.holds is False else unknown).append(sight.judgement.reason)
+    directors = {seen.host: str(seen.reading["self"]) for seen in sight.seen if seen.reading}
+    if against or unknown or identity is None:
+        reason = "; ".join(against + unknown)
+        return Proof(proved=None, holds=False if against else None, reason=reason, sight=sight)
+    by = _by(backend, identity)
+    proved = HostsProved(
+        backend=backend.name,
+        by=by,
+        machine_id=identity.machine_id,
+        boot_id=identity.boot_id,
+        lock=lock,
+        directors=directors,
+    )
+    named = ", ".join(f"{name} is {address}" for name, address in directors.items())
+    reason = f"{backend.name} proves by {by} that it is {backend.ip}; {named}"
+    return Proof(proved=proved, holds=True, reason=reason, sight=sight)
+
+
+def _by(backend: Backend, identity: Identity) -> str:
+    if backend.machine_id:
+        return "its machine-id"
+    if str(backend.ip) == identity.reached:
+        return "its own address of this SSH connection"
+    return "an address of its interfaces"

@@ -1,0 +1,52 @@
+"""Looks again at what a run believed of its backend, once that was booted while it was out."""
+
+from __future__ import annotations
+
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedStep
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run
+from bot.engine.looks.looking import Looking
+
+
+async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRebooted:
+    """The fact of a boot, with what is left of what this run made there. Changes nothing."""
+    nothing = "each step looks again at what it needs" if run.made else "this run had changed nothing there"
+    host = run.request.target.backend.name
+    booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
+    for step in _relied_on(run):
+        assert step.action is not None
+        sight = await looking.until_seen(step.action.done_when, step.action.within)
+        said = sight.judgement.reason
+        booted = fact.BackendRebooted(
+            host=booted.host,
+            boot_id=boot_id,
+            was=run.boot_id,
+            reason=f"“{step.says}” is so no more: {said}"
+            if not sight.judgement.holds
+            else f"all is as it was left: {said}",
+            lost="" if sight.judgement.holds else step.name,
+            ran=(*booted.ran, *sight.ran),
+            seen=(*booted.seen, *sight.seen),
+        )
+        if booted.lost:
+            return booted
+    return booted
+
+
+def _relied_on(run: Run) -> list[PlannedStep]:
+    """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
+    if run.plan.back or run.giving_back:
+        return []
+    if run.made_by(Effect.STOP) and not run.made_by(Effect.STOP_DOVECOT):
+        return [step for step in (run.made_by(Effect.STOP),) if step]  # a service that runs again after a boot
+    service = max(
+        (step for step in (run.made_by(Effect.STOP_DOVECOT), run.made_by(Effect.START_DOVECOT)) if step),
+        key=run.made.index,
+        default=None,
+    )
+    masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)
+    started = run.made_by(Effect.START_DOVECOT)
+    if started or (masked and unmasked and run.made.index(unmasked) > run.made.index(masked)):
+        masked = None
+    return [step for step in (service, masked) if step]

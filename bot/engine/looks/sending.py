@@ -1,0 +1,76 @@
+"""Puts a change into its fence: over the connection it was decided on, until a moment soon, behind the backend's lock.
+
+Whatever changes a host goes through here: steps, undos, and what the watch sets back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bot.core.hosts.command import Command, Result
+from bot.core.hosts.fence import CLOCK, Fence, lock_question, read_clock, read_locks
+from bot.core.hosts.inventory import Backend, Host
+from bot.engine.ports import Hosts
+from bot.errors import MayHaveRun, NotRun, StillRuns
+
+
+class Sending:
+    """The way of one bot to its hosts, for changes.
+
+    `not_after`: how long after its host's clock was read a change may begin there. What the network has not taken by
+    then has been given up on this side (see the TCP timeouts of the SSH adapter). As long after that, a director may
+    still carry out what lay in its socket when it hung.
+    """
+
+    def __init__(self, hosts: Hosts, not_after: timedelta) -> None:
+        self._hosts = hosts
+        self._seconds = max(1, int(not_after.total_seconds()))
+
+    async def fence(self, host: Host, connection: str, lock: str) -> Fence:
+        """The fence for a change that was just decided on this connection; raises HostError, and nothing was sent.
+
+        StillRuns: an earlier change runs there. `lock`: the file that this run has used so far, if any.
+        """
+        question = lock_question(host.name) if isinstance(host, Backend) else CLOCK
+        answer = await self._asked(host, question)
+        if answer.connection != connection:
+            raise NotRun(f"{host.name}: its connection has changed since it was looked at; nothing was sent.")
+        if not isinstance(host, Backend):
+            now = read_clock(answer.stdout)
+            if now is None:
+                raise NotRun(f"{host.name} does not say what time it has; nothing was sent.")
+            return Fence(connection=connection, not_after=now + self._seconds, lock=None)
+        path, now, free = locked_by(host, answer, lock)
+        if not free:
+            raise StillRuns(f"{host.name}: an earlier change of this bot still runs there; it holds {path}.")
+        return Fence(connection=connection, not_after=now + self._seconds, lock=path)
+
+    async def over(self, host: Host, not_after: int, lock: str) -> bool:
+        """Whether nothing that was sent there can begin or run any more; raises HostError where that cannot be seen."""
+        question = lock_question(host.name) if isinstance(host, Backend) else CLOCK
+        answer = await self._asked(host, question)
+        if isinstance(host, Backend):
+            _, now, free = locked_by(host, answer, lock)
+            return free and now > not_after
+        now_there = read_clock(answer.stdout)
+        return now_there is not None and now_there >= not_after + self._seconds
+
+    async def _asked(self, host: Host, question: Command) -> Result:
+        try:
+            return await self._hosts.run(host, question)
+        except MayHaveRun as error:
+            raise NotRun(f"{host.name} does not say what time it has ({error}); nothing was sent.") from error
+
+
+def locked_by(backend: Backend, answer: Result, lock: str = "") -> tuple[str, int, bool]:
+    """The lock's file on the backend, the clock there, and whether the lock is free; raises NotRun, with what to do."""
+    locks = read_locks(answer.stdout)
+    if locks is None:
+        raise NotRun(f"{backend.name} does not say what time it has, or which lock is free: {answer.complaint!r}.")
+    path = lock or next(iter(locks.free), "")
+    if path not in locks.free:
+        raise NotRun(
+            f"{backend.name}: no lock can be taken there, and nothing is changed without one. It needs the command"
+            " flock (package util-linux), and a home or /run/lock that the bot's user can write. What to do: mend that."
+        )
+    return path, locks.now, locks.free[path]

@@ -1,0 +1,152 @@
+"""Approvals of one run: put to people with what is seen now, and judged again before they are acted on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from bot.core.decisions.approval import felt, still_good
+from bot.core.decisions.approved import evidence as standing
+from bot.core.decisions.approved import to_read
+from bot.core.decisions.guards import Standing, as_verified, to_be_shown
+from bot.core.decisions.upnext import answered_already, question, users_first
+from bot.core.plans.effects import restores
+from bot.core.plans.observed import expected_of
+from bot.core.plans.plan import Expected, PlannedStep
+from bot.core.plans.procedure import Gate, Where
+from bot.core.readings.expect import counts_only
+from bot.core.runs import events as fact
+from bot.core.runs.run import Grant, Run
+from bot.engine.looks.looking import Looking, Sight
+from bot.engine.ports import World
+from bot.engine.runs.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+class Approvals:
+    """Asks, and judges. What was judged is remembered in this process alone: a restart judges again."""
+
+    def __init__(self, world: World, ledger: Ledger, looking: Looking) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._looking = looking
+        self._judged: tuple[int, str] | None = None
+
+    async def ask(self, gate: Gate, run: Run) -> None:
+        """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
+        assert run.step is not None
+        # Before the evidence: what is changed in between lets the approval lapse, and is no part of it.
+        verified = await self._verified(gate, run)
+        if verified is None:
+            return
+        evidence: list[str] = []
+        for check in self._evidence(gate, run):
+            if check.name not in run.seen_done or _is_past(gate, check, run):
+                evidence += [run.looks[check.name]] if check.name in run.looks else []
+                continue
+            if counts_only(check):
+                counted = (await self._looking.look(check.expect)).judgement
+                # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
+                evidence.append(counted.reason if counted.holds else run.looks[check.name])
+                continue
+            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
+            # Where it is asked for again, for what is left, people are shown what is so now, and decide.
+            if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
+                await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
+                return
+            evidence.append(sight.judgement.reason)
+        evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
+        evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
+        asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
+        await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
+
+    async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
+        """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
+        if gate is Gate.RESTORE:
+            wanted = as_verified(Standing(back=run.plan.back, disturbed=True))
+            names = {"configuration": "digest", "packages": "installed"}
+        else:
+            wanted, names = to_read(to_be_shown(run) if gate is Gate.FLUSH else frozenset(), run.plan)
+        if not wanted:
+            return {}
+        sight = await self._until_seen(run, wanted)
+        if not sight.judgement.holds:
+            await self._failed(run, f"it cannot be read what is there now: {sight.judgement.reason}", sight)
+            return None
+        return sight.remembered(names)
+
+    async def _until_seen(self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)) -> Sight:
+        """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
+
+        def decides(sight: Sight) -> bool:
+            return sight.judgement.holds is True or self._ledger.run.moved != run.moved
+
+        return await self._looking.until(decides, expectations, max(within, self._world.timings.patience))
+
+    async def _failed(self, run: Run, reason: str, sight: Sight) -> None:
+        assert run.step is not None
+        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=sight.ran, seen=sight.seen)
+        await self._ledger.tell(failed, only_after=run.moved)
+
+    @staticmethod
+    def _evidence(gate: Gate, run: Run) -> tuple[PlannedStep, ...]:
+        """The checks whose readings a gate shows; on the way back, as far as it has them."""
+        at = next((step for step in run.plan.steps if step.gate is gate), None)
+        names = at.evidence if at else ()
+        return tuple(step for step in run.plan.steps if step.name in names)
+
+    async def judged(self, run: Run) -> str | fact.ApprovalLapsed | timedelta:
+        """Whether the approval that the step at hand stands behind may be acted on now.
+
+        The answer is a word for the record where it was not judged, as users wait (empty where it was good), or why it
+        has lapsed, or after how long to try again, as it cannot be known now whether somebody may approve.
+        """
+        if run.grant is None or run.step is None:
+            waits = users_first(run) and run.lapsed
+            return _word(run.lapsed) if waits and run.lapsed else ""
+        due = self._judged != (run.judged_since, run.grant.digest)
+        if users_first(run):
+            return _word(run.grant) if due else ""
+        if not due:
+            return ""
+        person = await self._world.people.person(run.grant.by)
+        if person.unsure:
+            log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
+            return self._world.timings.shown_within
+        against = still_good(run, run.grant, person, self._world.clock.now()) or await self._not_so(run, run.grant)
+        if against:
+            return fact.ApprovalLapsed(gate=run.grant.gate, reason=against, at=run.step.name)
+        self._judged = (run.judged_since, run.grant.digest)
+        return ""
+
+    async def _not_so(self, run: Run, grant: Grant) -> str:
+        """What the approval showed and is not so any more; counts that move by themselves are not judged."""
+        assert run.step is not None
+        if run.step.action and restores(run.step.action.command.text) and "configuration" not in run.verified:
+            return "it does not say which configuration and packages were verified"
+        for check in self._evidence(grant.gate, run):
+            if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
+                continue
+            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
+            if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
+                return f"what it showed is not so any more: {sight.judgement.reason}"
+        return ""
+
+
+def _is_past(gate: Gate, check: PlannedStep, run: Run) -> bool:
+    """Whether it saw the backend as it was before this run changed its packages or its configuration.
+
+    A proposed configuration that was put in place stands no longer where it was looked at: had that to be so still,
+    nobody could approve what is left.
+    """
+    of_backend = any(expected.where is Where.BACKEND for expected in check.expect)
+    return gate is Gate.FLUSH and run.reconfigured and of_backend
+
+
+def _word(grant: Grant) -> str:
+    return (
+        f"users wait, so this is sent on the word of <@{grant.by}>, whose {grant.gate} approval of"
+        f" {grant.given:%H:%M:%S} UTC was not judged again"
+    )

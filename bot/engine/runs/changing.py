@@ -1,0 +1,254 @@
+"""Makes one change: judged in the look that precedes it, intent written first, sent in its fence, proved by looking.
+
+Doubt is recorded as doubt. What is decided on a state is written only while the run is still in that state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from bot.core.decisions.upnext import ATTEMPTS
+from bot.core.hosts.command import Result
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Host
+from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
+from bot.core.plans.procedure import Where
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run
+from bot.engine.looks.looking import Looking, Sight, ran, unheard
+from bot.engine.looks.sending import Sending
+from bot.engine.ports import World
+from bot.engine.runs.judging import Judging, Ready
+from bot.engine.runs.ledger import Ledger
+from bot.errors import HostError, MayHaveRun, NotRun
+
+EX_TEMPFAIL = 75
+"""doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
+
+_DOUBTFUL = timedelta(seconds=3)
+"""How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
+for it, and all that is asked of directors may be repeated."""
+
+_BESIDE = timedelta(milliseconds=250)
+"""How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
+
+
+class Changing:
+    """The changes of one run."""
+
+    def __init__(self, world: World, ledger: Ledger, looking: Looking) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._looking = looking
+        self._sending = Sending(world.hosts, world.timings.not_after)
+        self._judging = Judging(world, ledger, looking, self._sending)
+
+    @property
+    def _run(self) -> Run:
+        return self._ledger.run
+
+    async def make(self, step: PlannedStep, decided: Run, word: str = "") -> None:
+        """Find it done already, or do it; every way it can come out is recorded as a fact.
+
+        `decided`: the run as it was when this was decided; `word`: see StepStarted.
+        """
+        assert step.action is not None
+        ready = await self._judging.judged(step, decided)
+        if not isinstance(ready, Ready):
+            await self._ledger.tell(ready, only_after=decided.moved)
+            return
+        attempt = self._run.attempt + 1
+        started = fact.StepStarted(
+            step=step.name,
+            attempt=attempt,
+            host=ready.host.name,
+            command=step.action.command.text,
+            looked=ready.before.ran,
+            seen=ready.guarded,
+            not_after=ready.fence.not_after,
+            boot_id=ready.boot_id,
+            word=word,
+        )
+        if not await self._ledger.tell(started, only_after=decided.moved):
+            return  # somebody said something while this looked: ask again what is next
+        await self._send(step, step.action, ready)
+
+    async def found(self, step: PlannedStep, decided: Run) -> bool:
+        """Whether it is done already; then that is recorded."""
+        assert step.action is not None
+        if not step.action.done_when:
+            return False
+        sight = await self._looking.until(_known, step.action.done_when, self._world.timings.patience)
+        if sight.judgement.holds and step.action.steady:
+            sight = await self._looking.until_seen(step.action.done_when, timedelta(0), step.action.steady)
+        if sight.judgement.holds:
+            done = await self._judging.done(step, fact.How.FOUND, sight, ())
+            await self._ledger.tell(done, only_after=decided.moved)
+        return sight.judgement.holds is True
+
+    # sending
+
+    async def _send(self, step: PlannedStep, action: Action, ready: Ready) -> None:
+        sent = self._world.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
+        try:
+            if step.where is Where.BACKEND:
+                result = await sent
+            else:
+                heard = await self._heard_or_seen(step, action, ready.host, asyncio.ensure_future(sent))
+                if heard is None:
+                    return
+                result = heard
+        except NotRun as error:
+            await self._never_ran(step, action, ready.host, error)
+        except HostError as error:
+            told = (unheard(ready.host, action.command, error, changes=True),)
+            await self._ledger.tell(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
+        else:
+            await self._judge(step, action, result)
+
+    async def _heard_or_seen(
+        self, step: PlannedStep, action: Action, host: Host, running: asyncio.Future[Result]
+    ) -> Result | None:
+        """A director's answer; or None when it was seen done while the command still ran, which is recorded then.
+
+        Where another director hangs, a command takes effect at once and returns after half a minute.
+        """
+        looking = asyncio.ensure_future(self._seen_beside(step, action))
+        try:
+            either: set[asyncio.Future[Any]] = {running, looking}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                return await running
+            sight = await looking
+            within = "its end was not heard"
+            still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
+            told = (unheard(host, action.command, still, changes=True),)
+            if sight.judgement.holds:
+                await self._done(step, fact.How.RAN, sight, told)
+            else:
+                reason = f"{host.name} does not answer; looked beside it: {sight.judgement.reason}"
+                await self._ledger.tell(fact.StepUnclear(step=step.name, reason=reason, ran=told))
+            return None
+        finally:
+            for task in (running, looking):
+                task.cancel()
+            await asyncio.gather(running, looking, return_exceptions=True)
+
+    async def _seen_beside(self, step: PlannedStep, action: Action) -> Sight:
+        await asyncio.sleep(_BESIDE.total_seconds())
+        patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
+        return await self._looking.until_seen(action.done_when, patience, action.steady)
+
+    async def _never_ran(self, step: PlannedStep, action: Action, host: Host, error: NotRun) -> None:
+        told = (unheard(host, action.command, error, changes=True),)
+        if self._run.attempt < ATTEMPTS:
+            await self._ledger.tell(fact.StepNotDone(step=step.name, reason=str(error), ran=told))
+            await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+        else:
+            await self._ledger.tell(fact.StepFailed(step=step.name, reason=str(error), ran=told))
+
+    # proving
+
+    async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
+        told = (ran(result, changes=True),)
+        # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
+        waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
+        patience = waited.get(result.exit_status, timedelta(0))
+        if not action.done_when and result.exit_status == 0:
+            exited = "exit 0, and nothing more can be read of it"
+            await self._ledger.tell(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
+            return
+        sight = await self._looking.until_seen(action.done_when, patience, action.steady)
+        if sight.judgement.holds:
+            await self._done(step, fact.How.RAN, sight, told)
+        elif result.exit_status == EX_TEMPFAIL and _undone(action, sight) and self._may_repeat(step):
+            reason = f"exit {EX_TEMPFAIL}; looked up: {sight.judgement.reason}"
+            again = fact.StepNotDone(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
+            await self._ledger.tell(again)
+        else:
+            reason = f"{_said(result)}; {sight.judgement.reason}"
+            failed = fact.StepFailed(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
+            await self._ledger.tell(failed)
+
+    async def look_up(self, step: PlannedStep) -> None:
+        """What came of a change in doubt: done, to be repeated, or for a person to say."""
+        assert step.action is not None
+        action = step.action
+        sight, over = await self._until_over(step, action)
+        if sight.judgement.holds:
+            await self._done(step, fact.How.LOOKED_UP, sight, ())
+        elif _undone(action, sight) and over and self._may_repeat(step):
+            reason = f"looked up: {sight.judgement.reason}"
+            await self._ledger.tell(
+                fact.StepNotDone(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen),
+            )
+        else:
+            reason = f"it is not known whether it was done: {sight.judgement.reason}{'' if over else _MAY_RUN}"
+            await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen))
+
+    async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Sight, bool]:
+        """A look at what came of it, and whether nothing of it can come any more, waited for as long as it may take.
+
+        On a director the same command may be sent beside one that hangs; on the backend it has to be over.
+        """
+        if step.where is not Where.BACKEND:
+            patience = self._until_repeated(step, action)
+            return await self._looking.until_seen(action.done_when, patience, action.steady), True
+        # It may begin as late as its fence lets it, and then take its time.
+        may_take = self._world.timings.not_after + max(action.command.timeout, action.within)
+        give_up = self._world.clock.now() + may_take
+        within = action.command.timeout if is_guarded(action.command.text) else action.within
+        while True:
+            over = await self._over(self._run)
+            sight = await self._looking.until_seen(action.done_when, within)
+            if sight.judgement.holds or over or self._world.clock.now() >= give_up:
+                return sight, over
+            within = timedelta(seconds=1)
+
+    async def _over(self, run: Run) -> bool:
+        """Whether the last command that was sent to the backend has ended, and none can begin any more."""
+        backend = run.request.target.backend
+        try:
+            identity = await self._world.hosts.identity(backend)
+            if objection(backend, identity):
+                return False
+            lock = run.proved.lock if run.proved else ""
+            return await self._sending.over(backend, run.not_after.get(backend.name, 0), lock)
+        except HostError:
+            return False
+
+    def _until_repeated(self, step: PlannedStep, action: Action) -> timedelta:
+        """Not long where it will be sent again; the last time, as long as it takes."""
+        within = self._within(action)
+        return min(within, _DOUBTFUL) if self._may_repeat(step) else within
+
+    def _within(self, action: Action) -> timedelta:
+        return action.patience(max(self._run.users.values(), default=0))
+
+    def _may_repeat(self, step: PlannedStep) -> bool:
+        return step.repeatable and self._run.attempt < ATTEMPTS
+
+    async def _done(self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...]) -> None:
+        await self._ledger.tell(await self._judging.done(step, how, sight, told))
+
+
+_MAY_RUN = "; and it may still run there"
+
+
+def _undone(action: Action, sight: Sight) -> bool:
+    """Whether it is seen not to be done; where nothing can be seen, it is as if it were."""
+    return sight.judgement.holds is False or not action.done_when
+
+
+def _known(sight: Sight) -> bool:
+    return sight.judgement.holds is not None
+
+
+def _said(result: Result) -> str:
+    if result.exit_status == GUARD_REFUSED:
+        return "refused on the host, as dovecot is not stopped there; nothing was deleted"
+    if result.exit_status == 0:
+        return "the command said yes, but it is not to be seen"
+    return f"exit {result.exit_status}" + (f", {result.complaint}" if result.complaint else "")

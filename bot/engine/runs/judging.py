@@ -1,0 +1,291 @@
+"""Judges one change right before it is made: is it done already, may it be made now, on which host, in which fence.
+
+It writes nothing and changes no host: what comes back is what is needed to send it, or the fact that it makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.core.decisions.approved import as_shown, differences
+from bot.core.decisions.guards import (
+    NOBODY_IS_MAPPED,
+    WHO_THEY_ARE,
+    flush_seen,
+    guards_now,
+    is_itself,
+    moved_before,
+    shown_now,
+    standing_configuration,
+    unflushed,
+)
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity, objection
+from bot.core.hosts.inventory import Backend, Host
+from bot.core.plans.effects import Effect, effects
+from bot.core.plans.plan import Action, Expected, PlannedStep
+from bot.core.plans.procedure import Where
+from bot.core.plans.proposal import Proposal
+from bot.core.runs import events as fact
+from bot.core.runs.events import Fact
+from bot.core.runs.run import Run
+from bot.core.text.redact import hide
+from bot.engine.looks.looking import Looking, Sight, hosts_for
+from bot.engine.looks.rebooting import after_boot
+from bot.engine.looks.sending import Sending
+from bot.engine.ports import World
+from bot.engine.runs.ledger import Ledger
+from bot.errors import HostError, NotRun, Refused, StillRuns
+
+_MOVES = 3
+"""How often users who came back are moved again before a person is asked."""
+
+_LOOKS = 3
+"""How often it is looked anew, where the connection to a host changes between the look and the change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A change that was judged, with all that it needs to be sent."""
+
+    host: Host
+    fence: Fence
+    before: Sight
+    guarded: tuple[fact.Seen, ...]
+    material: bytes
+    boot_id: str
+
+
+class Judging:
+    """Judges the changes of one run."""
+
+    def __init__(self, world: World, ledger: Ledger, looking: Looking, sending: Sending) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._looking = looking
+        self._sending = sending
+
+    @property
+    def _run(self) -> Run:
+        return self._ledger.run
+
+    async def judged(self, step: PlannedStep, decided: Run) -> Ready | Fact:
+        """What is needed to send it; or the fact that it makes instead: done already, not to be begun, or booted.
+
+        `decided`: the run as it was when this was decided; the fact is to be written only while it still is.
+        """
+        assert step.action is not None
+        try:
+            return await self._ready(step, step.action, decided)
+        except (HostError, Refused) as error:
+            return _not_begun(step, str(error), None)
+
+    async def _ready(self, step: PlannedStep, action: Action, decided: Run) -> Ready | Fact:
+        """Look, judge and fence."""
+        for _ in range(_LOOKS):
+            boot_id, connection = "", ""
+            if step.where is Where.BACKEND:
+                backend = decided.request.target.backend
+                identity = await self._identity(backend)
+                boot_id, connection = identity.boot_id, identity.connection
+                if against := objection(backend, identity):
+                    return _not_begun(step, against, None)
+                if decided.boot_id not in {"", boot_id}:
+                    return await after_boot(decided, boot_id, self._looking)
+            await self._settled(action)  # before the look: it may take its time
+            before = await self._looked(step, action, decided)
+            if not isinstance(before, Sight):
+                return before
+            host = self._host(step, before)
+            if host is None:
+                raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
+            over = before.connections.get(host.name, "")
+            if not over or (connection and over != connection):
+                continue  # another connection now: who is there has to be asked first
+            material = await self._material(action)
+            if (fence := await self._fence(host, over, action)) is not None:
+                return Ready(
+                    host=host,
+                    fence=fence,
+                    before=before,
+                    guarded=before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen,
+                    material=material,
+                    boot_id=boot_id,
+                )
+        raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
+
+    async def _identity(self, backend: Backend) -> Identity:
+        """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
+        give_up = self._world.clock.now() + self._world.timings.patience
+        while True:
+            try:
+                return await self._world.hosts.identity(backend)
+            except NotRun:
+                if self._world.clock.now() >= give_up:
+                    raise
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+
+    async def _looked(self, step: PlannedStep, action: Action, decided: Run) -> Sight | Fact:
+        """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
+        guards = _guards(decided)
+        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
+        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
+
+        def decides(sight: Sight) -> bool:
+            if self._run.moved != decided.moved:
+                return True  # somebody said something: nothing of this is written, and it is asked again what is next
+            done = sight.part(action.done_when).judgement.holds if action.done_when else False
+            return done is True or (done is False and (_holds(sight, guards) or _users_are_back(sight, guards)))
+
+        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), self._world.timings.patience)
+        done = sight.part(action.done_when)
+        if done.judgement.holds and action.steady:
+            done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
+        if done.judgement.holds:
+            return await self.done(step, fact.How.FOUND, done, ())
+        if done.judgement.holds is None and action.done_when:
+            reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
+        elif against := unflushed(decided):
+            reason = against
+        elif shown := self._is_not_as_shown(step, sight, decided):
+            return shown
+        elif _users_are_back(sight, guards) and (again := self._moved_again(step, decided, sight)):
+            return again
+        elif not _holds(sight, guards):
+            reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
+        else:
+            return sight
+        return _not_begun(step, reason, sight)
+
+    @staticmethod
+    def _is_not_as_shown(step: PlannedStep, sight: Sight, decided: Run) -> fact.ApprovalLapsed | None:
+        """The lapse of the approval where the backend is not as it showed it."""
+        shown = shown_now(decided)
+        sight = sight.part(as_shown(shown, decided.plan))
+        if not shown or decided.grant is None or sight.judgement.holds is not False:
+            return None
+        reason = f"what it showed is not so any more: {differences(shown, sight.looks)}"
+        return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
+
+    @staticmethod
+    def _moved_again(step: PlannedStep, decided: Run, sight: Sight) -> fact.UsersCameBack | None:
+        """The users who came back before the stop are moved again; not for ever."""
+        moved = moved_before(decided.plan, step)
+        if moved is None or decided.came_back >= _MOVES:
+            return None
+        back = sight.part((NOBODY_IS_MAPPED,))
+        return fact.UsersCameBack(back_to=moved.name, reason=back.judgement.reason, ran=back.ran, seen=back.seen)
+
+    def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
+        """The host to do it on: of the directors that just said who they are, another one at every attempt."""
+        assert step.where is not None
+        hosts = hosts_for(self._run.request.target, step.where)
+        if step.where is not Where.BACKEND:
+            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, sight.seen))
+        return hosts[self._run.attempt % len(hosts)] if hosts else None
+
+    async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
+        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
+        lock = self._run.proved.lock if self._run.proved else ""
+        give_up = self._world.clock.now() + action.command.timeout
+        waited = False
+        while True:
+            try:
+                fence = await self._sending.fence(host, connection, lock)
+            except StillRuns:
+                if self._world.clock.now() >= give_up:
+                    raise
+                waited = True
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+                continue
+            except NotRun:
+                if waited:
+                    return None
+                raise
+            return None if waited else fence
+
+    async def _settled(self, action: Action) -> None:
+        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
+        if Effect.RESTORE not in effects(action.command.text):
+            return
+        for name, not_after in self._run.unheard:
+            host = self._run.request.target.host(name)
+            timings = self._world.timings
+            give_up = self._world.clock.now() + 2 * timings.not_after + timings.patience
+            while not await self._passed(host, not_after):
+                if self._world.clock.now() >= give_up:
+                    raise NotRun(
+                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
+                        " see that its director answers, then click Retry"
+                    )
+                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+
+    async def _passed(self, host: Host, not_after: int) -> bool:
+        """Whether the director has answered a look that began long enough after that."""
+        try:
+            if not await self._sending.over(host, not_after, ""):
+                return False
+        except HostError:
+            return False
+        return await self._looking.answers(host)
+
+    async def _material(self, action: Action) -> bytes:
+        asked = self._run.request
+        if action.command.sends is None:
+            return b""
+        assert asked.config is not None
+        assert asked.plan.config_digest is not None
+        proposal = Proposal(name=asked.config, digest=asked.plan.config_digest)
+        return await self._world.proposals.archive(proposal, await self._like(action))
+
+    async def _like(self, action: Action) -> str | None:
+        """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
+        if "--same-owner" not in action.command.text:
+            return None
+        sight = await self._looking.until_seen(standing_configuration(), self._world.timings.patience)
+        if not sight.judgement.holds:
+            raise NotRun(f"it cannot be seen whose the configuration in place is: {sight.judgement.reason}")
+        return sight.remembered({"in_place": "listing"})["in_place"]
+
+    async def done(self, step: PlannedStep, how: fact.How, sight: Sight, told: Sequence[fact.Ran]) -> fact.StepDone:
+        """The fact that it was seen done; after a stop of dovecot, with what that left of its metacache's flush."""
+        flush = await self._flush(step)
+        return fact.StepDone(
+            step=step.name,
+            how=how,
+            ran=(*told, *sight.ran, *(flush.ran if flush else ())),
+            seen=(*sight.seen, *(flush.seen if flush else ())),
+            reason=sight.judgement.reason,
+        )
+
+    async def _flush(self, step: PlannedStep) -> Sight | None:
+        """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
+        wanted = flush_seen(self._run.request.target)
+        stops = step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
+        return await self._looking.look(wanted) if stops and wanted else None
+
+
+def _not_begun(step: PlannedStep, reason: str, sight: Sight | None) -> fact.StepFailed:
+    return fact.StepFailed(
+        step=step.name,
+        reason=f"not begun: {hide(reason)}",
+        ran=sight.ran if sight else (),
+        seen=sight.seen if sight else (),
+    )
+
+
+def _users_are_back(sight: Sight, guards: tuple[Expected, ...]) -> bool:
+    """Whether all that must be so is so, but for users who were moved and are mapped again."""
+    others = tuple(one for one in guards if one != NOBODY_IS_MAPPED)
+    back = NOBODY_IS_MAPPED in guards and sight.part((NOBODY_IS_MAPPED,)).judgement.holds is False
+    return back and _holds(sight, others)
+
+
+def _guards(run: Run) -> tuple[Expected, ...]:
+    return tuple(expected for guard in guards_now(run) for expected in guard.expects)
+
+
+def _holds(sight: Sight, guards: tuple[Expected, ...]) -> bool:
+    return not guards or sight.part(guards).judgement.holds is True

@@ -1,0 +1,201 @@
+"""Watches the ring while a backend is out: sets back what gives it users again, and calls people when others fail.
+
+A restarted director forgets; an emptied ring forgets everything; colleagues and health monitors act too. The safe
+direction is the users': nothing is set back while no other backend can take them, and none that serves is flushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
+from bot.core.decisions.upnext import missing_gates
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Host
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import Action, Expected, PlannedStep
+from bot.core.plans.procedure import Where
+from bot.core.runs import events as fact
+from bot.core.runs.run import DEVIATIONS, Run, Status
+from bot.core.runs.watching import RingSeen, counted, judge_ring
+from bot.engine.looks.looking import Looking, Sight, unheard
+from bot.engine.looks.looking import ran as as_ran
+from bot.engine.looks.rebooting import after_boot
+from bot.engine.looks.sending import Sending
+from bot.engine.ports import World
+from bot.engine.runs.ledger import Ledger
+from bot.errors import HostError
+
+log = logging.getLogger(__name__)
+
+_PATIENCE = timedelta(seconds=5)
+_CALM = 10
+"""So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought."""
+
+_RING = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={})
+_EVERY = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
+_DOVECOT = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
+
+
+class Watch:
+    """One run's. `hands` is held by whoever changes the ring for this run, so that nobody acts in between."""
+
+    def __init__(
+        self, world: World, ledger: Ledger, looking: Looking, hands: asyncio.Lock, told: Callable[[], None]
+    ) -> None:
+        self._world = world
+        self._ledger = ledger
+        self._looking = looking
+        self._hands = hands
+        self._told = told
+        self._sending = Sending(world.hosts, world.timings.not_after)
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def _run(self) -> Run:
+        return self._ledger.run
+
+    async def keep(self) -> None:
+        """Look again and again, for as long as the run lives; ends by being cancelled."""
+        try:
+            while True:
+                often = 1 if self._run.deviations < DEVIATIONS else _CALM
+                await self._world.clock.sleep(often * self._world.timings.watch_every.total_seconds())
+                try:
+                    await self._round()
+                except Exception:
+                    # The task's boundary: a watch that ended unseen would watch nothing.
+                    log.exception("run %s: a look at the ring went wrong; it goes on being watched", self._run.id)
+        finally:
+            if self._asking:
+                self._asking.cancel()
+                await asyncio.gather(self._asking, return_exceptions=True)
+
+    async def _round(self) -> None:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._looking.ask_those_away())  # in its own time
+        if self._run.status is Status.TAKEN:
+            await self._until_in_use()
+            return
+        await self.look_round()
+        await self._look_for_a_boot()
+
+    async def look_round(self) -> None:
+        """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
+        async with self._hands:
+            run = self._run
+            if not run.kept:
+                return
+            sight = await self._looking.look([_RING, WHO_THEY_ARE])
+            ring = judge_ring(run, sight.seen)
+            if (now := counted(run, ring)) is not None:
+                await self._ledger.tell(now)
+            if ring.said_up and not run.monitor_told:
+                host, reason = next(iter(ring.said_up.items()))
+                await self._ledger.tell(fact.MonitorSaysUp(host=host, reason=reason))
+            if ring.given_users:
+                await self._deviated(run, ring, sight)
+
+    async def _deviated(self, run: Run, ring: RingSeen, sight: Sight) -> None:
+        """One restart undoes several changes at once: that is one deviation, and each change is made again."""
+        serves = await self._serves() if Effect.FLUSH in run.kept else None
+        steps = _to_make_again(run, ring, serves)
+        if not steps:
+            return
+        first, host = steps[0], next(iter(ring.given_users))
+        helpless = _helpless(run, ring)
+        if not helpless and not is_itself(run, host, sight.seen):
+            helpless = _stranger(host)
+        if helpless and run.helpless_told:
+            return  # people were called, and are at it
+        reason = "; ".join(ring.given_users.values())
+        deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
+        await self._ledger.tell(deviated)
+        for step in steps if not helpless else ():
+            assert step.action is not None
+            if missing_gates(run, step):
+                continue
+            await self._set_back(step, step.action, sight, run.request.target.host(host))
+        self._told()
+
+    async def _set_back(self, step: PlannedStep, action: Action, sight: Sight, host: Host) -> None:
+        """On the very director that says otherwise: the others have nothing to tell it."""
+        not_after = 0
+        try:
+            fence = await self._sending.fence(host, sight.connections.get(host.name, ""), "")
+            not_after = fence.not_after
+            told = as_ran(await self._world.hosts.run(host, action.command, fence=fence), changes=True)
+            patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
+        except HostError as error:
+            told = unheard(host, action.command, error, changes=True)
+            patience = timedelta(0)
+        after = await self._looking.until_seen(action.done_when, patience)
+        came = fact.RingSetBack(
+            step=step.name,
+            holds=after.judgement.holds is True,
+            reason=after.judgement.reason,
+            not_after=not_after,
+            ran=(told, *after.ran),
+            seen=after.seen,
+        )
+        await self._ledger.tell(came)
+
+    async def _serves(self) -> bool | None:
+        return (await self._looking.look([_DOVECOT])).judgement.holds
+
+    async def _look_for_a_boot(self) -> None:
+        """A backend that was booted while it is out: what the run believed of it is looked at again, and said."""
+        run = self._run
+        if not run.boot_id or run.status in {Status.BUSY, Status.DOUBT, Status.ENDED} or run.taken_by:
+            return
+        try:
+            identity = await self._world.hosts.identity(run.request.target.backend)
+        except HostError:
+            return
+        if objection(run.request.target.backend, identity):
+            return  # another host answers to its name: its boots are not this backend's
+        if identity.boot_id != run.boot_id:
+            await self._ledger.tell(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
+            self._told()
+
+    async def _until_in_use(self) -> None:
+        """Somebody has taken over: the ring is let go when every director is seen to give the backend users again."""
+        run = self._run
+        sight = await self._looking.look([_EVERY])
+        read = [seen.reading for seen in sight.seen if seen.reading is not None]
+        if len(read) == len(sight.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+            said = f"<@{run.taken_by}> took over, and every director gives the backend users again"
+            await self._ledger.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said), only_after=run.moved)
+            self._told()
+
+
+def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedStep]:
+    """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
+    vhosts = any("vhosts is 0," not in says for says in ring.given_users.values())
+    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()
+    if serves is False:
+        wanted.add(Effect.FLUSH)
+    steps = (run.made_by(effect) for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in wanted)
+    return [step for step in steps if step is not None]
+
+
+def _stranger(host: str) -> str:
+    return (
+        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
+        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
+    )
+
+
+def _helpless(run: Run, ring: RingSeen) -> str:
+    """Why nothing is set back, empty when it is: users must have somewhere to go."""
+    if ring.usable_others:
+        return ""
+    name = run.request.target.backend.name
+    return (
+        f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
+        f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
+        f" see whether {name} serves, and bring the others back; or take over by hand"
+    )

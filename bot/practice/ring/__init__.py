@@ -1,0 +1,1 @@
+"""The pretended ring: directors, backends, mail users."""

@@ -1,0 +1,254 @@
+"""A pretend apt and dpkg: three packages, the versions that are offered, and an installation that starts dovecot."""
+
+import asyncio
+import fnmatch
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+from bot.practice.machine.files import Disk
+from bot.practice.values import Answer, Call, failed, said
+
+OLD = "1:2.3.19.1+dfsg1-2.1+deb12u6"
+NEW = "1:2.3.19.1+dfsg1-2.1+deb12u7"
+NAMES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
+_READING = "Reading package lists...\nBuilding dependency tree...\nReading state information...\n"
+_SOURCE = "http://deb.example/debian bookworm/main amd64 Packages"
+LISTS, ARCHIVES = "/var/lib/apt/lists", "/var/cache/apt/archives"
+_WITH_VALUE = {"-o", "--option", "-t", "--target-release"}
+_KNOWN = {
+    *("--yes", "-y", "--allow-downgrades", "--no-remove", "--no-install-recommends", "--only-upgrade"),
+    *("--download-only", "--reinstall"),
+    *("-q", "-qq", "--quiet", "--simulate", "-s", "--allow-change-held-packages"),
+}
+
+
+class Packages:
+    """What is installed and offered on one host; `installed` and `offered` may be set by a test.
+
+    `offered` has the versions of each package from old to new; the mirror does not have those in `gone`, and is out of
+    reach while `mirror_away`. `held`: packages that are on hold. `locked_by`, `interrupted`: what keeps dpkg from it.
+    `fails`: the next installations end with exit status 100 before they change anything. `unpacks` is what an
+    installation does to the disk, `free` what is free there, in MiB.
+    """
+
+    def __init__(self, disk: Disk, start_dovecot: Callable[[], bool]) -> None:
+        """`start_dovecot` does what a package's script does at its end, and says whether that worked."""
+        disk.write(f"{LISTS}/deb.example_debian_dists_bookworm_InRelease", "")
+        disk.make_directory(f"{ARCHIVES}/partial")
+        self._disk = disk
+        self.gone: set[str] = set()
+        self.held: set[str] = set()
+        self.mirror_away = False
+        self.locked_by = ""
+        self.interrupted = False
+        self.free = dict.fromkeys(("/var", "/usr", "/boot"), 5_000)
+        self.installed = dict.fromkeys(NAMES, OLD)
+        self.offered = {name: [OLD, NEW] for name in NAMES}
+        self.takes = timedelta(seconds=0.3)
+        self.fails = False
+        self.unpacks: Callable[[], object] = lambda: None
+        self._start_dovecot = start_dovecot
+
+    def dpkg_query(self, call: Call) -> Answer:
+        """`dpkg-query --show --showformat=FORMAT NAME…`."""
+        shape = r"${binary:Package}\t${Version}\n"
+        names = []
+        for argument in call.args:
+            if argument.startswith("--showformat="):
+                shape = argument.partition("=")[2]
+            elif argument not in {"--show", "-W"}:
+                names.append(argument)
+        names = [found for name in names for found in fnmatch.filter(sorted(self.installed), name) or [name]]
+        missing = [name for name in names if name not in self.installed]
+        out = "".join(self._formatted(shape, name) for name in names if name in self.installed)
+        err = "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing)
+        return Answer(exit_status=1 if missing else 0, out=out.encode(), err=err.encode())
+
+    def _formatted(self, shape: str, name: str) -> str:
+        values = {
+            "Package": name,
+            "binary:Package": name,
+            "Version": self.installed[name],
+            "db:Status-Status": "installed",
+            "Status": "install ok installed",
+            "Architecture": "amd64",
+        }
+        filled = re.sub(r"\$\{([^}]*)\}", lambda found: values.get(found[1], ""), shape)
+        return filled.replace(r"\t", "\t").replace(r"\n", "\n")
+
+    def apt_cache(self, call: Call) -> Answer:
+        """`apt-cache madison NAME…` or `apt-cache policy NAME…`; an unknown name is passed over in silence."""
+        verb, *names = call.args or ("",)
+        if verb == "policy":
+            return said("".join(self._policy(name) for name in names if name in self.offered))
+        if verb != "madison":
+            return failed(100, f"E: Invalid operation {verb}")
+        out = "".join(
+            f"{name:>10} | {version:>10} | {_SOURCE}\n"
+            for name in names
+            for version in reversed(self.offered.get(name, []))
+        )
+        return said(out)
+
+    def _policy(self, name: str) -> str:
+        installed, versions = self.installed.get(name, "(none)"), self.offered[name][::-1]
+        rows = [
+            f" {'***' if version == installed else '   '} {version} 500\n        500 {_SOURCE}\n"
+            for version in versions
+        ]
+        said = f"{name}:\n  Installed: {installed}\n  Candidate: {versions[0]}\n  Version table:\n"
+        return said + "".join(rows)
+
+    def df(self, call: Call) -> Answer:
+        """`df --portability --block-size=1M PATH`."""
+        path = call.args[-1]
+        if call.args != ("--portability", "--block-size=1M", path) or path not in self.free:
+            return failed(1, f"df: {path}: No such file or directory")
+        header = "Filesystem 1048576-blocks Used Available Capacity Mounted on\n"
+        return said(f"{header}/dev/sda1 20000 {20_000 - self.free[path]} {self.free[path]} 50% /\n")
+
+    async def apt_get(self, call: Call) -> Answer:
+        """`apt-get [OPTION…] install NAME[=VERSION]…`, `apt-get check` or `apt-get update`."""
+        operands, options, rest, archives = [], set(), list(call.args), ARCHIVES
+        while rest:
+            argument = rest.pop(0)
+            if argument in _WITH_VALUE:
+                key, _, value = rest.pop(0).partition("=")
+                archives = value if key == "Dir::Cache::archives" else archives
+            elif argument.startswith("-"):
+                options.add(argument)
+            else:
+                operands.append(argument)
+        if wrong := options - _KNOWN:
+            return failed(100, f"E: Command line option {wrong.pop()} is not understood in combination here")
+        match operands:
+            case ["update"]:
+                return said("Reading package lists...\n")
+            case ["check"]:
+                return _refused(*against) if (against := self._not_ready()) else said(_READING)
+            case ["install", *specs]:
+                return await self._install(specs, options, archives)
+            case _:
+                return failed(100, f"E: Invalid operation {' '.join(operands)}")
+
+    def _not_ready(self) -> list[str]:
+        if self.locked_by:
+            lock = "/var/lib/dpkg/lock-frontend"
+            return [
+                f"E: Could not get lock {lock}. It is held by process 4711 ({self.locked_by})",
+                f"E: Unable to acquire the dpkg frontend lock ({lock}), is another process using it?",
+            ]
+        again = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. "
+        return [again] if self.interrupted else []
+
+    def _fetched(self, wanted: dict[str, str], archives: str) -> list[str]:
+        """Have these packages in that folder; the mirror's errors where they cannot be had."""
+        if self._disk.look(f"{archives}/partial") is None:
+            return [f"E: Archives directory {archives}/partial is missing. - Acquire (2: No such file or directory)"]
+        for name, version in wanted.items():
+            file = f"{name}_{version.replace(':', '%3a')}_amd64.deb"
+            if self._disk.read(f"{archives}/{file}") is not None:
+                continue
+            if self.mirror_away or version in self.gone:
+                why = "Could not connect to deb.example:80" if self.mirror_away else "404  Not Found"
+                return [f"E: Failed to fetch http://deb.example/debian/pool/main/d/dovecot/{file}  {why}"]
+            self._disk.write(f"{archives}/{file}", "a package")
+        return []
+
+    async def _install(self, specs: list[str], options: set[str], archives: str) -> Answer:
+        wanted = {name: version or self.offered.get(name, [""])[-1] for name, _, version in map(_spec, specs)}
+        together = self._together(wanted)
+        if against := self._against(wanted, together, options):
+            removed = together[1] if together else []
+            said_too = f"The following packages will be REMOVED:\n  {' '.join(removed)}\n" if removed else ""
+            return _refused(against, said_too=said_too)
+        assert together is not None
+        changed, removed = together
+        if options & {"--simulate", "-s"}:
+            return self._simulated(changed, removed)
+        fetched = wanted if "--reinstall" in options else changed
+        if not_had := self._fetched(fetched, archives):
+            return _refused(*not_had)
+        if "--download-only" in options:
+            return said(_READING + "Download complete and in download only mode\n")
+        if not_ready := self._not_ready():
+            return _refused(*not_ready)
+        if not changed:
+            return said(_READING + "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n")
+        await asyncio.sleep(self.takes.total_seconds())
+        if self.fails:
+            return _refused("E: Sub-process /usr/bin/dpkg returned an error code (1)")
+        for name in removed:
+            del self.installed[name]
+        return self._set_up(changed)
+
+    def _against(
+        self, wanted: dict[str, str], together: tuple[dict[str, str], list[str]] | None, options: set[str]
+    ) -> str:
+        """Why apt does not do it; empty when it does."""
+        for name, version in wanted.items():
+            if name not in self.offered:
+                return f"E: Unable to locate package {name}"
+            if version not in self.offered[name]:
+                return f"E: Version '{version}' for '{name}' was not found"
+        if together is None:
+            return "E: Unable to correct problems, you have held broken packages."
+        changed, removed = together
+        if removed and "--no-remove" in options:
+            return "E: Packages need to be removed but remove is disabled."
+        if self.held & set(changed) and {"--yes", "-y"} & options:
+            return "E: Held packages were changed and -y was used without --allow-change-held-packages."
+        if any(self._is_older(*change) for change in changed.items()) and "--allow-downgrades" not in options:
+            return "E: Packages were downgraded and -y was used without --allow-downgrades."
+        return ""
+
+    def _together(self, wanted: dict[str, str]) -> tuple[dict[str, str], list[str]] | None:
+        """What changes and what is removed, as each package needs the core of its own version; None if that cannot be.
+
+        A package that nobody named goes along to the newest version, and is removed for any other.
+        """
+        core, *others = NAMES
+        newest = self.offered[core][-1]
+        pulled = any(wanted.get(name) == newest for name in others)
+        to = wanted.get(core) or (newest if pulled else self.installed[core])
+        if any(wanted[name] != to for name in others if name in wanted):
+            return None
+        unnamed = [name for name in others if name not in wanted and self.installed.get(name, to) != to]
+        removed = [] if to == newest else unnamed
+        along = {} if removed else dict.fromkeys(unnamed, to)
+        meant = {**wanted, core: to, **along}
+        return {name: version for name, version in meant.items() if self.installed.get(name) != version}, removed
+
+    def _simulated(self, changed: dict[str, str], removed: list[str]) -> Answer:
+        was = {name: f" [{self.installed[name]}]" if name in self.installed else "" for name in changed}
+        lines = [f"Remv {name} [{self.installed[name]}]" for name in removed]
+        lines += [f"Inst {name}{was[name]} ({version} Debian [amd64])" for name, version in changed.items()]
+        lines += [f"Conf {name} ({version} Debian [amd64])" for name, version in changed.items()]
+        return said("NOTE: This is only a simulation!\n" + _READING + "".join(f"{line}\n" for line in lines))
+
+    def _is_older(self, name: str, version: str) -> bool:
+        order = self.offered[name]
+        current = self.installed.get(name, "")
+        return current in order and order.index(version) < order.index(current)
+
+    def _set_up(self, changed: dict[str, str]) -> Answer:
+        self.installed |= changed
+        self.unpacks()
+        lines = [f"Setting up {name} ({version}) ..." for name, version in changed.items()]
+        if not self._start_dovecot():
+            return _refused(
+                "Job for dovecot.service failed because the control process exited with error code.",
+                "E: Sub-process /usr/bin/dpkg returned an error code (1)",
+            )
+        return said(_READING + "".join(f"{line}\n" for line in lines))
+
+
+def _spec(text: str) -> tuple[str, str, str]:
+    return text.partition("=")
+
+
+def _refused(*lines: str, said_too: str = "") -> Answer:
+    return Answer(
+        exit_status=100, out=(_READING + said_too).encode(), err="".join(f"{line}\n" for line in lines).encode()
+    )

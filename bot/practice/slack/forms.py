@@ -1,0 +1,215 @@
+"""The methods of the local Slack that deal with files and with modals.
+
+Each takes the office and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
+the bot.
+"""
+
+from typing import Any
+
+from bot.practice.slack import limits as slack_limits
+from bot.practice.slack.office import Args, Office, Upload, refuse
+from bot.practice.slack.posting import clickable, with_ids
+from bot.practice.slack.world import Json, Message, SharedFile, View
+
+
+def get_upload_url(office: Office, args: Args) -> Json:
+    """Answer `files.getUploadURLExternal`."""
+    name, length = args.text("filename"), args.number("length", 0)
+    if not length:
+        refuse("invalid_arguments", "must be more than 0 [json-pointer:/length]")
+    upload = Upload(id=office.world.next_id("F"), name=name, length=length)
+    office.uploads[upload.id] = upload
+    return {"upload_url": f"http://{office.address}/upload/v1/{upload.id}", "file_id": upload.id}
+
+
+def complete_upload(office: Office, args: Args) -> Json:
+    """Answer `files.completeUploadExternal`: the files are shared, in a channel or a thread if one is named."""
+    wanted = args.structure("files", "invalid_arguments")
+    if not isinstance(wanted, list) or not wanted:
+        refuse("invalid_arguments", "missing required field: files")
+    channel = args.maybe("channel_id") or args.maybe("channels")
+    thread_ts = args.maybe("thread_ts")
+    if channel is not None:
+        office.writable(channel)
+        if thread_ts is not None and office.world.message(channel, thread_ts) is None:
+            refuse("thread_not_found")
+    uploads = [_sent(office, item) for item in wanted]
+    shared = tuple(
+        SharedFile(
+            id=upload.id,
+            name=upload.name,
+            title=title,
+            content=upload.content or b"",
+            channel=channel,
+            thread_ts=thread_ts,
+        )
+        for upload, title in uploads
+    )
+    _share(office, shared, args.maybe("initial_comment") or "")
+    return {"files": [{"id": f.id, "title": f.title, "name": f.name} for f in shared]}
+
+
+def _sent(office: Office, item: Any) -> tuple[Upload, str]:
+    upload = office.uploads.get(str(item.get("id"))) if isinstance(item, dict) else None
+    if upload is None or upload.content is None:
+        refuse("file_not_found")
+    return upload, str(item.get("title") or upload.name)
+
+
+def _share(office: Office, shared: tuple[SharedFile, ...], comment: str) -> None:
+    world = office.world
+    for file in shared:
+        del office.uploads[file.id]
+    world.files.extend(shared)
+    channel = shared[0].channel
+    if channel is not None:
+        message = Message(
+            channel=channel,
+            ts=world.next_ts(),
+            thread_ts=shared[0].thread_ts,
+            user=world.bot_user,
+            bot_id=world.bot_id,
+            text=comment,
+            files=shared,
+        )
+        world.messages.append(message)
+
+
+def views_open(office: Office, args: Args) -> Json:
+    """Answer `views.open`."""
+    body = _modal(office, args)
+    user = office.use_trigger(args.text("trigger_id"))
+    view = View(id=office.world.next_id("V"), user=user, body=body, hash=office.world.next_id("hash"))
+    office.world.views.append(view)
+    return {"view": view_body(office, view)}
+
+
+def views_update(office: Office, args: Args) -> Json:
+    """Answer `views.update`; only what is still shown can be updated."""
+    body = _modal(office, args)
+    view = _shown(office, args)
+    if args.maybe("hash") not in (None, view.hash):
+        refuse("hash_conflict")
+    change_view(office, view, body)
+    return {"view": view_body(office, view)}
+
+
+def _shown(office: Office, args: Args) -> View:
+    view_id, external_id = args.maybe("view_id"), args.maybe("external_id")
+    if view_id is None and external_id is None:
+        refuse("invalid_arguments", "missing required field: view_id")
+    shown = [v for v in office.world.views if v.shown]
+    if external_id is not None:
+        found = [v for v in shown if v.body.get("external_id") == external_id]
+    else:
+        found = [v for v in shown if v.id == view_id]
+    return found[0] if found else refuse("not_found")
+
+
+def change_view(office: Office, view: View, body: Json) -> None:
+    """Show something else in a modal that is open."""
+    view.body, view.hash = body, office.world.next_id("hash")
+
+
+def _modal(office: Office, args: Args) -> Json:
+    body = args.structure("view", "invalid_arguments")
+    if not isinstance(body, dict):
+        refuse("invalid_arguments", "missing required field: view")
+    if found := modal_problems(body):
+        refuse("invalid_arguments", *found)
+    return body | {"blocks": with_ids(office.world, body["blocks"])}
+
+
+def modal_problems(body: Json) -> list[str]:
+    """Say everything Slack would refuse in this modal, as `slack_limits.problems` does for blocks."""
+    found = []
+    if body.get("type") != "modal":
+        found.append("must be one of: modal [json-pointer:/view/type]")
+    for name, needed in (("title", True), ("submit", False), ("close", False)):
+        text = body.get(name)
+        if isinstance(text, dict) and not 0 < len(str(text.get("text", ""))) <= 24:
+            found.append(f"must be less than 25 characters [json-pointer:/view/{name}/text]")
+        if needed and not isinstance(text, dict):
+            found.append(f"missing required field: {name} [json-pointer:/view]")
+    for name, most in (("callback_id", 255), ("external_id", 255), ("private_metadata", 3000)):
+        if len(str(body.get(name) or "")) > most:
+            found.append(f"must be less than {most + 1} characters [json-pointer:/view/{name}]")
+    blocks = body.get("blocks")
+    found += [
+        p.replace("json-pointer:/", "json-pointer:/view/") for p in slack_limits.problems(blocks, surface="modal")
+    ]
+    if "submit" not in body and any(isinstance(b, dict) and b.get("type") == "input" for b in blocks or []):
+        found.append("missing required field: submit [json-pointer:/view]")
+    return found
+
+
+def view_body(office: Office, view: View, values: Json | None = None) -> Json:
+    """Return a modal as Slack writes it; `values` are what was filled in."""
+    world = office.world
+    return {
+        "private_metadata": "",
+        "callback_id": "",
+        "external_id": "",
+        "clear_on_close": False,
+        "notify_on_close": False,
+        "close": None,
+        "submit": None,
+        **view.body,
+        "id": view.id,
+        "team_id": world.team_id,
+        "app_id": world.app_id,
+        "app_installed_team_id": world.team_id,
+        "bot_id": world.bot_id,
+        "hash": view.hash,
+        "state": {"values": values or {}},
+        "previous_view_id": None,
+        "root_view_id": view.id,
+    }
+
+
+def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
+    """Return the state of a modal that was filled in with these values, by block id and action id.
+
+    Raises LookupError for a value that has no place in it, and ValueError for a place that must be filled
+    in and is not: the client would not let it be sent.
+    """
+    left = {(block_id, action_id) for block_id, actions in given.items() for action_id in actions}
+    values: Json = {}
+    for block in view.body["blocks"]:
+        for element in clickable(block) if block["type"] == "input" else []:
+            block_id, action_id = str(block.get("block_id")), str(element.get("action_id"))
+            value = given.get(block_id, {}).get(action_id)
+            if value in (None, "", []) and not block.get("optional"):
+                raise ValueError(f"{block_id}/{action_id} has to be filled in")
+            left.discard((block_id, action_id))
+            values.setdefault(block_id, {})[action_id] = state_of(element, value)
+    if left:
+        raise LookupError(f"the modal has no {sorted(left)}")
+    return values
+
+
+def state_of(element: Json, value: Any) -> Json:
+    """Return one element's state: texts as they are, choices by the value of their option."""
+    kind = element["type"]
+    match kind:
+        case "plain_text_input" | "number_input":
+            return {"type": kind, "value": value or None}
+        case "static_select" | "radio_buttons" | "overflow":
+            return {"type": kind, "selected_option": _option(element, value) if value else None}
+        case "checkboxes" | "multi_static_select":
+            return {"type": kind, "selected_options": [_option(element, each) for each in value or []]}
+        case _:
+            names = {
+                "users_select": "selected_user",
+                "datepicker": "selected_date",
+                "timepicker": "selected_time",
+            }
+            return {"type": kind, names.get(kind, "value"): value}
+
+
+def _option(element: Json, value: Any) -> Json:
+    groups = [group["options"] for group in element.get("option_groups", [])]
+    for option in [*element.get("options", []), *(o for group in groups for o in group)]:
+        if option["value"] == value:
+            return dict(option)
+    raise LookupError(f"{element.get('action_id')} has no option {value!r}")

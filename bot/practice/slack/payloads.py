@@ -1,0 +1,137 @@
+"""What Slack sends an app when a person does something, and what comes back: commands, clicks and forms.
+
+Pure but for the ids that it hands out. It knows nothing of sockets or of the bot.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bot.practice.slack.forms import state_of, view_body
+from bot.practice.slack.office import Office
+from bot.practice.slack.posting import clickable
+from bot.practice.slack.world import Edit, Ephemeral, Json, Message, User, View, message_body
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """How the app acknowledged: `payload` is empty where it only said that it has heard."""
+
+    payload: Json
+    response_url: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text it answered with at once."""
+        return str(self.payload.get("text") or "")
+
+    @property
+    def blocks(self) -> list[Json]:
+        """The blocks it answered with at once."""
+        return list(self.payload.get("blocks") or [])
+
+    @property
+    def errors(self) -> dict[str, str]:
+        """What it found wrong in a form, by block id."""
+        return dict(self.payload.get("errors") or {})
+
+
+def command(office: Office, user: User, channel: str, name: str, text: str) -> Json:
+    """Return a `slash_commands` payload."""
+    world = office.world
+    held = world.channels[channel]
+    return {
+        "token": "practice",
+        "team_id": world.team_id,
+        "team_domain": world.team_domain,
+        "channel_id": channel,
+        "channel_name": "privategroup" if held.is_private else held.name,
+        "user_id": user.id,
+        "user_name": user.name,
+        "command": name,
+        "text": text,
+        "api_app_id": world.app_id,
+        "is_enterprise_install": "false",
+        "response_url": office.new_hook(user.id, channel),
+        "trigger_id": office.new_trigger(user.id),
+    }
+
+
+def _by(office: Office, user: User, kind: str) -> Json:
+    world = office.world
+    return {
+        "type": kind,
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": world.team_id},
+        "api_app_id": world.app_id,
+        "token": "practice",
+        "team": {"id": world.team_id, "domain": world.team_domain},
+        "enterprise": None,
+        "is_enterprise_install": False,
+        "trigger_id": office.new_trigger(user.id),
+    }
+
+
+def click(office: Office, user: User, message: Message | Ephemeral, *, block: Json, element: Json, value: Any) -> Json:
+    """Return a `block_actions` payload for an element of a message; only real messages come along with it."""
+    world = office.world
+    container: Json = {
+        "type": "message",
+        "message_ts": message.ts,
+        "channel_id": message.channel,
+        "is_ephemeral": isinstance(message, Ephemeral),
+    }
+    if message.thread_ts:
+        container["thread_ts"] = message.thread_ts
+    payload = _by(office, user, "block_actions") | {
+        "container": container,
+        "channel": {"id": message.channel, "name": world.channels[message.channel].name},
+        "state": {"values": {}},
+        "response_url": office.new_hook(user.id, message.channel, message),
+        "actions": [_action(office, block, element, value)],
+    }
+    if isinstance(message, Message):
+        payload["message"] = message_body(world, message)
+    return payload
+
+
+def _action(office: Office, block: Json, element: Json, value: Any) -> Json:
+    action: Json = {
+        "type": element["type"],
+        "action_id": element["action_id"],
+        "block_id": block["block_id"],
+        "action_ts": office.world.next_ts(),
+    }
+    if element["type"] != "button":
+        return action | state_of(element, value)
+    return action | {name: element[name] for name in ("text", "value", "style", "confirm", "url") if name in element}
+
+
+def submission(office: Office, user: User, view: View, values: Json) -> Json:
+    """Return a `view_submission` payload for a modal that was filled in."""
+    return _by(office, user, "view_submission") | {
+        "view": view_body(office, view, values),
+        "response_urls": [],
+    }
+
+
+def to_click(message: Message | Ephemeral, action_id: str, value: Any, *, stale: bool) -> tuple[Json, Json]:
+    """Return the block and the element with this action id, and for buttons this value where one is given.
+
+    `stale` looks at what the message was before its edits, as somebody does whose screen is behind; the
+    latest first. Raises LookupError, which says what there is, when it is not there.
+    """
+    old: list[Edit] = message.edits if stale and isinstance(message, Message) else []
+    versions = [edit.blocks for edit in reversed(old)] if stale else [message.blocks]
+    seen = []
+    for blocks in versions:
+        for block in blocks:
+            for element in clickable(block):
+                if element.get("action_id") == action_id and _fits(element, value):
+                    return block, element
+                seen.append(f"{element.get('action_id')}={element.get('value')}")
+    raise LookupError(
+        f"nothing to click as {action_id}={value} in {message.text[:80]!r}; there is: {seen or 'nothing'}"
+    )
+
+
+def _fits(element: Json, value: Any) -> bool:
+    return element["type"] != "button" or value is None or element.get("value") == value

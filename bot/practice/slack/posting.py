@@ -1,0 +1,266 @@
+"""The methods of the local Slack that write messages, and the answers to a `response_url`.
+
+Each takes the office and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
+the bot.
+"""
+
+import copy
+import re
+from dataclasses import dataclass
+
+from bot.practice.slack import limits as slack_limits
+from bot.practice.slack.office import Args, Hook, Office, refuse
+from bot.practice.slack.world import Edit, Ephemeral, Json, Message, World, message_body
+
+HOOK_LIVES = 30 * 60.0
+"""Seconds in which a `response_url` is answered."""
+
+HOOK_USES = 5
+
+MOST_METADATA = 16_000
+"""Characters of a message's metadata, as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a message is to say; None is what the call did not mention."""
+
+    text: str | None
+    blocks: list[Json] | None
+    attachments: list[Json] | None
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing at all would be shown."""
+        return not (self.text or self.blocks or self.attachments)
+
+
+def content(world: World, args: Args) -> Content:
+    """Read and check what a message is to say, or refuse."""
+    blocks = args.structure("blocks", "invalid_blocks_format")
+    if blocks is not None:
+        if not isinstance(blocks, list):
+            refuse("invalid_blocks_format")
+        if slack_limits.too_long(blocks):
+            refuse("msg_blocks_too_long")
+        if found := slack_limits.problems(blocks):
+            refuse("invalid_blocks", *found)
+        blocks = with_ids(world, blocks)
+    attachments = args.structure("attachments", "invalid_attachments")
+    if attachments is not None and not isinstance(attachments, list):
+        refuse("invalid_attachments")
+    return Content(text=args.maybe("text"), blocks=blocks, attachments=attachments)
+
+
+def with_ids(world: World, blocks: list[Json]) -> list[Json]:
+    """Give blocks and what can be clicked in them the ids that Slack makes up where the app gave none."""
+    made = copy.deepcopy(blocks)
+    for block in made:
+        block.setdefault("block_id", world.next_id("B"))
+        for element in clickable(block):
+            if element.get("type") != "image":
+                element.setdefault("action_id", world.next_id("a"))
+    return made
+
+
+def clickable(block: Json) -> list[Json]:
+    """Return the elements of a block that a person can act on."""
+    match block.get("type"):
+        case "actions":
+            return list(block["elements"])
+        case "section" if "accessory" in block:
+            return [block["accessory"]]
+        case "input":
+            return [block["element"]]
+        case _:
+            return []
+
+
+def _metadata(args: Args) -> Json | None:
+    metadata = args.structure("metadata", "invalid_metadata_format")
+    if metadata in (None, {}):
+        return None if metadata is None else {}
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("event_type"), str):
+        refuse("invalid_metadata_format")
+    if not isinstance(metadata.get("event_payload"), dict):
+        refuse("invalid_metadata_format")
+    if len(str(metadata)) > MOST_METADATA:
+        refuse("metadata_too_large")
+    return metadata
+
+
+def _thread(office: Office, channel: str, thread_ts: str | None) -> str | None:
+    """Check where a reply goes; real Slack is laxer, but what it takes in silence is a mistake all the same."""
+    if thread_ts is None:
+        return None
+    if not re.fullmatch(r"\d+\.\d{6}", thread_ts):
+        refuse("invalid_thread_ts")
+    root = office.world.message(channel, thread_ts)
+    if root is None:
+        refuse("thread_not_found")
+    if root.thread_ts:
+        refuse("cannot_reply_to_message")
+    return thread_ts
+
+
+def chat_post_message(office: Office, args: Args) -> Json:
+    """Answer `chat.postMessage`."""
+    world = office.world
+    channel = office.writable(args.text("channel"))
+    said = content(world, args)
+    if said.empty:
+        refuse("no_text")
+    message = Message(
+        channel=channel.id,
+        ts=world.next_ts(),
+        thread_ts=_thread(office, channel.id, args.maybe("thread_ts")),
+        user=world.bot_user,
+        bot_id=world.bot_id,
+        text=(said.text or "")[: slack_limits.MOST_TEXT_POSTED],
+        blocks=said.blocks or [],
+        attachments=said.attachments or [],
+        metadata=_metadata(args) or None,
+        reply_broadcast=args.flag("reply_broadcast"),
+    )
+    world.messages.append(message)
+    return {"channel": channel.id, "ts": message.ts, "message": message_body(world, message, metadata=True)}
+
+
+def chat_update(office: Office, args: Args) -> Json:
+    """Answer `chat.update`."""
+    world = office.world
+    channel = office.writable(args.text("channel"))
+    message = world.message(channel.id, args.text("ts"))
+    if message is None:
+        refuse("message_not_found")
+    if message.bot_id != world.bot_id:
+        refuse("cant_update_message")
+    said = content(world, args)
+    if len(said.text or "") > slack_limits.MOST_TEXT_UPDATED:
+        refuse("msg_too_long")
+    if said.text is None and said.blocks is None and said.attachments is None:
+        refuse("no_text")
+    metadata = _metadata(args)
+    edit(world, message, said)
+    if metadata is not None:
+        message.metadata = metadata or None
+    message.reply_broadcast |= args.flag("reply_broadcast")
+    return {
+        "channel": channel.id,
+        "ts": message.ts,
+        "text": message.text,
+        "message": message_body(world, message, metadata=True),
+    }
+
+
+def edit(world: World, message: Message, said: Content) -> None:
+    """Change a message in place, and keep what it was. Text without blocks takes the blocks away."""
+    message.edits.append(Edit(at=world.now(), text=message.text, blocks=message.blocks))
+    if said.text is not None:
+        message.text = said.text
+    if said.blocks is not None or said.text is not None:
+        message.blocks = said.blocks or []
+    if said.attachments is not None:
+        message.attachments = said.attachments
+
+
+def chat_post_ephemeral(office: Office, args: Args) -> Json:
+    """Answer `chat.postEphemeral`."""
+    world = office.world
+    channel = office.writable(args.text("channel"))
+    user = args.text("user")
+    if user not in world.users or not channel.has(user):
+        refuse("user_not_in_channel")
+    said = content(world, args)
+    if said.empty:
+        refuse("no_text")
+    shown = whisper(world, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
+    return {"message_ts": shown.ts}
+
+
+def whisper(
+    world: World, user: str, channel: str, said: Content, *, via: str, thread_ts: str | None = None
+) -> Ephemeral:
+    """Show something to one user alone."""
+    shown = Ephemeral(
+        channel=channel,
+        user=user,
+        ts=world.next_ts(),
+        text=said.text or "",
+        blocks=said.blocks or [],
+        via=via,
+        thread_ts=thread_ts,
+    )
+    world.ephemerals.append(shown)
+    return shown
+
+
+def say(world: World, channel: str, said: Content, *, thread_ts: str | None = None) -> Message:
+    """Post something in the bot's name that was not posted through the Web API."""
+    message = Message(
+        channel=channel,
+        ts=world.next_ts(),
+        thread_ts=thread_ts,
+        user=world.bot_user,
+        bot_id=world.bot_id,
+        text=said.text or "",
+        blocks=said.blocks or [],
+        attachments=said.attachments or [],
+    )
+    world.messages.append(message)
+    return message
+
+
+def reactions_add(office: Office, args: Args) -> Json:
+    """Answer `reactions.add`."""
+    channel, name = office.channel(args.text("channel")), args.text("name")
+    message = office.world.message(channel.id, args.text("timestamp"))
+    if message is None:
+        refuse("message_not_found")
+    if name in message.reactions:
+        refuse("already_reacted")
+    message.reactions.append(name)
+    return {}
+
+
+def respond(office: Office, hook: Hook, args: Args) -> Json:
+    """Answer what was sent to a `response_url`: a new message, or another text for the one it belongs to."""
+    world = office.world
+    if world.clock() - hook.at > HOOK_LIVES:
+        refuse("expired_url")
+    if hook.used >= HOOK_USES:
+        refuse("used_url")
+    said = content(world, args)
+    if said.empty and not args.flag("delete_original"):
+        refuse("no_text")
+    hook.used += 1
+    if hook.message is not None and args.flag("delete_original"):
+        _delete(world, hook.message)
+    elif hook.message is not None and _replaces(args):
+        _replace(world, hook.message, said)
+    elif args.maybe("response_type") == "in_channel":
+        say(world, hook.channel, said, thread_ts=args.maybe("thread_ts"))
+    else:
+        whisper(world, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
+    return {}
+
+
+def _replaces(args: Args) -> bool:
+    """Unless told otherwise, the answer to a click takes the place of what was clicked."""
+    if args.maybe("replace_original") is None:
+        return args.maybe("response_type") is None
+    return args.flag("replace_original")
+
+
+def _replace(world: World, original: Message | Ephemeral, said: Content) -> None:
+    if isinstance(original, Message):
+        edit(world, original, said)
+    else:
+        original.text, original.blocks = said.text or "", said.blocks or []
+
+
+def _delete(world: World, original: Message | Ephemeral) -> None:
+    if isinstance(original, Message):
+        world.messages.remove(original)
+    else:
+        world.ephemerals.remove(original)
