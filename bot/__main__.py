@@ -76,38 +76,38 @@ def plan(
 
     text = " ".join([backend, *(options or [])])
     request = Request(command=procedure, text=text, requester="U000", team="", channel="")
-    foreseen = asyncio.run(bootstrap.foresee(read_settings(config), request))
-    _print_plan(foreseen)
-    if not all(holds for _, holds, _ in foreseen.checks):
+    dry_run = asyncio.run(bootstrap.dry_run(read_settings(config), request))
+    _print_plan(dry_run)
+    if not all(holds for _, holds, _ in dry_run.checks):
         raise typer.Exit(1)
 
 
-def _print_plan(foreseen: DryRun) -> None:
+def _print_plan(dry_run: DryRun) -> None:
     from bot.core.decisions.guards import guards_planned
     from bot.core.decisions.upnext import length
     from bot.core.readings.packages import alarm
     from bot.core.text.shown import in_line, set_in
 
-    print(in_line(foreseen.plan.title))
-    for line in foreseen.plan.brings:
+    print(in_line(dry_run.plan.title))
+    for line in dry_run.plan.brings:
         print(f"  {in_line(line)}")
-    for stage in foreseen.plan.stages:
+    for stage in dry_run.plan.stages:
         print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:
             print(f"  {step.name}: {in_line(step.says)}")
             if step.action:
                 print(set_in(f"{step.where}: {step.action.command.text}", 6))
-                for guard in guards_planned(foreseen.plan, step, foreseen.target):
+                for guard in guards_planned(dry_run.plan, step, dry_run.target):
                     print(f"        only if: {in_line(guard.says)}")
             if step.length:
                 print(f"      {length(step.length)}")
-    for left in foreseen.plan.left_out:
+    for left in dry_run.plan.left_out:
         print(f"\nnot in this run: {left.step}: {in_line(left.because)}")
     print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
-    for says, holds, reason in foreseen.checks:
+    for says, holds, reason in dry_run.checks:
         print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{says}: {reason}')}")
-    for says in foreseen.later:
+    for says in dry_run.later:
         print(f"       {in_line(says)}: seen in the run itself")
 
 
@@ -202,10 +202,10 @@ def main() -> None:
     try:
         app()
     except BotError as error:
-        from bot.core.text.redact import hide_in_words
+        from bot.core.text.redact import redact_in_words
         from bot.core.text.shown import in_lines
 
-        print(in_lines(hide_in_words(str(error))), file=sys.stderr)
+        print(in_lines(redact_in_words(str(error))), file=sys.stderr)
         sys.exit(2)
 
 

@@ -17,10 +17,10 @@ from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.adapters.configs import FolderProposals
 from bot.adapters.journal import SqlJournal
-from bot.adapters.onlyone import only_one
+from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
 from bot.core.decisions.damage import in_words
@@ -28,9 +28,9 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.setup.sudoers import sudoers
-from bot.core.text.redact import hide
-from bot.engine.planning import Book, Planner, Request
-from bot.engine.ports import Timings, World
+from bot.core.text.redact import redact
+from bot.engine.planning import Catalogue, Planner, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service, Survey
 from bot.errors import Misconfigured, Refused
@@ -52,12 +52,12 @@ def library(settings: Settings) -> Library:
     return read_library(procedures_folder(settings.bot.procedures))
 
 
-def book(settings: Settings) -> Book:
+def catalogue(settings: Settings) -> Catalogue:
     """What the bot knows to do and where; raises Misconfigured."""
     read = library(settings)
     wanted = {"reason": settings.bot.require_reason, "ticket": settings.bot.require_ticket}
     requires = tuple(option for option, needed in wanted.items() if needed)
-    return Book(inventory=settings.inventory, procedures=read.procedures, rules=read.rules, requires=requires)
+    return Catalogue(inventory=settings.inventory, procedures=read.procedures, rules=read.rules, requires=requires)
 
 
 def timings(settings: Settings) -> Timings:
@@ -101,7 +101,7 @@ class _Hiding(logging.Formatter):
     """A line of the log, with the traceback below it: an error's text may be what a host or a person said."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return hide(super().format(record))
+        return redact(super().format(record))
 
 
 def log_to(stream: TextIO) -> logging.Handler:
@@ -119,7 +119,7 @@ def log_to(stream: TextIO) -> logging.Handler:
 async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     """A whole bot, started; on leaving, what is under way is finished, written down and told, then all is closed."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(only_one(settings.bot.journal))
+        stack.enter_context(single_instance(settings.bot.journal))
         kept = await stack.enter_async_context(journal(settings))
         reach = hosts(settings)
         stack.push_async_callback(reach.close)
@@ -133,7 +133,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             channels=frozenset(settings.slack.channels),
             team=settings.slack.team,
         )
-        thread = Thread(
+        thread = SlackAnnouncer(
             client=client,
             journal=kept,
             posts=kept.posts,
@@ -144,7 +144,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         stack.push_async_callback(thread.close)
         clock = SystemClock()
         alarms = ApsAlarms(clock)
-        world = World(
+        ports = Ports(
             journal=kept,
             hosts=reach,
             announcer=thread,
@@ -154,7 +154,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             proposals=FolderProposals(settings.bot.configs),
             timings=timings(settings),
         )
-        service = Service(world, book(settings), new_id)
+        service = Service(ports, catalogue(settings), new_id)
         app = SlackApp(
             client=client,
             app_token=tokens.app_token.get_secret_value(),
@@ -167,7 +167,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         stack.push_async_callback(service.close)
         await thread.start(await kept.open_runs())
         # Before Slack is asked for anything: users of a stopped backend wait for nobody's answer.
-        taken = await recover(world, service)
+        taken = await recover(ports, service)
         await app.sign_in()
         # Only now: a run that was asked for meanwhile would be taken up twice, and a click would find no run.
         stack.push_async_callback(app.close)
@@ -194,12 +194,12 @@ async def serve(settings: Settings, tokens: Tokens) -> int:
         return 1
 
 
-async def foresee(settings: Settings, request: Request) -> DryRun:
+async def dry_run(settings: Settings, request: Request) -> DryRun:
     """What would run, with its preflight looked at now; needs no Slack and no journal. Raises Refused."""
     reach = hosts(settings)
     proposals = FolderProposals(settings.bot.configs)
     try:
-        return await Planner(book(settings), reach, SystemClock(), timings(settings), proposals).foresee(
+        return await Planner(catalogue(settings), reach, SystemClock(), timings(settings), proposals).dry_run(
             request, new_id()
         )
     finally:

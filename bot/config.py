@@ -29,7 +29,7 @@ from bot.core.hosts.inventory import Inventory, Ring, mistakes
 from bot.core.plans.laws import Rules
 from bot.core.plans.procedure import Duration, Procedure
 from bot.core.setup.lint import try_out
-from bot.core.text.redact import hide
+from bot.core.text.redact import redact
 from bot.errors import Misconfigured
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
@@ -182,7 +182,7 @@ def read_settings(path: Path) -> Settings:
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: {hide(str(error))}") from None
+        raise Misconfigured(f"{path}: {redact(str(error))}") from None
     settings = _validated(Settings, table, path)
     beside = path.resolve().parent
 
@@ -220,7 +220,7 @@ def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
         # A part with brackets is pydantic's own name of a choice between types.
         place = ".".join(str(part) for part in mistake["loc"] if "[" not in str(part))
         # What was given there is not told: it may be a token in the wrong place.
-        told.append(hide(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}"))
+        told.append(redact(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}"))
     yield from dict.fromkeys(told)
 
 
@@ -303,9 +303,9 @@ def _yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         # Its own words have the line with them, whatever that says.
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise Misconfigured(f"{path}: {place}{hide(str(error.problem))}") from None
+        raise Misconfigured(f"{path}: {place}{redact(str(error.problem))}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Misconfigured(f"{path}: {hide(str(error))}") from None
+        raise Misconfigured(f"{path}: {redact(str(error))}") from None
 
 
 def _twice(procedures: Mapping[Path, Procedure]) -> Iterator[str]:

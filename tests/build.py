@@ -12,8 +12,8 @@ from bot.core.decisions.upnext import (
     BeginWait,
     MakeChange,
     Prove,
-    SeeCheck,
-    Tell,
+    Record,
+    RunCheck,
     answered_already,
     next_action,
     question,
@@ -168,7 +168,7 @@ class Story:
         now = self.at + timedelta(days=self.run.status is Status.WAITING)
         action = next_action(self.run, now, library().rules.harmless)
         match action:
-            case Tell():
+            case Record():
                 return [action.fact]
             case Prove():
                 return [PROVED]
@@ -178,7 +178,7 @@ class Story:
                 verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: STANDS}.get(gate, {})
                 asked = question(self.run, gate, self.at, ("as it should be",), verified)
                 return [asked, *answered_already(asked)]
-            case SeeCheck(step=check):
+            case RunCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")
                 seen = fact.StepDone(step=check.name, how=fact.How.RAN, reason="as it should be", remembered=remembered)
                 return [seen]

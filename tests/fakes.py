@@ -148,7 +148,7 @@ class FakeAlarms:
     def clear(self, run: str) -> None:
         self.dates.pop(run, None)
 
-    def on_ring(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
         self.ring = ring
 
     async def ring_due(self) -> tuple[str, ...]:
@@ -210,15 +210,15 @@ class FakeAnnouncer:
     """People who see everything at once; after `go_away` they see nothing until `come_back`."""
 
     def __init__(self) -> None:
-        self.nudged: list[str] = []
+        self.woken: list[str] = []
         self.warned: list[tuple[str, str]] = []
         self.told_damaged: list[Damaged] = []
         self.waited_for: list[tuple[str, int]] = []
         self._there = asyncio.Event()
         self._there.set()
 
-    def nudge(self, run: str) -> None:
-        self.nudged.append(run)
+    def wake(self, run: str) -> None:
+        self.woken.append(run)
 
     async def shown(self, run: str, seq: int) -> None:
         self.waited_for.append((run, seq))

@@ -46,7 +46,7 @@ class ApsAlarms:
             ringing.cancel()
         await asyncio.gather(*self._ringing, return_exceptions=True)
 
-    def on_ring(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
         """What to call, with the run's id."""
         self._call = ring
 

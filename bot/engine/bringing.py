@@ -18,7 +18,7 @@ from bot.core.plans.proposal import Asked, PackageChange, Proposal
 from bot.core.readings.outputs import Asks, version_key
 from bot.core.readings.packages import as_changes, upgrades
 from bot.core.readings.probes import PROBES
-from bot.core.text.redact import hide
+from bot.core.text.redact import redact
 from bot.engine.ports import Hosts, Proposals
 from bot.errors import HostError, Refused, Unreadable
 
@@ -142,5 +142,5 @@ def in_short(packages: Sequence[PackageChange]) -> str:
 def _not_read(target: Target, error: Exception) -> Refused:
     return Refused(
         f"Nothing was begun: what {target.backend.name} has now cannot be read, and the plan depends"
-        f" on that. {hide(str(error))}"
+        f" on that. {redact(str(error))}"
     )

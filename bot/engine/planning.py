@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
-from bot.core.plans.laws import Rules, hold_against
+from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
 from bot.core.plans.plan import Kind, Order, Plan, make_plan
 from bot.core.plans.procedure import Procedure
@@ -33,7 +33,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Book:
+class Catalogue:
     """What the bot knows to do and where: read once at start. `requires`: the options that no run is begun without."""
 
     inventory: Inventory
@@ -53,8 +53,10 @@ class _Prepared:
 class Planner:
     """Makes plans; changes nothing anywhere."""
 
-    def __init__(self, book: Book, hosts: Hosts, clock: Clock, timings: Timings, proposals: Proposals) -> None:
-        self._book = book
+    def __init__(
+        self, catalogue: Catalogue, hosts: Hosts, clock: Clock, timings: Timings, proposals: Proposals
+    ) -> None:
+        self._catalogue = catalogue
         self._hosts = hosts
         self._clock = clock
         self._timings = timings
@@ -65,7 +67,7 @@ class Planner:
         asked = read_request(request.text)
         self._requires(asked)
         self._procedure(request)
-        return self._book.inventory.find(asked.backend)
+        return self._catalogue.inventory.find(asked.backend)
 
     async def request(self, request: Request, run: str) -> RunRequested:
         """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
@@ -88,11 +90,11 @@ class Planner:
         )
 
     def _requires(self, asked: Asked) -> None:
-        if missing := [option for option in self._book.requires if not getattr(asked, option)]:
+        if missing := [option for option in self._catalogue.requires if not getattr(asked, option)]:
             typed = " ".join(FORMS[option] for option in missing)
             raise Refused(f"A run needs a {' and a '.join(missing)} here; nothing was begun. Type it behind: {typed}")
 
-    async def foresee(self, request: Request, run: str) -> DryRun:
+    async def dry_run(self, request: Request, run: str) -> DryRun:
         """What would run, with the checks of its first stage looked at now; raises Refused."""
         prepared = await self._prepare(request, read_request(request.text), run)
         order, plan = prepared.order, prepared.plan
@@ -107,22 +109,22 @@ class Planner:
         for step in (step for stage in plan.preparing for step in stage.steps):
             changed = changed or step.kind is Kind.CHANGE
             if step.kind is Kind.CHECK and not changed:
-                judgement = (await looking.until_seen(step.expect, timedelta(0))).judgement
-                checks.append((step.says, judgement.holds, judgement.reason))
+                verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
+                checks.append((step.says, verdict.holds, verdict.reason))
             elif step.kind is Kind.CHECK:
                 later.append(step.says)
         return DryRun(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
     def _procedure(self, request: Request) -> Procedure:
-        procedure = next((one for one in self._book.procedures if one.command == request.command), None)
+        procedure = next((one for one in self._catalogue.procedures if one.command == request.command), None)
         if procedure is None:
-            known = ", ".join(one.command for one in self._book.procedures)
+            known = ", ".join(one.command for one in self._catalogue.procedures)
             raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
         return procedure
 
     async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
         procedure = self._procedure(request)
-        target = self._book.inventory.find(asked.backend)
+        target = self._catalogue.inventory.find(asked.backend)
         brought = await Bringing(self._hosts, self._proposals).of(procedure, asked, target)
         order = Order(
             run=run,
@@ -136,7 +138,7 @@ class Planner:
         )
         plan = make_plan(procedure, order)
         check_expectations(plan)
-        hold_against(plan, self._book.rules, str(target.backend.ip))
+        check_rules(plan, self._catalogue.rules, str(target.backend.ip))
         return _Prepared(procedure=procedure, order=order, plan=plan, brought=brought)
 
 

@@ -1,4 +1,4 @@
-"""What the engine needs of the world, by what it can do. Adapters stand behind these, fakes in tests."""
+"""What the engine needs of the ports, by what it can do. Adapters stand behind these, fakes in tests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Hosts(Protocol):
 class Announcer(Protocol):
     """Shows runs to people, from the journal, in its own time."""
 
-    def nudge(self, run: str) -> None:
+    def wake(self, run: str) -> None:
         """There are new facts of this run to show; returns at once."""
 
     async def shown(self, run: str, seq: int) -> None:
@@ -92,7 +92,7 @@ class Alarms(Protocol):
     def clear(self, run: str) -> None:
         """Do not ring for this run."""
 
-    def on_ring(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
         """What to call, with the run's id."""
 
 
@@ -150,7 +150,7 @@ class Timings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class Ports:
     """Every port of one bot, joined in bootstrap."""
 
     journal: Journal

@@ -8,26 +8,26 @@ from bot.core.decisions.damage import in_words
 from bot.core.runs.events import StepUnclear
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run, Status
-from bot.engine.ports import World
+from bot.engine.ports import Ports
 from bot.engine.service import Service
 from bot.errors import Illegal, JournalError
 
 log = logging.getLogger(__name__)
 
 
-async def recover(world: World, service: Service) -> tuple[str, ...]:
+async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
     """Take up all open runs; returns their ids. A damaged run is left alone: it keeps what it holds, and it is said."""
     taken = []
-    for run_id in await world.journal.open_runs():
-        run = await _readable(world, run_id)
+    for run_id in await ports.journal.open_runs():
+        run = await _readable(ports, run_id)
         if run is None:
             continue
-        world.announcer.nudge(run_id)
+        ports.announcer.wake(run_id)
         if run.status is Status.BUSY and run.step:
             reason = "the bot was stopped while this was under way"
             unclear = StepUnclear(step=run.step.name, reason=reason)
             try:
-                (entry,) = await world.journal.append(run_id, run.seq, world.clock.now(), (unclear,))
+                (entry,) = await ports.journal.append(run_id, run.seq, ports.clock.now(), (unclear,))
                 run = apply(run, entry)
             except JournalError:
                 log.exception("run %s: its doubt cannot be written down now; it is looked up all the same", run_id)
@@ -36,23 +36,23 @@ async def recover(world: World, service: Service) -> tuple[str, ...]:
     return tuple(taken)
 
 
-async def _readable(world: World, run: str) -> Run | None:
+async def _readable(ports: Ports, run: str) -> Run | None:
     """The run, None for one that cannot be read: people are told."""
     try:
         try:
-            found = fold(await world.journal.entries(run))
+            found = fold(await ports.journal.entries(run))
         except Illegal:
             found = None
         if found is None:
-            await _say_damaged(world, run)
+            await _say_damaged(ports, run)
     except JournalError:
         log.exception("run %s is left alone: the journal does not give it", run)
         return None
     return found
 
 
-async def _say_damaged(world: World, run: str) -> None:
-    found = await world.journal.examine(run)
+async def _say_damaged(ports: Ports, run: str) -> None:
+    found = await ports.journal.examine(run)
     if found is not None:
         log.error("%s", in_words(found))
-        world.announcer.damaged(found)
+        ports.announcer.damaged(found)

@@ -18,10 +18,10 @@ from bot.core.runs.claims import keys_of, shared
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
-from bot.core.text.redact import hide
-from bot.engine.planning import Book, Planner, Request
-from bot.engine.ports import World
-from bot.engine.runs.ledger import Ledger
+from bot.core.text.redact import redact
+from bot.engine.planning import Catalogue, Planner, Request
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
 from bot.engine.runs.runner import Runner
 from bot.errors import Illegal, Refused, RingHeld
 
@@ -38,7 +38,7 @@ class Survey:
 
 @dataclass(frozen=True, kw_only=True)
 class _Live:
-    ledger: Ledger
+    runlog: RunLog
     runner: Runner
     task: asyncio.Task[None]
 
@@ -46,23 +46,23 @@ class _Live:
 class Service:
     """One a bot: every run that is under way, and the way to a new one."""
 
-    def __init__(self, world: World, book: Book, new_id: Callable[[], str]) -> None:
-        self._world = world
-        self._book = book
-        self._planner = Planner(book, world.hosts, world.clock, world.timings, world.proposals)
+    def __init__(self, ports: Ports, catalogue: Catalogue, new_id: Callable[[], str]) -> None:
+        self._ports = ports
+        self._catalogue = catalogue
+        self._planner = Planner(catalogue, ports.hosts, ports.clock, ports.timings, ports.proposals)
         self._new_id = new_id
         self._live: dict[str, _Live] = {}
-        world.alarms.on_ring(self._ring)
+        ports.alarms.on_due(self._ring)
 
     @property
     def commands(self) -> Mapping[str, str]:
         """Every procedure's slash command, with its summary."""
-        return {procedure.command: procedure.summary for procedure in self._book.procedures}
+        return {procedure.command: procedure.summary for procedure in self._catalogue.procedures}
 
     @property
     def backends(self) -> Sequence[str]:
         """The names of all backends."""
-        return self._book.inventory.backends
+        return self._catalogue.inventory.backends
 
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id. Raises Refused (text for people) and changes nothing."""
@@ -70,22 +70,22 @@ class Service:
         await self._refuse_if_held(self._planner.target(request))
         requested = await self._planner.request(request, run)
         try:
-            entries = await self._world.journal.append(run, 0, self._world.clock.now(), (requested,))
+            entries = await self._ports.journal.append(run, 0, self._ports.clock.now(), (requested,))
         except RingHeld as error:
             raise Refused(await self._who_holds(error)) from None
         begun = fold(entries)
         assert begun is not None
-        self._world.announcer.nudge(run)
+        self._ports.announcer.wake(run)
         self.take_up(begun)
         return run
 
-    async def foresee(self, request: Request) -> DryRun:
+    async def dry_run(self, request: Request) -> DryRun:
         """What would run, with live preflight, changing nothing. Raises Refused."""
-        return await self._planner.foresee(request, self._new_id())
+        return await self._planner.dry_run(request, self._new_id())
 
     async def _refuse_if_held(self, target: Target) -> None:
         """Before hosts are read for the plan; as that takes long, the journal judges again when the run is written."""
-        for run in await self._world.journal.open_runs():
+        for run in await self._ports.journal.open_runs():
             if held := shared(target, *_holds(await self._known(run))):
                 ring, what = held
                 raise Refused(await self._who_holds(RingHeld(ring, run, what=what)))
@@ -98,7 +98,7 @@ class Service:
             return f"{what} is held by run {held.run}, which has let it go meanwhile: ask again."
         target = run.request.target
         other = "" if held.ring else f" of ring {target.ring.name}"
-        link = await self._world.announcer.permalink(run.id)
+        link = await self._ports.announcer.permalink(run.id)
         return (
             f"{what} is held by run {run.id} on {target.backend.name}{other}, asked for by"
             f" <@{run.request.requester}> since {run.began:%Y-%m-%d %H:%M:%S} UTC; it is {run.status}."
@@ -115,8 +115,8 @@ class Service:
             if known is None:
                 raise Refused(f"There is no run {run}.")
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
-        facts = await live.ledger.decide(_without_secrets(command))
-        live.runner.nudge()
+        facts = await live.runlog.decide(_without_secrets(command))
+        live.runner.wake()
         for told in facts:
             if isinstance(told, fact.ApprovalRefused):
                 raise Refused(f"This does not count: {told.reason}. The attempt is on the record.")
@@ -128,7 +128,7 @@ class Service:
             raise Refused(in_words(known))
         if known is None:
             raise Refused(f"There is no run {run}.")
-        return await self._world.journal.entries(run)
+        return await self._ports.journal.entries(run)
 
     async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
         """The runs that can be read, the newest first."""
@@ -136,7 +136,7 @@ class Service:
 
     async def survey(self, *, open_only: bool = False) -> Survey:
         """The runs, the newest first, and those that are damaged beside them."""
-        journal = self._world.journal
+        journal = self._ports.journal
         known = () if open_only else await journal.all_runs()
         # What holds something is listed also when not one of its facts is there any more.
         ids = dict.fromkeys((*known, *await journal.open_runs()))
@@ -150,35 +150,35 @@ class Service:
         """Let go what a damaged run holds, on somebody's word; raises Refused. It is said in the channel."""
         if run in self._live:
             raise Refused(f"Run {run} is under way: abort it, or take it over by hand.")
-        journal = self._world.journal
+        journal = self._ports.journal
         found = await journal.examine(run)
-        release = let_go(run, found, person, hide(reason), self._world.clock.now())
+        release = let_go(run, found, person, redact(reason), self._ports.clock.now())
         assert found is not None
         await journal.release(release)
         log.warning("run %s %s", run, let_go_words(release))
         released = replace(found, release=release)
-        self._world.announcer.damaged(released)
+        self._ports.announcer.damaged(released)
         return released
 
     async def _known(self, run: str) -> Run | Damaged | None:
         live = self._live.get(run)
         if live:
-            return live.ledger.run
+            return live.runlog.run
         try:
-            return fold(await self._world.journal.entries(run)) or await self._world.journal.examine(run)
+            return fold(await self._ports.journal.entries(run)) or await self._ports.journal.examine(run)
         except Illegal:
-            return await self._world.journal.examine(run)
+            return await self._ports.journal.examine(run)
 
-    def take_up(self, run: Run) -> Ledger:
+    def take_up(self, run: Run) -> RunLog:
         """Bring a run forward from where it stands; one that is under way already is left to itself."""
         if run.id in self._live:
-            return self._live[run.id].ledger
-        ledger = Ledger(self._world, run)
-        runner = Runner(self._world, ledger, self._book.rules)
+            return self._live[run.id].runlog
+        runlog = RunLog(self._ports, run)
+        runner = Runner(self._ports, runlog, self._catalogue.rules)
         task = asyncio.create_task(runner.drive(), name=f"run {run.id}")
-        self._live[run.id] = _Live(ledger=ledger, runner=runner, task=task)
+        self._live[run.id] = _Live(runlog=runlog, runner=runner, task=task)
         task.add_done_callback(lambda done: self._over(run.id, done))
-        return ledger
+        return runlog
 
     def _over(self, run: str, task: asyncio.Task[None]) -> None:
         self._live.pop(run, None)
@@ -187,7 +187,7 @@ class Service:
 
     async def _ring(self, run: str) -> None:
         if live := self._live.get(run):
-            live.runner.nudge()
+            live.runner.wake()
 
     async def close(self, within: timedelta = timedelta(seconds=6)) -> None:
         """Let what is under way be finished and written down, as long as `within`; what is left is in doubt then."""
@@ -215,5 +215,5 @@ def _holds(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
 def _without_secrets(command: Steering) -> Steering:
     """The same, with the reason that somebody typed as it may be kept."""
     if isinstance(command, Postpone | ProposeSkip | GoBack | TakeOver):
-        return replace(command, reason=hide(command.reason))
+        return replace(command, reason=redact(command.reason))
     return command

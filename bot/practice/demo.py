@@ -24,7 +24,7 @@ from bot.practice.scene import (
     buttons,
     practice_site,
 )
-from bot.practice.slack.world import Ephemeral, Message
+from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.terminal import shown
 
 _NAMES = {REQUESTER: "alice", SECOND: "bob", THIRD: "carol", STRANGER: "mallory", GROUP: "mail-engineers"}

@@ -23,7 +23,7 @@ from typing import Self
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.slack.server import LocalSlack
-from bot.practice.slack.world import Ephemeral, Message
+from bot.practice.slack.workspace import Ephemeral, Message
 
 REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
 CHANNEL = "C0MAILOPS"

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.practice.slack.world import Ephemeral, Message
+from bot.practice.slack.workspace import Ephemeral, Message
 
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)(?:\|[^>]*)?>")

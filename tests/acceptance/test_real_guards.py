@@ -60,7 +60,7 @@ async def more_logins(users: MailUsers, count: int) -> None:
 async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become_the_only_backend(
     lab: Lab, measured: Callable[[str], None]
 ) -> None:
-    """Started again, it went on with a judgement of before: it stopped, downed and flushed the only serving backend."""
+    """Started again, it went on with a verdict of before: it stopped, downed and flushed the only serving backend."""
     await asyncio.to_thread(lab.run, "backend-3", LATE_ANSWER, check=True)
     async with at_work(lab, drain=A_SECOND) as scene, MailUsers(lab, count=20) as users:
         await scene.ask("backend-3 restart=yes")

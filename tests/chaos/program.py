@@ -130,7 +130,7 @@ def chosen(good: Good, wanted: Wanted) -> Sequence[Case]:
 
 
 async def _all(wanted: Wanted, cases: Sequence[Case], account: Account, began: float) -> None:
-    left, only_one = list(reversed(cases)), len(cases) == 1
+    left, single_instance = list(reversed(cases)), len(cases) == 1
     played_so_far = itertools.count(1)
 
     async def take_turns() -> None:
@@ -139,7 +139,7 @@ async def _all(wanted: Wanted, cases: Sequence[Case], account: Account, began: f
                 account.left_out, left[:] = len(left), []
                 return
             case = left.pop()
-            verdict = await played(case, wanted.seed, keep=bool(wanted.only) and only_one)
+            verdict = await played(case, wanted.seed, keep=bool(wanted.only) and single_instance)
             account.add(case, verdict)
             if (number := next(played_so_far)) % _SAID_EVERY == 0:
                 print(f"{number} of {len(cases)} played, {account.broken.total()} broken laws", flush=True)

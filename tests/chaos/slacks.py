@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.practice.slack.office import What
+from bot.practice.slack.context import What
 from bot.practice.slack.server import Fault
 from tests.chaos.case import Trouble
 from tests.chaos.play import Play

@@ -44,7 +44,7 @@ class FakeSide:
         self.clock = FakeClock()
         self.alarms = FakeAlarms(self.clock)
         self.heard = Heard(self.clock)
-        self.alarms.on_ring(self.heard)
+        self.alarms.on_due(self.heard)
 
     async def heard_of(self, count: int) -> list[str]:
         self.clock.advance(SOON)
@@ -59,7 +59,7 @@ class RealSide:
         self.clock = SystemClock()
         self.alarms = ApsAlarms(SystemClock())
         self.heard = Heard(self.clock)
-        self.alarms.on_ring(self.heard)
+        self.alarms.on_due(self.heard)
 
     async def heard_of(self, count: int) -> list[str]:
         return await self.heard.until(count)
@@ -137,7 +137,7 @@ def now() -> datetime:
 
 async def test_what_was_set_before_the_start_rings_after_it(alarms: ApsAlarms) -> None:
     heard = Heard(SystemClock())
-    alarms.on_ring(heard)
+    alarms.on_due(heard)
     alarms.set("run-1", now() - LONG_AGO)
     alarms.start()
     assert await heard.until(1) == ["run-1"]
@@ -153,7 +153,7 @@ async def test_a_ring_that_fails_is_logged_and_the_next_one_comes(
         if run == "run-1":
             raise RuntimeError("the journal is away")
 
-    alarms.on_ring(fails_once)
+    alarms.on_due(fails_once)
     alarms.start()
     alarms.set("run-1", now())
     await heard.until(1)
@@ -196,7 +196,7 @@ async def test_a_date_that_comes_while_the_last_ring_is_still_being_answered_rin
         await heard(run)
         await finish.wait()
 
-    alarms.on_ring(slow)
+    alarms.on_due(slow)
     alarms.start()
     for count in (1, 2, 3):
         alarms.set("run-1", now())
@@ -213,7 +213,7 @@ async def test_many_dates_in_one_instant_leave_none_unrung(alarms: ApsAlarms, ca
             alarms.set("run-1", now())
             await asyncio.sleep(0)
 
-    alarms.on_ring(heard)
+    alarms.on_due(heard)
     alarms.start()
     await asyncio.gather(set_often(), set_often(), set_often())
     alarms.set("run-2", now())
@@ -231,7 +231,7 @@ async def test_stopping_ends_what_a_ring_began_and_rings_no_more(alarms: ApsAlar
         finally:
             ended.set()
 
-    alarms.on_ring(endless)
+    alarms.on_due(endless)
     alarms.start()
     alarms.set("run-1", now())
     await began.wait()

@@ -15,7 +15,7 @@ from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
-from bot.engine.looks.looking import Sight, hosts_for
+from bot.engine.looks.looking import Observation, hosts_for
 from tests.build import Story, library
 from tests.contract.rings import PACKAGES, PATIENCE, EitherRing
 from tests.contract.shapes import Shape, shape
@@ -184,11 +184,11 @@ class Walk:
         for step in plan.steps:
             if step.name == until:
                 return
-            sight = await self._do(step)
-            if sight and step.remember:
-                self.observed |= sight.remembered(dict(step.remember))
+            observation = await self._do(step)
+            if observation and step.remember:
+                self.observed |= observation.remembered(dict(step.remember))
 
-    async def _do(self, step: PlannedStep) -> Sight | None:
+    async def _do(self, step: PlannedStep) -> Observation | None:
         if step.name in {"set-vhosts-to-zero", "users-come-back"}:
             await self.ring.log_users_in()
         match step.kind:
@@ -202,7 +202,7 @@ class Walk:
                 return await self._see(step, await self.ring.looking.look([step.watch]))
         return None
 
-    async def _change(self, step: PlannedStep, action: Action) -> Sight:
+    async def _change(self, step: PlannedStep, action: Action) -> Observation:
         before = await self.ring.looking.look(action.done_when)
         assert step.where is not None
         host = hosts_for(self.ring.target, step.where)[0]
@@ -215,14 +215,14 @@ class Walk:
         if not action.done_when:  # its exit is all that shows it
             self.told[step.name] = (None, await panorama(self.ring, changing(self.ring, self.brought)))
             return before
-        sight = await self._see(
+        observation = await self._see(
             step, await self.ring.looking.until_seen(action.done_when, action.within, action.steady)
         )
         stops_or_starts = "stop-" in step.name or "start-" in step.name
         looks = [*changing(self.ring, self.brought), *(serving(self.ring) if stops_or_starts else ())]
-        self.told[step.name] = (before.judgement.holds, await panorama(self.ring, looks))
-        return sight
+        self.told[step.name] = (before.verdict.holds, await panorama(self.ring, looks))
+        return observation
 
-    async def _see(self, step: PlannedStep, sight: Sight) -> Sight:
-        assert sight.judgement.holds, (step.name, sight.judgement, [ran.output for ran in sight.ran])
-        return sight
+    async def _see(self, step: PlannedStep, observation: Observation) -> Observation:
+        assert observation.verdict.holds, (step.name, observation.verdict, [ran.output for ran in observation.ran])
+        return observation

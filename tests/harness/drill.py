@@ -36,7 +36,7 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.run import Run, Status
-from bot.engine.planning import Book, Request
+from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
@@ -77,13 +77,13 @@ class Drill(Play):
     points: Hooks
 
     def __init__(
-        self, book: Callable[[Book], Book] = lambda made: made, take_down: TakeDown = TakeDown.RUNBOOK
+        self, catalogue: Callable[[Catalogue], Catalogue] = lambda made: made, take_down: TakeDown = TakeDown.RUNBOOK
     ) -> None:
         timings = replace(TIMINGS, approval_open=OPEN, approval_repeats=(OPEN / 3,))
         super().__init__(Hooks(), timings=timings, take_down=take_down)
-        self._book = book(self._book)
+        self._catalogue = catalogue(self._catalogue)
         self._news = asyncio.Event()
-        self.slack.on_nudge = self._news.set
+        self.slack.on_wake = self._news.set
         self._services: list[Service] = []
         self.people = PEOPLE | {FOURTH: Person(id=FOURTH, may_ask=True, may_approve=True)}
         self.slack._known = self.people
@@ -315,13 +315,13 @@ class Drill(Play):
 
 @asynccontextmanager
 async def a_run(
-    book: Callable[[Book], Book] = lambda made: made,
+    catalogue: Callable[[Catalogue], Catalogue] = lambda made: made,
     text: str = TEXT,
     take_down: TakeDown = TakeDown.RUNBOOK,
     spoil: Callable[[Drill], object] = lambda _play: None,
 ) -> AsyncIterator[Drill]:
     """A run on backend-3 that has just been asked for; `spoil` is done to the world before."""
-    play = Drill(book, take_down)
+    play = Drill(catalogue, take_down)
     spoil(play)
     request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
     living: asyncio.Task[None] = asyncio.ensure_future(play._users_live())

@@ -14,7 +14,7 @@ from pathlib import Path
 from bot.adapters.configs import FolderProposals
 from bot.core.hosts.inventory import Inventory, Ring, TakeDown
 from bot.core.plans.proposal import Proposal
-from bot.engine.planning import Book, Request
+from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
@@ -76,7 +76,7 @@ def reviewed() -> Reviewed:
     return Reviewed(asyncio.run(folder.proposal(CONFIG)), folder)
 
 
-def book(ring: PracticeRing, take_down: TakeDown) -> Book:
+def catalogue(ring: PracticeRing, take_down: TakeDown) -> Catalogue:
     """The shipped procedures, for this ring."""
     table = {
         "take_down": take_down,
@@ -87,7 +87,7 @@ def book(ring: PracticeRing, take_down: TakeDown) -> Book:
         "backends": [{"name": name, "ip": host.ip, "sudo": True} for name, host in ring.backends.items()],
     }
     inventory = Inventory(rings=(Ring.model_validate(table),))
-    return Book(inventory=inventory, procedures=library().procedures, rules=library().rules)
+    return Catalogue(inventory=inventory, procedures=library().procedures, rules=library().rules)
 
 
 @dataclass
@@ -113,8 +113,8 @@ class Play:
         self._lives: list[Life] = []
         self.reader = Reader(self.journal, RUN)
         self.crew = Crew(self.reader, lambda: self.service, lambda: self.slack.there)
-        self.slack.on_nudge = self.crew.wake
-        self._book = book(self.ring, self.take_down)
+        self.slack.on_wake = self.crew.wake
+        self._catalogue = catalogue(self.ring, self.take_down)
         self._tasks: set[asyncio.Task[object]] = set()
         self._new_users = True
 
@@ -137,7 +137,7 @@ class Play:
             ahead=self.ahead,
         )
         self.world = world
-        self.service = Service(world, self._book, lambda: RUN)
+        self.service = Service(world, self._catalogue, lambda: RUN)
         return self.service
 
     def crash(self, down: timedelta) -> None:

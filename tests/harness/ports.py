@@ -19,7 +19,7 @@ from bot.core.hosts.inventory import Host
 from bot.core.plans.proposal import Proposal
 from bot.core.runs.events import Entry, Fact
 from bot.engine import ports
-from bot.engine.ports import Timings, World
+from bot.engine.ports import Ports, Timings
 from tests.fakes import FakeAnnouncer
 from tests.harness.virtual import MORNING
 
@@ -128,7 +128,7 @@ class Alarms:
         if timer := self._timers.pop(run, None):
             timer.cancel()
 
-    def on_ring(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
         self._call = ring
 
     def _ring(self, run: str) -> None:
@@ -176,9 +176,9 @@ class Hosts(_Counted):
 
 
 class Announcer(_Counted):
-    def nudge(self, run: str) -> None:
+    def wake(self, run: str) -> None:
         if not self._life.over:
-            self._behind.nudge(run)
+            self._behind.wake(run)
 
     async def shown(self, run: str, seq: int) -> None:
         await self._points.call(self._life, "announcer.shown", lambda: self._behind.shown(run, seq))
@@ -195,20 +195,20 @@ class Proposals(_Counted):
 
 
 class Slack(FakeAnnouncer):
-    """Slack for the announcer and for who people are; `on_nudge` is called at every nudge."""
+    """Slack for the announcer and for who people are; `on_wake` is called at every wake."""
 
     def __init__(self, known: dict[str, Person]) -> None:
         super().__init__()
-        self.on_nudge: Callable[[], None] = lambda: None
+        self.on_wake: Callable[[], None] = lambda: None
         self._known = known
 
     @property
     def there(self) -> bool:
         return self._there.is_set()
 
-    def nudge(self, run: str) -> None:
-        super().nudge(run)
-        self.on_nudge()
+    def wake(self, run: str) -> None:
+        super().wake(run)
+        self.on_wake()
 
     async def person(self, user: str) -> Person:
         if not self.there:
@@ -227,10 +227,10 @@ def a_world(
     proposals: ports.Proposals,
     timings: Timings,
     ahead: timedelta = timedelta(0),
-) -> World:
+) -> Ports:
     """Every port of one life."""
     clock = Clock(life, ahead)
-    return World(
+    return Ports(
         journal=Journal(journal, life, points),
         hosts=Hosts(hosts, life, points),
         announcer=Announcer(slack, life, points),

@@ -11,12 +11,12 @@ import pytest
 from bot.core.plans.procedure import Change, Procedure
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually
 
 
-def impatient(book: Book) -> Book:
+def impatient(catalogue: Catalogue) -> Catalogue:
     """The shipped procedure, whose deletions are given up after two seconds."""
 
     def hurried(procedure: Procedure) -> Procedure:
@@ -35,7 +35,7 @@ def impatient(book: Book) -> Book:
         ]
         return procedure.model_copy(update={"stages": tuple(stages)})
 
-    return replace(book, procedures=tuple(map(hurried, book.procedures)))
+    return replace(catalogue, procedures=tuple(map(hurried, catalogue.procedures)))
 
 
 def slow_deletion(play: Drill, length: float) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bot.core.plans.procedure import Change, Expectation
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from bot.practice.ring.ring import PracticeRing
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
@@ -40,9 +40,9 @@ async def test_what_only_tells_something_between_look_and_change_starves_no_take
         async def tell() -> None:
             nonlocal number
             number += 1
-            ledger = play._services[-1]._live[RUN].ledger
+            runlog = play._services[-1]._live[RUN].runlog
             if number <= 2 or not isinstance(told(0), fact.RingDeviated):
-                await ledger.tell(told(number))
+                await runlog.record(told(number))
 
         hook = play.before("hosts.run", tell, always=True)
         began = now()
@@ -83,12 +83,12 @@ async def _restarts(play: Drill) -> None:
 _STANDS = {Status.HELD, Status.ENDED, Status.ASKING}
 
 
-def only_if_two_others(book: Book) -> Book:
+def only_if_two_others(catalogue: Catalogue) -> Catalogue:
     """The shipped procedure, of which a site wants two usable others before a stop."""
     wanted = Expectation.model_validate(
         {"probe": "director-hosts", "where": "directors that answer", "usable_others": {"at_least": 2}}
     )
-    (procedure,) = book.procedures
+    (procedure,) = catalogue.procedures
     stages = [
         stage.model_copy(
             update={
@@ -102,7 +102,7 @@ def only_if_two_others(book: Book) -> Book:
         )
         for stage in procedure.stages
     ]
-    return replace(book, procedures=(procedure.model_copy(update={"stages": tuple(stages)}),))
+    return replace(catalogue, procedures=(procedure.model_copy(update={"stages": tuple(stages)}),))
 
 
 @pytest.mark.parametrize("lost", [("backend-1",), ("backend-1", "backend-2")])

@@ -81,7 +81,7 @@ async def test_the_record_says_that_the_end_of_a_command_was_not_heard() -> None
         sent = [one for one in down.ran if one.changes]
         assert [one.exit_status for one in sent] == [None]
         assert "its end was not heard" in sent[0].output
-        told = next(text for text in play.thread(fact.StepDone) if "is down" in text and "Tell the directors" in text)
+        told = next(text for text in play.thread(fact.StepDone) if "is down" in text and "Record the directors" in text)
         assert "no end was heard" in told
 
 
@@ -155,7 +155,7 @@ async def test_a_director_that_hangs_holds_no_lock_that_the_take_down_needs() ->
         await play.reaches("director-down")
         hang(play)
         runner = play._services[-1]._live["r2026h"].runner
-        looking = asyncio.ensure_future(runner._watch.look_round())
+        looking = asyncio.ensure_future(runner._watch.check_ring())
         await play.reaches("stop-was-clean")
         assert out_for(play) <= MORE + timedelta(seconds=2)
         await looking

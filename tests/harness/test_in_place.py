@@ -258,7 +258,7 @@ async def test_a_procedure_of_a_sites_own_that_copies_without_owners_goes_on_as_
         text = text.replace('contents: "{config.contents}"', 'digest: "{config.digest}"')
         (tmp_path / path.name).write_text(text)
     own = read_library(tmp_path).procedures
-    async with a_run(lambda book: replace(book, procedures=own)) as play:
+    async with a_run(lambda catalogue: replace(catalogue, procedures=own)) as play:
         assert "--no-same-owner" in str(play.step("stage-config").action)
         assert await play.ends() == "done"
         node = play.backend.disk.look("/etc/dovecot/dovecot.conf")

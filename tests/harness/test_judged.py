@@ -1,4 +1,4 @@
-"""Every change is judged in the look that precedes it: whatever lies between, an old judgement moves nobody."""
+"""Every change is judged in the look that precedes it: whatever lies between, an old verdict moves nobody."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from bot.core.plans.procedure import Check, Expectation, Step
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
 
@@ -104,9 +104,9 @@ async def test_a_bot_killed_while_users_are_waited_for_ends_the_run_after_its_ne
         assert len([one for one in play.journal.facts[RUN] if isinstance(one.fact, fact.StepFailed)]) == 0
 
 
-def as_older_versions_had_it(book: Book) -> Book:
+def as_older_versions_had_it(catalogue: Catalogue) -> Catalogue:
     """The shipped procedure, whose last step expects users, and does so for a quarter of an hour."""
-    (procedure,) = book.procedures
+    (procedure,) = catalogue.procedures
 
     def older(step: Step) -> Step:
         if not isinstance(step, Check) or step.hopes is None:
@@ -116,7 +116,7 @@ def as_older_versions_had_it(book: Book) -> Book:
         return step.model_copy(update={"expect": (expecting, *others), "hopes": None})
 
     stages = [stage.model_copy(update={"steps": tuple(map(older, stage.steps))}) for stage in procedure.stages]
-    return replace(book, procedures=(procedure.model_copy(update={"stages": tuple(stages)}),))
+    return replace(catalogue, procedures=(procedure.model_copy(update={"stages": tuple(stages)}),))
 
 
 @virtually

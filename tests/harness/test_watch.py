@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from bot.errors import Refused
 from tests.harness.attacks import KINDS
 from tests.harness.drill import Drill, a_run, virtually
@@ -20,13 +20,15 @@ ROUND = 30
 """Seconds between two looks of the watch."""
 
 
-def needs(count: int) -> Callable[[Book], Book]:
+def needs(count: int) -> Callable[[Catalogue], Catalogue]:
     """A ring of which so many others must be usable."""
 
-    def changed(book: Book) -> Book:
-        (ring,) = book.inventory.rings
-        inventory = book.inventory.model_copy(update={"rings": (ring.model_copy(update={"usable_others": count}),)})
-        return Book(inventory=inventory, procedures=book.procedures, rules=book.rules)
+    def changed(catalogue: Catalogue) -> Catalogue:
+        (ring,) = catalogue.inventory.rings
+        inventory = catalogue.inventory.model_copy(
+            update={"rings": (ring.model_copy(update={"usable_others": count}),)}
+        )
+        return Catalogue(inventory=inventory, procedures=catalogue.procedures, rules=catalogue.rules)
 
     return changed
 

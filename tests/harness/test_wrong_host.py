@@ -12,7 +12,7 @@ import pytest
 from bot.core.hosts.inventory import Ring
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book, Request
+from bot.engine.planning import Catalogue, Request
 from tests.build import SECOND
 from tests.harness.drill import Drill, a_run, virtually
 
@@ -30,21 +30,21 @@ OF_THE_BACKEND = (
 )
 
 
-def settings(change: Callable[[dict[str, Any]], None]) -> Callable[[Book], Book]:
-    """The book with its ring's table changed."""
+def settings(change: Callable[[dict[str, Any]], None]) -> Callable[[Catalogue], Catalogue]:
+    """The catalogue with its ring's table changed."""
 
-    def changed(book: Book) -> Book:
-        (ring,) = book.inventory.rings
+    def changed(catalogue: Catalogue) -> Catalogue:
+        (ring,) = catalogue.inventory.rings
         table = ring.model_dump(mode="json")
         change(table)
         # Unchecked, as of a run that an older version allowed, or of claims that nobody could check.
-        inventory = book.inventory.model_copy(update={"rings": (Ring.model_validate(table),)})
-        return replace(book, inventory=inventory)
+        inventory = catalogue.inventory.model_copy(update={"rings": (Ring.model_validate(table),)})
+        return replace(catalogue, inventory=inventory)
 
     return changed
 
 
-def backend_3(**said: str) -> Callable[[Book], Book]:
+def backend_3(**said: str) -> Callable[[Catalogue], Catalogue]:
     return settings(lambda table: table["backends"][2].update(said))
 
 
@@ -86,8 +86,8 @@ async def test_a_plan_shows_that_a_name_leads_to_another_backend() -> None:
         request = Request(
             command="/dovecot-upgrade", text="backend-3 restart=yes", requester=SECOND, team="T0", channel="C0"
         )
-        foreseen = await play.service.foresee(request)
-        assert any(not holds and "does not prove to be backend-3" in reason for _, holds, reason in foreseen.checks)
+        dry_run = await play.service.dry_run(request)
+        assert any(not holds and "does not prove to be backend-3" in reason for _, holds, reason in dry_run.checks)
 
 
 @virtually

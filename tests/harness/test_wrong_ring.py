@@ -89,8 +89,8 @@ async def second_ring(play: Drill, names: str) -> str:
                 play.network.reaches[f"{director['name']}-alias"] = director["name"]
                 director["ssh"] = f"{director['name']}-alias"
 
-    book = settings(rename)(play._book)
-    service = Service(play.world, book, lambda: "r2026i")
+    catalogue = settings(rename)(play._catalogue)
+    service = Service(play.world, catalogue, lambda: "r2026i")
     play._services.append(service)
     request = Request(
         command="/dovecot-upgrade", text="backend-2 restart=yes", requester=SECOND, team="T0", channel="C0"

@@ -20,8 +20,8 @@ from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.core.plans.procedure import Check, Procedure, Step
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import practice_site
@@ -53,7 +53,7 @@ class Place:
     people: FakePeople
     hosts: SshHosts
     inventory: Ring
-    world: World
+    world: Ports
 
     async def run(self) -> Run:
         (run,) = await self.service.runs()
@@ -141,7 +141,7 @@ async def a_place(timings: Timings = QUICK, twist: Twist | None = None) -> Async
         people = FakePeople({user: Person(id=user, may_ask=True, may_approve=True) for user in (REQUESTER, SECOND)})
         alarms = ApsAlarms(clock)
         alarms.start()
-        world = World(
+        world = Ports(
             journal=journal,
             hosts=Twisted(hosts, twist) if twist else hosts,
             announcer=announcer,
@@ -153,8 +153,8 @@ async def a_place(timings: Timings = QUICK, twist: Twist | None = None) -> Async
         )
         made, read = inventory(ring), library()
         procedures = tuple(map(hurried, read.procedures))
-        book = Book(inventory=Inventory(rings=(made,)), procedures=procedures, rules=read.rules)
-        service = Service(world, book, lambda: RUN)
+        catalogue = Catalogue(inventory=Inventory(rings=(made,)), procedures=procedures, rules=read.rules)
+        service = Service(world, catalogue, lambda: RUN)
         await service.request(
             Request(
                 command="/dovecot-upgrade", text="backend-3 restart=yes", requester=REQUESTER, team="T0", channel="C0"

@@ -153,7 +153,7 @@ async def _typed(scene: Scene) -> None:
     await answer(scene, REQUESTER, f"password={SECRETS['typed by mistake']} backend-3")
     await answer(scene, REQUESTER, f"backend-3 password={SECRETS['typed by mistake']}")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Planner, "foresee", _fails(RuntimeError(f"password = {SECRETS['exception']}")))
+        patched.setattr(Planner, "dry_run", _fails(RuntimeError(f"password = {SECRETS['exception']}")))
         await answer(scene, REQUESTER, "plan backend-3 restart=yes")
 
 

@@ -14,8 +14,8 @@ from bot.adapters.configs import FolderProposals
 from bot.adapters.ssh import SshHosts
 from bot.core.hosts.inventory import Inventory, Ring
 from bot.core.runs import events as fact
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, reviewed_config
@@ -88,7 +88,7 @@ async def staged(configs: Path, *, metacache: bool = True) -> AsyncIterator[Stag
     async with PracticeRing(users=12, metacache=metacache, learning_takes=learning) as ring:
         clock, journal = SystemClock(), FakeJournal()
         reach = SshHosts([ring.ssh_config], None, timedelta(seconds=5), timedelta(seconds=5), clock)
-        world = World(
+        world = Ports(
             journal=journal,
             hosts=reach,
             announcer=FakeAnnouncer(),
@@ -98,10 +98,10 @@ async def staged(configs: Path, *, metacache: bool = True) -> AsyncIterator[Stag
             proposals=FolderProposals(configs),
             timings=Timings(look_again=timedelta(milliseconds=80)),
         )
-        book = Book(
+        catalogue = Catalogue(
             inventory=inventory(ring, metacache=metacache), procedures=library().procedures, rules=library().rules
         )
-        service = Service(world, book, lambda: RUN)
+        service = Service(world, catalogue, lambda: RUN)
         try:
             yield Stage(ring=ring, journal=journal, service=service, configs=configs)
         finally:

@@ -12,7 +12,7 @@ from bot.adapters.clock import SystemClock
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from tests.build import library
@@ -27,8 +27,10 @@ async def started_again(place: Place, jump: timedelta) -> tuple[Service, ApsAlar
     alarms = ApsAlarms(clock)
     alarms.start()
     world = replace(place.world, clock=clock, alarms=alarms)
-    book = Book(inventory=Inventory(rings=(place.inventory,)), procedures=library().procedures, rules=library().rules)
-    service = Service(world, book, lambda: RUN)
+    catalogue = Catalogue(
+        inventory=Inventory(rings=(place.inventory,)), procedures=library().procedures, rules=library().rules
+    )
+    service = Service(world, catalogue, lambda: RUN)
     await recover(world, service)
     return service, alarms
 

@@ -14,8 +14,8 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Approve
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs.run import Run, Status
-from bot.engine.planning import Book, Request
-from bot.engine.ports import World
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports
 from bot.engine.service import Service
 from tests.acceptance.realring import FLUSH_UNIT, ring_of, site_of
 from tests.build import REQUESTER, SECOND, library
@@ -34,7 +34,7 @@ async def asked_for(lab: Lab) -> AsyncIterator[Service]:
     hosts = SshHosts([site.ssh_config], site.known_hosts, timedelta(seconds=5), timedelta(seconds=5), clock)
     alarms = ApsAlarms(clock)
     alarms.start()
-    world = World(
+    world = Ports(
         journal=FakeJournal(),
         hosts=hosts,
         announcer=FakeAnnouncer(),
@@ -45,8 +45,10 @@ async def asked_for(lab: Lab) -> AsyncIterator[Service]:
         timings=QUICK,
     )
     read = library()
-    book = Book(inventory=Inventory(rings=(ring_of(site, sudo=True),)), procedures=read.procedures, rules=read.rules)
-    service = Service(world, book, lambda: RUN)
+    catalogue = Catalogue(
+        inventory=Inventory(rings=(ring_of(site, sudo=True),)), procedures=read.procedures, rules=read.rules
+    )
+    service = Service(world, catalogue, lambda: RUN)
     request = Request(
         command="/dovecot-upgrade", text="backend-3 restart=yes", requester=REQUESTER, team="T0", channel="C0"
     )

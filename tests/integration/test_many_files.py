@@ -62,18 +62,22 @@ async def test_ten_thousand_files_are_staged_compared_listed_and_kept_and_none_i
     hosts = here({"/etc/dovecot": before, staged: after})
     asks = {"path": "/etc/dovecot", "to": staged}
     compared = Expected(probe="config-difference", where=Where.BACKEND, asks=asks)
-    sight = await Looking(hosts, FakeClock(), Timings(), target()).look([compared])
-    assert f"added {COUNT}" in sight.judgement.reason
+    observation = await Looking(hosts, FakeClock(), Timings(), target()).look([compared])
+    assert f"added {COUNT}" in observation.verdict.reason
     whole = Expected(probe="owned-tree", where=Where.BACKEND, asks={"path": staged, "files": COUNT + 1})
     listed = await Looking(hosts, FakeClock(), Timings(), target()).look([whole])
-    assert listed.judgement.holds, listed.judgement.reason
+    assert listed.verdict.holds, listed.verdict.reason
     wanted = {f"added: {name}" for name in names} | {"changed: dovecot.conf"}
-    (ran,) = sight.ran
+    (ran,) = observation.ran
     assert wanted <= set(ran.output.splitlines()), "what the journal keeps of the command"
 
     story = Story(plan(config=True)).until(STEP)
     done = fact.StepDone(
-        step=STEP, how=fact.How.RAN, ran=sight.ran, reason=sight.judgement.reason, attachment=sight.last_output
+        step=STEP,
+        how=fact.How.RAN,
+        ran=observation.ran,
+        reason=observation.verdict.reason,
+        attachment=observation.last_output,
     )
     story.tell(done)
     async with SqlJournal(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}") as journal:

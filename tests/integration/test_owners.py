@@ -22,7 +22,7 @@ from bot.adapters.configs import FolderProposals
 from bot.core.hosts.command import Command, Result
 from bot.core.plans.plan import Action, Expected, Plan, make_plan
 from bot.core.plans.proposal import Proposal
-from bot.core.readings.expect import Judgement, Look, judge
+from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.readings.outputs import Reading
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Seen
@@ -68,7 +68,7 @@ class Backend:
         command = PROBES[probe].command(target(), asks)
         return PROBES[probe].read(target(), asks, self.run(command))
 
-    def judged(self, action: Action) -> Judgement:
+    def judged(self, action: Action) -> Verdict:
         """What shows that it is done, as far as files show it."""
         looks = [self._look(one) for one in action.done_when if one.probe != "config-parses"]
         return judge(looks)
@@ -215,9 +215,9 @@ async def test_the_proof_of_the_swap_includes_owners_groups_and_modes(
         host.run(host.action(name).command, packed)
     assert callable(spoil)
     spoil(live)
-    judgement = host.judged(host.action("install-config"))
-    assert judgement.holds is False
-    assert why in judgement.reason
+    verdict = host.judged(host.action("install-config"))
+    assert verdict.holds is False
+    assert why in verdict.reason
 
 
 async def test_the_way_back_is_proved_with_them_too(live: Path, review: Path) -> None:
@@ -249,9 +249,9 @@ async def test_a_group_that_the_host_does_not_know_shows_before_anybody_is_distu
     host, packed = await backend(live, review)
     action = host.action("stage-config")
     host.run(action.command, packed)
-    judgement = host.judged(action)
-    assert judgement.holds is False
-    assert "private/new.pem is root:root 640, and as .ownership says it is root:nosuchgroup 640" in judgement.reason
+    verdict = host.judged(action)
+    assert verdict.holds is False
+    assert "private/new.pem is root:root 640, and as .ownership says it is root:nosuchgroup 640" in verdict.reason
 
 
 async def test_what_everybody_may_write_on_the_host_is_not_made_so_again(live: Path, review: Path) -> None:

@@ -274,23 +274,23 @@ async def test_a_plan_names_what_is_newer_on_the_host_than_in_the_folder(tmp_pat
     async with staged(tmp_path / "configs") as stage:
         stage.propose(CONFIG, reviewed_config(stage.ring))
         says = f"Looked for files of backend-3 that are newer than those of {CONFIG}"
-        none = {said: (holds, reason) for said, holds, reason in (await foreseen(stage, f"config={CONFIG}")).checks}
+        none = {said: (holds, reason) for said, holds, reason in (await dry_run(stage, f"config={CONFIG}")).checks}
         assert none[says] == (True, "backend-3: no file that differs is newer there")
         stage.ring.backends["backend-3"].disk.write("/etc/dovecot/conf.d/90-metacache.conf", "renewed = since\n")
         os.utime(stage.configs / CONFIG / "conf.d/90-metacache.conf", (1_700_000_000,) * 2)
-        some = {said: (holds, reason) for said, holds, reason in (await foreseen(stage, f"config={CONFIG}")).checks}
+        some = {said: (holds, reason) for said, holds, reason in (await dry_run(stage, f"config={CONFIG}")).checks}
         assert some[says][0] is True
         assert some[says][1].endswith("newer there, and replaced or removed by a run: 1 (conf.d/90-metacache.conf)")
         stage.ring.fault(Fault(host="backend-3", matches="sha256sum", when="before", what="exit", exit_status=1))
         with pytest.raises(Refused, match=r"Nothing was begun: what backend-3 has now cannot be read"):
-            await foreseen(stage, f"config={CONFIG}")
+            await dry_run(stage, f"config={CONFIG}")
         assert changed(stage.ring) == []
 
 
-async def foreseen(stage: Stage, options: str) -> DryRun:
+async def dry_run(stage: Stage, options: str) -> DryRun:
     text = f"backend-3 {options}"
     request = Request(command="/dovecot-upgrade", text=text, requester=REQUESTER, team="T0", channel=CHANNEL)
-    return await stage.service.foresee(request)
+    return await stage.service.dry_run(request)
 
 
 @pytest.mark.parametrize("name", ["never-made", "../../etc", "a;reboot"])

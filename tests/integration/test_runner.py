@@ -15,7 +15,7 @@ from bot.core.decisions.decide import GoBack, Retry
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.engine.planning import Book
+from bot.engine.planning import Catalogue
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import JournalError
@@ -220,8 +220,8 @@ async def test_a_run_keeps_the_procedure_that_it_began_with(place: Place) -> Non
     (old,) = library().procedures
     kept = tuple(stage for stage in old.stages if stage.stage in {"preflight", "drain"})
     changed = old.model_copy(update={"stages": kept, "title": "Something else"})
-    book = Book(inventory=Inventory(rings=(place.inventory,)), procedures=(changed,), rules=library().rules)
-    service = Service(place.world, book, lambda: "r2025x")
+    catalogue = Catalogue(inventory=Inventory(rings=(place.inventory,)), procedures=(changed,), rules=library().rules)
+    service = Service(place.world, catalogue, lambda: "r2025x")
     assert await recover(place.world, service) == (RUN,)
     again = replace(place, service=service)
     await again.approve()

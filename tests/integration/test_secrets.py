@@ -19,9 +19,9 @@ from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, T
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Inventory
 from bot.core.readings import difference
-from bot.core.text.redact import hide, hide_in_words
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
+from bot.core.text.redact import redact, redact_in_words
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service, _without_secrets
 from tests.build import REQUESTER, SECOND, library, target
 from tests.fakes import (
@@ -58,19 +58,19 @@ def _shown(text: str) -> str:
 
 
 HIDES: dict[str, Callable[..., object]] = {
-    "bot.adapters.slack.inbound.answers.hide_in_words": _shown,
-    "bot.bootstrap.hide": _shown,
-    "bot.core.hosts.command.hide": _shown,
-    "bot.core.readings.difference.hide": _shown,
+    "bot.adapters.slack.inbound.answers.redact_in_words": _shown,
+    "bot.bootstrap.redact": _shown,
+    "bot.core.hosts.command.redact": _shown,
+    "bot.core.readings.difference.redact": _shown,
     "bot.core.readings.difference.is_secret": lambda _path: False,
     "bot.core.readings.difference._is_kept_from_others": lambda _path, _side: False,
-    "bot.core.plans.proposal.hide": _shown,
+    "bot.core.plans.proposal.redact": _shown,
     "bot.core.plans.proposal.holds_token": lambda _text: False,
-    "bot.engine.runs.judging.hide": _shown,
-    "bot.engine.looks.looking.hide": _shown,
-    "bot.engine.bringing.hide": _shown,
-    "bot.engine.looks.proving.hide": _shown,
-    "bot.engine.service.hide": _shown,
+    "bot.engine.runs.judging.redact": _shown,
+    "bot.engine.looks.looking.redact": _shown,
+    "bot.engine.bringing.redact": _shown,
+    "bot.engine.looks.proving.redact": _shown,
+    "bot.engine.service.redact": _shown,
 }
 """What hides, by where it is used, and what stands in its place where it is taken away."""
 
@@ -89,7 +89,7 @@ async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) 
     hid: set[str] = set()
 
     def noting(name: str) -> Callable[[str], str]:
-        hides = hide_in_words if name.endswith("words") else hide
+        hides = redact_in_words if name.endswith("words") else redact
 
         def noted(text: str) -> str:
             told = hides(text)
@@ -99,7 +99,7 @@ async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) 
 
         return noted
 
-    used = {name for name in HIDES if ".hide" in name}
+    used = {name for name in HIDES if ".redact" in name}
     for name in used:  # it is watched where it stands, as it is no port
         monkeypatch.setattr(name, noting(name))
     await asyncio.wait_for(planted.played(), 120)
@@ -156,7 +156,7 @@ async def test_what_stands_in_no_journal_is_said_without_its_secrets(place: Plac
 
 async def test_the_reason_for_letting_a_damaged_run_go_is_kept_without_its_secrets() -> None:
     clock, journal, announcer = FakeClock(), FakeJournal(holds={"main": "r234567"}), FakeAnnouncer()
-    world = World(
+    world = Ports(
         journal=journal,
         hosts=FakeHosts(lambda _host, _command: None),
         announcer=announcer,
@@ -166,8 +166,10 @@ async def test_the_reason_for_letting_a_damaged_run_go_is_kept_without_its_secre
         proposals=FakeProposals(),
         timings=Timings(),
     )
-    book = Book(inventory=Inventory(rings=(target().ring,)), procedures=library().procedures, rules=library().rules)
+    catalogue = Catalogue(
+        inventory=Inventory(rings=(target().ring,)), procedures=library().procedures, rules=library().rules
+    )
     person = Person(id=SECOND, may_ask=True, may_approve=True)
-    await Service(world, book, lambda: "r2").release("r234567", person, f"I looked, password = {SECRET}")
+    await Service(world, catalogue, lambda: "r2").release("r234567", person, f"I looked, password = {SECRET}")
     assert "I looked" in journal.releases["r234567"].reason
     assert SECRET not in f"{journal.releases}{announcer.told_damaged}"

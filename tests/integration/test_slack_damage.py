@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.runs.events import StepNotDone
 from bot.practice.slack.server import Fault, Message
@@ -28,9 +28,9 @@ def damaged(*, sound: bool = True) -> Damaged:
 
 
 @pytest.fixture
-async def thread(place: Place) -> AsyncIterator[Thread]:
+async def thread(place: Place) -> AsyncIterator[SlackAnnouncer]:
     place.slack.add_channel(HOME, name="home")
-    thread = Thread(
+    thread = SlackAnnouncer(
         client=place.client,
         journal=place.journal,
         posts=place.posts,
@@ -52,7 +52,7 @@ async def said(place: Place, channel: str) -> Sequence[Message]:
     return await asyncio.wait_for(found(), 10)
 
 
-async def test_a_damaged_run_is_said_in_its_own_channel_to_the_approvers(place: Place, thread: Thread) -> None:
+async def test_a_damaged_run_is_said_in_its_own_channel_to_the_approvers(place: Place, thread: SlackAnnouncer) -> None:
     thread.damaged(damaged())
     (message,) = await said(place, Story().run.request.channel)
     assert APPROVERS.mention in message.text
@@ -61,7 +61,7 @@ async def test_a_damaged_run_is_said_in_its_own_channel_to_the_approvers(place: 
 
 
 async def test_where_its_channel_is_not_known_that_of_its_thread_is_used_and_then_that_of_the_settings(
-    place: Place, thread: Thread
+    place: Place, thread: SlackAnnouncer
 ) -> None:
     thread.damaged(damaged(sound=False))
     await said(place, HOME)
@@ -72,7 +72,7 @@ async def test_where_its_channel_is_not_known_that_of_its_thread_is_used_and_the
 
 @pytest.mark.parametrize("what", ["status_500", "refuse", "rate_limited", "drop_after_accept"])
 async def test_what_is_said_of_a_damaged_run_is_tried_until_slack_has_it(
-    place: Place, thread: Thread, what: str
+    place: Place, thread: SlackAnnouncer, what: str
 ) -> None:
     for _ in range(3):
         place.slack.fault(Fault(method="chat.postMessage", what=what, retry_after=0))  # type: ignore[arg-type]
@@ -80,20 +80,22 @@ async def test_what_is_said_of_a_damaged_run_is_tried_until_slack_has_it(
     await said(place, CHANNEL)
 
 
-async def test_a_channel_that_refuses_it_is_left_for_another(place: Place, thread: Thread) -> None:
+async def test_a_channel_that_refuses_it_is_left_for_another(place: Place, thread: SlackAnnouncer) -> None:
     place.slack.fault(Fault(method="chat.postMessage", what="error", error="is_archived"))
     thread.damaged(damaged())
     await said(place, HOME)
 
 
-async def test_blocks_that_slack_does_not_take_are_said_as_plain_text(place: Place, thread: Thread) -> None:
+async def test_blocks_that_slack_does_not_take_are_said_as_plain_text(place: Place, thread: SlackAnnouncer) -> None:
     place.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks"))
     thread.damaged(damaged())
     (message,) = await said(place, CHANNEL)
     assert "fact 2: it was altered" in message.text
 
 
-async def test_a_reason_cannot_look_like_a_line_of_the_bots_own_or_call_anybody(place: Place, thread: Thread) -> None:
+async def test_a_reason_cannot_look_like_a_line_of_the_bots_own_or_call_anybody(
+    place: Place, thread: SlackAnnouncer
+) -> None:
     reason = "seen\n:white_check_mark: *Approved* by <@U0CAROL> <!channel> `code`"
     thread.damaged(replace(damaged(), release=Release(run="r2025a", by=SECOND, at=NOON, reason=reason)))
     (message,) = await said(place, CHANNEL)

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from bot.adapters.slack.messages.story import story_of
-from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.posts import Pace, Row
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
@@ -147,7 +147,7 @@ async def test_a_root_that_somebody_deleted_is_posted_again_and_the_record_goes_
 async def test_root_edits_are_apart_identical_ones_are_dropped_and_the_last_state_arrives(slack: LocalSlack) -> None:
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
         slow = Pace(edits=timedelta(seconds=0.3), first=timedelta(milliseconds=5))
-        thread = Thread(
+        thread = SlackAnnouncer(
             client=place.client,
             journal=place.journal,
             posts=place.posts,

@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from bot.adapters.ssh import lines
+from bot.adapters.ssh import connections
 from bot.core.hosts.inventory import Host
 from bot.errors import MayHaveRun, NotRun
 from tests.integration.machines import Site, relay, run, silent, site
@@ -65,7 +65,7 @@ async def test_an_ssh_config_that_hangs_is_given_up_and_told_apart_from_a_host_t
 ) -> None:
     config = site.folder / "hangs"
     config.write_text('Match exec "sleep 1"\n')
-    monkeypatch.setattr(lines, "READING", timedelta(seconds=0.1))  # nobody waits ten seconds for a test
+    monkeypatch.setattr(connections, "READING", timedelta(seconds=0.1))  # nobody waits ten seconds for a test
     with pytest.raises(NotRun, match=r"SSH configuration .* backend-1 within 0.1 s.*Match exec"):
         await site.hosts(config=[config]).run(Host(name="backend-1"), run("say"))
 

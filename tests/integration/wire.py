@@ -19,8 +19,8 @@ from pathlib import Path
 import asyncssh
 
 from bot.adapters.clock import SystemClock
-from bot.adapters.ssh import SshHosts, lines
-from bot.adapters.ssh.hearing import Hearing
+from bot.adapters.ssh import SshHosts, connections
+from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command
 from bot.core.hosts.fence import CLOCK, Fence, read_clock
 from bot.core.hosts.identity import objection
@@ -135,7 +135,7 @@ async def begin(folder: Path, scene: Scene) -> Outcome:
 async def bot(folder: Path, scene: Scene) -> None:
     """Look at the host, send the change into a network that breaks just then, give it up, and be gone."""
     if scene.endless:
-        lines.UNACKNOWLEDGED = timedelta(minutes=15)
+        connections.UNACKNOWLEDGED = timedelta(minutes=15)
     seconds = timedelta(seconds=5)
     hosts = SshHosts([folder / "ssh_config"], folder / "known_hosts", seconds, seconds, SystemClock())
     far = Backend.model_validate({"name": "far", "ip": HOST})
@@ -144,15 +144,15 @@ async def bot(folder: Path, scene: Scene) -> None:
     now = read_clock((await hosts.run(far, CLOCK)).stdout)
     assert now is not None
     fence = Fence(connection=identity.connection, not_after=now + 1, lock=f"{folder}/lock") if scene.fenced else None
-    made = Hearing.connection_made
+    made = CommandSession.connection_made
 
-    def made_and_cut(hearing: Hearing, channel: asyncssh.SSHClientChannel[bytes]) -> None:
+    def made_and_cut(hearing: CommandSession, channel: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel is open, and the command is sent next."""
         print("cut", flush=True)
         sys.stdin.readline()
         made(hearing, channel)
 
-    Hearing.connection_made = made_and_cut  # type: ignore[method-assign]
+    CommandSession.connection_made = made_and_cut  # type: ignore[method-assign]
     try:
         await hosts.run(far, Command(argv=("touch", f"{folder}/ran"), timeout=timedelta(seconds=1)), fence=fence)
     except HostError as error:

@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.thread.announcer import Thread
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.posts import Pace, Row
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, let_go
@@ -38,7 +38,7 @@ APPROVERS = Allowed(usergroup="S0MAIL")
 
 @dataclass
 class FakePosts:
-    """Rows and cursors in memory; they outlive a Thread as the database does."""
+    """Rows and cursors in memory; they outlive an announcer as the database does."""
 
     rows: dict[tuple[str, int, int], Row] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class FakeService:
     """A service with one run, that decides as the core does and tells the thread."""
 
     journal: FakeJournal
-    thread: Thread
+    thread: SlackAnnouncer
     story: Story
     commands: Mapping[str, str] = field(default_factory=lambda: {"/dovecot-upgrade": "Upgrades a backend"})
     backends: Sequence[str] = ("backend-1", "backend-2", "backend-3")
@@ -85,7 +85,7 @@ class FakeService:
         self.publish()
         return self.story.run.id
 
-    async def foresee(self, request: Request) -> DryRun:
+    async def dry_run(self, request: Request) -> DryRun:
         self.requests.append(request)
         return DryRun(plan=plan(), target=target(), checks=(("The ring is whole", True, "as it should be"),))
 
@@ -117,7 +117,7 @@ class FakeService:
     def publish(self) -> None:
         """What the story tells is in the journal, and the thread hears of it."""
         self.journal.facts[self.story.run.id] = list(self.story.entries)
-        self.thread.nudge(self.story.run.id)
+        self.thread.wake(self.story.run.id)
 
 
 @dataclass
@@ -128,7 +128,7 @@ class Place:
     client: AsyncWebClient
     journal: FakeJournal
     posts: FakePosts
-    thread: Thread
+    thread: SlackAnnouncer
     people: SlackPeople
     service: FakeService
 
@@ -172,7 +172,9 @@ def workspace(slack: LocalSlack) -> None:
 @asynccontextmanager
 async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> AsyncIterator[Place]:
     async with web_client(token=BOT_TOKEN, api_url=slack.api_url) as client:
-        thread = Thread(client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST)
+        thread = SlackAnnouncer(
+            client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST
+        )
         people = SlackPeople(client=client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({CHANNEL}))
         service = FakeService(journal=journal, thread=thread, story=Story())
         try:

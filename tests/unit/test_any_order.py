@@ -33,9 +33,9 @@ from bot.core.decisions.upnext import (
     LookUp,
     MakeChange,
     Prove,
-    Rest,
-    SeeCheck,
-    Tell,
+    Record,
+    RunCheck,
+    Sleep,
     Turn,
     answered_already,
     next_action,
@@ -119,7 +119,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def go_on(self, outcome: str) -> None:
         match next_action(self.run_, self.now, library().rules.harmless):
-            case Tell(fact=told):
+            case Record(fact=told):
                 self.tell(told)
             case BeginWait(step=step, until=until):
                 self.tell(fact.WaitBegan(step=step.name, until=until))
@@ -129,7 +129,7 @@ class AnyOrder(RuleBasedStateMachine):
                 verified = {"configuration": "c", "packages": "p"}
                 asked = question(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {})
                 self.tell(asked, *answered_already(asked))
-            case SeeCheck(step=step):
+            case RunCheck(step=step):
                 self.see(step, outcome)
             case MakeChange(step=step):
                 self.make(step, outcome)
@@ -137,7 +137,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.look_up(step, outcome)
             case Turn():
                 self.turn()
-            case Rest():
+            case Sleep():
                 pass
 
     def see(self, step: PlannedStep, outcome: str) -> None:

@@ -10,8 +10,8 @@ from bot.core.hosts.inventory import Inventory
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
 from bot.core.runs.run import Status
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import Refused
@@ -124,9 +124,9 @@ def test_a_reason_is_one_line_whatever_is_typed() -> None:
 # the engine
 
 
-def bot(journal: FakeJournal) -> tuple[World, Service]:
+def bot(journal: FakeJournal) -> tuple[Ports, Service]:
     clock = FakeClock()
-    world = World(
+    world = Ports(
         journal=journal,
         hosts=FakeHosts(lambda _host, _command: None),
         announcer=FakeAnnouncer(),
@@ -136,8 +136,8 @@ def bot(journal: FakeJournal) -> tuple[World, Service]:
         proposals=FakeProposals(),
         timings=Timings(),
     )
-    book = Book(inventory=Inventory(rings=(ring(),)), procedures=library().procedures, rules=library().rules)
-    return world, Service(world, book, lambda: "r2025b")
+    catalogue = Catalogue(inventory=Inventory(rings=(ring(),)), procedures=library().procedures, rules=library().rules)
+    return world, Service(world, catalogue, lambda: "r2025b")
 
 
 async def deleted() -> FakeJournal:

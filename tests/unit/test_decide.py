@@ -20,7 +20,7 @@ from bot.core.decisions.decide import (
     decide,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
-from bot.core.decisions.upnext import Rest, next_action
+from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
@@ -265,7 +265,7 @@ def test_somebody_takes_over_wherever_the_run_waits_and_it_does_nothing_more(sta
     story = Story().until("stop-lmtp").fail() if status is Status.HELD else Story().until(REACHED[status][0], on=status)
     story.tell(*decide(story.run, TakeOver(person=person(THIRD), reason=" I know better "), story.at))
     assert (story.run.status, story.run.taken_by, story.run.reason) == (Status.TAKEN, THIRD, "I know better")
-    assert next_action(story.run, story.at + timedelta(days=9)) == Rest(until=None)
+    assert next_action(story.run, story.at + timedelta(days=9)) == Sleep(until=None)
 
 
 @pytest.mark.parametrize(("step", "on"), [REACHED[Status.BUSY], ("stop-dovecot", Status.READY)])

@@ -10,7 +10,7 @@ import pytest
 from bot.core.hosts.inventory import Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
-from bot.core.readings.expect import Judgement, Look, deviating, judge
+from bot.core.readings.expect import Look, Verdict, deviating, judge
 from bot.core.readings.outputs import Reading
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Seen
@@ -103,7 +103,7 @@ def _ring_of(directors: int) -> Target:
     return lab_target(directors=directors)
 
 
-def judged(*said: Reading | None, where: Where = Where.EVERY_DIRECTOR, **asks: bool) -> Judgement:
+def judged(*said: Reading | None, where: Where = Where.EVERY_DIRECTOR, **asks: bool) -> Verdict:
     return judge([look(*said, where=where, **asks)])
 
 
@@ -125,9 +125,9 @@ def test_directors_that_are_the_members_of_their_ring_hold() -> None:
 @pytest.mark.parametrize("asks", [{}, {"synced": True}])
 def test_one_director_asked_under_two_names_is_not_two(where: Where, asks: dict[str, bool]) -> None:
     """Both say `ring synced`, and nobody has asked the other one; so it is whatever the procedure expects."""
-    judgement = judged(says(A, B), says(A, B), where=where, **asks)
-    assert judgement.holds is False
-    assert judgement.reason.startswith(
+    verdict = judged(says(A, B), says(A, B), where=where, **asks)
+    assert verdict.holds is False
+    assert verdict.reason.startswith(
         f"director-1 and director-2 are one and the same director, {A}:"
         " one of the two `ssh` names in the settings is wrong"
     )
@@ -140,15 +140,15 @@ def test_one_director_asked_under_three_names_is_said_once() -> None:
 
 
 def test_a_member_that_no_director_of_the_settings_answers_as_is_named() -> None:
-    judgement = judged(says(A, B, C), says(B, A, C))
-    assert judgement.holds is False
-    assert judgement.reason == f"{C} is a member of the ring, and no director of the settings answers as it"
+    verdict = judged(says(A, B, C), says(B, A, C))
+    assert verdict.holds is False
+    assert verdict.reason == f"{C} is a member of the ring, and no director of the settings answers as it"
 
 
 def test_directors_of_two_rings_are_not_one_ring() -> None:
-    judgement = judged(says(A), says(B))
-    assert judgement.holds is False
-    assert judgement.reason == f"the directors name different members: director-1: {A}; director-2: {B}"
+    verdict = judged(says(A), says(B))
+    assert verdict.holds is False
+    assert verdict.reason == f"the directors name different members: director-1: {A}; director-2: {B}"
 
 
 @pytest.mark.parametrize("where", [Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS])
@@ -162,9 +162,9 @@ def test_of_the_directors_that_answer_nobody_has_to_be_all_members() -> None:
 
 
 def test_a_director_of_another_ring_is_no_proof_among_those_that_answer() -> None:
-    judgement = judged(says(A, B), says(C), where=Where.ANSWERING_DIRECTORS)
-    assert judgement.holds is False
-    assert f"director-2 is {C}, which is no member of the ring that director-1 is in: {A} {B}" in judgement.reason
+    verdict = judged(says(A, B), says(C), where=Where.ANSWERING_DIRECTORS)
+    assert verdict.holds is False
+    assert f"director-2 is {C}, which is no member of the ring that director-1 is in: {A} {B}" in verdict.reason
 
 
 def test_a_director_that_could_not_be_read_is_no_proof_that_it_is_missing() -> None:

@@ -12,14 +12,14 @@ from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host
 from bot.core.plans.plan import Expected, is_guarded
 from bot.core.plans.procedure import Where
-from bot.core.readings.expect import Judgement
+from bot.core.readings.expect import Verdict
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
-from bot.engine.looks.looking import Sight
-from bot.engine.ports import Timings, World
+from bot.engine.looks.looking import Observation
+from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.runs.changing import Changing
-from bot.engine.runs.ledger import Ledger
+from bot.engine.runs.runlog import RunLog
 from bot.errors import JournalError
 from tests.build import PROVED, Story, plan
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
@@ -36,10 +36,10 @@ class NothingSeen:
 
     async def until_seen(
         self, _expectations: Sequence[Expected], within: timedelta, _steady: timedelta = timedelta(0)
-    ) -> Sight:
+    ) -> Observation:
         self.waited.append(within)
         self.clock.advance(within)
-        return Sight(judgement=Judgement(holds=False, reason="it is not so"), looks=(), ran=())
+        return Observation(verdict=Verdict(holds=False, reason="it is not so"), looks=(), ran=())
 
 
 FREE, HELD = 0, 94
@@ -50,9 +50,9 @@ def locks(state: int, now: int = 1_000) -> Callable[[Host, Command], str]:
     return lambda _host, _command: f"{now}\n{state} {PROVED.lock}\n{state} /run/lock/lock\n"
 
 
-def world(story: Story, journal: FakeJournal | None = None, *, lock: int = FREE) -> World:
+def world(story: Story, journal: FakeJournal | None = None, *, lock: int = FREE) -> Ports:
     clock = FakeClock(story.at)
-    return World(
+    return Ports(
         journal=journal or FakeJournal({story.run.id: list(story.entries)}, {"main": story.run.id}),
         hosts=FakeHosts(locks(lock)),
         announcer=FakeAnnouncer(),
@@ -76,11 +76,11 @@ async def looked_up(
         story.tell(started, fact.StepUnclear(step=step, reason="the connection was lost"))
         here = world(story, lock=lock)
         assert isinstance(here.clock, FakeClock)
-        ledger, looking = Ledger(here, story.run), NothingSeen(here.clock)
-        await Changing(here, ledger, looking).look_up(story.run.step)  # type: ignore[arg-type]
+        runlog, looking = RunLog(here, story.run), NothingSeen(here.clock)
+        await Changing(here, runlog, looking).look_up(story.run.step)  # type: ignore[arg-type]
         if attempt < attempts:
             story.tell(fact.StepNotDone(step=step, reason="it is not so"))
-    return looking.waited, ledger.run
+    return looking.waited, runlog.run
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-to-zero", "director-down", "flush-users", "director-up"])
@@ -133,9 +133,9 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
 
     here = replace(here, hosts=FakeHosts(clock_there))
     assert isinstance(here.clock, FakeClock)
-    ledger = Ledger(here, story.run)
-    await Changing(here, ledger, NothingSeen(here.clock)).look_up(replace(step, action=hasty))  # type: ignore[arg-type]
-    assert ledger.run.status is Status.READY
+    runlog = RunLog(here, story.run)
+    await Changing(here, runlog, NothingSeen(here.clock)).look_up(replace(step, action=hasty))  # type: ignore[arg-type]
+    assert runlog.run.status is Status.READY
 
 
 def test_only_the_deletions_refuse_while_dovecot_runs() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
-from bot.core.plans.laws import hold_against, restores
+from bot.core.plans.laws import check_rules, restores
 from bot.core.plans.plan import Kind, Plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -128,7 +128,7 @@ def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_tur
         gate = names.index("approve-restore")
         for step in made.steps[:gate]:
             assert step.action is None or not restores(step.action.command.text)
-        hold_against(made, library().rules, "192.0.2.13")
+        check_rules(made, library().rules, "192.0.2.13")
 
 
 def test_what_is_not_undone_is_said_with_its_reason() -> None:
@@ -174,7 +174,7 @@ def test_started_first_it_still_restores_behind_its_approval_and_verifies_before
     made = started_first("flush-users")
     names = [step.name for step in made.steps]
     assert names.index("test-user-reads-mail") < names.index("approve-restore") < names.index("undo-director-down")
-    hold_against(made, library().rules, "192.0.2.13")
+    check_rules(made, library().rules, "192.0.2.13")
 
 
 def test_a_start_that_would_need_a_stop_before_it_is_asked_for() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host, Inventory, Ring
-from bot.engine.planning import Book, Request
-from bot.engine.ports import Timings, World
+from bot.engine.planning import Catalogue, Request
+from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.errors import NotRun, Refused
 from bot.practice.ring.packages import NEW, OLD
@@ -20,7 +20,7 @@ from tests.fakes import MORNING, FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts
 
 def service(journal: FakeJournal, rings: tuple[Ring, ...], hosts: FakeHosts | None = None) -> Service:
     clock = FakeClock()
-    world = World(
+    world = Ports(
         journal=journal,
         hosts=hosts or FakeHosts(lambda _host, _command: None),
         announcer=FakeAnnouncer(),
@@ -30,8 +30,8 @@ def service(journal: FakeJournal, rings: tuple[Ring, ...], hosts: FakeHosts | No
         proposals=FakeProposals(),
         timings=Timings(),
     )
-    book = Book(inventory=Inventory(rings=rings), procedures=library().procedures, rules=library().rules)
-    return Service(world, book, lambda: "r2025b")
+    catalogue = Catalogue(inventory=Inventory(rings=rings), procedures=library().procedures, rules=library().rules)
+    return Service(world, catalogue, lambda: "r2025b")
 
 
 async def refusal(backend: str, *rings: Ring) -> str:

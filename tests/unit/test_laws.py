@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bot.core.decisions.goback import going_back
-from bot.core.decisions.upnext import MakeChange, Tell, next_action
+from bot.core.decisions.upnext import MakeChange, Record, next_action
 from bot.core.hosts.command import Command
-from bot.core.plans.laws import Harmless, gates_needed, hold_against
+from bot.core.plans.laws import Harmless, check_rules, gates_needed
 from bot.core.plans.plan import Plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
@@ -64,7 +64,7 @@ def test_a_change_that_needs_an_approval_is_never_next_without_it(step: str) -> 
     if gates_needed(story.run.step.action.command.text):
         forgotten = replace(story.run, grants=())
         action = next_action(forgotten, story.at)
-        assert isinstance(action, Tell)
+        assert isinstance(action, Record)
         assert "approval, which was not given" in str(action.fact)
 
 
@@ -121,7 +121,7 @@ def with_argv(argv: tuple[str, ...], at: str = "director-down") -> Plan:
 )
 def test_a_command_that_breaks_a_rule_makes_the_procedure_unusable(command: str, rule: str) -> None:
     with pytest.raises(Misconfigured, match=rule):
-        hold_against(with_command(command), library().rules, IP)
+        check_rules(with_command(command), library().rules, IP)
 
 
 GUARD = 'test "$(systemctl show --property=ActiveState --value dovecot)" = inactive || exit 97; '
@@ -141,12 +141,12 @@ GUARD = 'test "$(systemctl show --property=ActiveState --value dovecot)" = inact
 )
 def test_a_script_that_breaks_a_rule_makes_the_procedure_unusable(script: str, rule: str) -> None:
     with pytest.raises(Misconfigured, match=rule):
-        hold_against(with_argv(("sh", "-c", script)), library().rules, IP)
+        check_rules(with_argv(("sh", "-c", script)), library().rules, IP)
 
 
 def test_a_stop_before_the_flush_approval_makes_the_procedure_unusable() -> None:
     with pytest.raises(Misconfigured, match="stands before the flush approval"):
-        hold_against(with_command("systemctl stop dovecot", at="set-vhosts-to-zero"), library().rules, IP)
+        check_rules(with_command("systemctl stop dovecot", at="set-vhosts-to-zero"), library().rules, IP)
 
 
 ATTACKS = [
@@ -183,7 +183,7 @@ NOT_HARMLESS = pytest.mark.parametrize(
 def test_before_the_flush_approval_stands_only_what_is_known_to_be_harmless(argv: tuple[str, ...], at: str) -> None:
     """Whatever stops a service has a hundred spellings; a list of the bad ones is never whole."""
     with pytest.raises(Misconfigured, match=r"stands before the (flush|restore) approval"):
-        hold_against(with_argv(argv, at), library().rules, IP)
+        check_rules(with_argv(argv, at), library().rules, IP)
 
 
 @NOT_HARMLESS
@@ -193,25 +193,25 @@ def test_a_stored_plan_that_says_otherwise_holds_before_it_is_sent(argv: tuple[s
     story.tell(*story.well())
     assert story.run.stage_begun == "drain"
     action = next_action(story.run, story.at, library().rules.harmless)
-    assert isinstance(action, Tell)
+    assert isinstance(action, Record)
     assert isinstance(action.fact, RunHeld)
     assert "needs the flush approval, which was not given" in action.fact.reason
 
 
 @pytest.mark.parametrize("script", [STAGES, STAGED_THEN])
 def test_the_configuration_is_staged_before_anybody_is_asked(script: str) -> None:
-    hold_against(with_argv(("sh", "-c", script), "stage-config"), library().rules, IP)
+    check_rules(with_argv(("sh", "-c", script), "stage-config"), library().rules, IP)
 
 
 def test_without_a_list_nothing_is_harmless() -> None:
     story = Story().until("set-vhosts-to-zero")
     story.tell(*story.well())
-    assert isinstance(next_action(story.run, story.at), Tell)
+    assert isinstance(next_action(story.run, story.at), Record)
     assert isinstance(next_action(story.run, story.at, library().rules.harmless), MakeChange)
 
 
 def test_behind_the_flush_approval_a_procedure_says_what_it_likes() -> None:
-    hold_against(with_command("sysctl -w vm.swappiness=1", at="director-down"), library().rules, IP)
+    check_rules(with_command("sysctl -w vm.swappiness=1", at="director-down"), library().rules, IP)
 
 
 def test_giving_the_vhosts_back_needs_no_flush_approval_on_the_way_back() -> None:
@@ -248,4 +248,4 @@ def test_the_shipped_procedure_keeps_all_rules_in_every_form() -> None:
     for config in (True, False):
         for packages in (True, False):
             for metacache in (True, False):
-                hold_against(plan(config=config, packages=packages, metacache=metacache), library().rules, IP)
+                check_rules(plan(config=config, packages=packages, metacache=metacache), library().rules, IP)

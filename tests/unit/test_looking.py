@@ -42,5 +42,5 @@ class Elsewhere(FakeHosts):
 )
 async def test_what_another_host_says_is_no_reading_of_the_backend(address: str, over: str, holds: bool | None) -> None:
     """Its SSH name led elsewhere after a kill: a start was called done, and users were sent to a stopped dovecot."""
-    sight = await Looking(Elsewhere(address, over), FakeClock(), Timings(), target()).look([RUNS])
-    assert sight.judgement.holds is holds
+    observation = await Looking(Elsewhere(address, over), FakeClock(), Timings(), target()).look([RUNS])
+    assert observation.verdict.holds is holds

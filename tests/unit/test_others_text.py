@@ -19,7 +19,7 @@ from bot.adapters.slack.inbound.clicks import Click
 from bot.adapters.slack.inbound.forms import form
 from bot.adapters.slack.messages import blocks
 from bot.adapters.slack.messages.blocks import Message
-from bot.adapters.slack.messages.plans import foreseen, plan_text
+from bot.adapters.slack.messages.plans import dry_run, plan_text
 from bot.adapters.slack.messages.root import listing
 from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.thread.damage import beside, damaged
@@ -28,7 +28,7 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact, Ran, Seen
 from bot.core.runs.run import Run
-from bot.practice.slack.world import Message as Posted
+from bot.practice.slack.workspace import Message as Posted
 from bot.practice.terminal import shown
 from tests.build import NOON, SECOND, Story, plan, target
 from tests.unit.examples import pairs
@@ -148,7 +148,7 @@ def beside_the_thread(text: str) -> list[Message]:
     runs = [story.run for made in ALL if (story := story_of(run_of(entries_of(made), text)))]
     found = told_damaged(text)
     return [
-        *foreseen(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
+        *dry_run(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
         listing(runs, {}, title="All runs"),
         *(opened(run, action) for run in runs for action in ("go_back", "not_now")),
         *(damaged(one, approvers=GROUP, link="https://x.slack.com/archives/C0OPS/p1") for one in found),

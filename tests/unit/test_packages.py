@@ -25,9 +25,9 @@ def said(probe: str, asks: dict[str, Value], printed: str) -> str:
     command = PROBES[probe].command(target(), asks)
     reading = PROBES[probe].read(target(), asks, answered(target().backend, command, printed))
     look = Expected(probe=probe, where=Where.BACKEND, asks=asks)
-    judgement = judge([Look(expected=look, seen=(Seen(host="backend-3", probe=probe, reading=reading),))])
-    assert judgement.holds is True
-    return judgement.reason
+    verdict = judge([Look(expected=look, seen=(Seen(host="backend-3", probe=probe, reading=reading),))])
+    assert verdict.holds is True
+    return verdict.reason
 
 
 def lists(*ages: int) -> str:

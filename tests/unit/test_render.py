@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.adapters.slack.messages.plans import foreseen, help_text, plan_text
+from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.questions import covers
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
@@ -253,7 +253,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
         ("It serves", False, HOSTILE),
         ("Apt offers it", None, "no"),
     )
-    messages = foreseen(DryRun(plan=made, target=target(), checks=checks))
+    messages = dry_run(DryRun(plan=made, target=target(), checks=checks))
     for message in messages:
         fits(message)
     said = "".join(seen(message) for message in messages)

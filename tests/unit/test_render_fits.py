@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.adapters.slack.messages.blocks import Sheet, bare, marked
+from bot.adapters.slack.messages.blocks import MessageBuilder, bare, marked
 from bot.adapters.slack.messages.markup import SECTION, cut, escape, inline, pieces, prose
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -111,17 +111,17 @@ def test_a_paragraph_that_goes_on_in_another_section_is_never_cut_in_a_code_span
 
 def test_what_somebody_said_stands_in_its_line_or_long_in_a_block() -> None:
     for said, kind in (("x" * 500, "`x"), ("x y " * 400, "```\nx y")):
-        sheet = Sheet("It was said.")
-        sheet.quote("*Seen*", said)
-        assert kind in seen(sheet.message()).replace("\\n", "\n")
+        builder = MessageBuilder("It was said.")
+        builder.quote("*Seen*", said)
+        assert kind in seen(builder.message()).replace("\\n", "\n")
 
 
 def test_a_block_that_is_cut_off_where_slack_takes_no_blocks_is_closed_all_the_same() -> None:
     """Without its end Slack would show the lines of a host as lines of the bot's."""
-    sheet = Sheet("Much was printed.")
+    builder = MessageBuilder("Much was printed.")
     for _ in range(4):
-        sheet.code("*Printed*", ":x: *Failed*\n" * 60)
-    plain = bare(sheet.message())
+        builder.code("*Printed*", ":x: *Failed*\n" * 60)
+    plain = bare(builder.message())
     assert plain.text.count("```") % 2 == 0
     assert len(plain.text) <= 3_000
 
@@ -148,10 +148,10 @@ def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:
 
 
 def test_what_does_not_fit_is_in_the_file_whole() -> None:
-    sheet = Sheet("Much was said.")
+    builder = MessageBuilder("Much was said.")
     for number in range(60):
-        sheet.say(f"paragraph {number} " + "x" * 400)
-    message = sheet.message(name="r-1-all.txt")
+        builder.say(f"paragraph {number} " + "x" * 400)
+    message = builder.message(name="r-1-all.txt")
     fits(message)
     assert "paragraph 59" in message.files[0].content
     assert "r-1-all.txt" in seen(message)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bot.adapters.slack.messages.plans import BEGINNING
 from bot.core.plans.proposal import Asked, PackageChange, read_request
 from bot.core.text.meant import near
-from bot.core.text.redact import hide_in_words
+from bot.core.text.redact import redact_in_words
 from bot.errors import Refused
 
 WORDS = ("help", "plan", "status", "list", "abort", "repost", "release", "backend-1", "backend-2", "backend-3")
@@ -25,7 +25,7 @@ def read(options: str) -> Asked:
 def refused(options: str) -> str:
     with pytest.raises(Refused) as told:
         read(options)
-    return hide_in_words(str(told.value))
+    return redact_in_words(str(told.value))
 
 
 # keep, and a restart

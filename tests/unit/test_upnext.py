@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.upnext import Ask, MakeChange, Prove, Rest, SeeCheck, Tell, next_action
+from bot.core.decisions.upnext import Ask, MakeChange, Prove, Record, RunCheck, Sleep, next_action
 from bot.core.plans.plan import Plan, make_plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -30,22 +30,22 @@ def asking() -> Story:
 def at(story: Story, minutes: float) -> object:
     assert story.run.asked is not None
     action = next_action(story.run, story.run.asked.at + timedelta(minutes=minutes))
-    return action.fact if isinstance(action, Tell) else action
+    return action.fact if isinstance(action, Record) else action
 
 
 def test_a_question_is_said_again_then_to_all_then_expires() -> None:
     story = asking()
-    assert isinstance(at(story, 4), Rest)
+    assert isinstance(at(story, 4), Sleep)
     once = at(story, 6)
     assert isinstance(once, fact.ApprovalRepeated)
     assert (once.times, once.last) == (1, False)
     story.tell(once)
-    assert isinstance(at(story, 14), Rest)
+    assert isinstance(at(story, 14), Sleep)
     twice = at(story, 16)
     assert isinstance(twice, fact.ApprovalRepeated)
     assert (twice.times, twice.last) == (2, True)
     story.tell(twice)
-    assert isinstance(at(story, 59), Rest)
+    assert isinstance(at(story, 59), Sleep)
     assert isinstance(at(story, 61), fact.ApprovalExpired)
 
 
@@ -67,9 +67,9 @@ def test_a_drain_rests_until_its_date_and_not_a_moment_less() -> None:
     story = Story().until("drain", on=Status.WAITING)
     assert story.run.until is not None
     before = next_action(story.run, story.run.until - timedelta(seconds=1))
-    assert before == Rest(until=story.run.until)
+    assert before == Sleep(until=story.run.until)
     after = next_action(story.run, story.run.until)
-    assert isinstance(after, Tell)
+    assert isinstance(after, Record)
     assert isinstance(after.fact, fact.StepDone)
 
 
@@ -105,27 +105,27 @@ def test_people_are_called_once_about_a_ring_that_keeps_changing_while_the_run_h
     story = Story().until("test-user-reads-mail").fail("no mail")
     deviated = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100")
     for _ in range(2):
-        assert isinstance(next_action(story.tell(deviated).run, story.at), Rest)
+        assert isinstance(next_action(story.tell(deviated).run, story.at), Sleep)
     action = next_action(story.tell(deviated).run, story.at)
-    assert isinstance(action, Tell)
+    assert isinstance(action, Record)
     assert isinstance(action.fact, fact.RunHeld)
     assert "set back 3 times" in action.fact.reason
     story.tell(action.fact)
-    assert isinstance(next_action(story.tell(deviated).run, story.at), Rest)
+    assert isinstance(next_action(story.tell(deviated).run, story.at), Sleep)
 
 
 def test_every_host_proves_itself_before_the_first_look_is_taken_for_granted() -> None:
     """A check of the wrong host would hold, and all that follows would be done there."""
     story = Story()
-    assert next_action(story.run, story.at) == Tell(fact=fact.StageBegan(stage="preflight"))
+    assert next_action(story.run, story.at) == Record(fact=fact.StageBegan(stage="preflight"))
     story.tell(*story.well())
     assert next_action(story.run, story.at) == Prove()
-    assert isinstance(next_action(story.tell(PROVED).run, story.at), SeeCheck)
+    assert isinstance(next_action(story.tell(PROVED).run, story.at), RunCheck)
 
 
 def test_a_host_that_does_not_prove_itself_ends_the_run_as_refused() -> None:
     story = Story().tell(fact.StageBegan(stage="preflight"), fact.RunHeld(reason="backend-3 is another machine"))
-    assert next_action(story.run, story.at) == Tell(
+    assert next_action(story.run, story.at) == Record(
         fact=fact.RunEnded(outcome=fact.Outcome.REFUSED, reason="backend-3 is another machine")
     )
 
@@ -158,7 +158,7 @@ HELPLESS = fact.RingDeviated(
 def test_a_ring_that_cannot_be_set_back_makes_the_run_hold_wherever_nobody_waits(step: str, on: Status) -> None:
     """Also in the middle of the take-down, as long as dovecot serves."""
     story = Story().until(step, on=on).tell(HELPLESS)
-    assert next_action(story.run, story.at) == Tell(fact=fact.RunHeld(reason="no other backend can be used"))
+    assert next_action(story.run, story.at) == Record(fact=fact.RunHeld(reason="no other backend can be used"))
 
 
 @pytest.mark.parametrize("reason", [[HELPLESS], [replace(HELPLESS, helpless="")] * DEVIATIONS])
@@ -170,7 +170,7 @@ def test_users_who_wait_are_moved_first_and_then_it_holds(reason: list[fact.Fact
         assert isinstance(next_action(story.run, story.at), MakeChange)
         story.tell(*story.well()).tell(*story.well())
     action = next_action(story.run, story.at)
-    assert isinstance(action, Tell)
+    assert isinstance(action, Record)
     assert isinstance(action.fact, fact.RunHeld)
 
 
@@ -178,14 +178,14 @@ def test_a_run_that_holds_already_says_the_second_reason_too_and_once() -> None:
     story = Story().until("test-user-reads-mail").fail("no mail").tell(HELPLESS)
     story.tell(*story.well())
     assert story.run.reason == "no other backend can be used"
-    assert next_action(story.run, story.at) == Rest(until=None)
+    assert next_action(story.run, story.at) == Sleep(until=None)
 
 
 def test_after_a_boot_it_holds_and_goes_on_from_what_is_gone() -> None:
     story = Story().until("install-config")
     story.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="gone", lost="stop-dovecot"))
     action = next_action(story.run, story.at)
-    assert isinstance(action, Tell)
+    assert isinstance(action, Record)
     assert isinstance(action.fact, fact.RunHeld)
     assert action.fact.back_to == "stop-dovecot"
     story.tell(action.fact, fact.RetryChosen(by="U0BOB")).tell(*story.well())

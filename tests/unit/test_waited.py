@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.upnext import BeginWait, Rest, SeeWaited, next_action
+from bot.core.decisions.upnext import BeginWait, SeeWaited, Sleep, next_action
 from bot.core.decisions.waited import waited
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
@@ -95,4 +95,4 @@ def test_a_wait_whose_date_another_process_made_is_looked_at_before_and_after_th
     assert run.until is not None
     for now in (run.until - timedelta(minutes=1), run.until):
         assert isinstance(next_action(run, now, seen=False), SeeWaited)
-    assert isinstance(next_action(run, run.until - timedelta(minutes=1)), Rest)
+    assert isinstance(next_action(run, run.until - timedelta(minutes=1)), Sleep)

@@ -12,7 +12,7 @@ ERRORS = (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """All that a call of a web client raises."""
 
 
-class Trouble(Enum):
+class DeliveryFailure(Enum):
     """What is known after a call that failed."""
 
     NOT_TAKEN = "Slack has certainly not taken it"
@@ -42,22 +42,22 @@ def name_of(error: BaseException) -> str:
     return str(named) if named else type(error).__name__
 
 
-def judged(error: BaseException) -> Trouble:
+def judged(error: BaseException) -> DeliveryFailure:
     """What this error means; whatever is not known by name is held for possible."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Trouble.NOT_TAKEN
+        return DeliveryFailure.NOT_TAKEN
     if not isinstance(error, SlackApiError):
-        return Trouble.UNKNOWN
+        return DeliveryFailure.UNKNOWN
     status, name = getattr(error.response, "status_code", None), name_of(error)
     if status == 429 or name in _NOT_TAKEN:
-        return Trouble.NOT_TAKEN
+        return DeliveryFailure.NOT_TAKEN
     if name in _UNKNOWN or name == "SlackApiError":
-        return Trouble.UNKNOWN
+        return DeliveryFailure.UNKNOWN
     if name == "thread_not_found":
-        return Trouble.NO_ROOT
-    return Trouble.CONTENT if name in _CONTENT else Trouble.REFUSED
+        return DeliveryFailure.NO_ROOT
+    return DeliveryFailure.CONTENT if name in _CONTENT else DeliveryFailure.REFUSED
 
 
 def passes(error: BaseException) -> bool:
     """Whether the same call may go well later, with nothing done about it."""
-    return judged(error) in {Trouble.NOT_TAKEN, Trouble.UNKNOWN}
+    return judged(error) in {DeliveryFailure.NOT_TAKEN, DeliveryFailure.UNKNOWN}

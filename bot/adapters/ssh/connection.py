@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncssh
 
-from bot.adapters.ssh.hearing import Hearing
+from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command
 from bot.core.hosts.identity import Identity
 
@@ -80,9 +80,9 @@ class Connection:
                 sent=False,
             ) from error
 
-    async def hear(self, command: Command, line: str, material: bytes, *, ahead: bool) -> Hearing:
+    async def hear(self, command: Command, line: str, material: bytes, *, ahead: bool) -> CommandSession:
         """Send the line, which is the command as it goes out, and listen to its end; raises Unheard."""
-        hearing = Hearing(stdout=command.keeps if command.keeps_output else 0, stderr=command.keeps)
+        hearing = CommandSession(stdout=command.keeps if command.keeps_output else 0, stderr=command.keeps)
         limit = asyncio.timeout(command.timeout.total_seconds())
         try:
             async with limit:
@@ -107,7 +107,7 @@ class Connection:
             ended.add_done_callback(self._hanging.discard)
 
 
-def _opening(ssh: asyncssh.SSHClientConnection, hearing: Hearing, line: str) -> asyncio.Task[None]:
+def _opening(ssh: asyncssh.SSHClientConnection, hearing: CommandSession, line: str) -> asyncio.Task[None]:
     """Open a channel and send the command, in a task: whoever gives up meanwhile leaves no channel open behind."""
 
     async def opened() -> None:

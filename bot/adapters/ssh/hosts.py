@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from bot.adapters.ssh.connection import Connection, Unheard
-from bot.adapters.ssh.hearing import Hearing
-from bot.adapters.ssh.lines import Lines, Unreached
+from bot.adapters.ssh.connections import Connections, Unreached
+from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import LATE, LOCKED, Fence, fenced
 from bot.core.hosts.identity import QUESTION, Identity, read_identity
@@ -60,7 +60,7 @@ class SshHosts:
         keepalive: timedelta,
         clock: Clock,
     ) -> None:
-        self._lines = Lines(config, known_hosts, connect_timeout, keepalive)
+        self._connections = Connections(config, known_hosts, connect_timeout, keepalive)
         self._clock = clock
 
     async def identity(self, host: Host) -> Identity:
@@ -97,17 +97,17 @@ class SshHosts:
 
     async def close(self) -> None:
         """Close every connection; commands that still run are heard no more."""
-        await self._lines.close()
+        await self._connections.close()
 
     async def _connection(self, host: Host) -> Connection:
         try:
-            return await self._lines.to(host.address)
+            return await self._connections.to(host.address)
         except Unreached as why:
             raise NotRun(f"{host.name}: no SSH connection, and nothing was run. {why}") from why
 
     def _named(self, host: Host, fence: Fence) -> Connection:
         """The connection that the fence names, if it still is the one to this host."""
-        connection = self._lines.kept(host.address)
+        connection = self._connections.kept(host.address)
         if connection is None or connection.name != fence.connection:
             raise NotRun(
                 f"{host.name}: the SSH connection on which it was looked at is gone, and nothing was run."
@@ -166,7 +166,9 @@ def _unheard(host: Host, *, sent: bool, why: str) -> HostError:
     )
 
 
-def _result(request: _Request, connection: Connection, hearing: Hearing, *, began: datetime, took: timedelta) -> Result:
+def _result(
+    request: _Request, connection: Connection, hearing: CommandSession, *, began: datetime, took: timedelta
+) -> Result:
     assert hearing.exit_status is not None
     return Result(
         host=request.host.name,

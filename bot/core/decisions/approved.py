@@ -108,8 +108,8 @@ def differences(shown: Mapping[str, str], looks: Sequence[Look]) -> str:
     return "; ".join(
         said
         for look in looks
-        if (judgement := judge((look,))).holds is False
-        for said in _differs(shown, look.expected.probe, look.seen[0].reading or {}, judgement.reason)
+        if (verdict := judge((look,))).holds is False
+        for said in _differs(shown, look.expected.probe, look.seen[0].reading or {}, verdict.reason)
     )
 
 

@@ -24,14 +24,14 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tell:
+class Record:
     """Write it down: it follows from the facts and the time alone."""
 
     fact: Fact
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeeCheck:
+class RunCheck:
     """Look, and judge."""
 
     step: PlannedStep
@@ -84,13 +84,13 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rest:
+class Sleep:
     """Nothing to do before that date, or before somebody says something (None)."""
 
     until: datetime | None
 
 
-Next = Tell | Prove | SeeCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Rest
+Next = Record | Prove | RunCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Sleep
 
 
 def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, seen: bool = True) -> Next:
@@ -100,7 +100,7 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
     """
     match run.status:
         case Status.ENDED | Status.TAKEN:
-            return Rest(until=None)
+            return Sleep(until=None)
         case Status.HELD if run.turning:
             return Turn()
         case Status.HELD if run.only_looked:
@@ -108,7 +108,7 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
         case Status.HELD:
             # It holds already, for another reason; whoever looks into that has to hear of the ring too.
             new = run.must_hold is not None or run.deviations >= DEVIATIONS > run.deviations_told
-            return Tell(fact=_hold(run)) if new else Rest(until=None)
+            return Record(fact=_hold(run)) if new else Sleep(until=None)
         case Status.BUSY | Status.DOUBT:
             return LookUp(step=_at_hand(run))
         case Status.WAITING:
@@ -126,20 +126,20 @@ def _at_hand(run: Run) -> PlannedStep:
     return run.step
 
 
-def _end(run: Run, outcome: fact.Outcome) -> Tell:
-    return Tell(fact=fact.RunEnded(outcome=outcome, reason=run.reason))
+def _end(run: Run, outcome: fact.Outcome) -> Record:
+    return Record(fact=fact.RunEnded(outcome=outcome, reason=run.reason))
 
 
 def _while_waiting(run: Run, now: datetime, *, seen: bool) -> Next:
     assert run.until is not None
     step = _at_hand(run)
     if _must_hold(run):
-        return Tell(fact=_hold(run))
+        return Record(fact=_hold(run))
     if not seen:
         return SeeWaited(step=step)
     if now < run.until:
-        return Rest(until=run.until)
-    return Tell(fact=fact.StepDone(step=step.name, how=fact.How.RAN, reason=f"{length(step.length)} have passed"))
+        return Sleep(until=run.until)
+    return Record(fact=fact.StepDone(step=step.name, how=fact.How.RAN, reason=f"{length(step.length)} have passed"))
 
 
 def _while_asking(run: Run, now: datetime) -> Next:
@@ -147,31 +147,31 @@ def _while_asking(run: Run, now: datetime) -> Next:
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
     if _must_hold(run):
-        return Tell(fact=_hold(run))
+        return Record(fact=_hold(run))
     if now >= asked.expires:
-        return Tell(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
+        return Record(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
     due = sum(1 for at in asked.repeats if now >= at)
     if due > run.repeated:
         last = due == len(asked.repeats)
-        return Tell(fact=fact.ApprovalRepeated(step=asked.step, gate=asked.gate, times=due, last=last))
-    return Rest(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
+        return Record(fact=fact.ApprovalRepeated(step=asked.step, gate=asked.gate, times=due, last=last))
+    return Sleep(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
 
 
 def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
     if run.turning and run.stands_safely:
         return Turn()
     if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
-        return Tell(fact=_hold(run))
+        return Record(fact=_hold(run))
     step, stage = run.step, run.stage
     if step is None or stage is None:
         return _end(run, fact.Outcome.WENT_BACK if run.plan.back else fact.Outcome.DONE)
     if run.stage_begun != stage.name:
-        return Tell(fact=fact.StageBegan(stage=stage.name))
+        return Record(fact=fact.StageBegan(stage=stage.name))
     if run.only_looked and run.proved is None:
         return Prove()
     match step.kind:
         case Kind.CHECK:
-            return SeeCheck(step=step)
+            return RunCheck(step=step)
         case Kind.CHANGE:
             return _change(run, step, harmless)
         case Kind.WAIT:
@@ -204,7 +204,7 @@ def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
     missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)
     if missing:
         reason = f"`{step.action.command.text}` needs the {min(missing)} approval, which was not given"
-        return Tell(fact=fact.RunHeld(reason=reason))
+        return Record(fact=fact.RunHeld(reason=reason))
     return MakeChange(step=step)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from bot.core.text.redact import hide
+from bot.core.text.redact import redact
 
 OUTPUT_KEPT = 64 * 1024
 """Bytes of each stream that a result keeps, unless its command says otherwise; the rest is counted and dropped."""
@@ -68,7 +68,7 @@ class Result:
     def complaint(self) -> str:
         """The last line that it complains with, secrets hidden; empty where it says nothing."""
         said = (self.stderr.strip() or self.stdout[-_LAST:].strip())[-_LAST:]
-        return hide(said).split("\n")[-1][:300]
+        return redact(said).split("\n")[-1][:300]
 
     @property
     def cut_short(self) -> bool:

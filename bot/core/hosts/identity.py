@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Backend, Host
-from bot.core.text.redact import hide
+from bot.core.text.redact import redact
 from bot.errors import Unreadable
 
 _SCRIPT = (
@@ -46,7 +46,7 @@ def read_identity(connection: str, result: Result) -> Identity:
     lines = result.stdout.splitlines()
     if len(lines) < 4 or not re.fullmatch(r"[0-9a-f]{32}", lines[1]) or not re.fullmatch(r"[0-9a-f-]{36}", lines[2]):
         raise Unreadable(
-            f"{result.host} does not say who it is: {hide(result.stdout)[:200]!r} {hide(result.stderr)[:200]!r}"
+            f"{result.host} does not say who it is: {redact(result.stdout)[:200]!r} {redact(result.stderr)[:200]!r}"
         )
     client, *server = lines[0].split()[::2] or [""]
     del client

@@ -10,7 +10,7 @@ from bot.core.plans.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class DryRun:
-    """What a run would do: the plan, and each check that could be looked at now, with its judgement in words."""
+    """What a run would do: the plan, and each check that could be looked at now, with its verdict in words."""
 
     plan: Plan
     target: Target

@@ -99,7 +99,7 @@ class _Placed:
     action: Action
 
 
-def hold_against(plan: Plan, rules: Rules, ip: str) -> None:
+def check_rules(plan: Plan, rules: Rules, ip: str) -> None:
     """Raises Misconfigured when a command of the plan breaks a rule, stands before the approval that it needs, or
     speaks to the directors of another address than the target's `ip`.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.core.plans.newer import Contents
 from bot.core.text.meant import near
-from bot.core.text.redact import hide, holds_token
+from bot.core.text.redact import holds_token, redact
 from bot.core.text.shown import in_line
 from bot.errors import Refused
 
@@ -204,4 +204,4 @@ def _told(key: str, value: str) -> str:
         raise Refused(f"{key} holds nothing that can be read: {FORMS[key]}")
     if len(line) > _MOST[key]:
         raise Refused(f"{key} has {len(line)} characters; {_MOST[key]} at most are kept.")
-    return hide(line)
+    return redact(line)

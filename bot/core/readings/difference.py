@@ -14,7 +14,7 @@ from bot.core.hosts.command import Result
 from bot.core.plans.listing import FORMAT, Listed, listing
 from bot.core.plans.newer import in_short, later
 from bot.core.readings.ownership import Owned
-from bot.core.text.redact import hide, is_secret
+from bot.core.text.redact import is_secret, redact
 from bot.errors import Unreadable
 
 SCRIPT = (
@@ -227,4 +227,4 @@ def _beginning(text: Sequence[str], room: int) -> str:
         room -= len(text[kept]) + 1
         kept += 1
     left = f"\n… ({len(text) - kept} lines left out)" if kept < len(text) else ""
-    return hide("\n".join(text[:kept])) + left
+    return redact("\n".join(text[:kept])) + left

@@ -15,7 +15,7 @@ from bot.errors import Misconfigured
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Verdict:
     """`holds` is None when a host could not be read; `reason` says what was seen, host by host."""
 
     holds: bool | None
@@ -30,7 +30,7 @@ class Look:
     seen: tuple[Seen, ...]
 
 
-def judge(looks: Sequence[Look]) -> Judgement:
+def judge(looks: Sequence[Look]) -> Verdict:
     """All looks together: every one must hold on every host; nothing seen at all is no proof."""
     unread = _unread(looks)
     missing = [look for look in looks if not _read_enough(look)]
@@ -42,10 +42,10 @@ def judge(looks: Sequence[Look]) -> Judgement:
         for problem in _problems(look.expected, seen.reading)
     ] + [problem for look in looks for problem in _contradictions(look)]
     if against:
-        return Judgement(holds=False, reason="; ".join(against + unread))
+        return Verdict(holds=False, reason="; ".join(against + unread))
     if missing or not looks:
-        return Judgement(holds=None, reason="; ".join(unread) or "nothing was looked at")
-    return Judgement(holds=True, reason="; ".join([*(_summary(look) for look in looks), *unread]))
+        return Verdict(holds=None, reason="; ".join(unread) or "nothing was looked at")
+    return Verdict(holds=True, reason="; ".join([*(_summary(look) for look in looks), *unread]))
 
 
 def _unread(looks: Sequence[Look]) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import product
 
 from bot.core.hosts.inventory import Ring, TakeDown, Target
-from bot.core.plans.laws import Rules, hold_against
+from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import wanted
 from bot.core.plans.plan import Order, Plan, make_plan
 from bot.core.plans.procedure import Need, Procedure
@@ -36,7 +36,7 @@ def try_out(procedure: Procedure, rules: Rules) -> None:
             raise Misconfigured(f"{error}{hint}") from None
         check_expectations(plan)
         _check_observed(plan)
-        hold_against(plan, rules, str(order.target.backend.ip))
+        check_rules(plan, rules, str(order.target.backend.ip))
 
 
 def _may_have(procedure: Procedure, need: Need) -> bool:

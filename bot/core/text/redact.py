@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-HIDDEN = "(hidden)"
+REDACTED = "(hidden)"
 
 _LINE = 2_000
 _OF_WHAT = r"(?:(?:api|access|account|private|secret|shared)[_-]?|[a-z0-9][_-])"
@@ -45,7 +45,7 @@ _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 
 
-def hide(text: str) -> str:
+def redact(text: str) -> str:
     """The text with every value hidden that looks like a secret: settings, DSNs, hashes, URLs, tokens, private keys."""
     lines, in_key, in_body = [], False, False
     for line in text.split("\n"):
@@ -54,18 +54,18 @@ def hide(text: str) -> str:
         if in_key:
             in_key = not _PEM_END.search(line)
         elif in_body or (was_body and _END_OF_BODY.fullmatch(line)):
-            lines.append(HIDDEN)
+            lines.append(REDACTED)
         elif _PEM_BEGIN.search(line):
-            lines.append(f"(private key {HIDDEN})")
+            lines.append(f"(private key {REDACTED})")
             in_key = not _PEM_END.search(line)
         else:
-            lines.append(_hidden(line))
+            lines.append(_redacted(line))
     return "\n".join(lines)
 
 
-def hide_in_words(text: str) -> str:
+def redact_in_words(text: str) -> str:
     """The same for the bot's own sentences, which may speak of a token: what they say of it after a colon stays."""
-    return "\n".join(_AFTER_EQUALS.sub(_value_hidden, _surely_hidden(line)) for line in text.split("\n"))
+    return "\n".join(_AFTER_EQUALS.sub(_value_redacted, _surely_redacted(line)) for line in text.split("\n"))
 
 
 def holds_token(text: str) -> bool:
@@ -85,26 +85,26 @@ def is_secret(path: str) -> bool:
     return named or name.endswith(_SECRET_ENDS) or not _SECRET_FOLDERS.isdisjoint(folders)
 
 
-def _hidden(line: str) -> str:
+def _redacted(line: str) -> str:
     if len(line) > _LINE:
         line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
-    line = _PASSWD.sub(_value_hidden, _LOGIN.sub(_value_hidden, _surely_hidden(line)))
-    return _settings_hidden(line) if _has(line, _WORDS) else line
+    line = _PASSWD.sub(_value_redacted, _LOGIN.sub(_value_redacted, _surely_redacted(line)))
+    return _settings_redacted(line) if _has(line, _WORDS) else line
 
 
-def _surely_hidden(line: str) -> str:
+def _surely_redacted(line: str) -> str:
     """What is a secret wherever it stands."""
-    line = _CRYPT.sub(HIDDEN, _SCHEME.sub(HIDDEN, line))
+    line = _CRYPT.sub(REDACTED, _SCHEME.sub(REDACTED, line))
     if _has(line, ("authorization",)):
-        line = _HEADER.sub(_value_hidden, line)
+        line = _HEADER.sub(_value_redacted, line)
     if "://" in line:
-        line = _URL.sub(rf"\g<1>{HIDDEN}@", line)
-    return _BEARER.sub(HIDDEN, line) if _has(line, ("xox", "xapp-", "bearer")) else line
+        line = _URL.sub(rf"\g<1>{REDACTED}@", line)
+    return _BEARER.sub(REDACTED, line) if _has(line, ("xox", "xapp-", "bearer")) else line
 
 
-def _value_hidden(found: re.Match[str]) -> str:
+def _value_redacted(found: re.Match[str]) -> str:
     """Its name stays; as a function, since a template is read anew for every line."""
-    return f"{found[1]}{HIDDEN}"
+    return f"{found[1]}{REDACTED}"
 
 
 def _has(line: str, words: tuple[str, ...]) -> bool:
@@ -116,10 +116,10 @@ def _has(line: str, words: tuple[str, ...]) -> bool:
     return False
 
 
-def _settings_hidden(line: str) -> str:
+def _settings_redacted(line: str) -> str:
     for setting in (_WHOLE, _AFTER_EQUALS, _AFTER_COLON):
-        line = setting.sub(_value_hidden, line)
-    return line if HIDDEN in line else _SPACED.sub(_value_hidden, line)
+        line = setting.sub(_value_redacted, line)
+    return line if REDACTED in line else _SPACED.sub(_value_redacted, line)
 
 
 def shorten(text: str, limit: int) -> str:

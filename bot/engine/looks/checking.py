@@ -7,26 +7,26 @@ from datetime import datetime
 
 from bot.core.decisions.upnext import length
 from bot.core.plans.plan import PlannedStep
-from bot.engine.looks.looking import Looking, Sight
+from bot.engine.looks.looking import Looking, Observation
 from bot.engine.ports import Clock
 
 
-async def seen(step: PlannedStep, looking: Looking, clock: Clock) -> Sight:
+async def seen(step: PlannedStep, looking: Looking, clock: Clock) -> Observation:
     """What was seen in the end, judged by what the step expects alone."""
     hopes = step.hopes
     if hopes is None:
         return await looking.until_seen(step.expect, step.within)
     held_first: datetime | None = None
 
-    def enough(sight: Sight) -> bool:
+    def enough(observation: Observation) -> bool:
         nonlocal held_first
-        if not sight.part(step.expect).judgement.holds:
+        if not observation.part(step.expect).verdict.holds:
             return False
         held_first = held_first or clock.now()
-        return sight.judgement.holds is True or clock.now() - held_first >= hopes.within
+        return observation.verdict.holds is True or clock.now() - held_first >= hopes.within
 
-    sight = await looking.until(enough, (*step.expect, *hopes.expect), step.within + hopes.within)
-    must, hope = sight.part(step.expect).judgement, sight.part(hopes.expect).judgement
+    observation = await looking.until(enough, (*step.expect, *hopes.expect), step.within + hopes.within)
+    must, hope = observation.part(step.expect).verdict, observation.part(hopes.expect).verdict
     if must.holds and not hope.holds:
         must = replace(must, reason=f"{must.reason}; looked for in vain, for {length(hopes.within)}: {hope.reason}")
-    return sight if sight.judgement.holds else replace(sight, judgement=must)
+    return observation if observation.verdict.holds else replace(observation, verdict=must)

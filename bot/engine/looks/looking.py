@@ -12,11 +12,11 @@ from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Backend, Host, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
-from bot.core.readings.expect import Judgement, Look, judge
+from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import told_apart
 from bot.core.runs.events import Ran, Seen
-from bot.core.text.redact import hide, shorten
+from bot.core.text.redact import redact, shorten
 from bot.engine.ports import Clock, Hosts, Timings
 from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
 
@@ -32,20 +32,20 @@ _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sight:
-    """What a look at several hosts gave: the judgement, and all that led to it."""
+class Observation:
+    """What a look at several hosts gave: the verdict, and all that led to it."""
 
-    judgement: Judgement
+    verdict: Verdict
     looks: tuple[Look, ...]
     ran: tuple[Ran, ...]
     connections: Mapping[str, str] = field(default_factory=dict)
     """By host, the connection that all of this look went over; a host that was looked at over two is not here."""
     last_output: str = ""
 
-    def part(self, expectations: Sequence[Expected]) -> Sight:
+    def part(self, expectations: Sequence[Expected]) -> Observation:
         """The same look, judged by these of its expectations alone."""
         looks = tuple(look for look in self.looks if look.expected in expectations)
-        return replace(self, judgement=judge(looks), looks=looks)
+        return replace(self, verdict=judge(looks), looks=looks)
 
     @property
     def seen(self) -> tuple[Seen, ...]:
@@ -75,7 +75,7 @@ def ran(result: Result, *, changes: bool, output: str | None = None) -> Ran:
         command=result.command,
         exit_status=result.exit_status,
         took=result.took,
-        output=shorten(hide(printed), _OUTPUT_IN_JOURNAL) if output is None else output,
+        output=shorten(redact(printed), _OUTPUT_IN_JOURNAL) if output is None else output,
         output_bytes=result.stdout_bytes,
         changes=changes,
     )
@@ -88,7 +88,7 @@ def unheard(host: Host, command: Command, error: HostError, *, changes: bool) ->
         command=command.text,
         exit_status=None,
         took=timedelta(0),
-        output=hide(str(error)),
+        output=redact(str(error)),
         output_bytes=0,
         changes=changes and isinstance(error, MayHaveRun),
     )
@@ -123,7 +123,7 @@ class Looking:
         """From here on, a director's word counts only over a connection on which its own row is the one given here."""
         self._directors = directors
 
-    async def look(self, expectations: Sequence[Expected]) -> Sight:
+    async def look(self, expectations: Sequence[Expected]) -> Observation:
         """Look once, everywhere at the same time."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
         groups = await asyncio.gather(*map(self._everywhere, once))
@@ -132,8 +132,8 @@ class Looking:
         )
         looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
         every = [one for ones in groups for one in ones]
-        return Sight(
-            judgement=judge(looks),
+        return Observation(
+            verdict=judge(looks),
             looks=looks,
             ran=tuple(dict.fromkeys(one.ran for one in every)),
             connections=_connections(every),
@@ -142,37 +142,37 @@ class Looking:
 
     async def until_seen(
         self, expectations: Sequence[Expected], within: timedelta, steady: timedelta = timedelta(0)
-    ) -> Sight:
+    ) -> Observation:
         """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case.
 
         `steady`: it has to be seen so for so long, in every look; what begins to be so within time is waited for.
         """
         holds_since: datetime | None = None
 
-        def steadily(sight: Sight) -> bool:
+        def steadily(observation: Observation) -> bool:
             nonlocal holds_since
             now = self._clock.now()
-            holds_since = (holds_since or now) if sight.judgement.holds is True else None
+            holds_since = (holds_since or now) if observation.verdict.holds is True else None
             return holds_since is not None and now - holds_since >= steady
 
-        sight = await self.until(steadily, expectations, within)
+        observation = await self.until(steadily, expectations, within)
         if holds_since is not None and self._clock.now() - holds_since < steady:
-            sight = await self.until(lambda now: steadily(now) or holds_since is None, expectations, steady)
-        return sight
+            observation = await self.until(lambda now: steadily(now) or holds_since is None, expectations, steady)
+        return observation
 
     async def until(
-        self, enough: Callable[[Sight], bool], expectations: Sequence[Expected], within: timedelta
-    ) -> Sight:
+        self, enough: Callable[[Observation], bool], expectations: Sequence[Expected], within: timedelta
+    ) -> Observation:
         """Look until it is enough, as long as `within`; a host that cannot be read is looked at some times anyhow."""
         give_up = self._clock.now() + within
         pause = self._timings.look_again / 8
         looked = 0
         while True:
-            sight = await self.look(expectations)
+            observation = await self.look(expectations)
             looked += 1
-            unread = sight.judgement.holds is None and looked < _LOOKS_AT_LEAST
-            if enough(sight) or (self._clock.now() >= give_up and not unread):
-                return sight
+            unread = observation.verdict.holds is None and looked < _LOOKS_AT_LEAST
+            if enough(observation) or (self._clock.now() >= give_up and not unread):
+                return observation
             await self._clock.sleep(pause.total_seconds())
             pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -226,20 +226,20 @@ class Looking:
         try:
             result = await self._proved(host, command)
         except HostError as error:
-            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
+            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
             return _One(seen=seen, ran=unheard(host, command, error, changes=False), output="")
         try:
             reading = {
-                key: hide(value) if isinstance(value, str) and key not in probe.kept else value
+                key: redact(value) if isinstance(value, str) and key not in probe.kept else value
                 for key, value in probe.read(self._target, expected.asks, result).items()
             }
             seen = Seen(host=host.name, probe=probe.name, reading=reading)
             shown = probe.shows(expected.asks, result) if probe.shows else None
         except Unreadable as error:
-            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=hide(str(error)))
-            shown = (hide(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
+            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
+            shown = (redact(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
         told = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
-        whole = shorten(hide(result.stdout), _ATTACHED) if shown is None else shown[1]
+        whole = shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
         return _One(seen=seen, ran=told, output=whole, connection=result.connection)
 
     async def _proved(self, host: Host, command: Command) -> Result:

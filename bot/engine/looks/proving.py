@@ -10,8 +10,8 @@ from bot.core.hosts.inventory import Backend, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs.events import HostsProved
-from bot.core.text.redact import hide
-from bot.engine.looks.looking import Looking, Sight
+from bot.core.text.redact import redact
+from bot.engine.looks.looking import Looking, Observation
 from bot.engine.looks.sending import locked_by
 from bot.engine.ports import Hosts
 from bot.errors import HostError
@@ -23,13 +23,13 @@ _WHO_THEY_ARE = Expected(probe="director-ring", where=Where.EVERY_DIRECTOR, asks
 class Proof:
     """What was proved, None where something was not; `reason`: what was seen, or what is wrong and how to mend it.
 
-    `holds` is None where a host could not be asked. `sight`: the look at the directors.
+    `holds` is None where a host could not be asked. `observation`: the look at the directors.
     """
 
     proved: HostsProved | None
     holds: bool | None
     reason: str
-    sight: Sight
+    observation: Observation
 
 
 async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
@@ -44,14 +44,14 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
         against += [said] if (said := objection(backend, identity)) else []
         lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
     except HostError as error:
-        unknown.append(hide(str(error)))
-    sight = await looking.look([_WHO_THEY_ARE])
-    if not sight.judgement.holds:
-        (against if sight.judgement.holds is False else unknown).append(sight.judgement.reason)
-    directors = {seen.host: str(seen.reading["self"]) for seen in sight.seen if seen.reading}
+        unknown.append(redact(str(error)))
+    observation = await looking.look([_WHO_THEY_ARE])
+    if not observation.verdict.holds:
+        (against if observation.verdict.holds is False else unknown).append(observation.verdict.reason)
+    directors = {seen.host: str(seen.reading["self"]) for seen in observation.seen if seen.reading}
     if against or unknown or identity is None:
         reason = "; ".join(against + unknown)
-        return Proof(proved=None, holds=False if against else None, reason=reason, sight=sight)
+        return Proof(proved=None, holds=False if against else None, reason=reason, observation=observation)
     by = _by(backend, identity)
     proved = HostsProved(
         backend=backend.name,
@@ -63,7 +63,7 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
     )
     named = ", ".join(f"{name} is {address}" for name, address in directors.items())
     reason = f"{backend.name} proves by {by} that it is {backend.ip}; {named}"
-    return Proof(proved=proved, holds=True, reason=reason, sight=sight)
+    return Proof(proved=proved, holds=True, reason=reason, observation=observation)
 
 
 def _by(backend: Backend, identity: Identity) -> str:

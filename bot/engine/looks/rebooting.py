@@ -16,18 +16,18 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
     booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
     for step in _relied_on(run):
         assert step.action is not None
-        sight = await looking.until_seen(step.action.done_when, step.action.within)
-        said = sight.judgement.reason
+        observation = await looking.until_seen(step.action.done_when, step.action.within)
+        said = observation.verdict.reason
         booted = fact.BackendRebooted(
             host=booted.host,
             boot_id=boot_id,
             was=run.boot_id,
             reason=f"“{step.says}” is so no more: {said}"
-            if not sight.judgement.holds
+            if not observation.verdict.holds
             else f"all is as it was left: {said}",
-            lost="" if sight.judgement.holds else step.name,
-            ran=(*booted.ran, *sight.ran),
-            seen=(*booted.seen, *sight.seen),
+            lost="" if observation.verdict.holds else step.name,
+            ran=(*booted.ran, *observation.ran),
+            seen=(*booted.seen, *observation.seen),
         )
         if booted.lost:
             return booted

@@ -18,9 +18,9 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
-from bot.engine.looks.looking import Looking, Sight
-from bot.engine.ports import World
-from bot.engine.runs.ledger import Ledger
+from bot.engine.looks.looking import Looking, Observation
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +28,9 @@ log = logging.getLogger(__name__)
 class Approvals:
     """Asks, and judges. What was judged is remembered in this process alone: a restart judges again."""
 
-    def __init__(self, world: World, ledger: Ledger, looking: Looking) -> None:
-        self._world = world
-        self._ledger = ledger
+    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking) -> None:
+        self._ports = ports
+        self._runlog = runlog
         self._looking = looking
         self._judged: tuple[int, str] | None = None
 
@@ -47,20 +47,22 @@ class Approvals:
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
             if counts_only(check):
-                counted = (await self._looking.look(check.expect)).judgement
+                counted = (await self._looking.look(check.expect)).verdict
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
                 evidence.append(counted.reason if counted.holds else run.looks[check.name])
                 continue
-            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
+            observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-            if sight.judgement.holds is None or (not sight.judgement.holds and run.lapsed is None):
-                await self._failed(run, f"what the approval is to show is not so: {sight.judgement.reason}", sight)
+            if observation.verdict.holds is None or (not observation.verdict.holds and run.lapsed is None):
+                await self._failed(
+                    run, f"what the approval is to show is not so: {observation.verdict.reason}", observation
+                )
                 return
-            evidence.append(sight.judgement.reason)
+            evidence.append(observation.verdict.reason)
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
-        asked = question(run, gate, self._world.clock.now(), tuple(evidence), verified)
-        await self._ledger.tell(asked, *answered_already(asked), only_after=run.moved)
+        asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified)
+        await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
 
     async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
         """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
@@ -71,24 +73,26 @@ class Approvals:
             wanted, names = to_read(to_be_shown(run) if gate is Gate.FLUSH else frozenset(), run.plan)
         if not wanted:
             return {}
-        sight = await self._until_seen(run, wanted)
-        if not sight.judgement.holds:
-            await self._failed(run, f"it cannot be read what is there now: {sight.judgement.reason}", sight)
+        observation = await self._until_seen(run, wanted)
+        if not observation.verdict.holds:
+            await self._failed(run, f"it cannot be read what is there now: {observation.verdict.reason}", observation)
             return None
-        return sight.remembered(names)
+        return observation.remembered(names)
 
-    async def _until_seen(self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)) -> Sight:
+    async def _until_seen(
+        self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)
+    ) -> Observation:
         """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
 
-        def decides(sight: Sight) -> bool:
-            return sight.judgement.holds is True or self._ledger.run.moved != run.moved
+        def decides(observation: Observation) -> bool:
+            return observation.verdict.holds is True or self._runlog.run.moved != run.moved
 
-        return await self._looking.until(decides, expectations, max(within, self._world.timings.patience))
+        return await self._looking.until(decides, expectations, max(within, self._ports.timings.patience))
 
-    async def _failed(self, run: Run, reason: str, sight: Sight) -> None:
+    async def _failed(self, run: Run, reason: str, observation: Observation) -> None:
         assert run.step is not None
-        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=sight.ran, seen=sight.seen)
-        await self._ledger.tell(failed, only_after=run.moved)
+        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=observation.ran, seen=observation.seen)
+        await self._runlog.record(failed, only_after=run.moved)
 
     @staticmethod
     def _evidence(gate: Gate, run: Run) -> tuple[PlannedStep, ...]:
@@ -111,11 +115,11 @@ class Approvals:
             return _word(run.grant) if due else ""
         if not due:
             return ""
-        person = await self._world.people.person(run.grant.by)
+        person = await self._ports.people.person(run.grant.by)
         if person.unsure:
             log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
-            return self._world.timings.shown_within
-        against = still_good(run, run.grant, person, self._world.clock.now()) or await self._not_so(run, run.grant)
+            return self._ports.timings.shown_within
+        against = still_good(run, run.grant, person, self._ports.clock.now()) or await self._not_so(run, run.grant)
         if against:
             return fact.ApprovalLapsed(gate=run.grant.gate, reason=against, at=run.step.name)
         self._judged = (run.judged_since, run.grant.digest)
@@ -129,9 +133,9 @@ class Approvals:
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
                 continue
-            sight = await self._until_seen(run, expected_of(check, run.observed), check.within)
-            if not sight.judgement.holds and sight.judgement.reason not in grant.shown:
-                return f"what it showed is not so any more: {sight.judgement.reason}"
+            observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
+            if not observation.verdict.holds and observation.verdict.reason not in grant.shown:
+                return f"what it showed is not so any more: {observation.verdict.reason}"
         return ""
 
 

@@ -17,11 +17,11 @@ from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
-from bot.engine.looks.looking import Looking, Sight, ran, unheard
+from bot.engine.looks.looking import Looking, Observation, ran, unheard
 from bot.engine.looks.sending import Sending
-from bot.engine.ports import World
+from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
-from bot.engine.runs.ledger import Ledger
+from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError, MayHaveRun, NotRun
 
 EX_TEMPFAIL = 75
@@ -38,16 +38,16 @@ _BESIDE = timedelta(milliseconds=250)
 class Changing:
     """The changes of one run."""
 
-    def __init__(self, world: World, ledger: Ledger, looking: Looking) -> None:
-        self._world = world
-        self._ledger = ledger
+    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking) -> None:
+        self._ports = ports
+        self._runlog = runlog
         self._looking = looking
-        self._sending = Sending(world.hosts, world.timings.not_after)
-        self._judging = Judging(world, ledger, looking, self._sending)
+        self._sending = Sending(ports.hosts, ports.timings.not_after)
+        self._judging = Judging(ports, runlog, looking, self._sending)
 
     @property
     def _run(self) -> Run:
-        return self._ledger.run
+        return self._runlog.run
 
     async def make(self, step: PlannedStep, decided: Run, word: str = "") -> None:
         """Find it done already, or do it; every way it can come out is recorded as a fact.
@@ -57,7 +57,7 @@ class Changing:
         assert step.action is not None
         ready = await self._judging.judged(step, decided)
         if not isinstance(ready, Ready):
-            await self._ledger.tell(ready, only_after=decided.moved)
+            await self._runlog.record(ready, only_after=decided.moved)
             return
         attempt = self._run.attempt + 1
         started = fact.StepStarted(
@@ -71,7 +71,7 @@ class Changing:
             boot_id=ready.boot_id,
             word=word,
         )
-        if not await self._ledger.tell(started, only_after=decided.moved):
+        if not await self._runlog.record(started, only_after=decided.moved):
             return  # somebody said something while this looked: ask again what is next
         await self._send(step, step.action, ready)
 
@@ -80,18 +80,18 @@ class Changing:
         assert step.action is not None
         if not step.action.done_when:
             return False
-        sight = await self._looking.until(_known, step.action.done_when, self._world.timings.patience)
-        if sight.judgement.holds and step.action.steady:
-            sight = await self._looking.until_seen(step.action.done_when, timedelta(0), step.action.steady)
-        if sight.judgement.holds:
-            done = await self._judging.done(step, fact.How.FOUND, sight, ())
-            await self._ledger.tell(done, only_after=decided.moved)
-        return sight.judgement.holds is True
+        observation = await self._looking.until(_known, step.action.done_when, self._ports.timings.patience)
+        if observation.verdict.holds and step.action.steady:
+            observation = await self._looking.until_seen(step.action.done_when, timedelta(0), step.action.steady)
+        if observation.verdict.holds:
+            done = await self._judging.done(step, fact.How.FOUND, observation, ())
+            await self._runlog.record(done, only_after=decided.moved)
+        return observation.verdict.holds is True
 
     # sending
 
     async def _send(self, step: PlannedStep, action: Action, ready: Ready) -> None:
-        sent = self._world.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
+        sent = self._ports.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
         try:
             if step.where is Where.BACKEND:
                 result = await sent
@@ -104,7 +104,7 @@ class Changing:
             await self._never_ran(step, action, ready.host, error)
         except HostError as error:
             told = (unheard(ready.host, action.command, error, changes=True),)
-            await self._ledger.tell(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
+            await self._runlog.record(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
         else:
             await self._judge(step, action, result)
 
@@ -121,22 +121,22 @@ class Changing:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 return await running
-            sight = await looking
+            observation = await looking
             within = "its end was not heard"
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
             told = (unheard(host, action.command, still, changes=True),)
-            if sight.judgement.holds:
-                await self._done(step, fact.How.RAN, sight, told)
+            if observation.verdict.holds:
+                await self._done(step, fact.How.RAN, observation, told)
             else:
-                reason = f"{host.name} does not answer; looked beside it: {sight.judgement.reason}"
-                await self._ledger.tell(fact.StepUnclear(step=step.name, reason=reason, ran=told))
+                reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
+                await self._runlog.record(fact.StepUnclear(step=step.name, reason=reason, ran=told))
             return None
         finally:
             for task in (running, looking):
                 task.cancel()
             await asyncio.gather(running, looking, return_exceptions=True)
 
-    async def _seen_beside(self, step: PlannedStep, action: Action) -> Sight:
+    async def _seen_beside(self, step: PlannedStep, action: Action) -> Observation:
         await asyncio.sleep(_BESIDE.total_seconds())
         patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
         return await self._looking.until_seen(action.done_when, patience, action.steady)
@@ -144,10 +144,10 @@ class Changing:
     async def _never_ran(self, step: PlannedStep, action: Action, host: Host, error: NotRun) -> None:
         told = (unheard(host, action.command, error, changes=True),)
         if self._run.attempt < ATTEMPTS:
-            await self._ledger.tell(fact.StepNotDone(step=step.name, reason=str(error), ran=told))
-            await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+            await self._runlog.record(fact.StepNotDone(step=step.name, reason=str(error), ran=told))
+            await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
         else:
-            await self._ledger.tell(fact.StepFailed(step=step.name, reason=str(error), ran=told))
+            await self._runlog.record(fact.StepFailed(step=step.name, reason=str(error), ran=told))
 
     # proving
 
@@ -158,37 +158,43 @@ class Changing:
         patience = waited.get(result.exit_status, timedelta(0))
         if not action.done_when and result.exit_status == 0:
             exited = "exit 0, and nothing more can be read of it"
-            await self._ledger.tell(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
+            await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
             return
-        sight = await self._looking.until_seen(action.done_when, patience, action.steady)
-        if sight.judgement.holds:
-            await self._done(step, fact.How.RAN, sight, told)
-        elif result.exit_status == EX_TEMPFAIL and _undone(action, sight) and self._may_repeat(step):
-            reason = f"exit {EX_TEMPFAIL}; looked up: {sight.judgement.reason}"
-            again = fact.StepNotDone(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
-            await self._ledger.tell(again)
+        observation = await self._looking.until_seen(action.done_when, patience, action.steady)
+        if observation.verdict.holds:
+            await self._done(step, fact.How.RAN, observation, told)
+        elif result.exit_status == EX_TEMPFAIL and _undone(action, observation) and self._may_repeat(step):
+            reason = f"exit {EX_TEMPFAIL}; looked up: {observation.verdict.reason}"
+            again = fact.StepNotDone(
+                step=step.name, reason=reason, ran=(*told, *observation.ran), seen=observation.seen
+            )
+            await self._runlog.record(again)
         else:
-            reason = f"{_said(result)}; {sight.judgement.reason}"
-            failed = fact.StepFailed(step=step.name, reason=reason, ran=(*told, *sight.ran), seen=sight.seen)
-            await self._ledger.tell(failed)
+            reason = f"{_said(result)}; {observation.verdict.reason}"
+            failed = fact.StepFailed(
+                step=step.name, reason=reason, ran=(*told, *observation.ran), seen=observation.seen
+            )
+            await self._runlog.record(failed)
 
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
         action = step.action
-        sight, over = await self._until_over(step, action)
-        if sight.judgement.holds:
-            await self._done(step, fact.How.LOOKED_UP, sight, ())
-        elif _undone(action, sight) and over and self._may_repeat(step):
-            reason = f"looked up: {sight.judgement.reason}"
-            await self._ledger.tell(
-                fact.StepNotDone(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen),
+        observation, over = await self._until_over(step, action)
+        if observation.verdict.holds:
+            await self._done(step, fact.How.LOOKED_UP, observation, ())
+        elif _undone(action, observation) and over and self._may_repeat(step):
+            reason = f"looked up: {observation.verdict.reason}"
+            await self._runlog.record(
+                fact.StepNotDone(step=step.name, reason=reason, ran=observation.ran, seen=observation.seen),
             )
         else:
-            reason = f"it is not known whether it was done: {sight.judgement.reason}{'' if over else _MAY_RUN}"
-            await self._ledger.tell(fact.StepFailed(step=step.name, reason=reason, ran=sight.ran, seen=sight.seen))
+            reason = f"it is not known whether it was done: {observation.verdict.reason}{'' if over else _MAY_RUN}"
+            await self._runlog.record(
+                fact.StepFailed(step=step.name, reason=reason, ran=observation.ran, seen=observation.seen)
+            )
 
-    async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Sight, bool]:
+    async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Observation, bool]:
         """A look at what came of it, and whether nothing of it can come any more, waited for as long as it may take.
 
         On a director the same command may be sent beside one that hangs; on the backend it has to be over.
@@ -197,21 +203,21 @@ class Changing:
             patience = self._until_repeated(step, action)
             return await self._looking.until_seen(action.done_when, patience, action.steady), True
         # It may begin as late as its fence lets it, and then take its time.
-        may_take = self._world.timings.not_after + max(action.command.timeout, action.within)
-        give_up = self._world.clock.now() + may_take
+        may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
+        give_up = self._ports.clock.now() + may_take
         within = action.command.timeout if is_guarded(action.command.text) else action.within
         while True:
             over = await self._over(self._run)
-            sight = await self._looking.until_seen(action.done_when, within)
-            if sight.judgement.holds or over or self._world.clock.now() >= give_up:
-                return sight, over
+            observation = await self._looking.until_seen(action.done_when, within)
+            if observation.verdict.holds or over or self._ports.clock.now() >= give_up:
+                return observation, over
             within = timedelta(seconds=1)
 
     async def _over(self, run: Run) -> bool:
         """Whether the last command that was sent to the backend has ended, and none can begin any more."""
         backend = run.request.target.backend
         try:
-            identity = await self._world.hosts.identity(backend)
+            identity = await self._ports.hosts.identity(backend)
             if objection(backend, identity):
                 return False
             lock = run.proved.lock if run.proved else ""
@@ -230,20 +236,22 @@ class Changing:
     def _may_repeat(self, step: PlannedStep) -> bool:
         return step.repeatable and self._run.attempt < ATTEMPTS
 
-    async def _done(self, step: PlannedStep, how: fact.How, sight: Sight, told: tuple[fact.Ran, ...]) -> None:
-        await self._ledger.tell(await self._judging.done(step, how, sight, told))
+    async def _done(
+        self, step: PlannedStep, how: fact.How, observation: Observation, told: tuple[fact.Ran, ...]
+    ) -> None:
+        await self._runlog.record(await self._judging.done(step, how, observation, told))
 
 
 _MAY_RUN = "; and it may still run there"
 
 
-def _undone(action: Action, sight: Sight) -> bool:
+def _undone(action: Action, observation: Observation) -> bool:
     """Whether it is seen not to be done; where nothing can be seen, it is as if it were."""
-    return sight.judgement.holds is False or not action.done_when
+    return observation.verdict.holds is False or not action.done_when
 
 
-def _known(sight: Sight) -> bool:
-    return sight.judgement.holds is not None
+def _known(observation: Observation) -> bool:
+    return observation.verdict.holds is not None
 
 
 def _said(result: Result) -> str:

@@ -31,12 +31,12 @@ from bot.core.plans.proposal import Proposal
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
-from bot.core.text.redact import hide
-from bot.engine.looks.looking import Looking, Sight, hosts_for
+from bot.core.text.redact import redact
+from bot.engine.looks.looking import Looking, Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
-from bot.engine.ports import World
-from bot.engine.runs.ledger import Ledger
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError, NotRun, Refused, StillRuns
 
 _MOVES = 3
@@ -52,7 +52,7 @@ class Ready:
 
     host: Host
     fence: Fence
-    before: Sight
+    before: Observation
     guarded: tuple[fact.Seen, ...]
     material: bytes
     boot_id: str
@@ -61,15 +61,15 @@ class Ready:
 class Judging:
     """Judges the changes of one run."""
 
-    def __init__(self, world: World, ledger: Ledger, looking: Looking, sending: Sending) -> None:
-        self._world = world
-        self._ledger = ledger
+    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking, sending: Sending) -> None:
+        self._ports = ports
+        self._runlog = runlog
         self._looking = looking
         self._sending = sending
 
     @property
     def _run(self) -> Run:
-        return self._ledger.run
+        return self._runlog.run
 
     async def judged(self, step: PlannedStep, decided: Run) -> Ready | Fact:
         """What is needed to send it; or the fact that it makes instead: done already, not to be begun, or booted.
@@ -96,7 +96,7 @@ class Judging:
                     return await after_boot(decided, boot_id, self._looking)
             await self._settled(action)  # before the look: it may take its time
             before = await self._looked(step, action, decided)
-            if not isinstance(before, Sight):
+            if not isinstance(before, Observation):
                 return before
             host = self._host(step, before)
             if host is None:
@@ -118,87 +118,91 @@ class Judging:
 
     async def _identity(self, backend: Backend) -> Identity:
         """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._world.clock.now() + self._world.timings.patience
+        give_up = self._ports.clock.now() + self._ports.timings.patience
         while True:
             try:
-                return await self._world.hosts.identity(backend)
+                return await self._ports.hosts.identity(backend)
             except NotRun:
-                if self._world.clock.now() >= give_up:
+                if self._ports.clock.now() >= give_up:
                     raise
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
-    async def _looked(self, step: PlannedStep, action: Action, decided: Run) -> Sight | Fact:
+    async def _looked(self, step: PlannedStep, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
         beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
         beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
 
-        def decides(sight: Sight) -> bool:
+        def decides(observation: Observation) -> bool:
             if self._run.moved != decided.moved:
                 return True  # somebody said something: nothing of this is written, and it is asked again what is next
-            done = sight.part(action.done_when).judgement.holds if action.done_when else False
-            return done is True or (done is False and (_holds(sight, guards) or _users_are_back(sight, guards)))
+            done = observation.part(action.done_when).verdict.holds if action.done_when else False
+            return done is True or (
+                done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
+            )
 
-        sight = await self._looking.until(decides, (*action.done_when, *guards, *beside), self._world.timings.patience)
-        done = sight.part(action.done_when)
-        if done.judgement.holds and action.steady:
+        observation = await self._looking.until(
+            decides, (*action.done_when, *guards, *beside), self._ports.timings.patience
+        )
+        done = observation.part(action.done_when)
+        if done.verdict.holds and action.steady:
             done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
-        if done.judgement.holds:
+        if done.verdict.holds:
             return await self.done(step, fact.How.FOUND, done, ())
-        if done.judgement.holds is None and action.done_when:
-            reason = f"it cannot be seen whether it is done: {done.judgement.reason}"
+        if done.verdict.holds is None and action.done_when:
+            reason = f"it cannot be seen whether it is done: {done.verdict.reason}"
         elif against := unflushed(decided):
             reason = against
-        elif shown := self._is_not_as_shown(step, sight, decided):
+        elif shown := self._is_not_as_shown(step, observation, decided):
             return shown
-        elif _users_are_back(sight, guards) and (again := self._moved_again(step, decided, sight)):
+        elif _users_are_back(observation, guards) and (again := self._moved_again(step, decided, observation)):
             return again
-        elif not _holds(sight, guards):
-            reason = f"this must be so right now, and is not: {sight.part(guards).judgement.reason}"
+        elif not _holds(observation, guards):
+            reason = f"this must be so right now, and is not: {observation.part(guards).verdict.reason}"
         else:
-            return sight
-        return _not_begun(step, reason, sight)
+            return observation
+        return _not_begun(step, reason, observation)
 
     @staticmethod
-    def _is_not_as_shown(step: PlannedStep, sight: Sight, decided: Run) -> fact.ApprovalLapsed | None:
+    def _is_not_as_shown(step: PlannedStep, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
         """The lapse of the approval where the backend is not as it showed it."""
         shown = shown_now(decided)
-        sight = sight.part(as_shown(shown, decided.plan))
-        if not shown or decided.grant is None or sight.judgement.holds is not False:
+        observation = observation.part(as_shown(shown, decided.plan))
+        if not shown or decided.grant is None or observation.verdict.holds is not False:
             return None
-        reason = f"what it showed is not so any more: {differences(shown, sight.looks)}"
+        reason = f"what it showed is not so any more: {differences(shown, observation.looks)}"
         return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
 
     @staticmethod
-    def _moved_again(step: PlannedStep, decided: Run, sight: Sight) -> fact.UsersCameBack | None:
+    def _moved_again(step: PlannedStep, decided: Run, observation: Observation) -> fact.UsersCameBack | None:
         """The users who came back before the stop are moved again; not for ever."""
         moved = moved_before(decided.plan, step)
         if moved is None or decided.came_back >= _MOVES:
             return None
-        back = sight.part((NOBODY_IS_MAPPED,))
-        return fact.UsersCameBack(back_to=moved.name, reason=back.judgement.reason, ran=back.ran, seen=back.seen)
+        back = observation.part((NOBODY_IS_MAPPED,))
+        return fact.UsersCameBack(back_to=moved.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
 
-    def _host(self, step: PlannedStep, sight: Sight) -> Host | None:
+    def _host(self, step: PlannedStep, observation: Observation) -> Host | None:
         """The host to do it on: of the directors that just said who they are, another one at every attempt."""
         assert step.where is not None
         hosts = hosts_for(self._run.request.target, step.where)
         if step.where is not Where.BACKEND:
-            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, sight.seen))
+            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
         return hosts[self._run.attempt % len(hosts)] if hosts else None
 
     async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
         """The fence, once what was sent before has ended there; None when it has to be looked anew."""
         lock = self._run.proved.lock if self._run.proved else ""
-        give_up = self._world.clock.now() + action.command.timeout
+        give_up = self._ports.clock.now() + action.command.timeout
         waited = False
         while True:
             try:
                 fence = await self._sending.fence(host, connection, lock)
             except StillRuns:
-                if self._world.clock.now() >= give_up:
+                if self._ports.clock.now() >= give_up:
                     raise
                 waited = True
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
                 continue
             except NotRun:
                 if waited:
@@ -212,15 +216,15 @@ class Judging:
             return
         for name, not_after in self._run.unheard:
             host = self._run.request.target.host(name)
-            timings = self._world.timings
-            give_up = self._world.clock.now() + 2 * timings.not_after + timings.patience
+            timings = self._ports.timings
+            give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience
             while not await self._passed(host, not_after):
-                if self._world.clock.now() >= give_up:
+                if self._ports.clock.now() >= give_up:
                     raise NotRun(
                         f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
                         " see that its director answers, then click Retry"
                     )
-                await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
     async def _passed(self, host: Host, not_after: int) -> bool:
         """Whether the director has answered a look that began long enough after that."""
@@ -238,54 +242,56 @@ class Judging:
         assert asked.config is not None
         assert asked.plan.config_digest is not None
         proposal = Proposal(name=asked.config, digest=asked.plan.config_digest)
-        return await self._world.proposals.archive(proposal, await self._like(action))
+        return await self._ports.proposals.archive(proposal, await self._like(action))
 
     async def _like(self, action: Action) -> str | None:
         """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
         if "--same-owner" not in action.command.text:
             return None
-        sight = await self._looking.until_seen(standing_configuration(), self._world.timings.patience)
-        if not sight.judgement.holds:
-            raise NotRun(f"it cannot be seen whose the configuration in place is: {sight.judgement.reason}")
-        return sight.remembered({"in_place": "listing"})["in_place"]
+        observation = await self._looking.until_seen(standing_configuration(), self._ports.timings.patience)
+        if not observation.verdict.holds:
+            raise NotRun(f"it cannot be seen whose the configuration in place is: {observation.verdict.reason}")
+        return observation.remembered({"in_place": "listing"})["in_place"]
 
-    async def done(self, step: PlannedStep, how: fact.How, sight: Sight, told: Sequence[fact.Ran]) -> fact.StepDone:
+    async def done(
+        self, step: PlannedStep, how: fact.How, observation: Observation, told: Sequence[fact.Ran]
+    ) -> fact.StepDone:
         """The fact that it was seen done; after a stop of dovecot, with what that left of its metacache's flush."""
         flush = await self._flush(step)
         return fact.StepDone(
             step=step.name,
             how=how,
-            ran=(*told, *sight.ran, *(flush.ran if flush else ())),
-            seen=(*sight.seen, *(flush.seen if flush else ())),
-            reason=sight.judgement.reason,
+            ran=(*told, *observation.ran, *(flush.ran if flush else ())),
+            seen=(*observation.seen, *(flush.seen if flush else ())),
+            reason=observation.verdict.reason,
         )
 
-    async def _flush(self, step: PlannedStep) -> Sight | None:
+    async def _flush(self, step: PlannedStep) -> Observation | None:
         """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
         wanted = flush_seen(self._run.request.target)
         stops = step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
         return await self._looking.look(wanted) if stops and wanted else None
 
 
-def _not_begun(step: PlannedStep, reason: str, sight: Sight | None) -> fact.StepFailed:
+def _not_begun(step: PlannedStep, reason: str, observation: Observation | None) -> fact.StepFailed:
     return fact.StepFailed(
         step=step.name,
-        reason=f"not begun: {hide(reason)}",
-        ran=sight.ran if sight else (),
-        seen=sight.seen if sight else (),
+        reason=f"not begun: {redact(reason)}",
+        ran=observation.ran if observation else (),
+        seen=observation.seen if observation else (),
     )
 
 
-def _users_are_back(sight: Sight, guards: tuple[Expected, ...]) -> bool:
+def _users_are_back(observation: Observation, guards: tuple[Expected, ...]) -> bool:
     """Whether all that must be so is so, but for users who were moved and are mapped again."""
     others = tuple(one for one in guards if one != NOBODY_IS_MAPPED)
-    back = NOBODY_IS_MAPPED in guards and sight.part((NOBODY_IS_MAPPED,)).judgement.holds is False
-    return back and _holds(sight, others)
+    back = NOBODY_IS_MAPPED in guards and observation.part((NOBODY_IS_MAPPED,)).verdict.holds is False
+    return back and _holds(observation, others)
 
 
 def _guards(run: Run) -> tuple[Expected, ...]:
     return tuple(expected for guard in guards_now(run) for expected in guard.expects)
 
 
-def _holds(sight: Sight, guards: tuple[Expected, ...]) -> bool:
-    return not guards or sight.part(guards).judgement.holds is True
+def _holds(observation: Observation, guards: tuple[Expected, ...]) -> bool:
+    return not guards or observation.part(guards).verdict.holds is True

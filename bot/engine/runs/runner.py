@@ -1,4 +1,4 @@
-"""One run's loop: asks the core what is next, does it through the ports, and tells the ledger what came of it.
+"""One run's loop: asks the core what is next, does it through the ports, and records what came of it.
 
 What it may not know: Slack, SSH, databases, procedures. Every change is written down before the
 host hears of it, and is done only when it was seen to be.
@@ -15,19 +15,19 @@ from typing import assert_never
 
 from bot.core.decisions import upnext
 from bot.core.decisions.goback import going_back
-from bot.core.plans.laws import Rules, hold_against
+from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import Kind, PlannedStep
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
 from bot.engine.looks.checking import seen
-from bot.engine.looks.looking import Looking, Sight
+from bot.engine.looks.looking import Looking, Observation
 from bot.engine.looks.proving import prove
-from bot.engine.ports import World
+from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals
 from bot.engine.runs.changing import Changing
-from bot.engine.runs.ledger import Ledger
+from bot.engine.runs.runlog import RunLog
 from bot.engine.runs.waiting import Waiting
 from bot.engine.runs.watch import Watch
 from bot.errors import JournalError, Misconfigured, Refused, RingHeld
@@ -39,94 +39,94 @@ _LOOK_AT_LEAST_EVERY = timedelta(seconds=60)
 
 
 class Runner:
-    """Brings one run forward, as far as it can go, at every nudge."""
+    """Brings one run forward, as far as it can go, at every wake."""
 
-    def __init__(self, world: World, ledger: Ledger, rules: Rules) -> None:
-        self._world = world
-        self._ledger = ledger
+    def __init__(self, ports: Ports, runlog: RunLog, rules: Rules) -> None:
+        self._ports = ports
+        self._runlog = runlog
         self._rules = rules
-        self._look = Looking(world.hosts, world.clock, world.timings, ledger.run.request.target)
-        self._look.expect(ledger.run.proved.directors if ledger.run.proved else {})
-        self._changing = Changing(world, ledger, self._look)
-        self._hands = asyncio.Lock()
-        self._watch = Watch(world, ledger, self._look, self._hands, self.nudge)
-        self._approvals = Approvals(world, ledger, self._look)
-        self._waiting = Waiting(world, ledger)
-        self._nudged = asyncio.Event()
+        self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.request.target)
+        self._look.expect(runlog.run.proved.directors if runlog.run.proved else {})
+        self._changing = Changing(ports, runlog, self._look)
+        self._ring_lock = asyncio.Lock()
+        self._watch = Watch(ports, runlog, self._look, self._ring_lock, self.wake)
+        self._approvals = Approvals(ports, runlog, self._look)
+        self._waiting = Waiting(ports, runlog)
+        self._woken = asyncio.Event()
         self._leaving = False
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """Something happened, or it is time: look at the run again."""
-        self._nudged.set()
+        self._woken.set()
 
     def leave(self) -> None:
         """Finish what is under way, then stop; the run goes on when the bot is started again."""
         self._leaving = True
-        self.nudge()
+        self.wake()
 
     async def drive(self) -> None:
         """Until the run has ended, or the bot leaves."""
-        watching = asyncio.create_task(self._watch.keep(), name=f"watch {self._ledger.run.id}")
+        watching = asyncio.create_task(self._watch.keep(), name=f"watch {self._runlog.run.id}")
         try:
             while not self._over():
-                self._nudged.clear()
+                self._woken.clear()
                 await self._go_on_if_written()
                 if not self._over():
                     await self._rest()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-            self._world.alarms.clear(self._ledger.run.id)
+            self._ports.alarms.clear(self._runlog.run.id)
 
     async def _go_on_if_written(self) -> None:
-        run = self._ledger.run.id
+        run = self._runlog.run.id
         try:
             await self._go_on()
         except JournalError as error:
             log.exception("run %s stands still: its journal cannot be written", run)
-            self._world.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
+            self._ports.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
             await self._try_again()
         except Exception:
             # The task's boundary: a run that died unseen would hold its ring for ever.
             log.exception("run %s stands still after an error of the bot's own", run)
-            self._world.announcer.warn(run, "This run stands still after an error of the bot's own; its log has it.")
+            self._ports.announcer.warn(run, "This run stands still after an error of the bot's own; its log has it.")
             await self._try_again()
 
     async def _try_again(self) -> None:
         """Soon in the middle of the take-down, where users wait; else when the alarm rings."""
-        if self._ledger.run.stands_safely:
-            self._ring_in(_AGAIN)
+        if self._runlog.run.stands_safely:
+            self._alarm_in(_AGAIN)
         else:
-            await self._world.clock.sleep(self._world.timings.look_again.total_seconds())
-            self.nudge()
+            await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+            self.wake()
 
     async def _rest(self) -> None:
-        """Until a nudge; and now and then without one, as an alarm may ring late when a clock is set back."""
-        if self._ledger.run.status is Status.WAITING:
-            await self._count_users(self._ledger.run)
-            bound = self._world.timings.count_every
+        """Until a wake; and now and then without one, as an alarm may ring late when a clock is set back."""
+        if self._runlog.run.status is Status.WAITING:
+            await self._count_users(self._runlog.run)
+            bound = self._ports.timings.count_every
         else:
             bound = _LOOK_AT_LEAST_EVERY
-        nudged = asyncio.create_task(self._nudged.wait())
-        passed = asyncio.create_task(self._world.clock.sleep(bound.total_seconds()))
+        woken = asyncio.create_task(self._woken.wait())
+        passed = asyncio.create_task(self._ports.clock.sleep(bound.total_seconds()))
         try:
-            await asyncio.wait({nudged, passed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({woken, passed}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (nudged, passed):
+            for task in (woken, passed):
                 task.cancel()
-            await asyncio.gather(nudged, passed, return_exceptions=True)
+            await asyncio.gather(woken, passed, return_exceptions=True)
 
     def _over(self) -> bool:
-        return self._may_leave() or self._ledger.run.status is Status.ENDED
+        return self._may_leave() or self._runlog.run.status is Status.ENDED
 
     def _may_leave(self) -> bool:
         """Not in the middle of the take-down: users of a stopped backend wait for its end."""
-        return self._leaving and self._ledger.run.stands_safely
+        return self._leaving and self._runlog.run.stands_safely
 
     async def _go_on(self) -> None:
         while not self._may_leave():
-            run = self._ledger.run
-            now, seen = self._world.clock.now(), self._waiting.seen(run)
+            run = self._runlog.run
+            now, seen = self._ports.clock.now(), self._waiting.seen(run)
             action = upnext.next_action(run, now, self._rules.harmless, seen=seen)
             if not await self._do(action, run):
                 return
@@ -134,11 +134,11 @@ class Runner:
     async def _do(self, action: upnext.Next, run: Run) -> bool:
         """Do it; False when there is nothing to do now."""
         match action:
-            case upnext.Tell():
-                await self._ledger.tell(action.fact, only_after=run.moved)
+            case upnext.Record():
+                await self._runlog.record(action.fact, only_after=run.moved)
             case upnext.Prove():
                 await self._prove(run)
-            case upnext.SeeCheck():
+            case upnext.RunCheck():
                 await self._check(action.step)
             case upnext.BeginWait() | upnext.SeeWaited():
                 await self._waiting.go_on(action, run)
@@ -150,67 +150,71 @@ class Runner:
                 await self._changing.look_up(action.step)
             case upnext.Turn():
                 await self._turn(run)
-            case upnext.Rest():
-                self._ring_at(action.until)
+            case upnext.Sleep():
+                self._alarm_at(action.until)
                 return False
             case _:
                 assert_never(action)
         return True
 
-    def _ring_in(self, delay: timedelta) -> None:
-        self._ring_at(self._world.clock.now() + delay)
+    def _alarm_in(self, delay: timedelta) -> None:
+        self._alarm_at(self._ports.clock.now() + delay)
 
-    def _ring_at(self, date: datetime | None) -> None:
+    def _alarm_at(self, date: datetime | None) -> None:
         if date is not None:
-            self._world.alarms.set(self._ledger.run.id, date)
+            self._ports.alarms.set(self._runlog.run.id, date)
 
     # checks
 
     async def _prove(self, run: Run) -> None:
         assert run.step is not None
-        proof = await prove(run.request.target, self._world.hosts, self._look)
+        proof = await prove(run.request.target, self._ports.hosts, self._look)
         reason = f"it is not seen that every host is the one that the settings mean: {proof.reason}"
         try:
             if proof.proved:
-                await self._ledger.tell(proof.proved, only_after=run.moved)
+                await self._runlog.record(proof.proved, only_after=run.moved)
                 self._look.expect(proof.proved.directors)
                 return
         except RingHeld as error:
             reason = f"{error}; one backend at a time"
-        failed = fact.StepFailed(step=run.step.name, reason=reason, ran=proof.sight.ran, seen=proof.sight.seen)
-        await self._ledger.tell(failed, only_after=run.moved)
+        failed = fact.StepFailed(
+            step=run.step.name, reason=reason, ran=proof.observation.ran, seen=proof.observation.seen
+        )
+        await self._runlog.record(failed, only_after=run.moved)
 
     async def _check(self, step: PlannedStep) -> None:
-        seq = self._ledger.run.seq
+        seq = self._runlog.run.seq
         # What the ring forgot is set back before it is judged; nobody need be called for it.
-        await self._watch.look_round()
+        await self._watch.check_ring()
         # In the take-down it goes on all the same: users wait, and what does not let itself be set back would stop it.
-        if self._ledger.run.seq != seq and self._ledger.run.stands_safely:
+        if self._runlog.run.seq != seq and self._runlog.run.stands_safely:
             return
-        decided = self._ledger.run
+        decided = self._runlog.run
         filled = replace(step, expect=expected_of(step, decided.observed))
-        sight = await seen(filled, self._look, self._world.clock)
-        if not sight.judgement.holds:
-            failed = fact.StepFailed(step=step.name, reason=sight.judgement.reason, ran=sight.ran, seen=sight.seen)
-            await self._ledger.tell(failed, only_after=decided.moved)
+        observation = await seen(filled, self._look, self._ports.clock)
+        if not observation.verdict.holds:
+            failed = fact.StepFailed(
+                step=step.name, reason=observation.verdict.reason, ran=observation.ran, seen=observation.seen
+            )
+            await self._runlog.record(failed, only_after=decided.moved)
             return
-        await self._ledger.tell(
+        await self._runlog.record(
             fact.StepDone(
                 step=step.name,
                 how=fact.How.RAN,
-                ran=sight.ran,
-                seen=sight.seen,
-                reason=sight.judgement.reason,
-                remembered=sight.remembered(dict(step.remember or {})),
-                attachment=sight.last_output if step.attach else "",
+                ran=observation.ran,
+                seen=observation.seen,
+                reason=observation.verdict.reason,
+                remembered=observation.remembered(dict(step.remember or {})),
+                attachment=observation.last_output if step.attach else "",
             ),
-            *self._counted(sight),
+            *self._counted(observation),
             only_after=decided.moved,
         )
 
-    def _counted(self, sight: Sight) -> tuple[fact.Fact, ...]:
-        users = users_by_host(sight)
-        return (fact.UsersCounted(users=users),) if users and users != self._ledger.run.users else ()
+    def _counted(self, observation: Observation) -> tuple[fact.Fact, ...]:
+        users = users_by_host(observation)
+        return (fact.UsersCounted(users=users),) if users and users != self._runlog.run.users else ()
 
     # changes
 
@@ -228,13 +232,13 @@ class Runner:
         match await self._approvals.judged(run):
             case fact.ApprovalLapsed() as lapsed:
                 if not await self._changing.found(step, run):
-                    await self._ledger.tell(lapsed, only_after=run.moved)
+                    await self._runlog.record(lapsed, only_after=run.moved)
                 return True
             case timedelta() as pause:
-                self._ring_in(pause)
+                self._alarm_in(pause)
                 return False
             case str() as word:
-                async with self._hands if step.where is not Where.BACKEND else nullcontext():
+                async with self._ring_lock if step.where is not Where.BACKEND else nullcontext():
                     await self._changing.make(step, run, word)
                 return True
 
@@ -244,12 +248,12 @@ class Runner:
         begun = any(earlier.kind is Kind.CHANGE for earlier in stage.steps[: stage.steps.index(step)])
         if (stage.uninterrupted and begun) or upnext.users_first(run):
             return True
-        bound = self._world.timings.shown_within
+        bound = self._ports.timings.shown_within
         try:
-            await asyncio.wait_for(self._world.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
+            await asyncio.wait_for(self._ports.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
         except TimeoutError:
             log.warning("run %s stands before stage %s: Slack has not taken its announcement", run.id, stage.name)
-            self._ring_in(bound)
+            self._alarm_in(bound)
             return False
         return True
 
@@ -259,8 +263,8 @@ class Runner:
         """While the run waits, count now and then; it is a glance, nothing is decided by it, and none ends the run."""
         if run.step and run.step.watch:
             try:
-                sight = await self._look.look([run.step.watch])
-                await self._ledger.tell(*self._counted(sight), only_after=run.moved)
+                observation = await self._look.look([run.step.watch])
+                await self._runlog.record(*self._counted(observation), only_after=run.moved)
             except JournalError:
                 return
             except Exception:
@@ -268,23 +272,23 @@ class Runner:
                 log.exception("run %s: its users could not be counted; that is tried again", run.id)
 
     async def _turn(self, run: Run) -> None:
-        await self._ledger.tell(self._turned(run), only_after=run.moved)
+        await self._runlog.record(self._turned(run), only_after=run.moved)
 
     def _turned(self, run: Run) -> fact.Fact:
         try:
             plan = going_back(run)
             if plan is None:
                 return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing that needs undoing had been changed")
-            hold_against(plan, self._rules, str(run.request.target.backend.ip))
+            check_rules(plan, self._rules, str(run.request.target.backend.ip))
         except (Refused, Misconfigured) as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")
         return fact.TurnedBack(plan=plan)
 
 
-def users_by_host(sight: Sight) -> dict[str, int]:
+def users_by_host(observation: Observation) -> dict[str, int]:
     """The users mapped to the backend by each director that was read."""
     return {
         seen.host: int(seen.reading["users"])
-        for seen in sight.seen
+        for seen in observation.seen
         if seen.reading is not None and "users" in seen.reading
     }

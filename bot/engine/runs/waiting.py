@@ -17,8 +17,8 @@ from bot.core.hosts.inventory import Host
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
-from bot.engine.ports import World
-from bot.engine.runs.ledger import Ledger
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError
 
 _ANSWERS_WITHIN = 5.0
@@ -28,9 +28,9 @@ _ANSWERS_WITHIN = 5.0
 class Waiting:
     """The waits of one run."""
 
-    def __init__(self, world: World, ledger: Ledger) -> None:
-        self._world = world
-        self._ledger = ledger
+    def __init__(self, ports: Ports, runlog: RunLog) -> None:
+        self._ports = ports
+        self._runlog = runlog
         self._until: datetime | None = None
 
     def seen(self, run: Run) -> bool:
@@ -47,20 +47,20 @@ class Waiting:
             case BeginWait(step=step, until=until):
                 told = fact.WaitBegan(step=step.name, until=until, clocks=await self._clocks(run))
             case SeeWaited():
-                told = waited(run, await self._clocks_compared(run), self._world.clock.now())
+                told = waited(run, await self._clocks_compared(run), self._ports.clock.now())
             case _:
                 assert_never(action)
-        if await self._ledger.tell(told, only_after=run.moved):
-            self._until = self._ledger.run.until
+        if await self._runlog.record(told, only_after=run.moved):
+            self._until = self._runlog.run.until
 
     async def _clocks_compared(self, run: Run) -> dict[str, int]:
         """The clocks now; those that were read at the beginning are waited for, as a start may be everybody's."""
-        timings, clock = self._world.timings, self._world.clock
+        timings, clock = self._ports.timings, self._ports.clock
         give_up = clock.now() + timings.patience
         while True:
             clocks = await self._clocks(run)
             enough = run.clocks.keys() & clocks.keys() if run.clocks else clocks
-            if enough or clock.now() >= give_up or self._ledger.run.moved != run.moved:
+            if enough or clock.now() >= give_up or self._runlog.run.moved != run.moved:
                 return clocks
             await clock.sleep(timings.look_again.total_seconds())
 
@@ -80,6 +80,6 @@ class Waiting:
 
     async def _clock(self, host: Host) -> int | None:
         try:
-            return read_clock((await self._world.hosts.run(host, CLOCK)).stdout)
+            return read_clock((await self._ports.hosts.run(host, CLOCK)).stdout)
         except HostError:
             return None

@@ -21,12 +21,12 @@ from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Run, Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.looking import Looking, Sight, unheard
+from bot.engine.looks.looking import Looking, Observation, unheard
 from bot.engine.looks.looking import ran as as_ran
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
-from bot.engine.ports import World
-from bot.engine.runs.ledger import Ledger
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError
 
 log = logging.getLogger(__name__)
@@ -44,26 +44,26 @@ class Watch:
     """One run's. `hands` is held by whoever changes the ring for this run, so that nobody acts in between."""
 
     def __init__(
-        self, world: World, ledger: Ledger, looking: Looking, hands: asyncio.Lock, told: Callable[[], None]
+        self, ports: Ports, runlog: RunLog, looking: Looking, hands: asyncio.Lock, told: Callable[[], None]
     ) -> None:
-        self._world = world
-        self._ledger = ledger
+        self._ports = ports
+        self._runlog = runlog
         self._looking = looking
-        self._hands = hands
+        self._ring_lock = hands
         self._told = told
-        self._sending = Sending(world.hosts, world.timings.not_after)
+        self._sending = Sending(ports.hosts, ports.timings.not_after)
         self._asking: asyncio.Task[None] | None = None
 
     @property
     def _run(self) -> Run:
-        return self._ledger.run
+        return self._runlog.run
 
     async def keep(self) -> None:
         """Look again and again, for as long as the run lives; ends by being cancelled."""
         try:
             while True:
                 often = 1 if self._run.deviations < DEVIATIONS else _CALM
-                await self._world.clock.sleep(often * self._world.timings.watch_every.total_seconds())
+                await self._ports.clock.sleep(often * self._ports.timings.watch_every.total_seconds())
                 try:
                     await self._round()
                 except Exception:
@@ -80,26 +80,26 @@ class Watch:
         if self._run.status is Status.TAKEN:
             await self._until_in_use()
             return
-        await self.look_round()
+        await self.check_ring()
         await self._look_for_a_boot()
 
-    async def look_round(self) -> None:
+    async def check_ring(self) -> None:
         """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
-        async with self._hands:
+        async with self._ring_lock:
             run = self._run
             if not run.kept:
                 return
-            sight = await self._looking.look([_RING, WHO_THEY_ARE])
-            ring = judge_ring(run, sight.seen)
+            observation = await self._looking.look([_RING, WHO_THEY_ARE])
+            ring = judge_ring(run, observation.seen)
             if (now := counted(run, ring)) is not None:
-                await self._ledger.tell(now)
+                await self._runlog.record(now)
             if ring.said_up and not run.monitor_told:
                 host, reason = next(iter(ring.said_up.items()))
-                await self._ledger.tell(fact.MonitorSaysUp(host=host, reason=reason))
+                await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
             if ring.given_users:
-                await self._deviated(run, ring, sight)
+                await self._deviated(run, ring, observation)
 
-    async def _deviated(self, run: Run, ring: RingSeen, sight: Sight) -> None:
+    async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
         serves = await self._serves() if Effect.FLUSH in run.kept else None
         steps = _to_make_again(run, ring, serves)
@@ -107,27 +107,27 @@ class Watch:
             return
         first, host = steps[0], next(iter(ring.given_users))
         helpless = _helpless(run, ring)
-        if not helpless and not is_itself(run, host, sight.seen):
+        if not helpless and not is_itself(run, host, observation.seen):
             helpless = _stranger(host)
         if helpless and run.helpless_told:
             return  # people were called, and are at it
         reason = "; ".join(ring.given_users.values())
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
-        await self._ledger.tell(deviated)
+        await self._runlog.record(deviated)
         for step in steps if not helpless else ():
             assert step.action is not None
             if missing_gates(run, step):
                 continue
-            await self._set_back(step, step.action, sight, run.request.target.host(host))
+            await self._set_back(step, step.action, observation, run.request.target.host(host))
         self._told()
 
-    async def _set_back(self, step: PlannedStep, action: Action, sight: Sight, host: Host) -> None:
+    async def _set_back(self, step: PlannedStep, action: Action, observation: Observation, host: Host) -> None:
         """On the very director that says otherwise: the others have nothing to tell it."""
         not_after = 0
         try:
-            fence = await self._sending.fence(host, sight.connections.get(host.name, ""), "")
+            fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
             not_after = fence.not_after
-            told = as_ran(await self._world.hosts.run(host, action.command, fence=fence), changes=True)
+            told = as_ran(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
         except HostError as error:
             told = unheard(host, action.command, error, changes=True)
@@ -135,16 +135,16 @@ class Watch:
         after = await self._looking.until_seen(action.done_when, patience)
         came = fact.RingSetBack(
             step=step.name,
-            holds=after.judgement.holds is True,
-            reason=after.judgement.reason,
+            holds=after.verdict.holds is True,
+            reason=after.verdict.reason,
             not_after=not_after,
             ran=(told, *after.ran),
             seen=after.seen,
         )
-        await self._ledger.tell(came)
+        await self._runlog.record(came)
 
     async def _serves(self) -> bool | None:
-        return (await self._looking.look([_DOVECOT])).judgement.holds
+        return (await self._looking.look([_DOVECOT])).verdict.holds
 
     async def _look_for_a_boot(self) -> None:
         """A backend that was booted while it is out: what the run believed of it is looked at again, and said."""
@@ -152,23 +152,23 @@ class Watch:
         if not run.boot_id or run.status in {Status.BUSY, Status.DOUBT, Status.ENDED} or run.taken_by:
             return
         try:
-            identity = await self._world.hosts.identity(run.request.target.backend)
+            identity = await self._ports.hosts.identity(run.request.target.backend)
         except HostError:
             return
         if objection(run.request.target.backend, identity):
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
-            await self._ledger.tell(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
+            await self._runlog.record(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
             self._told()
 
     async def _until_in_use(self) -> None:
         """Somebody has taken over: the ring is let go when every director is seen to give the backend users again."""
         run = self._run
-        sight = await self._looking.look([_EVERY])
-        read = [seen.reading for seen in sight.seen if seen.reading is not None]
-        if len(read) == len(sight.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+        observation = await self._looking.look([_EVERY])
+        read = [seen.reading for seen in observation.seen if seen.reading is not None]
+        if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             said = f"<@{run.taken_by}> took over, and every director gives the backend users again"
-            await self._ledger.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said), only_after=run.moved)
+            await self._runlog.record(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said), only_after=run.moved)
             self._told()
 
 

@@ -15,15 +15,15 @@ from aiohttp import web
 from bot.practice.slack import forms as slack_forms
 from bot.practice.slack import posting as slack_posting
 from bot.practice.slack import reading as slack_reading
-from bot.practice.slack.office import Args, Fault, Faults, Meter, Office, SlackError, refuse
-from bot.practice.slack.world import Call, Json
+from bot.practice.slack.context import ApiContext, Args, Fault, Faults, Meter, SlackError, refuse
+from bot.practice.slack.workspace import Call, Json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A method of the Web API, the scopes of which it needs one, and whether it wants the app-level token."""
 
-    run: Callable[[Office, Args], Json]
+    run: Callable[[ApiContext, Args], Json]
     scopes: tuple[str, ...] = ()
     app_level: bool = False
 
@@ -56,11 +56,11 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 
 
 class Api:
-    """Answers HTTP requests on behalf of an office."""
+    """Answers HTTP requests for the workspace."""
 
-    def __init__(self, *, office: Office, bot_token: str, app_token: str, faults: Faults, meter: Meter) -> None:
+    def __init__(self, *, context: ApiContext, bot_token: str, app_token: str, faults: Faults, meter: Meter) -> None:
         """Answer those who show one of these two tokens."""
-        self._office = office
+        self._context = context
         self._bot_token = bot_token
         self._app_token = app_token
         self._faults = faults
@@ -82,7 +82,7 @@ class Api:
 
     async def _call(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["method"]
-        headers = {"X-OAuth-Scopes": ",".join(sorted(self._office.scopes))}
+        headers = {"X-OAuth-Scopes": ",".join(sorted(self._context.scopes))}
         if name in METHODS:
             headers["X-Accepted-OAuth-Scopes"] = ",".join(METHODS[name].scopes)
 
@@ -98,14 +98,14 @@ class Api:
 
     async def _hook(self, request: web.Request) -> web.StreamResponse:
         def answer(values: Json, _token: str | None) -> web.Response:
-            hook = self._office.hooks.get(request.match_info["hook"]) or refuse("no_service")
-            return web.json_response({"ok": True} | slack_posting.respond(self._office, hook, Args(values=values)))
+            hook = self._context.hooks.get(request.match_info["hook"]) or refuse("no_service")
+            return web.json_response({"ok": True} | slack_posting.respond(self._context, hook, Args(values=values)))
 
         return await self._served(request, "response_url", answer)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         def answer(values: Json, _token: str | None) -> web.Response:
-            upload = self._office.uploads.get(request.match_info["file"]) or refuse("file_not_found")
+            upload = self._context.uploads.get(request.match_info["file"]) or refuse("file_not_found")
             if len(values["content"]) != upload.length:
                 refuse("length_mismatch")
             upload.content = values["content"]
@@ -147,13 +147,13 @@ class Api:
         if (token == self._app_token) != method.app_level:
             refuse("not_allowed_token_type")
         if method.scopes:
-            self._office.needs(*method.scopes)
-        return method.run(self._office, Args(values=values))
+            self._context.needs(*method.scopes)
+        return method.run(self._context, Args(values=values))
 
     def _note(self, name: str, values: Json, status: str) -> None:
-        world = self._office.world
-        world.calls.append(Call(at=world.now(), method=name, arguments=MappingProxyType(values), status=status))
-        world.changed()
+        workspace = self._context.workspace
+        workspace.calls.append(Call(at=workspace.now(), method=name, arguments=MappingProxyType(values), status=status))
+        workspace.changed()
 
     async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault.what:

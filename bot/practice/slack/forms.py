@@ -1,28 +1,28 @@
 """The methods of the local Slack that deal with files and with modals.
 
-Each takes the office and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
+Each takes the context and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
 the bot.
 """
 
 from typing import Any
 
 from bot.practice.slack import limits as slack_limits
-from bot.practice.slack.office import Args, Office, Upload, refuse
+from bot.practice.slack.context import ApiContext, Args, Upload, refuse
 from bot.practice.slack.posting import clickable, with_ids
-from bot.practice.slack.world import Json, Message, SharedFile, View
+from bot.practice.slack.workspace import Json, Message, SharedFile, View
 
 
-def get_upload_url(office: Office, args: Args) -> Json:
+def get_upload_url(context: ApiContext, args: Args) -> Json:
     """Answer `files.getUploadURLExternal`."""
     name, length = args.text("filename"), args.number("length", 0)
     if not length:
         refuse("invalid_arguments", "must be more than 0 [json-pointer:/length]")
-    upload = Upload(id=office.world.next_id("F"), name=name, length=length)
-    office.uploads[upload.id] = upload
-    return {"upload_url": f"http://{office.address}/upload/v1/{upload.id}", "file_id": upload.id}
+    upload = Upload(id=context.workspace.next_id("F"), name=name, length=length)
+    context.uploads[upload.id] = upload
+    return {"upload_url": f"http://{context.address}/upload/v1/{upload.id}", "file_id": upload.id}
 
 
-def complete_upload(office: Office, args: Args) -> Json:
+def complete_upload(context: ApiContext, args: Args) -> Json:
     """Answer `files.completeUploadExternal`: the files are shared, in a channel or a thread if one is named."""
     wanted = args.structure("files", "invalid_arguments")
     if not isinstance(wanted, list) or not wanted:
@@ -30,10 +30,10 @@ def complete_upload(office: Office, args: Args) -> Json:
     channel = args.maybe("channel_id") or args.maybe("channels")
     thread_ts = args.maybe("thread_ts")
     if channel is not None:
-        office.writable(channel)
-        if thread_ts is not None and office.world.message(channel, thread_ts) is None:
+        context.writable(channel)
+        if thread_ts is not None and context.workspace.message(channel, thread_ts) is None:
             refuse("thread_not_found")
-    uploads = [_sent(office, item) for item in wanted]
+    uploads = [_sent(context, item) for item in wanted]
     shared = tuple(
         SharedFile(
             id=upload.id,
@@ -45,60 +45,60 @@ def complete_upload(office: Office, args: Args) -> Json:
         )
         for upload, title in uploads
     )
-    _share(office, shared, args.maybe("initial_comment") or "")
+    _share(context, shared, args.maybe("initial_comment") or "")
     return {"files": [{"id": f.id, "title": f.title, "name": f.name} for f in shared]}
 
 
-def _sent(office: Office, item: Any) -> tuple[Upload, str]:
-    upload = office.uploads.get(str(item.get("id"))) if isinstance(item, dict) else None
+def _sent(context: ApiContext, item: Any) -> tuple[Upload, str]:
+    upload = context.uploads.get(str(item.get("id"))) if isinstance(item, dict) else None
     if upload is None or upload.content is None:
         refuse("file_not_found")
     return upload, str(item.get("title") or upload.name)
 
 
-def _share(office: Office, shared: tuple[SharedFile, ...], comment: str) -> None:
-    world = office.world
+def _share(context: ApiContext, shared: tuple[SharedFile, ...], comment: str) -> None:
+    workspace = context.workspace
     for file in shared:
-        del office.uploads[file.id]
-    world.files.extend(shared)
+        del context.uploads[file.id]
+    workspace.files.extend(shared)
     channel = shared[0].channel
     if channel is not None:
         message = Message(
             channel=channel,
-            ts=world.next_ts(),
+            ts=workspace.next_ts(),
             thread_ts=shared[0].thread_ts,
-            user=world.bot_user,
-            bot_id=world.bot_id,
+            user=workspace.bot_user,
+            bot_id=workspace.bot_id,
             text=comment,
             files=shared,
         )
-        world.messages.append(message)
+        workspace.messages.append(message)
 
 
-def views_open(office: Office, args: Args) -> Json:
+def views_open(context: ApiContext, args: Args) -> Json:
     """Answer `views.open`."""
-    body = _modal(office, args)
-    user = office.use_trigger(args.text("trigger_id"))
-    view = View(id=office.world.next_id("V"), user=user, body=body, hash=office.world.next_id("hash"))
-    office.world.views.append(view)
-    return {"view": view_body(office, view)}
+    body = _modal(context, args)
+    user = context.use_trigger(args.text("trigger_id"))
+    view = View(id=context.workspace.next_id("V"), user=user, body=body, hash=context.workspace.next_id("hash"))
+    context.workspace.views.append(view)
+    return {"view": view_body(context, view)}
 
 
-def views_update(office: Office, args: Args) -> Json:
+def views_update(context: ApiContext, args: Args) -> Json:
     """Answer `views.update`; only what is still shown can be updated."""
-    body = _modal(office, args)
-    view = _shown(office, args)
+    body = _modal(context, args)
+    view = _shown(context, args)
     if args.maybe("hash") not in (None, view.hash):
         refuse("hash_conflict")
-    change_view(office, view, body)
-    return {"view": view_body(office, view)}
+    change_view(context, view, body)
+    return {"view": view_body(context, view)}
 
 
-def _shown(office: Office, args: Args) -> View:
+def _shown(context: ApiContext, args: Args) -> View:
     view_id, external_id = args.maybe("view_id"), args.maybe("external_id")
     if view_id is None and external_id is None:
         refuse("invalid_arguments", "missing required field: view_id")
-    shown = [v for v in office.world.views if v.shown]
+    shown = [v for v in context.workspace.views if v.shown]
     if external_id is not None:
         found = [v for v in shown if v.body.get("external_id") == external_id]
     else:
@@ -106,18 +106,18 @@ def _shown(office: Office, args: Args) -> View:
     return found[0] if found else refuse("not_found")
 
 
-def change_view(office: Office, view: View, body: Json) -> None:
+def change_view(context: ApiContext, view: View, body: Json) -> None:
     """Show something else in a modal that is open."""
-    view.body, view.hash = body, office.world.next_id("hash")
+    view.body, view.hash = body, context.workspace.next_id("hash")
 
 
-def _modal(office: Office, args: Args) -> Json:
+def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
     if not isinstance(body, dict):
         refuse("invalid_arguments", "missing required field: view")
     if found := modal_problems(body):
         refuse("invalid_arguments", *found)
-    return body | {"blocks": with_ids(office.world, body["blocks"])}
+    return body | {"blocks": with_ids(context.workspace, body["blocks"])}
 
 
 def modal_problems(body: Json) -> list[str]:
@@ -143,9 +143,9 @@ def modal_problems(body: Json) -> list[str]:
     return found
 
 
-def view_body(office: Office, view: View, values: Json | None = None) -> Json:
+def view_body(context: ApiContext, view: View, values: Json | None = None) -> Json:
     """Return a modal as Slack writes it; `values` are what was filled in."""
-    world = office.world
+    workspace = context.workspace
     return {
         "private_metadata": "",
         "callback_id": "",
@@ -156,10 +156,10 @@ def view_body(office: Office, view: View, values: Json | None = None) -> Json:
         "submit": None,
         **view.body,
         "id": view.id,
-        "team_id": world.team_id,
-        "app_id": world.app_id,
-        "app_installed_team_id": world.team_id,
-        "bot_id": world.bot_id,
+        "team_id": workspace.team_id,
+        "app_id": workspace.app_id,
+        "app_installed_team_id": workspace.team_id,
+        "bot_id": workspace.bot_id,
         "hash": view.hash,
         "state": {"values": values or {}},
         "previous_view_id": None,

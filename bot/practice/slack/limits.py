@@ -65,7 +65,7 @@ def problems(blocks: object, *, surface: Surface = "message") -> list[str]:
 
 
 def too_long(blocks: object) -> bool:
-    """Tell whether all blocks together are more than a message holds (`msg_blocks_too_long`)."""
+    """Say whether all blocks together are more than a message holds (`msg_blocks_too_long`)."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > MOST_JSON
 
 

@@ -6,10 +6,10 @@ Pure but for the ids that it hands out. It knows nothing of sockets or of the bo
 from dataclasses import dataclass
 from typing import Any
 
+from bot.practice.slack.context import ApiContext
 from bot.practice.slack.forms import state_of, view_body
-from bot.practice.slack.office import Office
 from bot.practice.slack.posting import clickable
-from bot.practice.slack.world import Edit, Ephemeral, Json, Message, User, View, message_body
+from bot.practice.slack.workspace import Edit, Ephemeral, Json, Message, User, View, message_body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,44 +35,46 @@ class Reply:
         return dict(self.payload.get("errors") or {})
 
 
-def command(office: Office, user: User, channel: str, name: str, text: str) -> Json:
+def command(context: ApiContext, user: User, channel: str, name: str, text: str) -> Json:
     """Return a `slash_commands` payload."""
-    world = office.world
-    held = world.channels[channel]
+    workspace = context.workspace
+    held = workspace.channels[channel]
     return {
         "token": "practice",
-        "team_id": world.team_id,
-        "team_domain": world.team_domain,
+        "team_id": workspace.team_id,
+        "team_domain": workspace.team_domain,
         "channel_id": channel,
         "channel_name": "privategroup" if held.is_private else held.name,
         "user_id": user.id,
         "user_name": user.name,
         "command": name,
         "text": text,
-        "api_app_id": world.app_id,
+        "api_app_id": workspace.app_id,
         "is_enterprise_install": "false",
-        "response_url": office.new_hook(user.id, channel),
-        "trigger_id": office.new_trigger(user.id),
+        "response_url": context.new_hook(user.id, channel),
+        "trigger_id": context.new_trigger(user.id),
     }
 
 
-def _by(office: Office, user: User, kind: str) -> Json:
-    world = office.world
+def _by(context: ApiContext, user: User, kind: str) -> Json:
+    workspace = context.workspace
     return {
         "type": kind,
-        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": world.team_id},
-        "api_app_id": world.app_id,
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": workspace.team_id},
+        "api_app_id": workspace.app_id,
         "token": "practice",
-        "team": {"id": world.team_id, "domain": world.team_domain},
+        "team": {"id": workspace.team_id, "domain": workspace.team_domain},
         "enterprise": None,
         "is_enterprise_install": False,
-        "trigger_id": office.new_trigger(user.id),
+        "trigger_id": context.new_trigger(user.id),
     }
 
 
-def click(office: Office, user: User, message: Message | Ephemeral, *, block: Json, element: Json, value: Any) -> Json:
+def click(
+    context: ApiContext, user: User, message: Message | Ephemeral, *, block: Json, element: Json, value: Any
+) -> Json:
     """Return a `block_actions` payload for an element of a message; only real messages come along with it."""
-    world = office.world
+    workspace = context.workspace
     container: Json = {
         "type": "message",
         "message_ts": message.ts,
@@ -81,34 +83,34 @@ def click(office: Office, user: User, message: Message | Ephemeral, *, block: Js
     }
     if message.thread_ts:
         container["thread_ts"] = message.thread_ts
-    payload = _by(office, user, "block_actions") | {
+    payload = _by(context, user, "block_actions") | {
         "container": container,
-        "channel": {"id": message.channel, "name": world.channels[message.channel].name},
+        "channel": {"id": message.channel, "name": workspace.channels[message.channel].name},
         "state": {"values": {}},
-        "response_url": office.new_hook(user.id, message.channel, message),
-        "actions": [_action(office, block, element, value)],
+        "response_url": context.new_hook(user.id, message.channel, message),
+        "actions": [_action(context, block, element, value)],
     }
     if isinstance(message, Message):
-        payload["message"] = message_body(world, message)
+        payload["message"] = message_body(workspace, message)
     return payload
 
 
-def _action(office: Office, block: Json, element: Json, value: Any) -> Json:
+def _action(context: ApiContext, block: Json, element: Json, value: Any) -> Json:
     action: Json = {
         "type": element["type"],
         "action_id": element["action_id"],
         "block_id": block["block_id"],
-        "action_ts": office.world.next_ts(),
+        "action_ts": context.workspace.next_ts(),
     }
     if element["type"] != "button":
         return action | state_of(element, value)
     return action | {name: element[name] for name in ("text", "value", "style", "confirm", "url") if name in element}
 
 
-def submission(office: Office, user: User, view: View, values: Json) -> Json:
+def submission(context: ApiContext, user: User, view: View, values: Json) -> Json:
     """Return a `view_submission` payload for a modal that was filled in."""
-    return _by(office, user, "view_submission") | {
-        "view": view_body(office, view, values),
+    return _by(context, user, "view_submission") | {
+        "view": view_body(context, view, values),
         "response_urls": [],
     }
 

@@ -1,6 +1,6 @@
 """The methods of the local Slack that write messages, and the answers to a `response_url`.
 
-Each takes the office and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
+Each takes the context and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
 the bot.
 """
 
@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 
 from bot.practice.slack import limits as slack_limits
-from bot.practice.slack.office import Args, Hook, Office, refuse
-from bot.practice.slack.world import Edit, Ephemeral, Json, Message, World, message_body
+from bot.practice.slack.context import ApiContext, Args, Hook, refuse
+from bot.practice.slack.workspace import Edit, Ephemeral, Json, Message, Workspace, message_body
 
 HOOK_LIVES = 30 * 60.0
 """Seconds in which a `response_url` is answered."""
@@ -31,11 +31,11 @@ class Content:
 
     @property
     def empty(self) -> bool:
-        """Tell whether nothing at all would be shown."""
+        """Say whether nothing at all would be shown."""
         return not (self.text or self.blocks or self.attachments)
 
 
-def content(world: World, args: Args) -> Content:
+def content(workspace: Workspace, args: Args) -> Content:
     """Read and check what a message is to say, or refuse."""
     blocks = args.structure("blocks", "invalid_blocks_format")
     if blocks is not None:
@@ -45,21 +45,21 @@ def content(world: World, args: Args) -> Content:
             refuse("msg_blocks_too_long")
         if found := slack_limits.problems(blocks):
             refuse("invalid_blocks", *found)
-        blocks = with_ids(world, blocks)
+        blocks = with_ids(workspace, blocks)
     attachments = args.structure("attachments", "invalid_attachments")
     if attachments is not None and not isinstance(attachments, list):
         refuse("invalid_attachments")
     return Content(text=args.maybe("text"), blocks=blocks, attachments=attachments)
 
 
-def with_ids(world: World, blocks: list[Json]) -> list[Json]:
+def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
     """Give blocks and what can be clicked in them the ids that Slack makes up where the app gave none."""
     made = copy.deepcopy(blocks)
     for block in made:
-        block.setdefault("block_id", world.next_id("B"))
+        block.setdefault("block_id", workspace.next_id("B"))
         for element in clickable(block):
             if element.get("type") != "image":
-                element.setdefault("action_id", world.next_id("a"))
+                element.setdefault("action_id", workspace.next_id("a"))
     return made
 
 
@@ -89,13 +89,13 @@ def _metadata(args: Args) -> Json | None:
     return metadata
 
 
-def _thread(office: Office, channel: str, thread_ts: str | None) -> str | None:
+def _thread(context: ApiContext, channel: str, thread_ts: str | None) -> str | None:
     """Check where a reply goes; real Slack is laxer, but what it takes in silence is a mistake all the same."""
     if thread_ts is None:
         return None
     if not re.fullmatch(r"\d+\.\d{6}", thread_ts):
         refuse("invalid_thread_ts")
-    root = office.world.message(channel, thread_ts)
+    root = context.workspace.message(channel, thread_ts)
     if root is None:
         refuse("thread_not_found")
     if root.thread_ts:
@@ -103,45 +103,45 @@ def _thread(office: Office, channel: str, thread_ts: str | None) -> str | None:
     return thread_ts
 
 
-def chat_post_message(office: Office, args: Args) -> Json:
+def chat_post_message(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postMessage`."""
-    world = office.world
-    channel = office.writable(args.text("channel"))
-    said = content(world, args)
+    workspace = context.workspace
+    channel = context.writable(args.text("channel"))
+    said = content(workspace, args)
     if said.empty:
         refuse("no_text")
     message = Message(
         channel=channel.id,
-        ts=world.next_ts(),
-        thread_ts=_thread(office, channel.id, args.maybe("thread_ts")),
-        user=world.bot_user,
-        bot_id=world.bot_id,
+        ts=workspace.next_ts(),
+        thread_ts=_thread(context, channel.id, args.maybe("thread_ts")),
+        user=workspace.bot_user,
+        bot_id=workspace.bot_id,
         text=(said.text or "")[: slack_limits.MOST_TEXT_POSTED],
         blocks=said.blocks or [],
         attachments=said.attachments or [],
         metadata=_metadata(args) or None,
         reply_broadcast=args.flag("reply_broadcast"),
     )
-    world.messages.append(message)
-    return {"channel": channel.id, "ts": message.ts, "message": message_body(world, message, metadata=True)}
+    workspace.messages.append(message)
+    return {"channel": channel.id, "ts": message.ts, "message": message_body(workspace, message, metadata=True)}
 
 
-def chat_update(office: Office, args: Args) -> Json:
+def chat_update(context: ApiContext, args: Args) -> Json:
     """Answer `chat.update`."""
-    world = office.world
-    channel = office.writable(args.text("channel"))
-    message = world.message(channel.id, args.text("ts"))
+    workspace = context.workspace
+    channel = context.writable(args.text("channel"))
+    message = workspace.message(channel.id, args.text("ts"))
     if message is None:
         refuse("message_not_found")
-    if message.bot_id != world.bot_id:
+    if message.bot_id != workspace.bot_id:
         refuse("cant_update_message")
-    said = content(world, args)
+    said = content(workspace, args)
     if len(said.text or "") > slack_limits.MOST_TEXT_UPDATED:
         refuse("msg_too_long")
     if said.text is None and said.blocks is None and said.attachments is None:
         refuse("no_text")
     metadata = _metadata(args)
-    edit(world, message, said)
+    edit(workspace, message, said)
     if metadata is not None:
         message.metadata = metadata or None
     message.reply_broadcast |= args.flag("reply_broadcast")
@@ -149,13 +149,13 @@ def chat_update(office: Office, args: Args) -> Json:
         "channel": channel.id,
         "ts": message.ts,
         "text": message.text,
-        "message": message_body(world, message, metadata=True),
+        "message": message_body(workspace, message, metadata=True),
     }
 
 
-def edit(world: World, message: Message, said: Content) -> None:
+def edit(workspace: Workspace, message: Message, said: Content) -> None:
     """Change a message in place, and keep what it was. Text without blocks takes the blocks away."""
-    message.edits.append(Edit(at=world.now(), text=message.text, blocks=message.blocks))
+    message.edits.append(Edit(at=workspace.now(), text=message.text, blocks=message.blocks))
     if said.text is not None:
         message.text = said.text
     if said.blocks is not None or said.text is not None:
@@ -164,57 +164,57 @@ def edit(world: World, message: Message, said: Content) -> None:
         message.attachments = said.attachments
 
 
-def chat_post_ephemeral(office: Office, args: Args) -> Json:
+def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postEphemeral`."""
-    world = office.world
-    channel = office.writable(args.text("channel"))
+    workspace = context.workspace
+    channel = context.writable(args.text("channel"))
     user = args.text("user")
-    if user not in world.users or not channel.has(user):
+    if user not in workspace.users or not channel.has(user):
         refuse("user_not_in_channel")
-    said = content(world, args)
+    said = content(workspace, args)
     if said.empty:
         refuse("no_text")
-    shown = whisper(world, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
+    shown = whisper(workspace, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
     return {"message_ts": shown.ts}
 
 
 def whisper(
-    world: World, user: str, channel: str, said: Content, *, via: str, thread_ts: str | None = None
+    workspace: Workspace, user: str, channel: str, said: Content, *, via: str, thread_ts: str | None = None
 ) -> Ephemeral:
     """Show something to one user alone."""
     shown = Ephemeral(
         channel=channel,
         user=user,
-        ts=world.next_ts(),
+        ts=workspace.next_ts(),
         text=said.text or "",
         blocks=said.blocks or [],
         via=via,
         thread_ts=thread_ts,
     )
-    world.ephemerals.append(shown)
+    workspace.ephemerals.append(shown)
     return shown
 
 
-def say(world: World, channel: str, said: Content, *, thread_ts: str | None = None) -> Message:
+def say(workspace: Workspace, channel: str, said: Content, *, thread_ts: str | None = None) -> Message:
     """Post something in the bot's name that was not posted through the Web API."""
     message = Message(
         channel=channel,
-        ts=world.next_ts(),
+        ts=workspace.next_ts(),
         thread_ts=thread_ts,
-        user=world.bot_user,
-        bot_id=world.bot_id,
+        user=workspace.bot_user,
+        bot_id=workspace.bot_id,
         text=said.text or "",
         blocks=said.blocks or [],
         attachments=said.attachments or [],
     )
-    world.messages.append(message)
+    workspace.messages.append(message)
     return message
 
 
-def reactions_add(office: Office, args: Args) -> Json:
+def reactions_add(context: ApiContext, args: Args) -> Json:
     """Answer `reactions.add`."""
-    channel, name = office.channel(args.text("channel")), args.text("name")
-    message = office.world.message(channel.id, args.text("timestamp"))
+    channel, name = context.channel(args.text("channel")), args.text("name")
+    message = context.workspace.message(channel.id, args.text("timestamp"))
     if message is None:
         refuse("message_not_found")
     if name in message.reactions:
@@ -223,25 +223,25 @@ def reactions_add(office: Office, args: Args) -> Json:
     return {}
 
 
-def respond(office: Office, hook: Hook, args: Args) -> Json:
+def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
     """Answer what was sent to a `response_url`: a new message, or another text for the one it belongs to."""
-    world = office.world
-    if world.clock() - hook.at > HOOK_LIVES:
+    workspace = context.workspace
+    if workspace.clock() - hook.at > HOOK_LIVES:
         refuse("expired_url")
     if hook.used >= HOOK_USES:
         refuse("used_url")
-    said = content(world, args)
+    said = content(workspace, args)
     if said.empty and not args.flag("delete_original"):
         refuse("no_text")
     hook.used += 1
     if hook.message is not None and args.flag("delete_original"):
-        _delete(world, hook.message)
+        _delete(workspace, hook.message)
     elif hook.message is not None and _replaces(args):
-        _replace(world, hook.message, said)
+        _replace(workspace, hook.message, said)
     elif args.maybe("response_type") == "in_channel":
-        say(world, hook.channel, said, thread_ts=args.maybe("thread_ts"))
+        say(workspace, hook.channel, said, thread_ts=args.maybe("thread_ts"))
     else:
-        whisper(world, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
+        whisper(workspace, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
     return {}
 
 
@@ -252,15 +252,15 @@ def _replaces(args: Args) -> bool:
     return args.flag("replace_original")
 
 
-def _replace(world: World, original: Message | Ephemeral, said: Content) -> None:
+def _replace(workspace: Workspace, original: Message | Ephemeral, said: Content) -> None:
     if isinstance(original, Message):
-        edit(world, original, said)
+        edit(workspace, original, said)
     else:
         original.text, original.blocks = said.text or "", said.blocks or []
 
 
-def _delete(world: World, original: Message | Ephemeral) -> None:
+def _delete(workspace: Workspace, original: Message | Ephemeral) -> None:
     if isinstance(original, Message):
-        world.messages.remove(original)
+        workspace.messages.remove(original)
     else:
-        world.ephemerals.remove(original)
+        workspace.ephemerals.remove(original)

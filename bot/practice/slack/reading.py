@@ -1,49 +1,49 @@
 """The methods of the local Slack that look: who somebody is, what a channel holds.
 
-Each takes the office and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
+Each takes the context and the arguments, and returns the answer or refuses. They know nothing of HTTP or of
 the bot.
 """
 
 import base64
 from collections.abc import Iterable
 
-from bot.practice.slack.office import Args, Office, refuse
-from bot.practice.slack.world import Channel, Json, Message, User, message_body
+from bot.practice.slack.context import ApiContext, Args, refuse
+from bot.practice.slack.workspace import Channel, Json, Message, User, message_body
 
 
-def auth_test(office: Office, _args: Args) -> Json:
+def auth_test(context: ApiContext, _args: Args) -> Json:
     """Answer `auth.test`."""
-    world = office.world
+    workspace = context.workspace
     return {
-        "url": f"https://{world.team_domain}.slack.com/",
-        "team": world.team_domain,
-        "user": world.bot_name,
-        "team_id": world.team_id,
-        "user_id": world.bot_user,
-        "bot_id": world.bot_id,
+        "url": f"https://{workspace.team_domain}.slack.com/",
+        "team": workspace.team_domain,
+        "user": workspace.bot_name,
+        "team_id": workspace.team_id,
+        "user_id": workspace.bot_user,
+        "bot_id": workspace.bot_id,
         "is_enterprise_install": False,
     }
 
 
-def connections_open(office: Office, _args: Args) -> Json:
+def connections_open(context: ApiContext, _args: Args) -> Json:
     """Answer `apps.connections.open`: a URL that connects once."""
-    ticket = office.world.next_id("ticket")
-    office.tickets.add(ticket)
-    return {"url": f"ws://{office.address}/link/?ticket={ticket}&app_id={office.world.app_id}"}
+    ticket = context.workspace.next_id("ticket")
+    context.tickets.add(ticket)
+    return {"url": f"ws://{context.address}/link/?ticket={ticket}&app_id={context.workspace.app_id}"}
 
 
-def users_info(office: Office, args: Args) -> Json:
+def users_info(context: ApiContext, args: Args) -> Json:
     """Answer `users.info`."""
-    return {"user": _user_body(office, office.user(args.text("user")))}
+    return {"user": _user_body(context, context.user(args.text("user")))}
 
 
-def _user_body(office: Office, user: User) -> Json:
+def _user_body(context: ApiContext, user: User) -> Json:
     body: Json = {
         "id": user.id,
-        "team_id": "T0ELSEWHERE" if user.is_stranger else office.world.team_id,
+        "team_id": "T0ELSEWHERE" if user.is_stranger else context.workspace.team_id,
         "name": user.name,
         "deleted": user.deleted,
-        "profile": {"real_name": user.name, "display_name": user.name, "team": office.world.team_id},
+        "profile": {"real_name": user.name, "display_name": user.name, "team": context.workspace.team_id},
         "is_bot": user.is_bot,
         "is_app_user": False,
     }
@@ -62,14 +62,14 @@ def _user_body(office: Office, user: User) -> Json:
     return body
 
 
-def usergroups_list(office: Office, args: Args) -> Json:
+def usergroups_list(context: ApiContext, args: Args) -> Json:
     """Answer `usergroups.list`."""
-    groups = [g for g in office.world.usergroups.values() if args.flag("include_disabled") or not g.disabled]
+    groups = [g for g in context.workspace.usergroups.values() if args.flag("include_disabled") or not g.disabled]
     bodies = []
     for group in groups:
         body: Json = {
             "id": group.id,
-            "team_id": office.world.team_id,
+            "team_id": context.workspace.team_id,
             "is_usergroup": True,
             "name": group.handle,
             "handle": group.handle,
@@ -80,21 +80,21 @@ def usergroups_list(office: Office, args: Args) -> Json:
     return {"usergroups": bodies}
 
 
-def usergroups_users_list(office: Office, args: Args) -> Json:
+def usergroups_users_list(context: ApiContext, args: Args) -> Json:
     """Answer `usergroups.users.list`."""
-    group = office.world.usergroups.get(args.text("usergroup"))
+    group = context.workspace.usergroups.get(args.text("usergroup"))
     if group is None or (group.disabled and not args.flag("include_disabled")):
         refuse("no_such_subteam")
     return {"users": list(group.users)}
 
 
-def conversations_info(office: Office, args: Args) -> Json:
+def conversations_info(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.info`."""
-    channel = office.readable(args.text("channel"), "read")
-    return {"channel": _channel_body(office, channel)}
+    channel = context.readable(args.text("channel"), "read")
+    return {"channel": _channel_body(context, channel)}
 
 
-def _channel_body(office: Office, channel: Channel) -> Json:
+def _channel_body(context: ApiContext, channel: Channel) -> Json:
     return {
         "id": channel.id,
         "name": channel.name,
@@ -109,36 +109,36 @@ def _channel_body(office: Office, channel: Channel) -> Json:
         "is_ext_shared": channel.is_ext_shared,
         "is_org_shared": False,
         "is_pending_ext_shared": False,
-        "is_member": channel.has(office.world.bot_user),
-        "context_team_id": office.world.team_id,
+        "is_member": channel.has(context.workspace.bot_user),
+        "context_team_id": context.workspace.team_id,
     }
 
 
-def conversations_replies(office: Office, args: Args) -> Json:
+def conversations_replies(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.replies`: oldest first, the root first of all."""
-    channel = _history_of(office, args)
+    channel = _history_of(context, args)
     ts = args.text("ts")
-    message = office.world.message(channel.id, ts)
+    message = context.workspace.message(channel.id, ts)
     if message is None:
         refuse("thread_not_found")
-    within = [message] if message.thread_ts else office.world.thread(channel.id, ts)
-    return _page(office, args, _between(args, within), otherwise=1000)
+    within = [message] if message.thread_ts else context.workspace.thread(channel.id, ts)
+    return _page(context, args, _between(args, within), otherwise=1000)
 
 
-def conversations_history(office: Office, args: Args) -> Json:
+def conversations_history(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.history`: newest first, without replies unless they were broadcast."""
-    channel = _history_of(office, args)
+    channel = _history_of(context, args)
     shown = [
         m
-        for m in reversed(office.world.messages)
+        for m in reversed(context.workspace.messages)
         if m.channel == channel.id and (m.thread_ts is None or m.reply_broadcast)
     ]
-    return _page(office, args, _between(args, shown), otherwise=100)
+    return _page(context, args, _between(args, shown), otherwise=100)
 
 
-def _history_of(office: Office, args: Args) -> Channel:
-    channel = office.readable(args.text("channel"), "history")
-    if not channel.has(office.world.bot_user):
+def _history_of(context: ApiContext, args: Args) -> Channel:
+    channel = context.readable(args.text("channel"), "history")
+    if not channel.has(context.workspace.bot_user):
         refuse("not_in_channel")
     return channel
 
@@ -155,7 +155,7 @@ def _between(args: Args, messages: Iterable[Message]) -> list[Message]:
     return [message for message in messages if inside(message)]
 
 
-def _page(office: Office, args: Args, messages: list[Message], *, otherwise: int) -> Json:
+def _page(context: ApiContext, args: Args, messages: list[Message], *, otherwise: int) -> Json:
     limit = max(1, args.number("limit", otherwise))
     start = 0
     if cursor := args.maybe("cursor"):
@@ -164,7 +164,7 @@ def _page(office: Office, args: Args, messages: list[Message], *, otherwise: int
         except ValueError:
             refuse("invalid_cursor")
     metadata = args.flag("include_all_metadata")
-    shown = [message_body(office.world, m, metadata=metadata) for m in messages[start : start + limit]]
+    shown = [message_body(context.workspace, m, metadata=metadata) for m in messages[start : start + limit]]
     more = start + limit < len(messages)
     answer: Json = {"messages": shown, "has_more": more}
     if more:
@@ -173,13 +173,13 @@ def _page(office: Office, args: Args, messages: list[Message], *, otherwise: int
     return answer
 
 
-def chat_get_permalink(office: Office, args: Args) -> Json:
+def chat_get_permalink(context: ApiContext, args: Args) -> Json:
     """Answer `chat.getPermalink`."""
-    channel, ts = office.channel(args.text("channel")), args.text("message_ts")
-    message = office.world.message(channel.id, ts)
+    channel, ts = context.channel(args.text("channel")), args.text("message_ts")
+    message = context.workspace.message(channel.id, ts)
     if message is None:
         refuse("message_not_found")
-    link = f"https://{office.world.team_domain}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
+    link = f"https://{context.workspace.team_domain}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
     if message.thread_ts:
         link += f"?thread_ts={message.thread_ts}&cid={channel.id}"
     return {"channel": channel.id, "permalink": link}

@@ -16,10 +16,10 @@ from bot.practice.slack import forms as slack_forms
 from bot.practice.slack import payloads as slack_payloads
 from bot.practice.slack import posting as slack_posting
 from bot.practice.slack.api import Api
-from bot.practice.slack.office import Args, Fault, Faults, Meter, Office, Rate, SlackError
+from bot.practice.slack.context import ApiContext, Args, Fault, Faults, Meter, Rate, SlackError
 from bot.practice.slack.payloads import Reply
 from bot.practice.slack.socket import Listener, SlackTimeout, SlackUserError, Sockets
-from bot.practice.slack.world import (
+from bot.practice.slack.workspace import (
     Call,
     Channel,
     Edit,
@@ -30,7 +30,7 @@ from bot.practice.slack.world import (
     User,
     Usergroup,
     View,
-    World,
+    Workspace,
 )
 
 __all__ = [
@@ -84,23 +84,25 @@ class LocalSlack:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing listens before the block is entered."""
-        self.world = World(clock=clock)
+        self.workspace = Workspace(clock=clock)
         self.send_envelopes_twice = False
         self.lose_envelopes = False
         self.lose_acknowledgements = False
-        self._office = Office(world=self.world, scopes=frozenset(scopes))
+        self._context = ApiContext(workspace=self.workspace, scopes=frozenset(scopes))
         self._faults = Faults()
         meter = Meter(rate=rate, clock=clock)
-        self._sockets = Sockets(office=self._office, ack_within=ack_within, ping_every=ping_every)
-        self._api = Api(office=self._office, bot_token=bot_token, app_token=app_token, faults=self._faults, meter=meter)
+        self._sockets = Sockets(context=self._context, ack_within=ack_within, ping_every=ping_every)
+        self._api = Api(
+            context=self._context, bot_token=bot_token, app_token=app_token, faults=self._faults, meter=meter
+        )
         routes = [*self._api.routes(), web.get("/link/", self._sockets.connect)]
         self._listener = Listener(routes=routes, port=port)
-        self.add_user(self.world.bot_user, name=self.world.bot_name, is_bot=True)
+        self.add_user(self.workspace.bot_user, name=self.workspace.bot_name, is_bot=True)
 
     async def __aenter__(self) -> Self:
         """Listen."""
         await self._listener.start()
-        self._office.address = f"127.0.0.1:{self.port}"
+        self._context.address = f"127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(
@@ -124,9 +126,9 @@ class LocalSlack:
 
     def add_user(self, user_id: str, *, name: str, **more: Any) -> User:
         """Add a user, or take another's place; `more` are the fields of User."""
-        self.world.users[user_id] = User(id=user_id, name=name, **more)
-        self.world.changed()
-        return self.world.users[user_id]
+        self.workspace.users[user_id] = User(id=user_id, name=name, **more)
+        self.workspace.changed()
+        return self.workspace.users[user_id]
 
     def add_channel(
         self,
@@ -142,24 +144,24 @@ class LocalSlack:
         `more` are the fields of Channel.
         """
         if members is None and not bot:
-            members = self.world.users.keys() - {self.world.bot_user}
-        inside = None if members is None else frozenset(members) | ({self.world.bot_user} if bot else set())
-        self.world.channels[channel_id] = Channel(id=channel_id, name=name, members=inside, **more)
-        self.world.changed()
-        return self.world.channels[channel_id]
+            members = self.workspace.users.keys() - {self.workspace.bot_user}
+        inside = None if members is None else frozenset(members) | ({self.workspace.bot_user} if bot else set())
+        self.workspace.channels[channel_id] = Channel(id=channel_id, name=name, members=inside, **more)
+        self.workspace.changed()
+        return self.workspace.channels[channel_id]
 
     def add_usergroup(self, group_id: str, *, handle: str, users: Iterable[str], disabled: bool = False) -> Usergroup:
         """Add a group of users, or take another's place."""
         group = Usergroup(id=group_id, handle=handle, users=tuple(users), disabled=disabled)
-        self.world.usergroups[group_id] = group
-        self.world.changed()
+        self.workspace.usergroups[group_id] = group
+        self.workspace.changed()
         return group
 
     def say(self, user: str, channel: str, text: str, *, thread_ts: str | None = None) -> Message:
         """Post a message as a person."""
-        message = Message(channel=channel, ts=self.world.next_ts(), thread_ts=thread_ts, user=user, text=text)
-        self.world.messages.append(message)
-        self.world.changed()
+        message = Message(channel=channel, ts=self.workspace.next_ts(), thread_ts=thread_ts, user=user, text=text)
+        self.workspace.messages.append(message)
+        self.workspace.changed()
         return message
 
     # What people do
@@ -169,7 +171,7 @@ class LocalSlack:
 
         Raises SlackTimeout when it did not, and SlackUserError when its answer cannot be shown.
         """
-        payload = slack_payloads.command(self._office, self.world.users[user], channel, name, text)
+        payload = slack_payloads.command(self._context, self.workspace.users[user], channel, name, text)
         reply = await self._deliver("slash_commands", payload, answerable=True)
         if reply.text or reply.blocks:
             self._show(reply, user, channel)
@@ -177,14 +179,14 @@ class LocalSlack:
 
     def _show(self, reply: Reply, user: str, channel: str) -> None:
         try:
-            said = slack_posting.content(self.world, Args(values=reply.payload))
+            said = slack_posting.content(self.workspace, Args(values=reply.payload))
         except SlackError as error:
             raise SlackUserError(f"invalid_command_response: {error.name} {error.more}") from error
         if reply.payload.get("response_type") == "in_channel":
-            slack_posting.say(self.world, channel, said)
+            slack_posting.say(self.workspace, channel, said)
         else:
-            slack_posting.whisper(self.world, user, channel, said, via="ack")
-        self.world.changed()
+            slack_posting.whisper(self.workspace, user, channel, said, via="ack")
+        self.workspace.changed()
 
     async def click(
         self,
@@ -201,8 +203,8 @@ class LocalSlack:
         Raises LookupError when there is no such button, and SlackTimeout when the app did not acknowledge.
         """
         block, element = slack_payloads.to_click(message, action_id, value, stale=stale)
-        who = self.world.users[user]
-        payload = slack_payloads.click(self._office, who, message, block=block, element=element, value=value)
+        who = self.workspace.users[user]
+        payload = slack_payloads.click(self._context, who, message, block=block, element=element, value=value)
         return await self._deliver("interactive", payload, answerable=False)
 
     async def submit(self, user: str, view: View, values: dict[str, dict[str, Any]] | None = None) -> Reply:
@@ -214,13 +216,13 @@ class LocalSlack:
         if not view.shown or view.user != user:
             raise LookupError(f"{user} does not see the modal {view.id}")
         filled = slack_forms.filled(view, values or {})
-        payload = slack_payloads.submission(self._office, self.world.users[user], view, filled)
+        payload = slack_payloads.submission(self._context, self.workspace.users[user], view, filled)
         reply = await self._deliver("interactive", payload, answerable=True)
         action = reply.payload.get("response_action")
         if action == "update":
-            slack_forms.change_view(self._office, view, reply.payload["view"])
+            slack_forms.change_view(self._context, view, reply.payload["view"])
         view.shown = action in ("errors", "update")
-        self.world.changed()
+        self.workspace.changed()
         return reply
 
     async def fill_in(self, user: str, message: Message, action_id: str, reason: str, *, stale: bool = False) -> Reply:
@@ -244,27 +246,27 @@ class LocalSlack:
     @property
     def messages(self) -> list[Message]:
         """Every message, in order."""
-        return self.world.messages
+        return self.workspace.messages
 
     @property
     def ephemerals(self) -> list[Ephemeral]:
         """Every message that one person alone saw, in order."""
-        return self.world.ephemerals
+        return self.workspace.ephemerals
 
     @property
     def files(self) -> list[SharedFile]:
         """Every file that was shared, in order."""
-        return self.world.files
+        return self.workspace.files
 
     @property
     def views(self) -> list[View]:
         """Every modal that was opened, in order."""
-        return self.world.views
+        return self.workspace.views
 
     @property
     def calls(self) -> list[Call]:
         """Every request of the app, in order, uploads and `response_url`s too."""
-        return self.world.calls
+        return self.workspace.calls
 
     @property
     def sockets(self) -> int:
@@ -273,11 +275,11 @@ class LocalSlack:
 
     def thread(self, channel: str, ts: str) -> list[Message]:
         """Return a message and its replies, in order."""
-        return self.world.thread(channel, ts)
+        return self.workspace.thread(channel, ts)
 
     async def until(self, condition: Callable[[], T], *, timeout: float = 5.0) -> T:  # noqa: ASYNC109
-        """Return the condition's first true value; see World.until."""
-        return await self.world.until(condition, timeout=timeout)
+        """Return the condition's first true value; see Workspace.until."""
+        return await self.workspace.until(condition, timeout=timeout)
 
     # What goes wrong
 

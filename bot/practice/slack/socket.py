@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from aiohttp import WSMsgType, web
 
-from bot.practice.slack.office import Office
-from bot.practice.slack.world import Json
+from bot.practice.slack.context import ApiContext
+from bot.practice.slack.workspace import Json
 
 MOST_SOCKETS = 10
 
@@ -29,9 +29,9 @@ class SlackTimeout(SlackUserError):
 class Sockets:
     """The connections of one app; `ack_within` and `ping_every` are in seconds."""
 
-    def __init__(self, *, office: Office, ack_within: float, ping_every: float) -> None:
+    def __init__(self, *, context: ApiContext, ack_within: float, ping_every: float) -> None:
         """Start without connections."""
-        self._office = office
+        self._context = context
         self._ack_within = ack_within
         self._ping_every = ping_every
         self._open: list[web.WebSocketResponse] = []
@@ -45,9 +45,9 @@ class Sockets:
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection until it ends; a ticket lets in once."""
         ticket = request.query.get("ticket", "")
-        if ticket not in self._office.tickets:
+        if ticket not in self._context.tickets:
             raise web.HTTPForbidden
-        self._office.tickets.discard(ticket)
+        self._context.tickets.discard(ticket)
         socket = web.WebSocketResponse(timeout=1.0)
         await socket.prepare(request)
         if len(self._open) >= MOST_SOCKETS:
@@ -68,12 +68,12 @@ class Sockets:
         hello = {
             "type": "hello",
             "num_connections": len(self._open),
-            "connection_info": {"app_id": self._office.world.app_id},
+            "connection_info": {"app_id": self._context.workspace.app_id},
             "debug_info": info,
         }
         with contextlib.suppress(ConnectionError):
             await socket.send_json(hello)
-            self._office.world.changed()
+            self._context.workspace.changed()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
                     self._answered(json.loads(frame.data))
@@ -92,7 +92,7 @@ class Sockets:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._open:
             self._open.remove(socket)
-            self._office.world.changed()
+            self._context.workspace.changed()
 
     async def send(self, kind: str, payload: Json, *, answerable: bool, twice: bool = False) -> Json:
         """Send an envelope to one connection, any, and return the payload of its acknowledgement.
@@ -100,7 +100,7 @@ class Sockets:
         Waits for a connection where there is none. Raises SlackTimeout when no acknowledgement has come in
         time. `twice` sends the same envelope again, to the next connection where there are several.
         """
-        envelope_id = self._office.world.next_id("envelope-")
+        envelope_id = self._context.workspace.next_id("envelope-")
         envelope = {
             "envelope_id": envelope_id,
             "type": kind,
@@ -120,7 +120,7 @@ class Sockets:
             del self._unanswered[envelope_id]
 
     async def _hand_over(self, envelope: Json) -> None:
-        sockets = await self._office.world.until(lambda: self._open, timeout=self._ack_within)
+        sockets = await self._context.workspace.until(lambda: self._open, timeout=self._ack_within)
         self._turn += 1
         with contextlib.suppress(ConnectionError):  # a connection that is just ending swallows it, as Slack's do
             await sockets[self._turn % len(sockets)].send_json(envelope)
@@ -128,7 +128,7 @@ class Sockets:
     async def close(self, reason: str) -> None:
         """Announce the end to every connection, then close them all."""
         sockets, self._open = self._open, []
-        self._office.world.changed()
+        self._context.workspace.changed()
         await asyncio.gather(*(self._dismiss(socket, reason) for socket in sockets))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:

@@ -21,9 +21,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.adapters.slack.errors import ERRORS, name_of
-from bot.adapters.slack.messages.blocks import Message, Sheet
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import prose
-from bot.core.text.redact import hide_in_words
+from bot.core.text.redact import redact_in_words
 from bot.errors import BotError
 
 Said = Message | tuple[Message, ...] | None
@@ -91,9 +91,9 @@ class Answers:
 def note(text: str, sign: str = ":information_source:") -> Message:
     """A short answer; mentions in it call nobody, as nobody else sees it; Slack's own addresses become links."""
     first, *more = (prose(line, people=None, spans=True) for line in text.split("\n"))
-    sheet = Sheet(first)
-    sheet.say("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
-    return sheet.message()
+    builder = MessageBuilder(first)
+    builder.say("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
+    return builder.message()
 
 
 class Work:
@@ -115,7 +115,7 @@ class Work:
         return over
 
     async def say(self, asker: Asker, message: Message) -> None:
-        """Tell the asker something while the work goes on; a Slack that hangs keeps the work waiting but a moment."""
+        """Say something to the asker while the work goes on; a Slack that hangs keeps the work waiting but a moment."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SAID_WITHIN):
                 await self._answers.tell(asker, message)
@@ -132,7 +132,7 @@ class Work:
         try:
             said = await doing()
         except BotError as error:
-            said = note(hide_in_words(str(error)), ":no_entry:")
+            said = note(redact_in_words(str(error)), ":no_entry:")
         except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked is told, and the log has the rest
             reference = secrets.token_hex(4)
             _log.exception("error %s behind something that %s did", reference, asker.user)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.inbound.answers import Asker
 from bot.adapters.slack.inbound.clicks import Click
-from bot.adapters.slack.messages.blocks import Json, Sheet, plain, section
+from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.messages.plans import write_left_out, write_step
 from bot.adapters.slack.messages.text import changes, who
@@ -123,25 +123,25 @@ def _view(asks: Form, blocks: Sequence[Json]) -> Json:
 def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
     """What going back would do, in numbers and commands, and who has to approve it."""
     name = escape(run.request.target.backend.name)
-    sheet = Sheet("")
+    builder = MessageBuilder("")
     if plan is None:
-        sheet.say(f"Nothing was changed on {name} that needs undoing: the run ends.")
-        return sheet.message().blocks
+        builder.say(f"Nothing was changed on {name} that needs undoing: the run ends.")
+        return builder.message().blocks
     made = [step for step in plan.steps if step.kind is Kind.CHANGE]
     gates = [f"*{step.gate}*" for step in plan.steps if step.gate]
-    sheet.say(f"*{changes(len(made))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
+    builder.say(f"*{changes(len(made))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
     requester = who(run.request.requester)
     if gives_vhosts_only(plan):
-        sheet.say(
+        builder.say(
             f"Only the vhost count was changed. From an approver, but for {requester}, this *is* the restore approval:"
             " the command is sent as soon as the ring is seen whole. From anybody else it is asked for."
         )
     else:
-        sheet.say(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
+        builder.say(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
     for step in made:
-        write_step(sheet, plan, step)
-    write_left_out(sheet, plan)
-    return sheet.message().blocks
+        write_step(builder, plan, step)
+    write_left_out(builder, plan)
+    return builder.message().blocks
 
 
 def sent(view: Json, user: str) -> Sent:

@@ -12,7 +12,7 @@ from bot.adapters.slack.inbound.answers import note
 from bot.adapters.slack.messages.alone import looks
 from bot.adapters.slack.messages.blocks import Message, marked
 from bot.adapters.slack.messages.markup import escape
-from bot.adapters.slack.messages.plans import foreseen, help_text
+from bot.adapters.slack.messages.plans import dry_run, help_text
 from bot.adapters.slack.messages.root import listing
 from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.thread.damage import beside
@@ -56,7 +56,7 @@ class Service(Protocol):
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id."""
 
-    async def foresee(self, request: Request) -> DryRun:
+    async def dry_run(self, request: Request) -> DryRun:
         """What would run."""
 
     async def steer(self, run: str, command: Steering) -> None:
@@ -185,9 +185,9 @@ class Commands:
         _may_ask(person)
         if not typed.rest:
             raise Refused(f"Which backend? {typed.request.command} plan BACKEND")
-        found = await self._service.foresee(replace(typed.request, text=typed.rest))
+        found = await self._service.dry_run(replace(typed.request, text=typed.rest))
         damaged = (await self._service.survey(open_only=True)).damaged
-        return (*(beside(one) for one in damaged if one.concerns(found.target)), *foreseen(found))
+        return (*(beside(one) for one in damaged if one.concerns(found.target)), *dry_run(found))
 
     async def _status(self, typed: Typed, _person: Person) -> tuple[Message, ...]:
         return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs"))

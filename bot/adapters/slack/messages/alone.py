@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.blocks import Message, Sheet
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.story import Story
 from bot.adapters.slack.messages.text import clock, title, who
@@ -22,24 +22,24 @@ def never_begun(story: Story) -> Message:
     """How a run ended that has only looked: what was seen, that nothing was changed, where it is on the record."""
     run, name = story.run, escape(story.run.request.target.backend.name)
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
-    sheet = Sheet(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
-    sheet.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {clock(run.at)}")
+    builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
+    builder.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {clock(run.at)}")
     if run.outcome is Outcome.ABORTED:
-        sheet.say(f"By {who(run.back_asked_by or '')}, while it still looked.")
+        builder.say(f"By {who(run.back_asked_by or '')}, while it still looked.")
     elif run.step:
-        sheet.say(title(run.plan, run.step))
-        sheet.quote("*What was seen*", run.reason)
+        builder.say(title(run.plan, run.step))
+        builder.quote("*What was seen*", run.reason)
     listed = inline(f"{run.request.command} list".strip())
-    sheet.note(
+    builder.note(
         f"It has no thread; it is on the record, and {listed} shows it. The ring {inline(run.request.target.ring.name)}"
         " is free."
     )
-    return sheet.message()
+    return builder.message()
 
 
 def warning(run: str, text: str) -> Message:
     """Something that stands in no journal."""
     said = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
-    sheet = Sheet(spoken(said))
-    sheet.say(said)
-    return sheet.message()
+    builder = MessageBuilder(spoken(said))
+    builder.say(said)
+    return builder.message()

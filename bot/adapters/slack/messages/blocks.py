@@ -1,6 +1,6 @@
 """Messages for Slack, within Slack's limits by construction: pure, no client, no I/O; knows nothing of runs.
 
-What a host printed or a person typed is shown by `Sheet.quote` and `Sheet.code`; see markup.py.
+What a host printed or a person typed is shown by `MessageBuilder.quote` and `MessageBuilder.code`; see markup.py.
 Sizes: a section holds 3,000 characters, a message 50 blocks; all blocks together were measured to hold about 13,000
 characters of JSON.
 """
@@ -87,7 +87,7 @@ def dialog(title: str, text: str, yes: str, *, style: str = "primary") -> Json:
     }
 
 
-class Sheet:
+class MessageBuilder:
     """One message being written: it counts its room, and keeps what did not fit for a file."""
 
     def __init__(self, text: str) -> None:

@@ -1,8 +1,8 @@
 """Text in Slack's markup: pure. Here alone is decided what may be markup in a text that is not the bot's own.
 
 What a host printed or a person typed stands in a code span (`inline`) or a code block (`shortened`), where Slack finds
-no mention, link, emoji, style or line of the bot's own; see `Sheet.quote`. Where a sentence of the bot's holds such
-text, `escape` and `prose` make it inert.
+no mention, link, emoji, style or line of the bot's own; see `MessageBuilder.quote`. Where a sentence of the bot's
+holds such text, `escape` and `prose` make it inert.
 """
 
 from __future__ import annotations

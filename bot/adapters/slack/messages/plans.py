@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.adapters.slack.messages.blocks import File, Message, Sheet
+from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.story import Story
 from bot.adapters.slack.messages.text import clock, file_name, length, number, place, who, why
@@ -36,14 +36,14 @@ def _kind(step: PlannedStep) -> str:
             assert_never(step.kind)
 
 
-def write_step(sheet: Sheet, plan: Plan, step: PlannedStep) -> None:
+def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     """One step that is to come: its number, which kind it is, and its command if it has one."""
-    book = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    said = f"*{number(plan, step)}* · {escape(step.says)}{book} · _{_kind(step)}_"
+    catalogue = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    said = f"*{number(plan, step)}* · {escape(step.says)}{catalogue} · _{_kind(step)}_"
     if step.action:
-        sheet.code(said, step.action.command.text)
+        builder.code(said, step.action.command.text)
     else:
-        sheet.say(said)
+        builder.say(said)
 
 
 def requested(entry: Entry, request: RunRequested) -> Message:
@@ -51,18 +51,18 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     plan = request.plan
     counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
     name = request.target.backend.name
-    sheet = Sheet(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
-    sheet.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
-    sheet.quote("*Typed*", f"{request.procedure} {request.text}")
+    builder = MessageBuilder(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
+    builder.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
+    builder.quote("*Typed*", f"{request.procedure} {request.text}")
     if request.reason or request.ticket:
-        sheet.say(why(request))
-    sheet.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
-    sheet.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
+        builder.say(why(request))
+    builder.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
+    builder.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
     if plan.config_digest:
-        sheet.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
-    write_left_out(sheet, plan)
+        builder.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
+    write_left_out(builder, plan)
     whole = File(name=file_name(entry, "plan"), content=plan_text(plan, request.target))
-    return sheet.message(name=file_name(entry, "request"), files=(whole,))
+    return builder.message(name=file_name(entry, "request"), files=(whole,))
 
 
 def stage_began(entry: Entry, began: StageBegan, story: Story) -> Message:
@@ -70,34 +70,34 @@ def stage_began(entry: Entry, began: StageBegan, story: Story) -> Message:
     plan = story.run.plan
     stage = next(stage for stage in plan.stages if stage.name == began.stage)
     place_of = [member.name for member in plan.stages].index(stage.name) + 1
-    sheet = Sheet(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")
-    sheet.say(f":arrow_forward: *Stage {place_of} of {len(plan.stages)}: {escape(stage.says)}* · {clock(entry.at)}")
+    builder = MessageBuilder(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")
+    builder.say(f":arrow_forward: *Stage {place_of} of {len(plan.stages)}: {escape(stage.says)}* · {clock(entry.at)}")
     if stage.uninterrupted:
-        sheet.say("Once its first change has begun, these steps run back to back and wait for nobody.")
+        builder.say("Once its first change has begun, these steps run back to back and wait for nobody.")
     for step in stage.steps:
-        write_step(sheet, plan, step)
-    return sheet.message(name=file_name(entry, "stage"))
+        write_step(builder, plan, step)
+    return builder.message(name=file_name(entry, "stage"))
 
 
 def turned_back(entry: Entry, turned: TurnedBack) -> Message:
     """The plan of the way back, what it leaves out and why."""
     plan = turned.plan
-    sheet = Sheet(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
-    sheet.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {clock(entry.at)}")
-    sheet.say(
+    builder = MessageBuilder(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
+    builder.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {clock(entry.at)}")
+    builder.say(
         f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}. From here on, the run follows this plan."
     )
     for step in plan.steps:
-        write_step(sheet, plan, step)
-    write_left_out(sheet, plan)
-    return sheet.message(name=file_name(entry, "way-back"))
+        write_step(builder, plan, step)
+    write_left_out(builder, plan)
+    return builder.message(name=file_name(entry, "way-back"))
 
 
-def write_left_out(sheet: Sheet, plan: Plan) -> None:
+def write_left_out(builder: MessageBuilder, plan: Plan) -> None:
     """What a plan leaves out, and why."""
     if plan.left_out:
         lines = "\n".join(f"• {escape(left.step)}: {escape(left.because)}" for left in plan.left_out)
-        sheet.say(f"*Left out*\n{lines}")
+        builder.say(f"*Left out*\n{lines}")
 
 
 def plan_text(plan: Plan, target: Target) -> str:
@@ -132,33 +132,33 @@ def _step_text(plan: Plan, step: PlannedStep, target: Target) -> list[str]:
 _HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":grey_question: cannot be said now"}
 
 
-def foreseen(found: DryRun) -> tuple[Message, ...]:
+def dry_run(found: DryRun) -> tuple[Message, ...]:
     """What would run, with the checks as they are now; in more than one message where it is long."""
     plan = found.plan
     verdict = _verdict(found)
-    sheet = Sheet(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
-    sheet.head(f"Plan: {plan.title}")
-    sheet.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
+    builder = MessageBuilder(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
+    builder.head(f"Plan: {plan.title}")
+    builder.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
     if plan.brings:
-        sheet.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
+        builder.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
     for says, holds, reason in found.checks:
-        sheet.say(f"*{_HOLDS[holds]}* · {escape(says)}")
-        sheet.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
+        builder.say(f"*{_HOLDS[holds]}* · {escape(says)}")
+        builder.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
     for says in found.later:
-        sheet.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
-    write_left_out(sheet, plan)
-    sheet.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
+        builder.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
+    write_left_out(builder, plan)
+    builder.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
     messages: list[Message] = []
     for at, stage in enumerate(plan.stages):
-        if sheet.crowded:
-            messages.append(sheet.message())
-            sheet = Sheet(f"{escape(plan.title)}, the plan goes on.")
-        sheet.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
+        if builder.crowded:
+            messages.append(builder.message())
+            builder = MessageBuilder(f"{escape(plan.title)}, the plan goes on.")
+        builder.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
         for step in stage.steps:
-            write_step(sheet, plan, step)
+            write_step(builder, plan, step)
             if guards := guards_planned(plan, step, found.target):
-                sheet.note("Only if, right then: " + "; ".join(escape(guard.says) for guard in guards))
-    return (*messages, sheet.message())
+                builder.note("Only if, right then: " + "; ".join(escape(guard.says) for guard in guards))
+    return (*messages, builder.message())
 
 
 def _verdict(found: DryRun) -> str:
@@ -193,14 +193,14 @@ _OTHERS = (
 
 def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
     """How each slash command is used."""
-    sheet = Sheet("How this bot is asked for runs, and steered.")
+    builder = MessageBuilder("How this bot is asked for runs, and steered.")
     for command, summary in sorted(commands.items()):
         if only and command not in only:
             continue
-        sheet.say(f"*{inline(command)}* {escape(summary)}.")
-        sheet.code(
+        builder.say(f"*{inline(command)}* {escape(summary)}.")
+        builder.code(
             "",
             "\n".join(f"{command} {typed}" for typed in (*BEGINNING, *_OTHERS)),
         )
-    sheet.note("Everything else is done with the buttons in the run's thread, which is its change record.")
-    return sheet.message()
+    builder.note("Everything else is done with the buttons in the run's thread, which is its change record.")
+    return builder.message()

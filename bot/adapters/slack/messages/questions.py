@@ -12,7 +12,7 @@ from typing import assert_never
 from bot.adapters.slack.messages.blocks import (
     Json,
     Message,
-    Sheet,
+    MessageBuilder,
     button,
     dialog,
     without_buttons,
@@ -47,37 +47,37 @@ def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -
     """The question, shown in the channel too: what will run, on which host, the evidence, until when."""
     run = story.run
     covered = covers(run)
-    sheet = _given(asked, run) if asked.word_of else _needed(asked, run, approvers)
+    builder = _given(asked, run) if asked.word_of else _needed(asked, run, approvers)
     step = next(step for step in run.plan.steps if step.name == asked.step)
-    sheet.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
-    sheet.say(_terms(entry, asked, run))
+    builder.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
+    builder.say(_terms(entry, asked, run))
     for line in asked.evidence:
-        sheet.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
+        builder.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
     count = sum(1 for one in covered if one.kind is Kind.CHANGE)
-    sheet.say(f"*What will run*: {changes(count)}, until the next approval or the end")
+    builder.say(f"*What will run*: {changes(count)}, until the next approval or the end")
     for one in covered:
-        write_step(sheet, run.plan, one)
+        write_step(builder, run.plan, one)
     buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
-    return sheet.message(name=file_name(entry, "approval"), broadcast=bool(buttons), buttons=buttons)
+    return builder.message(name=file_name(entry, "approval"), broadcast=bool(buttons), buttons=buttons)
 
 
-def _needed(asked: ApprovalAsked, run: Run, approvers: str) -> Sheet:
+def _needed(asked: ApprovalAsked, run: Run, approvers: str) -> MessageBuilder:
     what = escape(opens(asked.gate, run))
-    sheet = Sheet(
+    builder = MessageBuilder(
         f"{approvers} Approval needed: {what}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
         f" open until {clock(asked.expires)}."
     )
-    sheet.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
-    return sheet
+    builder.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
+    return builder
 
 
-def _given(asked: ApprovalAsked, run: Run) -> Sheet:
+def _given(asked: ApprovalAsked, run: Run) -> MessageBuilder:
     """Nobody is asked: the command was in the form that they sent."""
     what = escape(opens(asked.gate, run))
     line = f"{who(asked.word_of)} approved it by asking to go back, as the vhost count is all that was changed"
-    sheet = Sheet(f"Approval given: {what}. {line}.")
-    sheet.say(f":information_source: *Approval given: {what}*. {line}.")
-    return sheet
+    builder = MessageBuilder(f"Approval given: {what}. {line}.")
+    builder.say(f":information_source: *Approval given: {what}*. {line}.")
+    return builder
 
 
 def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
@@ -132,10 +132,10 @@ def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     return (approve, not_now) if no_way_back(run) else (approve, not_now, button("Go back…", "go_back", answer))
 
 
-def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
+def holds(entry: Entry, story: Story, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
     run = story.run
-    sheet.say(f"*What it means* {_meaning(run)}")
+    builder.say(f"*What it means* {_meaning(run)}")
     gate = run.step is not None and run.step.kind is Kind.APPROVAL
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
@@ -145,7 +145,7 @@ def holds(entry: Entry, story: Story, sheet: Sheet) -> tuple[Json, ...]:
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
-    sheet.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
+    builder.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
     return _choices(run, value(run.id, entry.seq), back=not against)
 
 
@@ -188,18 +188,18 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers:
     run = story.run
     assert run.step is not None
     name = run.request.target.backend.name
-    sheet = Sheet(
+    builder = MessageBuilder(
         f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
     )
-    sheet.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
-    sheet.say(f"*{title(run.plan, run.step)}*")
-    sheet.quote("*Reason given*", proposed.reason)
+    builder.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
+    builder.say(f"*{title(run.plan, run.step)}*")
+    builder.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
-    sheet.say(f"A second engineer has to agree, not {not_by}.")
+    builder.say(f"A second engineer has to agree, not {not_by}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"
     confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
     agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
-    return sheet.message(name=file_name(entry, "skip"), buttons=(agree,))
+    return builder.message(name=file_name(entry, "skip"), buttons=(agree,))
 
 
 def ended(question: Message, asked: Entry, story: Story, ending: Entry) -> Message:
@@ -269,16 +269,18 @@ def repeated(entry: Entry, again: fact.ApprovalRepeated, story: Story, approvers
     what = opens(again.gate, run)
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
-    sheet = Sheet(f"{approvers} Still waiting for an approval: {what}.")
+    builder = MessageBuilder(f"{approvers} Still waiting for an approval: {what}.")
     called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
-    sheet.say(f":bell: *Still waiting: {escape(what)}* · {clock(entry.at)} · {called}")
-    sheet.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
-    return sheet.message(name=file_name(entry, "again"), broadcast=again.last)
+    builder.say(f":bell: *Still waiting: {escape(what)}* · {clock(entry.at)} · {called}")
+    builder.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
+    return builder.message(name=file_name(entry, "again"), broadcast=again.last)
 
 
 def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
     """An attempt that did not count: it belongs on the record."""
     why = prose(attempt.reason, known(run))
-    sheet = Sheet(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
-    sheet.say(f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {clock(entry.at)}: {why}")
-    return sheet.message(name=file_name(entry, "refused"))
+    builder = MessageBuilder(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
+    builder.say(
+        f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {clock(entry.at)}: {why}"
+    )
+    return builder.message(name=file_name(entry, "refused"))

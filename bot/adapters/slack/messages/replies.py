@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.adapters.slack.messages import plans, ringing
 from bot.adapters.slack.messages import questions as asking
-from bot.adapters.slack.messages.blocks import File, Message, Sheet
+from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.story import Story, waits_for_people
 from bot.adapters.slack.messages.text import (
@@ -111,13 +111,13 @@ def _of_the_ring(entry: Entry, run: Run) -> Message:
         case fact.MonitorSaysUp() as said:
             return ringing.monitor(entry, said)
         case fact.BackendRebooted(ran=commands) as boot:
-            sheet = ringing.booted(entry, boot)
+            builder = ringing.booted(entry, boot)
         case fact.RingSetBack(ran=commands) as came:
-            sheet = ringing.set_back(entry, came)
+            builder = ringing.set_back(entry, came)
         case _:
             raise AssertionError(f"no fact of the ring: {entry.fact}")
-    files = _commands(sheet, entry, commands)
-    return sheet.message(name=file_name(entry, "ring"), files=files)
+    files = _commands(builder, entry, commands)
+    return builder.message(name=file_name(entry, "ring"), files=files)
 
 
 def _of_step(entry: Entry, before: Story, after: Story) -> Message:
@@ -130,29 +130,29 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
             return _held(entry, before.run, after)
         case fact.StepUnclear(reason=reason, ran=commands):
-            sheet = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
-            sheet.quote("The command was sent and its end was not seen. It is looked up now.", reason)
-            files = _commands(sheet, entry, commands)
-            return sheet.message(name=file_name(entry, "output"), files=files)
+            builder = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
+            builder.quote("The command was sent and its end was not seen. It is looked up now.", reason)
+            files = _commands(builder, entry, commands)
+            return builder.message(name=file_name(entry, "output"), files=files)
         case fact.UsersCameBack(reason=reason, ran=commands):
-            sheet = _sheet(entry, step, before.run, ":repeat: *Not yet*, users came back")
-            sheet.say("They are moved again, before anything stops.")
-            sheet.quote("*What was seen*", reason)
-            files = _commands(sheet, entry, commands)
-            return sheet.message(name=file_name(entry, "output"), files=files)
+            builder = _sheet(entry, step, before.run, ":repeat: *Not yet*, users came back")
+            builder.say("They are moved again, before anything stops.")
+            builder.quote("*What was seen*", reason)
+            files = _commands(builder, entry, commands)
+            return builder.message(name=file_name(entry, "output"), files=files)
         case fact.StepNotDone(reason=reason, ran=commands):
-            sheet = _sheet(entry, step, before.run, ":mag: *Not done*")
-            sheet.say("It may be tried again.")
-            sheet.quote("*What was seen*", reason)
-            files = _commands(sheet, entry, commands)
-            return sheet.message(name=file_name(entry, "output"), files=files)
+            builder = _sheet(entry, step, before.run, ":mag: *Not done*")
+            builder.say("It may be tried again.")
+            builder.quote("*What was seen*", reason)
+            files = _commands(builder, entry, commands)
+            return builder.message(name=file_name(entry, "output"), files=files)
         case fact.WaitBegan(until=until) | fact.WaitGoesOn(until=until):
-            sheet = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
+            builder = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
             watched = " What was reached is watched meanwhile." if step and step.watch else ""
-            sheet.say(f"Until {moment(until)}.{watched}")
+            builder.say(f"Until {moment(until)}.{watched}")
             if isinstance(entry.fact, fact.WaitGoesOn):
-                sheet.quote("*Seen*", entry.fact.reason)
-            return sheet.message(name=file_name(entry, "wait"))
+                builder.quote("*Seen*", entry.fact.reason)
+            return builder.message(name=file_name(entry, "wait"))
         case _:
             return _said(entry, before.run)
 
@@ -186,46 +186,46 @@ def _said(entry: Entry, run: Run) -> Message:
 
 
 def _line(entry: Entry, sign: str, line: str) -> Message:
-    sheet = Sheet(f"{spoken(line)}.")
-    sheet.say(f"{sign} {line}")
-    return sheet.message(name=file_name(entry, "said"))
+    builder = MessageBuilder(f"{spoken(line)}.")
+    builder.say(f"{sign} {line}")
+    return builder.message(name=file_name(entry, "said"))
 
 
 def _step_line(run: Run) -> str:
     return title(run.plan, run.step) if run.step else "at its end"
 
 
-def _sheet(entry: Entry, step: PlannedStep | None, run: Run, says: str) -> Sheet:
+def _sheet(entry: Entry, step: PlannedStep | None, run: Run, says: str) -> MessageBuilder:
     line = title(run.plan, step) if step else "The run"
-    sheet = Sheet(f"{spoken(says)}: {line}, {clock(entry.at)}.")
-    sheet.say(f"*{line}*\n{says} · {clock(entry.at)}")
-    return sheet
+    builder = MessageBuilder(f"{spoken(says)}: {line}, {clock(entry.at)}.")
+    builder.say(f"*{line}*\n{says} · {clock(entry.at)}")
+    return builder
 
 
 def _step_done(entry: Entry, done: fact.StepDone, run: Run) -> Message:
     assert run.step is not None
-    sheet = _sheet(entry, run.step, run, _HOW.get(done.how) or _RAN[run.step.kind])
+    builder = _sheet(entry, run.step, run, _HOW.get(done.how) or _RAN[run.step.kind])
     files: tuple[File, ...] = ()
     if attached := in_lines(done.attachment).strip():
         files = (File(name=file_name(entry, done.step), content=f"{attached}\n"),)
-        sheet.note(f"Attached: {inline(files[0].name)}")
+        builder.note(f"Attached: {inline(files[0].name)}")
     if done.reason:
-        sheet.quote("*Seen*", done.reason)
-    files = (*files, *_commands(sheet, entry, done.ran))
-    return sheet.message(name=file_name(entry, "output"), files=files)
+        builder.quote("*Seen*", done.reason)
+    files = (*files, *_commands(builder, entry, done.ran))
+    return builder.message(name=file_name(entry, "output"), files=files)
 
 
-def _commands(sheet: Sheet, entry: Entry, commands: tuple[Ran, ...]) -> tuple[File, ...]:
+def _commands(builder: MessageBuilder, entry: Entry, commands: tuple[Ran, ...]) -> tuple[File, ...]:
     """What changed hosts, with its output; the looks in small print, and as a file where they are many."""
     for one in commands:
         if one.changes:
             more = f" · {one.output_bytes} bytes printed" if one.output_bytes > len(one.output.encode()) else ""
-            sheet.code(f"{ran(one)}{more}", f"$ {one.command}\n{one.output}".rstrip())
+            builder.code(f"{ran(one)}{more}", f"$ {one.command}\n{one.output}".rstrip())
     looks = [one for one in commands if not one.changes]
     lines = [f"{inline(one.command, 200)} on {ran(one)}{_unheard(one)}" for one in looks]
     if lines:
         more = f"\n… and {len(lines) - _LOOKS} more, in the file" if len(lines) > _LOOKS else ""
-        sheet.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
+        builder.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
     if len(lines) <= _LOOKS:
         return ()
     whole = "\n\n".join("\n".join([ran(one), set_in(f"$ {one.command}"), set_in(one.output)]) for one in looks)
@@ -241,43 +241,47 @@ def _held(entry: Entry, before: Run, after: Story) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after.run, before.step, waits_for_people(after.run, entry)
     call = f"{who(run.request.requester)} " if needed else ""
-    sheet = Sheet(
+    builder = MessageBuilder(
         f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(before.plan, step)}*\n" if step else ""
-    sheet.say(f"{head}{sign} · {clock(entry.at)}{call and f' · {call}'}")
+    builder.say(f"{head}{sign} · {clock(entry.at)}{call and f' · {call}'}")
     match entry.fact:
         case fact.StepFailed():
-            sheet.quote("*What was seen*", run.reason)
+            builder.quote("*What was seen*", run.reason)
         case fact.Postponed(by=by, gate=gate, reason=reason):
-            sheet.say(f"{who(by)} said *not now* to the {gate} approval.")
-            sheet.quote("*Reason given*", reason)
+            builder.say(f"{who(by)} said *not now* to the {gate} approval.")
+            builder.quote("*Reason given*", reason)
         case _:
-            sheet.say(f"*What was seen* {prose(run.reason, known(run))}")
+            builder.say(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
-    files = _commands(sheet, entry, commands)
-    buttons = asking.holds(entry, after, sheet) if needed else ()
-    return sheet.message(name=file_name(entry, "output"), files=files, buttons=buttons)
+    files = _commands(builder, entry, commands)
+    buttons = asking.holds(entry, after, builder) if needed else ()
+    return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
 
 def _run_ended(entry: Entry, end: fact.RunEnded, story: Story) -> Message:
     run = story.run
     name = escape(run.request.target.backend.name)
     why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
-    sheet = Sheet(f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
-    sheet.say(f"{_OUTCOMES[end.outcome]} · {name} · {clock(entry.at)} · {who(run.request.requester)}{why and ':'}{why}")
+    builder = MessageBuilder(
+        f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}"
+    )
+    builder.say(
+        f"{_OUTCOMES[end.outcome]} · {name} · {clock(entry.at)} · {who(run.request.requester)}{why and ':'}{why}"
+    )
     lines = [
         f"*Began* {stamp(run.began)}, *ended* {stamp(entry.at)}, after {length(entry.at - run.began)}",
         f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
     ]
     if left := left_there(run):
-        sheet.say(f":card_file_box: *Left there* {escape(left)}")
+        builder.say(f":card_file_box: *Left there* {escape(left)}")
     if run.users:
         lines.append(f"*Users, first and last count* {users(story.users_before)} → {users(run.users)}")
-    sheet.say("\n".join(lines))
-    sheet.say(f"*Approvals*\n{asking.summary(story.approvals)}")
-    sheet.note(
+    builder.say("\n".join(lines))
+    builder.say(f"*Approvals*\n{asking.summary(story.approvals)}")
+    builder.note(
         f"Plan digest {inline(run.request.plan.digest[:12])}. The ring {inline(run.request.target.ring.name)} is free."
     )
-    return sheet.message(name=file_name(entry, "end"))
+    return builder.message(name=file_name(entry, "end"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.blocks import Message, Sheet, button, dialog
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose
 from bot.adapters.slack.messages.text import clock, file_name, value, who
 from bot.core.plans.effects import Effect
@@ -14,61 +14,63 @@ from bot.core.runs.run import DEVIATIONS, Run
 
 def proved(entry: Entry, facts: fact.HostsProved) -> Message:
     """Who every host proved to be, and, once a run, how changes are sent."""
-    sheet = Sheet(
+    builder = MessageBuilder(
         f"Every host is the one that the settings mean; {escape(facts.backend)} proves it by {escape(facts.by)}."
     )
-    sheet.say(f":white_check_mark: *Every host is the one that the settings mean*, {clock(entry.at)}")
+    builder.say(f":white_check_mark: *Every host is the one that the settings mean*, {clock(entry.at)}")
     named = ", ".join(f"{escape(name)} is {inline(address)}" for name, address in sorted(facts.directors.items()))
-    sheet.say(f"{escape(facts.backend)} proves it by {escape(facts.by)}; by their own rows, {named}.")
-    sheet.note(
+    builder.say(f"{escape(facts.backend)} proves it by {escape(facts.by)}; by their own rows, {named}.")
+    builder.note(
         "How changes are sent: only over a connection that has proved who is there; a host refuses a command that comes"
         f" later than a few seconds (by its own clock), and {escape(facts.backend)} one that comes while an earlier one"
         f" runs ({inline(facts.lock)})."
     )
-    return sheet.message(name=file_name(entry, "proved"))
+    return builder.message(name=file_name(entry, "proved"))
 
 
 def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
     """The ring was changed by somebody else."""
     host, at = escape(seen.host), clock(entry.at)
     then = "it is not set back" if seen.helpless else "it is set back"
-    sheet = Sheet(f"{host} says otherwise than this run left it, {at}; {then}.")
-    sheet.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
+    builder = MessageBuilder(f"{host} says otherwise than this run left it, {at}; {then}.")
+    builder.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
     if seen.helpless:
-        sheet.say(f"*Not set back* {escape(seen.helpless)}.")
+        builder.say(f"*Not set back* {escape(seen.helpless)}.")
     else:
         times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
-        sheet.say(f"It is set back now. {times}.")
-        sheet.quote("*Seen*", seen.reason)
-    return sheet.message(name=file_name(entry, "ring"))
+        builder.say(f"It is set back now. {times}.")
+        builder.quote("*Seen*", seen.reason)
+    return builder.message(name=file_name(entry, "ring"))
 
 
-def set_back(entry: Entry, came: fact.RingSetBack) -> Sheet:
+def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     """What came of it; its commands are written by the caller."""
     mark, word = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
-    sheet = Sheet(f"{word}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
-    sheet.say(f"{mark} *{word}*, {clock(entry.at)}")
-    sheet.quote("*Seen*", came.reason)
-    return sheet
+    builder = MessageBuilder(f"{word}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
+    builder.say(f"{mark} *{word}*, {clock(entry.at)}")
+    builder.quote("*Seen*", came.reason)
+    return builder
 
 
 def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) -> Message:
     """The other backends: people are called when they get few, with what is ready to go back."""
     at, name = clock(entry.at), escape(run.request.target.backend.name)
     if counted.usable >= counted.needed:
-        sheet = Sheet(f"{counted.usable} other backends can be used again, {at}.")
-        sheet.say(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
-        sheet.quote("*Seen*", counted.reason)
-        return sheet.message(name=file_name(entry, "others"))
+        builder = MessageBuilder(f"{counted.usable} other backends can be used again, {at}.")
+        builder.say(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
+        builder.quote("*Seen*", counted.reason)
+        return builder.message(name=file_name(entry, "others"))
     called = f"{who(run.request.requester)} {approvers}"
     few = "No other backend can" if not counted.usable else f"Only {counted.usable} other backends can"
-    sheet = Sheet(f"{called} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}")
-    sheet.say(
+    builder = MessageBuilder(
+        f"{called} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"
+    )
+    builder.say(
         f":rotating_light: *{few} be used while {name} is out* (the ring needs {counted.needed}), {at} · {called}"
     )
-    sheet.quote("*Seen*", counted.reason)
-    sheet.say(f"*Ready to go back* {escape(ready(run))}")
-    return sheet.message(name=file_name(entry, "others"), broadcast=True)
+    builder.quote("*Seen*", counted.reason)
+    builder.say(f"*Ready to go back* {escape(ready(run))}")
+    return builder.message(name=file_name(entry, "others"), broadcast=True)
 
 
 def ready(run: Run) -> str:
@@ -90,39 +92,39 @@ def ready(run: Run) -> str:
 
 def monitor(entry: Entry, said: fact.MonitorSaysUp) -> Message:
     """A health monitor says up: nobody is called for it."""
-    sheet = Sheet(f"A health monitor says up on {escape(said.host)}, {clock(entry.at)}; it harms nobody.")
-    sheet.say(f":information_source: *A health monitor says up*, {clock(entry.at)}")
-    sheet.quote("*Seen*", said.reason)
-    sheet.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
-    return sheet.message(name=file_name(entry, "monitor"))
+    builder = MessageBuilder(f"A health monitor says up on {escape(said.host)}, {clock(entry.at)}; it harms nobody.")
+    builder.say(f":information_source: *A health monitor says up*, {clock(entry.at)}")
+    builder.quote("*Seen*", said.reason)
+    builder.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
+    return builder.message(name=file_name(entry, "monitor"))
 
 
-def booted(entry: Entry, boot: fact.BackendRebooted) -> Sheet:
+def booted(entry: Entry, boot: fact.BackendRebooted) -> MessageBuilder:
     """The backend was booted; its looks are written by the caller."""
-    sheet = Sheet(
+    builder = MessageBuilder(
         f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {prose(boot.reason, most=500)}."
     )
-    sheet.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {clock(entry.at)}")
-    sheet.quote("*Looked again*", boot.reason)
-    return sheet
+    builder.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {clock(entry.at)}")
+    builder.quote("*Looked again*", boot.reason)
+    return builder
 
 
 def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     """Somebody does the rest by hand: what was done so far, and how the run lets go of the ring."""
     name = run.request.target.backend.name
-    sheet = Sheet(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
-    sheet.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {clock(entry.at)}")
-    sheet.quote("*Reason given*", taken.reason)
+    builder = MessageBuilder(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
+    builder.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {clock(entry.at)}")
+    builder.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in run.made) or "• nothing"
-    sheet.say(f"*Done by this run so far*\n{done}")
+    builder.say(f"*Done by this run so far*\n{done}")
     masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)
     if masked and not (unmasked and run.made.index(unmasked) > run.made.index(masked)):
-        sheet.say("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
-    sheet.say(
+        builder.say("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
+    builder.say(
         "The run changes nothing more, and sets nothing back. It lets go of the ring when every director is seen to"
         f" give {escape(name)} users again, or when somebody says that it stays out."
     )
     text = f"End run {run.id}: {name} stays out of its ring, and another backend may be taken out?"
     confirm = dialog(f"{name} stays out", text, "It stays out", style="danger")
     stays = button("It stays out…", "stays_out", value(run.id, entry.seq), style="danger", confirm=confirm)
-    return sheet.message(name=file_name(entry, "taken"), buttons=(stays,))
+    return builder.message(name=file_name(entry, "taken"), buttons=(stays,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.adapters.slack.messages.blocks import Json, Message, Sheet, button
+from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.story import Story, no_way_back
 from bot.adapters.slack.messages.text import clock, known, length, moment, place, stamp, users, value, who, why
@@ -37,21 +37,21 @@ def root(story: Story) -> Message:
     run = story.run
     target = run.request.target
     name, state = target.backend.name, state_of(run)
-    sheet = Sheet(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
-    sheet.head(run.request.plan.title)
-    sheet.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
+    builder = MessageBuilder(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
+    builder.head(run.request.plan.title)
+    builder.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
     if run.request.reason or run.request.ticket:
-        sheet.say(why(run.request))
+        builder.say(why(run.request))
     if run.request.plan.brings:
-        sheet.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
-    sheet.say(f"*State* {state}")
-    sheet.say(_progress(story))
+        builder.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
+    builder.say(f"*State* {state}")
+    builder.say(_progress(story))
     if run.users:
         over = run.status is Status.ENDED
-        sheet.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
-    sheet.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
-    sheet.note("The thread below is the change record: every step is a reply in it.")
-    return sheet.message(buttons=steering(run))
+        builder.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
+    builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
+    builder.note("The thread below is the change record: every step is a reply in it.")
+    return builder.message(buttons=steering(run))
 
 
 def steering(run: Run) -> tuple[Json, ...]:
@@ -132,15 +132,15 @@ def _why_listed(run: Run) -> str:
 def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Message:
     """Runs, the newest first; `links` are the addresses of their root messages, where known."""
     if not runs:
-        sheet = Sheet(f"{title}: there are none.")
-        sheet.say(f"*{title}*: there are none.")
-        return sheet.message()
-    sheet = Sheet(f"{title}: {len(runs)}.")
-    sheet.say(f"*{title}*: {len(runs)}" + (f", the newest {_SHOWN} are shown" if len(runs) > _SHOWN else ""))
+        builder = MessageBuilder(f"{title}: there are none.")
+        builder.say(f"*{title}*: there are none.")
+        return builder.message()
+    builder = MessageBuilder(f"{title}: {len(runs)}.")
+    builder.say(f"*{title}*: {len(runs)}" + (f", the newest {_SHOWN} are shown" if len(runs) > _SHOWN else ""))
     for run in runs[:_SHOWN]:
         link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
-        sheet.say(
+        builder.say(
             f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
             f" · {stamp(run.began)}{link}{_why_listed(run)}\n{state_of(run)}"
         )
-    return sheet.message()
+    return builder.message()

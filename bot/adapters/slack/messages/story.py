@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bot.core.decisions.goback import may_turn
-from bot.core.decisions.upnext import Rest, next_action
+from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.plans.plan import Kind
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -93,7 +93,7 @@ def _more_than_looks(run: Run, entry: Entry) -> bool:
 
 def waits_for_people(run: Run, entry: Entry) -> bool:
     """Whether a run that holds does so until somebody decides; one that has only looked is refused by itself."""
-    return run.status is Status.HELD and isinstance(next_action(run, entry.at), Rest)
+    return run.status is Status.HELD and isinstance(next_action(run, entry.at), Sleep)
 
 
 def no_way_back(run: Run) -> str:

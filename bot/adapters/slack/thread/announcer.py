@@ -12,15 +12,15 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged, said
-from bot.adapters.slack.thread.outbox import Poster
+from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.posts import Pace, Post, Posts
-from bot.adapters.slack.thread.writer import Record, Teller
+from bot.adapters.slack.thread.writer import Record, ThreadWriter
 from bot.core.decisions.damage import Damaged
-from bot.core.text.redact import hide_in_words
+from bot.core.text.redact import redact_in_words
 from bot.engine.ports import Journal
 from bot.errors import JournalError
 
-__all__ = ["Pace", "Post", "Posts", "Thread"]
+__all__ = ["Pace", "Post", "Posts", "SlackAnnouncer"]
 
 _RECENT = 20
 """Runs that are looked at when starting though they have ended: their last words may not have been said."""
@@ -34,7 +34,7 @@ _LINK_WITHIN = 3.0
 _log = logging.getLogger(__name__)
 
 
-class Thread:
+class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
     `home`: the channels of the settings, for what is said of a run whose own channel is not known.
@@ -58,7 +58,7 @@ class Thread:
         self._posts = posts
         self._approvers = approvers
         self._pace = pace or Pace()
-        self._tellers: dict[str, tuple[Teller, asyncio.Task[None]]] = {}
+        self._writers: dict[str, tuple[ThreadWriter, asyncio.Task[None]]] = {}
         self._closed = False
         self._warned: dict[tuple[str, str], float] = {}
         self._warnings: set[asyncio.Task[Any]] = set()
@@ -66,24 +66,24 @@ class Thread:
     async def start(self, open_runs: Sequence[str]) -> None:
         """Go on telling these runs, and those that ended lately; raises JournalError."""
         for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
-            self.nudge(run)
+            self.wake(run)
 
     async def close(self) -> None:
         """Stop telling, at once; what is half posted is recognised at the next start."""
         self._closed = True
-        tasks: list[asyncio.Task[Any]] = [*(task for _, task in self._tellers.values()), *self._warnings]
+        tasks: list[asyncio.Task[Any]] = [*(task for _, task in self._writers.values()), *self._warnings]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def nudge(self, run: str) -> None:
+    def wake(self, run: str) -> None:
         """There are new facts of this run to show; returns at once."""
         if not self._closed:
-            self._teller(run).nudge()
+            self._writer(run).wake()
 
     async def shown(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
-        await self._teller(run).shown(seq)
+        await self._writer(run).shown(seq)
 
     async def permalink(self, run: str) -> str:
         """The address of the run's root message, empty when it has none yet or Slack does not say in a moment."""
@@ -105,7 +105,7 @@ class Thread:
             return
         recent = {key: until for key, until in self._warned.items() if until > now}
         self._warned = recent | {(run, text): now + _ONCE_IN}
-        self._beside(self._teller(run).warn(hide_in_words(text)), f"warning of {run}")
+        self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
 
     def damaged(self, found: Damaged) -> None:
         """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
@@ -132,28 +132,28 @@ class Thread:
 
     async def repost(self, run: str) -> str:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
-        return await self._teller(run).repost()
+        return await self._writer(run).repost()
 
-    def _teller(self, run: str) -> Teller:
-        known = self._tellers.get(run)
+    def _writer(self, run: str) -> ThreadWriter:
+        known = self._writers.get(run)
         if known and not known[1].done():
             return known[0]
-        poster = Poster(run=run, client=self._client, posts=self._posts, pace=self._pace)
-        teller = Teller(
+        outbox = Outbox(run=run, client=self._client, posts=self._posts, pace=self._pace)
+        writer = ThreadWriter(
             run=run,
             journal=self._journal,
             posts=self._posts,
-            poster=poster,
+            outbox=outbox,
             approvers=self._approvers.mention,
             record=self._record,
             pace=self._pace,
         )
-        task = asyncio.create_task(teller.tell(), name=f"thread of {run}")
-        self._tellers[run] = teller, task
+        task = asyncio.create_task(writer.tell(), name=f"thread of {run}")
+        self._writers[run] = writer, task
         task.add_done_callback(lambda done: self._forget(run, done))
-        return teller
+        return writer
 
     def _forget(self, run: str, task: asyncio.Task[None]) -> None:
-        known = self._tellers.get(run)
+        known = self._writers.get(run)
         if known and known[1] is task:
-            del self._tellers[run]
+            del self._writers[run]

@@ -9,8 +9,8 @@ import logging
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, Trouble, judged, name_of
-from bot.adapters.slack.messages.blocks import Message, Sheet
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
 from bot.adapters.slack.thread.outbox import plainer
@@ -26,30 +26,32 @@ def damaged(found: Damaged, *, approvers: str, link: str) -> Message:
 
 
 def _found(found: Damaged, *, approvers: str, link: str) -> Message:
-    sheet = Sheet(f"{approvers} Run {inline(found.run)} is damaged, and holds {prose(held_words(found))}.")
-    sheet.say(f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else ""))
+    builder = MessageBuilder(f"{approvers} Run {inline(found.run)} is damaged, and holds {prose(held_words(found))}.")
+    builder.say(
+        f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else "")
+    )
     for line in in_words(found).split("\n"):
-        sheet.say(prose(line, spans=True))
-    return sheet.message()
+        builder.say(prose(line, spans=True))
+    return builder.message()
 
 
 def _let_go(found: Damaged) -> Message:
     release = found.release
     assert release is not None
     said = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
-    sheet = Sheet(said)
-    sheet.say(f":unlock: {said}")
-    sheet.quote("*Reason given*", release.reason)
-    sheet.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
-    return sheet.message()
+    builder = MessageBuilder(said)
+    builder.say(f":unlock: {said}")
+    builder.quote("*Reason given*", release.reason)
+    builder.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
+    return builder.message()
 
 
 def beside(found: Damaged) -> Message:
     """What one person is told besides the answer to what they typed."""
-    sheet = Sheet(f"Run {inline(found.run)} is damaged.")
+    builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
     for line in in_words(found).split("\n"):
-        sheet.say(prose(line, people=None, spans=True))
-    return sheet.message()
+        builder.say(prose(line, people=None, spans=True))
+    return builder.message()
 
 
 async def said(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
@@ -67,9 +69,9 @@ async def said(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], me
         except ERRORS as error:
             _log.warning("what is said of a damaged run is not posted: %s", name_of(error))
             trouble = judged(error)
-            if trouble is Trouble.CONTENT:
+            if trouble is DeliveryFailure.CONTENT:
                 message = plainer(message)
-            turn += trouble is Trouble.REFUSED
+            turn += trouble is DeliveryFailure.REFUSED
             await pace.rest(failures)
             failures += 1
         else:

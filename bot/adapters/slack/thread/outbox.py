@@ -15,7 +15,7 @@ from datetime import datetime
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, Trouble, judged, name_of, passes
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
 from bot.adapters.slack.messages.blocks import File, Message, bare, marked
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.posts import Pace, Post, Posts, Row
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Errand:
+class _Delivery:
     """One message to be posted: how it is sent (returns its ts), and how it is looked for."""
 
     place: Place
@@ -47,7 +47,7 @@ class _Errand:
     find: Callable[[], Awaitable[str | None]]
 
 
-class Poster:
+class Outbox:
     """Posts for one run; not for several tasks at a time."""
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
@@ -82,7 +82,7 @@ class Poster:
         if again:
             self._rows[ROOT] = Row(run=self._run, seq=1, part=0, channel=channel, ts=None, state="sending")
         await self._deliver(
-            _Errand(
+            _Delivery(
                 place=ROOT,
                 channel=channel,
                 message=message,
@@ -95,7 +95,7 @@ class Poster:
         """Post one reply into the thread; raises RootGone."""
         channel, thread = self._thread()
         await self._deliver(
-            _Errand(
+            _Delivery(
                 place=place,
                 channel=channel,
                 message=replace(message, files=()),
@@ -122,7 +122,7 @@ class Poster:
             return found or await self._search.reply(channel, thread, place)
 
         message = Message(text=text, blocks=(), files=(file,))
-        await self._deliver(_Errand(place=place, channel=channel, message=message, send=send, find=find))
+        await self._deliver(_Delivery(place=place, channel=channel, message=message, send=send, find=find))
 
     async def edit(self, post: Post, message: Message) -> None:
         """Change a message; a mark stays. One that Slack will not have changed stays as it is, and that is logged."""
@@ -135,7 +135,7 @@ class Poster:
                 )
             except ERRORS as error:
                 _log.warning("run %s: message %s is not edited: %s", self._run, post.ts, name_of(error))
-                if judged(error) is Trouble.CONTENT and message.blocks:
+                if judged(error) is DeliveryFailure.CONTENT and message.blocks:
                     message = plainer(message)
                 elif not passes(error):
                     return
@@ -158,9 +158,9 @@ class Poster:
             except ERRORS as error:
                 trouble = judged(error)
                 _log.warning("run %s: %s is not told: %s: %s", self._run, user, name_of(error), trouble.value)
-                if once or trouble is Trouble.REFUSED:
+                if once or trouble is DeliveryFailure.REFUSED:
                     return False
-                message = plainer(message) if trouble is Trouble.CONTENT else message
+                message = plainer(message) if trouble is DeliveryFailure.CONTENT else message
                 await self._pace.rest(failures)
                 failures += 1
             else:
@@ -183,51 +183,51 @@ class Poster:
             raise RootGone
         return root.channel, root.ts
 
-    async def _deliver(self, errand: _Errand) -> None:
-        row = self._rows.get(errand.place)
+    async def _deliver(self, delivery: _Delivery) -> None:
+        row = self._rows.get(delivery.place)
         if row and row.ts:
             return
-        seq, part = errand.place
-        begun = Row(run=self._run, seq=seq, part=part, channel=errand.channel, ts=None, state="sending")
+        seq, part = delivery.place
+        begun = Row(run=self._run, seq=seq, part=part, channel=delivery.channel, ts=None, state="sending")
         if row is None:
-            await self._posts.begin(self._run, *errand.place, errand.channel)
+            await self._posts.begin(self._run, *delivery.place, delivery.channel)
             # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.
-            self._rows[errand.place] = begun
-        ts, marked = await self._until_taken(errand, doubt=row is not None)
-        await self._posts.sent(self._run, *errand.place, ts, marked=marked)
-        self._rows[errand.place] = replace(begun, ts=ts, state="marked" if marked else "sent")
+            self._rows[delivery.place] = begun
+        ts, marked = await self._until_taken(delivery, doubt=row is not None)
+        await self._posts.sent(self._run, *delivery.place, ts, marked=marked)
+        self._rows[delivery.place] = replace(begun, ts=ts, state="marked" if marked else "sent")
 
-    async def _until_taken(self, errand: _Errand, *, doubt: bool) -> tuple[str, bool]:
+    async def _until_taken(self, delivery: _Delivery, *, doubt: bool) -> tuple[str, bool]:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
-        message, failures, was_marked = errand.message, 0, False
+        message, failures, was_marked = delivery.message, 0, False
         while True:
             said = message
             if doubt:
                 try:
-                    if found := await errand.find():
+                    if found := await delivery.find():
                         return found, was_marked
                 except SlackAway as away:
-                    _log.warning("run %s: %s: message %s.%s may be posted twice", self._run, away, *errand.place)
+                    _log.warning("run %s: %s: message %s.%s may be posted twice", self._run, away, *delivery.place)
                     said, was_marked = marked(message, _REPEAT), True
             try:
-                return await errand.send(said), said is not message
+                return await delivery.send(said), said is not message
             except ERRORS as error:
-                trouble = self._trouble(error, errand.place, message, failures)
-            if trouble is Trouble.CONTENT:
+                trouble = self._trouble(error, delivery.place, message, failures)
+            if trouble is DeliveryFailure.CONTENT:
                 message = plainer(message)
-            doubt = trouble is Trouble.UNKNOWN or (doubt and trouble is Trouble.REFUSED)
+            doubt = trouble is DeliveryFailure.UNKNOWN or (doubt and trouble is DeliveryFailure.REFUSED)
             await self._pace.rest(failures)
             failures += 1
 
-    def _trouble(self, error: BaseException, place: Place, message: Message, failures: int) -> Trouble:
+    def _trouble(self, error: BaseException, place: Place, message: Message, failures: int) -> DeliveryFailure:
         """What went wrong, for this message; raises RootGone."""
         trouble = judged(error)
         _log.warning("run %s: message %s.%s: %s: %s", self._run, *place, name_of(error), trouble.value)
-        if trouble is Trouble.NO_ROOT:
+        if trouble is DeliveryFailure.NO_ROOT:
             raise RootGone from error
         given_up = isinstance(error, SlackRequestError) and failures >= _UPLOADS
-        if message.files and (trouble is Trouble.REFUSED or given_up):
-            return Trouble.CONTENT
+        if message.files and (trouble is DeliveryFailure.REFUSED or given_up):
+            return DeliveryFailure.CONTENT
         return trouble
 
     async def _say(self, place: Place, channel: str, thread: str | None, message: Message) -> str:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.adapters.slack.messages.alone import never_begun, warning
-from bot.adapters.slack.messages.blocks import File, Message, Sheet, marked, without_buttons
+from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder, marked, without_buttons
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import abort_button, root
 from bot.adapters.slack.messages.story import Story, no_way_back, story_of, told
-from bot.adapters.slack.thread.outbox import Poster
+from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.posts import Pace, Posts
 from bot.adapters.slack.thread.search import RootGone
 from bot.core.runs.events import Entry, RunEnded, RunRequested
@@ -46,7 +46,7 @@ _DAMAGED = "What follows cannot be told here, as the facts of this run are damag
 _log = logging.getLogger(__name__)
 
 
-class Teller:
+class ThreadWriter:
     """Tells one run until it has ended and all of it was told."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Teller:
         run: str,
         journal: Journal,
         posts: Posts,
-        poster: Poster,
+        outbox: Outbox,
         approvers: str,
         record: Record,
         pace: Pace,
@@ -64,7 +64,7 @@ class Teller:
         self._record = record
         self._journal = journal
         self._posts = posts
-        self._poster = poster
+        self._outbox = outbox
         self._approvers = approvers
         self._pace = pace
         self._news = asyncio.Event()
@@ -76,7 +76,7 @@ class Teller:
         self._drawn: Message | None = None
         self._next_edit = 0.0
 
-    def nudge(self) -> None:
+    def wake(self) -> None:
         """There is more to tell."""
         self._news.set()
 
@@ -86,7 +86,7 @@ class Teller:
             await self._moved.wait_for(lambda: self._cursor is not None and self._cursor >= seq)
 
     async def tell(self) -> None:
-        """Tell all there is and all that comes, until the run's end."""
+        """Write all there is and all that comes, until the run's end."""
         failures = 0
         while True:
             try:
@@ -115,12 +115,12 @@ class Teller:
             return
 
     async def _catch_up(self) -> float | None:
-        """Tell what is new; returns in how many seconds the root is due for an edit, None when it is up to date."""
+        """Write what is new; returns in how many seconds the root is due for an edit, None when it is up to date."""
         self._news.clear()
         async with self._posting:
             self._entries = await self._journal.entries(self._run)
             if self._cursor is None:
-                await self._poster.load()
+                await self._outbox.load()
                 await self._reached(await self._posts.cursor(self._run))
             if self._story is None and not await self._begins():
                 return None
@@ -134,7 +134,7 @@ class Teller:
     async def _begins(self) -> bool:
         """Whether there is a thread now; of a run that is over without one, whoever asked is told here."""
         story = story_of(self._entries)
-        if story is None or story.in_channel or self._poster.begun:
+        if story is None or story.in_channel or self._outbox.begun:
             return story is not None
         if story.run.status is Status.ENDED:
             await self._tell_alone(story)
@@ -143,7 +143,7 @@ class Teller:
     async def _tell_alone(self, story: Story) -> None:
         """Where Slack does not want to (they may have left the channel), it is tried again at the next start."""
         run, asked = story.run, story.run.request
-        if self._cursor != run.seq and await self._poster.whisper(asked.channel, asked.requester, never_begun(story)):
+        if self._cursor != run.seq and await self._outbox.whisper(asked.channel, asked.requester, never_begun(story)):
             await self._posts.advance(self._run, run.seq)
             await self._reached(run.seq)
         self._story = story
@@ -162,14 +162,14 @@ class Teller:
         before = self._story
         if entry.seq == 1:
             self._drawn = root(after)
-            await self._poster.post_root(after.run.request.channel, self._drawn, after.run.began)
+            await self._outbox.post_root(after.run.request.channel, self._drawn, after.run.began)
             self._pause_edits()
         try:
             await self._tell_fact(entry, before, after)
         except RootGone:
             _log.warning("run %s: its first message is gone, another one is posted", self._run)
             message = marked(root(after), _GONE)
-            await self._poster.post_root(after.run.request.channel, message, after.run.began, again=True)
+            await self._outbox.post_root(after.run.request.channel, message, after.run.began, again=True)
             await self._tell_fact(entry, before, after)
         if after.run.status is Status.ENDED:
             await self._draw_at_last(after)
@@ -181,12 +181,12 @@ class Teller:
             await self._take_buttons(before, after, entry)
         for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
             first = 1 + number * _PARTS
-            await self._poster.reply((entry.seq, first), message)
+            await self._outbox.reply((entry.seq, first), message)
             for which, file in enumerate(message.files[: _PARTS - 1]):
-                await self._poster.share((entry.seq, first + 1 + which), file)
+                await self._outbox.share((entry.seq, first + 1 + which), file)
         if isinstance(entry.fact, RunEnded):
             whole = self._record(self._entries[: entry.seq])
-            await self._poster.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
+            await self._outbox.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
@@ -199,16 +199,16 @@ class Teller:
             story = story_of(self._entries[: asked.seq])
             message = self._question(asked)
             assert story is not None
-            for post in self._poster.of(asked.seq):
+            for post in self._outbox.of(asked.seq):
                 if post.part == 1 or post.part >= _REPOSTED:
-                    await self._poster.edit(post, ended(message, asked, story, ending))
+                    await self._outbox.edit(post, ended(message, asked, story, ending))
         if no_way_back(after.run) and not no_way_back(before.run):
-            for post in self._poster.of(1):
+            for post in self._outbox.of(1):
                 if post.part >= _REPOSTED:
                     over = without_buttons(
                         self._abort_again(before.run), "The run can no longer be aborted here.", "Over:"
                     )
-                    await self._poster.edit(post, over)
+                    await self._outbox.edit(post, over)
 
     def _question(self, asked: Entry) -> Message:
         before, after = story_of(self._entries[: asked.seq - 1]), story_of(self._entries[: asked.seq])
@@ -218,12 +218,12 @@ class Teller:
     async def _draw(self, story: Story) -> float | None:
         """Edit the root if it is time and if it would change."""
         message, now = root(story), asyncio.get_running_loop().time()
-        post = self._poster.root
+        post = self._outbox.root
         if message == self._drawn or post is None:
             return None
         if now < self._next_edit:
             return self._next_edit - now
-        await self._poster.edit(post, message)
+        await self._outbox.edit(post, message)
         self._drawn = message
         self._pause_edits()
         return None
@@ -238,12 +238,12 @@ class Teller:
 
     async def warn(self, text: str) -> bool:
         """Say something that stands in no journal; False when it could not be said. Never raises."""
-        if root := self._poster.root:
-            return await self._poster.warn(root, text)
+        if root := self._outbox.root:
+            return await self._outbox.warn(root, text)
         asked = self._entries[0].fact if self._entries else None
         if not isinstance(asked, RunRequested):
             return False
-        return await self._poster.whisper(asked.channel, asked.requester, warning(self._run, text), once=True)
+        return await self._outbox.whisper(asked.channel, asked.requester, warning(self._run, text), once=True)
 
     async def repost(self) -> str:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
@@ -271,11 +271,11 @@ class Teller:
         if not again:
             raise Refused(f"Run {self._run} has no buttons that count now.")
         for seq, message in again:
-            part = max((_REPOSTED, *(post.part + 1 for post in self._poster.of(seq))))
-            await self._poster.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+            part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
+            await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
         return f"Posted again at the end of the thread: {len(again)} messages with buttons."
 
     def _abort_again(self, run: Run) -> Message:
-        sheet = Sheet(f"Run {escape(run.id)} can be aborted here.")
-        sheet.say(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
-        return sheet.message(buttons=(abort_button(run),))
+        builder = MessageBuilder(f"Run {escape(run.id)} can be aborted here.")
+        builder.say(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
+        return builder.message(buttons=(abort_button(run),))

@@ -16,7 +16,7 @@ from bot.errors import Misconfigured
 
 
 @contextmanager
-def only_one(journal: Path) -> Iterator[None]:
+def single_instance(journal: Path) -> Iterator[None]:
     """Hold the lock; raises Misconfigured when another process has it, by whatever name it calls the journal."""
     itself = Path(os.path.realpath(journal))
     path = itself.with_name(itself.name + ".lock")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.adapters.onlyone import only_one
+from bot.adapters.single_instance import single_instance
 from bot.errors import Misconfigured
 
 NAMES: dict[str, Callable[[Path], Path]] = {
@@ -41,15 +41,19 @@ def test_a_second_bot_is_refused_by_whatever_name_it_calls_the_journal(
     if is_there:
         journal.touch()
     other = NAMES[name](journal)
-    with only_one(journal), pytest.raises(Misconfigured, match=r"another bot \(process [0-9]+\)"), only_one(other):
+    with (
+        single_instance(journal),
+        pytest.raises(Misconfigured, match=r"another bot \(process [0-9]+\)"),
+        single_instance(other),
+    ):
         pass
-    with only_one(other), pytest.raises(Misconfigured, match="another bot"), only_one(journal):
+    with single_instance(other), pytest.raises(Misconfigured, match="another bot"), single_instance(journal):
         pass
 
 
 def test_the_lock_stands_beside_the_journal_itself_and_never_in_it(journal: Path) -> None:
     """Closing a second descriptor of an SQLite file would drop SQLite's own locks on it."""
     other = NAMES["a link to it"](journal)
-    with only_one(other):
+    with single_instance(other):
         assert [path.name for path in journal.parent.iterdir()] == ["journal.db.lock"]
         assert not other.with_name("link.db.lock").exists()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
-from bot.practice.slack.world import Channel, Ephemeral, Message, User, World
+from bot.practice.slack.workspace import Channel, Ephemeral, Message, User, Workspace
 
 TRIGGER_LIVES = 3.0
 """Seconds in which a `trigger_id` opens a view."""
@@ -104,10 +104,10 @@ class Upload:
 
 
 @dataclass(kw_only=True, eq=False)
-class Office:
+class ApiContext:
     """The workspace, with what Slack has handed out and will take back; `address` is `127.0.0.1:PORT`."""
 
-    world: World
+    workspace: Workspace
     scopes: frozenset[str]
     address: str = ""
     tickets: set[str] = field(default_factory=set)
@@ -117,8 +117,8 @@ class Office:
 
     def new_trigger(self, user: str) -> str:
         """Hand out a `trigger_id`."""
-        name = f"{self.world.next_id('')}.{self.world.next_id('')}.practice"
-        self.triggers[name] = Trigger(user=user, at=self.world.clock())
+        name = f"{self.workspace.next_id('')}.{self.workspace.next_id('')}.practice"
+        self.triggers[name] = Trigger(user=user, at=self.workspace.clock())
         return name
 
     def use_trigger(self, name: str) -> str:
@@ -128,16 +128,16 @@ class Office:
             refuse("invalid_trigger_id")
         if trigger.used:
             refuse("exchanged_trigger_id")
-        if self.world.clock() - trigger.at > TRIGGER_LIVES:
+        if self.workspace.clock() - trigger.at > TRIGGER_LIVES:
             refuse("expired_trigger_id")
         trigger.used = True
         return trigger.user
 
     def new_hook(self, user: str, channel: str, message: Message | Ephemeral | None = None) -> str:
         """Hand out a `response_url`."""
-        name = self.world.next_id("H")
-        self.hooks[name] = Hook(user=user, channel=channel, at=self.world.clock(), message=message)
-        return f"http://{self.address}/actions/{self.world.team_id}/{name}"
+        name = self.workspace.next_id("H")
+        self.hooks[name] = Hook(user=user, channel=channel, at=self.workspace.clock(), message=message)
+        return f"http://{self.address}/actions/{self.workspace.team_id}/{name}"
 
     def needs(self, *scopes: str) -> None:
         """Refuse unless the token has one of these scopes."""
@@ -146,12 +146,12 @@ class Office:
 
     def user(self, user: str) -> User:
         """Return a user, or refuse."""
-        return self.world.users.get(user) or refuse("user_not_found")
+        return self.workspace.users.get(user) or refuse("user_not_found")
 
     def channel(self, channel: str) -> Channel:
         """Return a channel the bot may know of, or refuse: a private one hides from who is not in it."""
-        found = self.world.channels.get(channel)
-        if found is None or (found.is_private and not found.has(self.world.bot_user)):
+        found = self.workspace.channels.get(channel)
+        if found is None or (found.is_private and not found.has(self.workspace.bot_user)):
             refuse("channel_not_found")
         return found
 
@@ -167,7 +167,7 @@ class Office:
         found = self.channel(channel)
         if found.is_archived:
             refuse("is_archived")
-        if not found.has(self.world.bot_user):
+        if not found.has(self.workspace.bot_user):
             refuse("not_in_channel")
         return found
 

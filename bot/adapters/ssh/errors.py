@@ -11,7 +11,7 @@ import asyncssh
 
 
 @dataclass(frozen=True, kw_only=True)
-class Where:
+class Endpoint:
     """The host as OpenSSH's configuration resolves it. `jump`: the host before it on the way there."""
 
     name: str
@@ -73,7 +73,7 @@ FOREIGN = (asyncssh.Error, asyncssh.ConfigParseError, asyncssh.KeyImportError, O
 """All that connecting may raise."""
 
 
-def told(error: Exception, where: Where) -> str:
+def told(error: Exception, where: Endpoint) -> str:
     """Why there is no connection, and what to do."""
     if isinstance(error, asyncssh.KeyExchangeFailed) and "host key" in str(error):
         return _changed(where, f"it shows no key of the kinds that are known of it ({error})")
@@ -82,7 +82,7 @@ def told(error: Exception, where: Where) -> str:
     return f"{where}: {what.format(where=where, error=said)}. What to do: {to_do.format(where=where)}."
 
 
-def told_of_key(shown: Shown, where: Where) -> str:
+def told_of_key(shown: Shown, where: Endpoint) -> str:
     """What is wrong with the host key that a host showed, and how to make it known."""
     fingerprint = f"{shown.key.get_algorithm()} {shown.key.get_fingerprint()}"
     if shown.known:
@@ -94,7 +94,7 @@ def told_of_key(shown: Shown, where: Where) -> str:
     )
 
 
-def _changed(where: Where, how: str) -> str:
+def _changed(where: Endpoint, how: str) -> str:
     return (
         f"{where}: its HOST KEY HAS CHANGED: {how}. Somebody may be intercepting the connection. What to do: do not"
         f" just replace the key; find out who reinstalled the host and when, compare the fingerprint on the host's own"
@@ -102,7 +102,7 @@ def _changed(where: Where, how: str) -> str:
     )
 
 
-def _scan(shown: Shown, where: Where) -> str:
+def _scan(shown: Shown, where: Endpoint) -> str:
     """The command that adds the key under the name by which it is looked up."""
     scan = f"ssh-keyscan -p {where.port} {shlex.quote(where.host)}"
     if where.jump:

@@ -8,18 +8,18 @@ from bot.core.decisions.decide import Steering, decide
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.fold import apply
 from bot.core.runs.run import Run
-from bot.engine.ports import World
+from bot.engine.ports import Ports
 
 
-class Ledger:
+class RunLog:
     """Facts go in one at a time, whoever tells them: the runner, or a person."""
 
-    def __init__(self, world: World, run: Run) -> None:
-        self._world = world
+    def __init__(self, ports: Ports, run: Run) -> None:
+        self._ports = ports
         self._lock = asyncio.Lock()
         self.run = run
 
-    async def tell(self, *facts: Fact, only_after: int | None = None) -> bool:
+    async def record(self, *facts: Fact, only_after: int | None = None) -> bool:
         """Commit the facts; False, and nothing told, when the run has moved on from `only_after` meanwhile.
 
         `only_after` is the `moved` of the run that this was decided on: facts that only tell something do not count.
@@ -36,27 +36,27 @@ class Ledger:
     async def decide(self, command: Steering) -> tuple[Fact, ...]:
         """Commit the facts that a person's command makes, and return them; raises Refused, then nothing moved."""
         async with self._lock:
-            facts = decide(self.run, command, self._world.clock.now())
+            facts = decide(self.run, command, self._ports.clock.now())
             await self._commit(facts)
             return facts
 
     async def _commit(self, facts: tuple[Fact, ...]) -> None:
-        now = self._world.clock.now()
+        now = self._ports.clock.now()
         moved = self.run
         for fact in facts:
             moved = apply(moved, Entry(run=moved.id, seq=moved.seq + 1, at=now, fact=fact))
         await _to_its_end(asyncio.ensure_future(self._write(facts, moved)))
 
     async def _write(self, facts: tuple[Fact, ...], moved: Run) -> None:
-        await self._world.journal.append(self.run.id, self.run.seq, moved.at, facts)
+        await self._ports.journal.append(self.run.id, self.run.seq, moved.at, facts)
         self.run = moved
-        self._world.announcer.nudge(moved.id)
+        self._ports.announcer.wake(moved.id)
 
 
 async def _to_its_end(write: asyncio.Future[None]) -> None:
     """Wait until the write is over, also when this is cancelled meanwhile, however often; only then it is.
 
-    A write that has begun is finished, or this state would not know what the journal knows. And the ledger's lock is
+    A write that has begun is finished, or this state would not know what the journal knows. And the runlog's lock is
     held until then, or the next fact would be made on the state before, with the same number.
     """
     cancelled: asyncio.CancelledError | None = None

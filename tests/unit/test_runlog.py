@@ -1,4 +1,4 @@
-"""A run's ledger: facts go in one at a time, also when whoever tells them is cancelled in the middle of the write."""
+"""A run's runlog: facts go in one at a time, also when whoever tells them is cancelled in the middle of the write."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from datetime import datetime
 import pytest
 
 from bot.core.runs.events import Entry, Fact, RunHeld
-from bot.engine.ports import Timings, World
-from bot.engine.runs.ledger import Ledger
+from bot.engine.ports import Ports, Timings
+from bot.engine.runs.runlog import RunLog
 from bot.errors import JournalError
 from tests.build import Story
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
@@ -30,9 +30,9 @@ class SlowJournal(FakeJournal):
         return await super().append(run, after, at, facts)
 
 
-def ledger(journal: FakeJournal, story: Story) -> Ledger:
+def runlog(journal: FakeJournal, story: Story) -> RunLog:
     clock = FakeClock()
-    world = World(
+    world = Ports(
         journal=journal,
         hosts=FakeHosts(lambda _host, _command: None),
         announcer=FakeAnnouncer(),
@@ -42,7 +42,7 @@ def ledger(journal: FakeJournal, story: Story) -> Ledger:
         proposals=FakeProposals(),
         timings=Timings(),
     )
-    return Ledger(world, story.run)
+    return RunLog(world, story.run)
 
 
 async def turns() -> None:
@@ -55,10 +55,10 @@ async def test_a_teller_that_is_cancelled_frees_the_ledger_only_when_its_write_h
     """Or two facts get one number: the next one is made on a state that the first is about to change."""
     story = Story()
     journal = SlowJournal({story.run.id: list(story.entries)})
-    kept = ledger(journal, story)
-    first = asyncio.create_task(kept.tell(RunHeld(reason="first")))
+    kept = runlog(journal, story)
+    first = asyncio.create_task(kept.record(RunHeld(reason="first")))
     await turns()
-    second = asyncio.create_task(kept.tell(RunHeld(reason="second")))
+    second = asyncio.create_task(kept.record(RunHeld(reason="second")))
     for _ in range(cancels):
         first.cancel()
         await turns()
@@ -77,8 +77,8 @@ async def test_a_teller_that_is_cancelled_frees_the_ledger_only_when_its_write_h
 async def test_a_cancelled_teller_whose_write_fails_leaves_the_ledger_as_it_was() -> None:
     story = Story()
     journal = SlowJournal({story.run.id: list(story.entries)})
-    kept = ledger(journal, story)
-    first = asyncio.create_task(kept.tell(RunHeld(reason="first")))
+    kept = runlog(journal, story)
+    first = asyncio.create_task(kept.record(RunHeld(reason="first")))
     await turns()
     first.cancel()
     journal.fails = JournalError("the disk is full")
@@ -86,5 +86,5 @@ async def test_a_cancelled_teller_whose_write_fails_leaves_the_ledger_as_it_was(
     with pytest.raises(asyncio.CancelledError):
         await first
     assert kept.run.seq == 1
-    assert await kept.tell(RunHeld(reason="second"))
+    assert await kept.record(RunHeld(reason="second"))
     assert kept.run.seq == 2

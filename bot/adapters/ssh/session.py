@@ -14,7 +14,7 @@ import asyncssh
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-class Kept:
+class BoundedOutput:
     """The first bytes of a stream, and the count of all."""
 
     def __init__(self, room: int) -> None:
@@ -33,7 +33,7 @@ class Kept:
         return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", self._head.decode(errors="replace").replace("\r\n", "\n"))
 
 
-class Hearing(asyncssh.SSHClientSession[bytes]):
+class CommandSession(asyncssh.SSHClientSession[bytes]):
     """Listens to one command from its sending to its end.
 
     `stdout`, `stderr`: what is kept of each. `sent`: from here on it may have run. `ended` is done when the channel is
@@ -41,8 +41,8 @@ class Hearing(asyncssh.SSHClientSession[bytes]):
     """
 
     def __init__(self, *, stdout: int, stderr: int) -> None:
-        self.stdout = Kept(stdout)
-        self.stderr = Kept(stderr)
+        self.stdout = BoundedOutput(stdout)
+        self.stderr = BoundedOutput(stderr)
         self.sent = False
         self.exit_status: int | None = None
         self.ended: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()

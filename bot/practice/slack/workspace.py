@@ -48,7 +48,7 @@ class Channel:
     members: frozenset[str] | None = None
 
     def has(self, user: str) -> bool:
-        """Tell whether this user id is a member."""
+        """Say whether this user id is a member."""
         return self.members is None or user in self.members
 
 
@@ -147,7 +147,7 @@ class Call:
 
 
 @dataclass(kw_only=True)
-class World:
+class Workspace:
     """Everything the workspace holds; `clock` gives seconds since 1970."""
 
     clock: Callable[[], float] = time.time
@@ -237,18 +237,18 @@ class World:
         return "\n".join(lines)
 
 
-def message_body(world: World, message: Message, *, metadata: bool = False) -> Json:
+def message_body(workspace: Workspace, message: Message, *, metadata: bool = False) -> Json:
     """Return a message as Slack writes it; its metadata only where asked for, as Slack does."""
     body: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
-    body["team"] = world.team_id
+    body["team"] = workspace.team_id
     if message.bot_id:
         profile = {
             "id": message.bot_id,
-            "app_id": world.app_id,
-            "name": world.bot_name,
-            "team_id": world.team_id,
+            "app_id": workspace.app_id,
+            "name": workspace.bot_name,
+            "team_id": workspace.team_id,
         }
-        body |= {"bot_id": message.bot_id, "app_id": world.app_id, "bot_profile": profile}
+        body |= {"bot_id": message.bot_id, "app_id": workspace.app_id, "bot_profile": profile}
     for name in ("blocks", "attachments"):
         if getattr(message, name):
             body[name] = getattr(message, name)
@@ -259,15 +259,15 @@ def message_body(world: World, message: Message, *, metadata: bool = False) -> J
         body["edited"] = {"user": message.user, "ts": message.ts}
     if metadata and message.metadata:
         body["metadata"] = message.metadata
-    return body | _threading(world, message)
+    return body | _threading(workspace, message)
 
 
-def _threading(world: World, message: Message) -> Json:
+def _threading(workspace: Workspace, message: Message) -> Json:
     if message.thread_ts:
-        root = world.message(message.channel, message.thread_ts)
+        root = workspace.message(message.channel, message.thread_ts)
         body: Json = {"thread_ts": message.thread_ts, "parent_user_id": root.user if root else message.user}
         return body | ({"subtype": "thread_broadcast"} if message.reply_broadcast else {})
-    replies = world.thread(message.channel, message.ts)[1:]
+    replies = workspace.thread(message.channel, message.ts)[1:]
     if not replies:
         return {}
     users = list(dict.fromkeys(reply.user for reply in replies))

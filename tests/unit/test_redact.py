@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.text.redact import hide, hide_in_words
+from bot.core.text.redact import redact, redact_in_words
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ from bot.core.text.redact import hide, hide_in_words
     ],
 )
 def test_a_secret_is_hidden_wherever_it_stands(text: str) -> None:
-    assert "hush" not in hide(f"before\n{text}\nafter")
-    assert "before" in hide(f"before\n{text}\nafter")
+    assert "hush" not in redact(f"before\n{text}\nafter")
+    assert "before" in redact(f"before\n{text}\nafter")
 
 
 def test_what_is_no_secret_stays() -> None:
@@ -80,7 +80,7 @@ def test_what_is_no_secret_stays() -> None:
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08  /etc/dovecot/dovecot.conf",
         "dovecot-core=1:2.3.19.1+dfsg1-2.1+deb12u7 dovecot-imapd=1:2.3.19.1+dfsg1-2.1+deb12u7",
     ):
-        assert hide(text) == text
+        assert redact(text) == text
 
 
 _BODY = "\n".join(
@@ -97,7 +97,7 @@ _BODY = "\n".join(
 def test_a_part_of_a_key_is_hidden_though_no_line_says_that_it_is_one(sign: str) -> None:
     """A difference shows three lines around a change: the body of a key, and neither its first line nor its last."""
     part = "\n".join(sign + line for line in _BODY.split("\n"))
-    shown = hide(f"@@ -3,4 +3,4 @@\n{part}\n ssl = required")
+    shown = redact(f"@@ -3,4 +3,4 @@\n{part}\n ssl = required")
     assert not any(line in shown for line in _BODY.split("\n"))
     assert shown.endswith("ssl = required")
 
@@ -105,7 +105,7 @@ def test_a_part_of_a_key_is_hidden_though_no_line_says_that_it_is_one(sign: str)
 @pytest.mark.parametrize("line", ["-" * 60_000, " " * 60_000, "password" * 8_000, "a:" * 30_000, "{A" * 30_000])
 def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
     """Bounded by work, not by time: every line is cut before anything is looked for in it."""
-    assert len(hide(line)) < 3_000
+    assert len(redact(line)) < 3_000
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
     ["'password=hush' is not understood", "xoxb-1234567-hush", "imap://u:hush@host/", "{plain}hush", "$6$a$hush"],
 )
 def test_a_sentence_of_the_bots_own_says_no_secret(text: str) -> None:
-    assert "hush" not in hide_in_words(text)
+    assert "hush" not in redact_in_words(text)
 
 
 @pytest.mark.parametrize(
@@ -127,4 +127,4 @@ def test_a_sentence_of_the_bots_own_says_no_secret(text: str) -> None:
 )
 def test_a_sentence_of_the_bots_own_may_speak_of_one(text: str) -> None:
     """Seen: whoever had set a wrong token was not told what Slack has against it."""
-    assert hide_in_words(text) == text
+    assert redact_in_words(text) == text

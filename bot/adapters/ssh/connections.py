@@ -1,4 +1,6 @@
-"""Kept connections: one a host, through jump hosts where OpenSSH's configuration says so, host keys always verified.
+"""Connections that are kept: one per host, through jump hosts where OpenSSH's configuration says so.
+
+Host keys are always verified.
 
 It must not know which commands run over them. Three habits of asyncssh are turned off here: `UserKnownHostsFile none`
 turns its verification off (here as for OpenSSH: no file, so nothing is known); a jump host that it opens itself gets
@@ -19,7 +21,7 @@ from typing import Any
 import asyncssh
 
 from bot.adapters.ssh.connection import Connection
-from bot.adapters.ssh.words import FOREIGN, Shown, Where, told, told_of_key
+from bot.adapters.ssh.errors import FOREIGN, Endpoint, Shown, told, told_of_key
 
 _KEEPALIVES_MISSED = 2
 """asyncssh gives a peer up when this many are unanswered and one more is due: after three intervals."""
@@ -43,13 +45,13 @@ class Unreached(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
+class Route:
     """A host by the name that OpenSSH's configuration knows it by. `via`: through this one, whatever is configured."""
 
     host: str
     port: int | None = None
     user: str | None = None
-    via: Way | None = None
+    via: Route | None = None
 
     @property
     def said(self) -> dict[str, Any]:
@@ -62,10 +64,10 @@ class Way:
 class _Configured:
     """What OpenSSH's configuration says of a host."""
 
-    way: Way
-    jump: Way | None
+    way: Route
+    jump: Route | None
     known_hosts: tuple[Path, ...]
-    where: Where
+    where: Endpoint
 
 
 @dataclass
@@ -74,7 +76,7 @@ class _Line:
     connection: Connection | None = None
 
 
-class Lines:
+class Connections:
     """The connections that there are, and how to make one."""
 
     def __init__(
@@ -82,7 +84,7 @@ class Lines:
     ) -> None:
         self._known_hosts = known_hosts
         self._patience = connect_timeout.total_seconds()
-        self._lines: dict[Way, _Line] = {}
+        self._connections: dict[Route, _Line] = {}
         self._closed = False
         self._fixed: dict[str, Any] = {
             "config": [str(path.expanduser()) for path in config],
@@ -101,14 +103,14 @@ class Lines:
 
     def kept(self, name: str) -> Connection | None:
         """The connection to a host that there is, if it lives."""
-        line = self._lines.get(Way(host=name))
+        line = self._connections.get(Route(host=name))
         return line.connection if line and line.connection and line.connection.alive else None
 
     async def to(self, name: str) -> Connection:
         """The connection to a host, the kept one if it lives; raises Unreached."""
         if kept := self.kept(name):
             return kept
-        host = await self._configured(Way(host=name))  # before the clock starts: it is the host's time, not ours
+        host = await self._configured(Route(host=name))  # before the clock starts: it is the host's time, not ours
         try:
             async with asyncio.timeout(self._patience):
                 return await self._line_to(host, ())
@@ -118,22 +120,22 @@ class Lines:
     async def close(self) -> None:
         """Close every connection, and make no new one."""
         self._closed = True
-        connections = [line.connection.ssh for line in self._lines.values() if line.connection is not None]
+        connections = [line.connection.ssh for line in self._connections.values() if line.connection is not None]
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
-    async def _line_to(self, host: _Configured, before: tuple[Way, ...]) -> Connection:
+    async def _line_to(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
         way = host.way
         if way in before:
             raise Unreached(f"{way.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it.")
-        line = self._lines.setdefault(way, _Line())
+        line = self._connections.setdefault(way, _Line())
         async with line.lock:  # whoever waits here finds the connection that the first has made
             if line.connection is None or not line.connection.alive:
                 line.connection = await self._connect(host, (*before, way))
             return line.connection
 
-    async def _connect(self, host: _Configured, before: tuple[Way, ...]) -> Connection:
+    async def _connect(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
         witness = _Witness()
         try:
             witness.known = await asyncio.to_thread(_read, host.known_hosts)
@@ -151,7 +153,7 @@ class Lines:
             raise Unreached(f"{host.where}: the bot is stopping")
         return Connection(name=f"{host.way.host}#{secrets.token_hex(6)}", ssh=ssh)
 
-    async def _configured(self, way: Way) -> _Configured:
+    async def _configured(self, way: Route) -> _Configured:
         limit = READING.total_seconds()
         try:
             async with asyncio.timeout(limit):
@@ -177,9 +179,9 @@ class Lines:
         default = (Path("~/.ssh/known_hosts"),) if configured == [] and not own else ()
         return tuple(path.expanduser() for path in (*own, *named, *default))
 
-    def _guess(self, way: Way) -> Where:
+    def _guess(self, way: Route) -> Endpoint:
         """What can be said of a way before its configuration is read."""
-        return Where(
+        return Endpoint(
             name=way.host,
             host=way.host,
             port=way.port or 22,
@@ -190,9 +192,9 @@ class Lines:
         )
 
     def _where(
-        self, way: Way, options: asyncssh.SSHClientConnectionOptions, jump: Way | None, files: Sequence[Path]
-    ) -> Where:
-        return Where(
+        self, way: Route, options: asyncssh.SSHClientConnectionOptions, jump: Route | None, files: Sequence[Path]
+    ) -> Endpoint:
+        return Endpoint(
             name=way.host,
             host=options.host,
             port=options.port,
@@ -241,7 +243,7 @@ def _read(files: Iterable[Path]) -> asyncssh.SSHKnownHosts:
     return known
 
 
-def _jump(way: Way, configured: object) -> Way | None:
+def _jump(way: Route, configured: object) -> Route | None:
     """The last host before this one; a host that is named as its own jump host is reached directly."""
     if way.via is not None:
         return way.via
@@ -250,7 +252,7 @@ def _jump(way: Way, configured: object) -> Way | None:
         user, _, address = hop.strip().rpartition("@")
         host, port = _split(address.removeprefix("ssh://"))
         if host and host != way.host:
-            jump = Way(host=host, port=port, user=user.removeprefix("ssh://") or None, via=jump)
+            jump = Route(host=host, port=port, user=user.removeprefix("ssh://") or None, via=jump)
     return jump
 
 
