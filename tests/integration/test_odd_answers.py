@@ -61,10 +61,11 @@ async def test_a_secret_that_a_failing_command_prints_is_in_no_fact() -> None:
         if command.endswith("systemctl start dovecot"):
             said = "E: Failed to fetch https://bot:hush@repo.example/x 401\n"
             return replace(result, exit_status=1, stdout="", stderr=said)
+        if "systemctl unmask" in command:  # the last before the start: what was broken earlier would be seen before
+            place.ring.backends["backend-3"].disk.write("/etc/dovecot/conf.d/50-new.conf", "BROKEN = yes\n")
         return result
 
     async with a_place(twist=twist) as place:
-        place.ring.backends["backend-3"].disk.write("/etc/dovecot/conf.d/50-new.conf", "BROKEN = yes\n")
         await place.approve()
         run = await place.until(lambda run: run.status is Status.HELD)
         assert "https://bot:(hidden)@repo.example" in run.reason
