@@ -81,7 +81,7 @@ async def test_the_record_says_that_the_end_of_a_command_was_not_heard() -> None
         sent = [one for one in down.ran if one.changes]
         assert [one.exit_status for one in sent] == [None]
         assert "its end was not heard" in sent[0].output
-        told = next(text for text in play.thread(fact.StepDone) if "is down" in text and "Record the directors" in text)
+        told = next(text for text in play.thread(fact.StepDone) if "is down" in text and "Tell the directors" in text)
         assert "no end was heard" in told
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.conclude import ATTEMPTS
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -27,7 +28,6 @@ from bot.core.decisions.decide import (
 from bot.core.decisions.goback import going_back, way_back_shown
 from bot.core.decisions.guards import unflushed
 from bot.core.decisions.upnext import (
-    ATTEMPTS,
     Ask,
     BeginWait,
     LookUp,

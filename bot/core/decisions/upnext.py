@@ -19,9 +19,6 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import DEVIATIONS, Run, Status
 
-ATTEMPTS = 3
-"""How often a change that may be repeated is tried before a person is asked."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Record:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
-from bot.core.decisions.upnext import ATTEMPTS
+from bot.core.decisions.conclude import Conclusion, Heard, conclude, may_repeat, shown
 from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
@@ -101,10 +101,13 @@ class Changing:
                     return
                 result = heard
         except NotRun as error:
-            await self._never_ran(step, action, ready.host, error)
+            told = (unheard(ready.host, action.command, error, changes=True),)
+            came = await self._conclude(step, Heard.NEVER_RAN, None, told, reason=str(error))
+            if came is Conclusion.AGAIN:
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
         except HostError as error:
             told = (unheard(ready.host, action.command, error, changes=True),)
-            await self._runlog.record(fact.StepUnclear(step=step.name, reason=str(error), ran=told))
+            await self._conclude(step, Heard.NOTHING, None, told, reason=str(error))
         else:
             await self._judge(step, action, result)
 
@@ -125,11 +128,8 @@ class Changing:
             within = "its end was not heard"
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
             told = (unheard(host, action.command, still, changes=True),)
-            if observation.verdict.holds:
-                await self._done(step, fact.How.RAN, observation, told)
-            else:
-                reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
-                await self._runlog.record(fact.StepUnclear(step=step.name, reason=reason, ran=told))
+            reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
+            await self._conclude(step, Heard.NOTHING, observation, told, reason=reason)
             return None
         finally:
             for task in (running, looking):
@@ -141,14 +141,6 @@ class Changing:
         patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
         return await self._looking.until_seen(action.done_when, patience, action.steady)
 
-    async def _never_ran(self, step: PlannedStep, action: Action, host: Host, error: NotRun) -> None:
-        told = (unheard(host, action.command, error, changes=True),)
-        if self._run.attempt < ATTEMPTS:
-            await self._runlog.record(fact.StepNotDone(step=step.name, reason=str(error), ran=told))
-            await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
-        else:
-            await self._runlog.record(fact.StepFailed(step=step.name, reason=str(error), ran=told))
-
     # proving
 
     async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
@@ -156,43 +148,59 @@ class Changing:
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
-        if not action.done_when and result.exit_status == 0:
+        heard = {0: Heard.YES, EX_TEMPFAIL: Heard.PERHAPS}.get(result.exit_status, Heard.NO)
+        if heard is Heard.YES and not action.done_when:
             exited = "exit 0, and nothing more can be read of it"
             await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
             return
         observation = await self._looking.until_seen(action.done_when, patience, action.steady)
-        if observation.verdict.holds:
-            await self._done(step, fact.How.RAN, observation, told)
-        elif result.exit_status == EX_TEMPFAIL and _undone(action, observation) and self._may_repeat(step):
-            reason = f"exit {EX_TEMPFAIL}; looked up: {observation.verdict.reason}"
-            again = fact.StepNotDone(
-                step=step.name, reason=reason, ran=(*told, *observation.ran), seen=observation.seen
-            )
-            await self._runlog.record(again)
-        else:
-            reason = f"{_said(result)}; {observation.verdict.reason}"
-            failed = fact.StepFailed(
-                step=step.name, reason=reason, ran=(*told, *observation.ran), seen=observation.seen
-            )
-            await self._runlog.record(failed)
+        found = observation.verdict.reason
+        again = f"exit {EX_TEMPFAIL}; looked up: {found}"
+        await self._conclude(step, heard, observation, told, reason=f"{_said(result)}; {found}", again=again)
 
     async def look_up(self, step: PlannedStep) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         assert step.action is not None
-        action = step.action
-        observation, over = await self._until_over(step, action)
-        if observation.verdict.holds:
-            await self._done(step, fact.How.LOOKED_UP, observation, ())
-        elif _undone(action, observation) and over and self._may_repeat(step):
-            reason = f"looked up: {observation.verdict.reason}"
-            await self._runlog.record(
-                fact.StepNotDone(step=step.name, reason=reason, ran=observation.ran, seen=observation.seen),
-            )
-        else:
-            reason = f"it is not known whether it was done: {observation.verdict.reason}{'' if over else _MAY_RUN}"
-            await self._runlog.record(
-                fact.StepFailed(step=step.name, reason=reason, ran=observation.ran, seen=observation.seen)
-            )
+        observation, over = await self._until_over(step, step.action)
+        found = observation.verdict.reason
+        unknown = f"it is not known whether it was done: {found}{'' if over else _MAY_RUN}"
+        heard = Heard.OVER if over else Heard.MAY_RUN
+        await self._conclude(step, heard, observation, (), reason=unknown, again=f"looked up: {found}")
+
+    async def _conclude(
+        self,
+        step: PlannedStep,
+        heard: Heard,
+        looked: Observation | None,
+        told: tuple[fact.Ran, ...],
+        *,
+        reason: str,
+        again: str = "",
+    ) -> Conclusion:
+        """Record what the change comes to. `looked`: at whether it is done, None where that was not looked at.
+
+        `reason`: why it is in doubt or for a person; `again`: why it may be sent again, where that says it better.
+        """
+        assert step.action is not None
+        seen, ran = (looked.seen, (*told, *looked.ran)) if looked else ((), told)
+        on_hosts = shown(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
+        came = conclude(heard, on_hosts, repeatable=step.repeatable, attempt=self._run.attempt)
+        recorded: fact.Fact
+        match came:
+            case Conclusion.DONE:
+                assert looked is not None
+                how = fact.How.LOOKED_UP if heard in {Heard.OVER, Heard.MAY_RUN} else fact.How.RAN
+                recorded = await self._judging.done(step, how, looked, told)
+            case Conclusion.AGAIN:
+                recorded = fact.StepNotDone(step=step.name, reason=again or reason, ran=ran, seen=seen)
+            case Conclusion.DOUBT:
+                recorded = fact.StepUnclear(step=step.name, reason=reason, ran=told)
+            case Conclusion.FAILED:
+                recorded = fact.StepFailed(step=step.name, reason=reason, ran=ran, seen=seen)
+            case _:
+                assert_never(came)
+        await self._runlog.record(recorded)
+        return came
 
     async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Observation, bool]:
         """A look at what came of it, and whether nothing of it can come any more, waited for as long as it may take.
@@ -234,20 +242,10 @@ class Changing:
         return action.patience(max(self._run.users.values(), default=0))
 
     def _may_repeat(self, step: PlannedStep) -> bool:
-        return step.repeatable and self._run.attempt < ATTEMPTS
-
-    async def _done(
-        self, step: PlannedStep, how: fact.How, observation: Observation, told: tuple[fact.Ran, ...]
-    ) -> None:
-        await self._runlog.record(await self._judging.done(step, how, observation, told))
+        return may_repeat(repeatable=step.repeatable, attempt=self._run.attempt)
 
 
 _MAY_RUN = "; and it may still run there"
-
-
-def _undone(action: Action, observation: Observation) -> bool:
-    """Whether it is seen not to be done; where nothing can be seen, it is as if it were."""
-    return observation.verdict.holds is False or not action.done_when
 
 
 def _known(observation: Observation) -> bool:

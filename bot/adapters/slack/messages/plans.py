@@ -38,8 +38,8 @@ def _kind(step: PlannedStep) -> str:
 
 def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     """One step that is to come: its number, which kind it is, and its command if it has one."""
-    catalogue = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    said = f"*{number(plan, step)}* · {escape(step.says)}{catalogue} · _{_kind(step)}_"
+    runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    said = f"*{number(plan, step)}* · {escape(step.says)}{runbook} · _{_kind(step)}_"
     if step.action:
         builder.code(said, step.action.command.text)
     else:

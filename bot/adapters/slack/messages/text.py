@@ -66,8 +66,8 @@ def place(plan: Plan, step: PlannedStep) -> str:
 
 def title(plan: Plan, step: PlannedStep) -> str:
     """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3."""
-    catalogue = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    return f"{place(plan, step)}{catalogue} · {escape(step.says)}"
+    runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
+    return f"{place(plan, step)}{runbook} · {escape(step.says)}"
 
 
 def ran(one: Ran) -> str:
