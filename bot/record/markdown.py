@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from bot.core.decisions.goback import left_there
 from bot.core.decisions.upnext import length
@@ -124,6 +125,56 @@ def _told(entry: Entry, run: Run) -> Iterator[str]:
 
 def _lines(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
+        case (
+            fact.RunRequested()
+            | fact.StageBegan()
+            | fact.StepStarted()
+            | fact.StepDone()
+            | fact.StepFailed()
+            | fact.StepNotDone()
+            | fact.UsersCameBack()
+            | fact.StepUnclear()
+        ):
+            yield from _of_steps(entry, run)
+        case (
+            fact.WaitBegan()
+            | fact.WaitGoesOn()
+            | fact.ApprovalAsked()
+            | fact.ApprovalRepeated()
+            | fact.RunHeld()
+            | fact.TurnedBack()
+            | fact.RunEnded()
+        ):
+            yield from _of_the_run(entry)
+        case (
+            fact.HostsProved()
+            | fact.RingDeviated()
+            | fact.OthersCounted()
+            | fact.MonitorSaysUp()
+            | fact.BackendRebooted()
+            | fact.RingSetBack()
+        ):
+            yield from _of_the_hosts(entry)
+        case fact.RetryChosen() | fact.SkipProposed() | fact.GoBackAsked() | fact.TakenOver():
+            yield from _of_people(entry)
+        case (
+            fact.Approved()
+            | fact.Postponed()
+            | fact.Denied()
+            | fact.ApprovalRefused()
+            | fact.ApprovalExpired()
+            | fact.ApprovalLapsed()
+            | fact.SkipAgreed()
+        ):
+            yield _approval(entry).removeprefix(f"- {_time(entry.at)}: ")
+        case fact.UsersCounted():
+            return  # in a table of its own
+        case _:
+            assert_never(entry.fact)
+
+
+def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
+    match entry.fact:
         case fact.RunRequested():
             yield f"{_words(run.request.plan.title)} was asked for"
         case fact.StageBegan(stage=stage):
@@ -153,11 +204,9 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             yield f"{step} in doubt"
             yield _code(reason)
             yield from _commands(ran)
-        case _:
-            yield from _others(entry)
 
 
-def _others(entry: Entry) -> Iterator[str]:
+def _of_the_run(entry: Entry) -> Iterator[str]:
     match entry.fact:
         case fact.WaitBegan(step=step, until=until):
             yield f"{step} until {_time(until)}"
@@ -181,8 +230,6 @@ def _others(entry: Entry) -> Iterator[str]:
             yield f"The run ended: {outcome}"
             if reason:
                 yield _code(reason)
-        case _:
-            yield from _of_the_hosts(entry)
 
 
 def _of_the_hosts(entry: Entry) -> Iterator[str]:
@@ -211,11 +258,9 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield f"{step} {'holds again' if holds else 'could not be set back'}"
             yield _code(reason)
             yield from _commands(ran)
-        case _:
-            yield from _said(entry)
 
 
-def _said(entry: Entry) -> Iterator[str]:
+def _of_people(entry: Entry) -> Iterator[str]:
     """What people decided."""
     match entry.fact:
         case fact.RetryChosen(by=by):
@@ -229,9 +274,6 @@ def _said(entry: Entry) -> Iterator[str]:
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
             yield _code(reason)
-        case _:
-            if line := _approval(entry):
-                yield line.removeprefix(f"- {_time(entry.at)}: ")
 
 
 def _text(step: object) -> str:

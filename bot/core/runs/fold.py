@@ -5,10 +5,9 @@ Nothing here decides; a fact that cannot be is Illegal, and the state before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
+from typing import assert_never
 
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import GUARD_REFUSED, Kind, PlannedStep
@@ -45,8 +44,7 @@ def apply(run: Run, entry: Entry) -> Run:
     moved = replace(run, seq=entry.seq, at=entry.at, status=allowed.get(kind, run.status))
     if kind in allowed:
         moved = replace(moved, moved=entry.seq)
-    remember = _REMEMBER.get(kind)
-    return remember(moved, entry) if remember else moved
+    return _remember(moved, entry)
 
 
 def _named_step(run: Run, name: str) -> PlannedStep:
@@ -378,37 +376,69 @@ def _ended(run: Run, entry: Entry) -> Run:
     return replace(run, outcome=entry.fact.outcome, reason=entry.fact.reason or run.reason)
 
 
-_REMEMBER: Mapping[type[Any], Callable[[Run, Entry], Run]] = MappingProxyType(
-    {
-        fact.StageBegan: _stage_began,
-        fact.StepStarted: _step_started,
-        fact.StepDone: _step_done,
-        fact.StepNotDone: _step_not_done,
-        fact.UsersCameBack: _came_back,
-        fact.StepFailed: _step_failed,
-        fact.WaitBegan: _wait_began,
-        fact.WaitGoesOn: _wait_goes_on,
-        fact.ApprovalAsked: _approval_asked,
-        fact.ApprovalRepeated: _repeated,
-        fact.RingDeviated: _deviated,
-        fact.RingSetBack: _set_back,
-        fact.HostsProved: _proved,
-        fact.BackendRebooted: _rebooted,
-        fact.OthersCounted: _others,
-        fact.MonitorSaysUp: _monitor,
-        fact.TakenOver: _taken,
-        fact.Approved: _approved,
-        fact.ApprovalLapsed: _lapsed,
-        fact.Postponed: _postponed,
-        fact.Denied: _denied,
-        fact.ApprovalExpired: _expired,
-        fact.RunHeld: _held,
-        fact.RetryChosen: _retry,
-        fact.SkipProposed: _skip_proposed,
-        fact.SkipAgreed: _skip_agreed,
-        fact.GoBackAsked: _go_back_asked,
-        fact.TurnedBack: _turned_back,
-        fact.UsersCounted: _counted,
-        fact.RunEnded: _ended,
-    }
-)
+def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case per kind, so that mypy names a new one
+    match entry.fact:
+        case fact.StageBegan():
+            return _stage_began(run, entry)
+        case fact.StepStarted():
+            return _step_started(run, entry)
+        case fact.StepDone():
+            return _step_done(run, entry)
+        case fact.StepNotDone():
+            return _step_not_done(run, entry)
+        case fact.UsersCameBack():
+            return _came_back(run, entry)
+        case fact.StepFailed():
+            return _step_failed(run, entry)
+        case fact.WaitBegan():
+            return _wait_began(run, entry)
+        case fact.WaitGoesOn():
+            return _wait_goes_on(run, entry)
+        case fact.ApprovalAsked():
+            return _approval_asked(run, entry)
+        case fact.ApprovalRepeated():
+            return _repeated(run, entry)
+        case fact.RingDeviated():
+            return _deviated(run, entry)
+        case fact.RingSetBack():
+            return _set_back(run, entry)
+        case fact.HostsProved():
+            return _proved(run, entry)
+        case fact.BackendRebooted():
+            return _rebooted(run, entry)
+        case fact.OthersCounted():
+            return _others(run, entry)
+        case fact.MonitorSaysUp():
+            return _monitor(run, entry)
+        case fact.TakenOver():
+            return _taken(run, entry)
+        case fact.Approved():
+            return _approved(run, entry)
+        case fact.ApprovalLapsed():
+            return _lapsed(run, entry)
+        case fact.Postponed():
+            return _postponed(run, entry)
+        case fact.Denied():
+            return _denied(run, entry)
+        case fact.ApprovalExpired():
+            return _expired(run, entry)
+        case fact.RunHeld():
+            return _held(run, entry)
+        case fact.RetryChosen():
+            return _retry(run, entry)
+        case fact.SkipProposed():
+            return _skip_proposed(run, entry)
+        case fact.SkipAgreed():
+            return _skip_agreed(run, entry)
+        case fact.GoBackAsked():
+            return _go_back_asked(run, entry)
+        case fact.TurnedBack():
+            return _turned_back(run, entry)
+        case fact.UsersCounted():
+            return _counted(run, entry)
+        case fact.RunEnded():
+            return _ended(run, entry)
+        case fact.RunRequested() | fact.StepUnclear() | fact.ApprovalRefused():
+            return run
+        case _:
+            assert_never(entry.fact)
