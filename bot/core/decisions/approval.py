@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.core.decisions.guards import moved_before
-from bot.core.plans.effects import disturbs
 from bot.core.runs.events import ApprovalAsked
 from bot.core.runs.run import Grant, Run, Status
 from bot.errors import Refused
@@ -46,7 +45,7 @@ def _what_happened(run: Run) -> str:
 def felt(run: Run) -> tuple[str, ...]:
     """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
     name, users = run.request.target.backend.name, max(run.users.values(), default=0)
-    stop = next((step for step in run.plan.steps if step.action and disturbs(step.action.command.text)), None)
+    stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.plan.back:
         return ()
     if moved_before(run.plan, stop):

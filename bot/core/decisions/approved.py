@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, judge
@@ -61,7 +61,7 @@ def kept(ahead: Sequence[PlannedStep], *, config: bool, disturbed: bool) -> froz
     """
     if not disturbed:
         return _ALL
-    does = frozenset[Effect]().union(*(effects(step.action.command.text) for step in ahead if step.action))
+    does = frozenset[Effect]().union(*(step.does for step in ahead))
     packages = {"installed", "downloaded", "way_back"} if Effect.INSTALL in does else set[str]()
     return frozenset(packages | ({"in_place"} if config and does & REPLACES else set()))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from bot.core.plans.effects import Effect, effects, restores
+from bot.core.plans.effects import Effect, restores
 from bot.core.plans.observed import filled
 from bot.core.plans.plan import Action, Kind, LeftOut, Plan, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -80,12 +80,12 @@ def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
     """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
     at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
     first = steps[: at[-1]] if at else ()
-    does = [effects(step.action.command.text) if step.action else frozenset() for step in first]
+    does = [step.does for step in first]
     return first if all(one and one <= {Effect.UNMASK, Effect.START_DOVECOT} for one in does) else ()
 
 
 def _starts(action: Action) -> bool:
-    return Effect.START_DOVECOT in effects(action.command.text)
+    return Effect.START_DOVECOT in action.does
 
 
 def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, called, kept
 from bot.core.decisions.upnext import users_first
 from bot.core.hosts.inventory import Target
-from bot.core.plans.effects import Effect, disturbs, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs.events import Seen
@@ -59,7 +59,7 @@ def guards_now(run: Run) -> tuple[Guard, ...]:
 def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard, ...]:
     """The guards that a step will have when all before it is done: what a plan shows."""
     before = plan.steps[: plan.steps.index(step)]
-    disturbed = any(disturbs(one.action.command.text) for one in before if one.action)
+    disturbed = any(one.disturbs for one in before)
     shown = dict.fromkeys(_judged(plan, step, disturbed=disturbed), "as the approval will show it")
     moved = moved_before(plan, step) is not None
     standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, shown=_as_shown(shown, plan))
@@ -72,7 +72,7 @@ def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]
     """
     at = plan.steps.index(step)
     gates = [one.gate for one in plan.steps[:at] if one.gate]
-    *before, now = (effects(one.action.command.text) if one.action else frozenset() for one in plan.steps[: at + 1])
+    *before, now = (one.does for one in plan.steps[: at + 1])
     waiting = any(Effect.STOP_DOVECOT in one for one in before) and now & {Effect.DOWN, Effect.FLUSH}
     if plan.back or gates[-1:] != [Gate.FLUSH] or waiting or any(one & REPLACES for one in before):
         return frozenset()
@@ -84,7 +84,7 @@ def to_be_shown(run: Run) -> frozenset[str]:
     if run.plan.back or run.reconfigured:
         return frozenset()
     # A stop that was sent changes the unit by this run's own hand, even before it is seen to be done.
-    stopped = any(step.action and Effect.STOP_DOVECOT in effects(step.action.command.text) for step in run.touched)
+    stopped = any(Effect.STOP_DOVECOT in step.does for step in run.touched)
     ahead = run.plan.steps[run.position :]
     return kept(ahead, config=run.plan.config_digest is not None, disturbed=run.disturbed or stopped)
 
@@ -111,7 +111,7 @@ def standing_configuration() -> tuple[Expected, ...]:
 def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
     """The step that moves the users while the backend still serves, where it stands before this one."""
     for one in plan.steps[: plan.steps.index(step)]:
-        does = effects(one.action.command.text) if one.action else frozenset()
+        does = one.does
         if does & {Effect.FLUSH, Effect.STOP}:
             return one if Effect.FLUSH in does else None
     return None
@@ -125,7 +125,7 @@ def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Gu
     """By law, and what the procedure adds."""
     if step.action is None:
         return ()
-    found = (*_by_law(effects(step.action.command.text), target, standing), *_own(step), *standing.shown)
+    found = (*_by_law(step.does, target, standing), *_own(step), *standing.shown)
     return tuple({guard.says: guard for guard in found}.values())
 
 
@@ -247,7 +247,7 @@ def unflushed(run: Run) -> str:
     metacache = run.request.target.ring.metacache
     if step is None or step.action is None or metacache is None or run.flushed:
         return ""
-    if Effect.DELETE not in effects(step.action.command.text):
+    if Effect.DELETE not in step.does:
         return ""
     return (
         "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.laws import Harmless, gates_needed, needs_flush_approval
 from bot.core.plans.plan import Kind, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -237,7 +237,7 @@ def users_first(run: Run) -> bool:
     It moves them; or it starts dovecot, where somebody asked for that first.
     """
     step = run.step
-    does = effects(step.action.command.text) if step and step.action else frozenset()
+    does = step.does if step else frozenset()
     starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
     return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
 

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter
 from bot.core.hosts.command import OUTPUT_KEPT, Command
 from bot.core.hosts.inventory import Target
 from bot.core.plans import procedure as file
+from bot.core.plans.effects import Effect, disturbs, effects
 from bot.core.plans.procedure import Gate, Need, Where
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.errors import Misconfigured, Refused
@@ -61,6 +62,11 @@ class Action:
     within: timedelta
     within_per_100_users: timedelta = timedelta(0)
     steady: timedelta = timedelta(0)
+
+    @property
+    def does(self) -> frozenset[Effect]:
+        """What its command does to mail, read from the literal text: nothing that a procedure says of it counts."""
+        return effects(self.command.text)
 
     def patience(self, users: int) -> timedelta:
         """How long it may take to be seen, where so many users are moved by it."""
@@ -100,6 +106,16 @@ class PlannedStep:
     repeats: tuple[timedelta, ...] = ()
     only_if: tuple[Expected, ...] = ()
     hopes: Hoped | None = None
+
+    @property
+    def does(self) -> frozenset[Effect]:
+        """What its command does to mail; nothing where it is no change."""
+        return self.action.does if self.action else frozenset()
+
+    @property
+    def disturbs(self) -> bool:
+        """Whether users or their mail notice it; those who are moved from a backend that serves do not."""
+        return self.action is not None and disturbs(self.action.command.text)
 
 
 @dataclass(frozen=True, kw_only=True)

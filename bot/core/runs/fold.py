@@ -119,7 +119,7 @@ def _step_done(run: Run, entry: Entry) -> Run:
 
 def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
     """A stop is a flush when the unit was seen active right before it, and both were seen to have stopped well."""
-    does = effects(step.action.command.text) if step.action else frozenset()
+    does = step.does
     if Effect.START_DOVECOT in does:
         return False
     if Effect.STOP_DOVECOT not in does:
@@ -146,7 +146,7 @@ def _of_the_flush(run: Run, told: fact.StepNotDone | fact.StepFailed) -> Run:
 
 
 def _stops(step: PlannedStep) -> bool:
-    return step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
+    return Effect.STOP_DOVECOT in step.does
 
 
 def _looks_at_dovecot(step: PlannedStep) -> bool:

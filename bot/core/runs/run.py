@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from bot.core.plans.effects import Effect, disturbs, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Kind, Plan, PlannedStage, PlannedStep, digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -250,14 +250,14 @@ class Run:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        return frozenset[Effect]().union(*map(_effects, self.made)) & _OF_THE_RING
+        return frozenset[Effect]().union(*(step.does for step in self.made)) & _OF_THE_RING
 
     @property
     def giving_back(self) -> bool:
         """Whether users are given back now, or were: an approval that lapses in between takes nothing back."""
         done, begun = self.plan.steps[: self.position], self.plan.steps[: self.position + 1]
         allowed = begun if Gate.RESTORE in self.granted else ()
-        return any(Effect.RESTORE in _effects(step) for step in (*self.touched, *done, *allowed))
+        return any(Effect.RESTORE in step.does for step in (*self.touched, *done, *allowed))
 
     @property
     def made(self) -> tuple[PlannedStep, ...]:
@@ -266,12 +266,12 @@ class Run:
 
     def made_by(self, effect: Effect) -> PlannedStep | None:
         """The last change that was seen done and had this effect."""
-        return next((step for step in reversed(self.made) if effect in _effects(step)), None)
+        return next((step for step in reversed(self.made) if effect in step.does), None)
 
     @property
     def disturbed(self) -> bool:
         """Whether a change that users notice was made already."""
-        return any(disturbs(step.action.command.text) for step in self.made if step.action)
+        return any(step.disturbs for step in self.made)
 
     @property
     def users_wait(self) -> bool:
@@ -279,7 +279,7 @@ class Run:
         back = self.plan.steps[: self.position] if self.plan.back else ()
         waiting = False
         for step in (*self.request.plan.steps, *back):
-            done = _effects(step) if step.name in self.seen_done else frozenset()
+            done = step.does if step.name in self.seen_done else frozenset()
             if Effect.STOP_DOVECOT in done or (step == self.step and self.attempt and self._stops(step)):
                 waiting = True
             if done & {Effect.FLUSH, Effect.START_DOVECOT}:
@@ -288,7 +288,7 @@ class Run:
 
     @staticmethod
     def _stops(step: PlannedStep) -> bool:
-        return Effect.STOP_DOVECOT in _effects(step)
+        return Effect.STOP_DOVECOT in step.does
 
     @property
     def covering(self) -> PlannedStep | None:
@@ -340,7 +340,3 @@ class Run:
 
 
 _OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
-
-
-def _effects(step: PlannedStep) -> frozenset[Effect]:
-    return effects(step.action.command.text) if step.action else frozenset()

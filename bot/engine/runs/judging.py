@@ -24,7 +24,7 @@ from bot.core.decisions.guards import (
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity, objection
 from bot.core.hosts.inventory import Backend, Host
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedStep
 from bot.core.plans.procedure import Where
 from bot.core.plans.proposal import Proposal
@@ -130,7 +130,7 @@ class Judging:
     async def _looked(self, step: PlannedStep, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
-        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in effects(action.command.text) else ()
+        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
         beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
 
         def decides(observation: Observation) -> bool:
@@ -212,7 +212,7 @@ class Judging:
 
     async def _settled(self, action: Action) -> None:
         """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
-        if Effect.RESTORE not in effects(action.command.text):
+        if Effect.RESTORE not in action.does:
             return
         for name, not_after in self._run.unheard:
             host = self._run.request.target.host(name)
@@ -269,7 +269,7 @@ class Judging:
     async def _flush(self, step: PlannedStep) -> Observation | None:
         """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
         wanted = flush_seen(self._run.request.target)
-        stops = step.action is not None and Effect.STOP_DOVECOT in effects(step.action.command.text)
+        stops = Effect.STOP_DOVECOT in step.does
         return await self._looking.look(wanted) if stops and wanted else None
 
 
