@@ -111,8 +111,7 @@ class _Branches:
 
 def _good_run(cases: list[Case], take_down: TakeDown, jobs: int, writer: Connection) -> None:
     branches, one_writes = _Branches(cases, jobs), multiprocessing.Lock()
-    gc.collect()
-    gc.freeze()  # or a branch that collects garbage copies all memory that it has in common with the others
+    gc.disable()  # a branch is short, and collecting garbage copies all memory that it has in common with the others
     came = _what_came(lambda: played_with(branches.choose, take_down))
     if branches.mine is None:
         branches.wait_for_all()
