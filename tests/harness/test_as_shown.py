@@ -347,11 +347,19 @@ def is_interrupted(play: Drill) -> None:
     play.backend.packages.interrupted = True
 
 
-def is_full(play: Drill) -> None:
-    play.backend.packages.free["/var"] = 12
+def fills(path: str) -> Happens:
+    def fills_it(play: Drill) -> None:
+        play.backend.packages.free[path] = 5
+
+    fills_it.__name__ = f"fills {path}"
+    return fills_it
 
 
-KEEPS = {is_locked: "It is held by process 4711", is_interrupted: "dpkg was interrupted", is_full: "free mib is 12"}
+KEEPS = {
+    is_locked: "It is held by process 4711",
+    is_interrupted: "dpkg was interrupted",
+    **{fills(path): f"{path} free mib is 5" for path in ("/var", "/usr", "/boot")},
+}
 
 
 @pytest.mark.parametrize("keeps", KEEPS, ids=lambda one: one.__name__)
@@ -365,7 +373,8 @@ async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_
         assert KEEPS[keeps] in run.reason
         assert asked(play) == []
         packages = play.backend.packages
-        packages.locked_by, packages.interrupted, packages.free["/var"] = "", False, 5_000
+        packages.locked_by, packages.interrupted = "", False
+        packages.free |= dict.fromkeys(packages.free, 5_000)
         await play.retry()
         assert await play.ends() == "done"
 

@@ -14,7 +14,7 @@ from bot.practice.machine.files import File
 from bot.practice.ring.packages import LISTS, NAMES, OLD
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
-from tests.harness.test_as_shown import is_interrupted, is_locked, loses_the_old
+from tests.harness.test_as_shown import fills, is_interrupted, is_locked, loses_the_old
 
 LIST = f"{LISTS}/deb.example_debian_dists_bookworm_InRelease"
 
@@ -80,14 +80,6 @@ async def test_the_settings_say_from_which_age_on_lists_are_old() -> None:
         assert ":warning: *Alarm* backend-3: old package lists: 7 hours old, and less than 6 are usual" in question(
             play
         )
-
-
-def fills(path: str) -> Callable[[Drill], None]:
-    def fills_it(play: Drill) -> None:
-        play.backend.packages.free[path] = 5
-
-    fills_it.__name__ = f"fills {path}"
-    return fills_it
 
 
 def is_held(play: Drill) -> None:
