@@ -185,3 +185,15 @@ async def test_a_plan_looks_at_the_hosts_now_shows_every_command_and_changes_not
         assert "backend-2 is up with vhosts 50" in told
         assert changed(ring) == []
         assert scene.slack.messages == []
+
+
+async def test_a_plan_names_the_files_of_the_configuration_that_a_run_changes_adds_and_removes() -> None:
+    """A forgotten file would be deleted: whoever plans has to see its name."""
+    async with staged() as (_, scene):
+        told = await planned(scene, f"backend-3 packages=keep config={CONFIG}")
+        assert f"Compared {CONFIG} with the configuration in place, file by file" in told
+        removed = ("conf.d/10-auth.conf", "conf.d/10-master.conf", "conf.d/20-lmtp.conf", "conf.d/99-local.conf.ext")
+        assert (
+            "backend-3: changed 1 (conf.d/90-metacache.conf), added 1 (conf.d/20-imap.conf), removed 6 "
+            f"({', '.join(removed)}, dovecot-sql.conf.ext, private/passphrase)"
+        ) in told
