@@ -180,6 +180,7 @@ def schema(file: Annotated[File, typer.Argument(help="Which file is written.")])
 
 @app.command("try")
 def try_(
+    text: Annotated[str, typer.Argument(help="What is typed behind the slash command.")] = "",
     drain: Annotated[str, typer.Option(help="How long the drain is.")] = "10s",
     yes: Annotated[bool, typer.Option("--yes", help="Script the clicks of the second engineer.")] = False,
 ) -> None:
@@ -187,13 +188,13 @@ def try_(
     import asyncio
 
     from bot.core.plans.procedure import duration
-    from bot.practice.demo import Trial
+    from bot.practice.demo import TYPED, Trial
 
     try:
         waited = duration(drain)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    trial = Trial(drain=waited, scripted=yes or not sys.stdin.isatty(), out=sys.stdout)
+    trial = Trial(drain=waited, scripted=yes or not sys.stdin.isatty(), out=sys.stdout, text=text or TYPED)
     raise typer.Exit(asyncio.run(trial.run()))
 
 

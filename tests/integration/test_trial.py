@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,16 @@ async def test_what_is_refused_is_shown_and_fails(text: str, why: str) -> None:
     assert "only @alice sees this" in shown
     assert why in shown
     assert "change record" not in shown
+
+
+async def test_the_script_itself_fails_where_what_was_typed_is_refused() -> None:
+    """Who calls it from another script sees no thread."""
+    script = Path(__file__).parents[2] / "deploy/try"
+    process = await asyncio.create_subprocess_exec(
+        script, "--yes", "backnd-3", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    shown, _ = await process.communicate()
+    assert (process.returncode, "There is no run, and nothing was changed." in shown.decode()) == (1, True), shown
 
 
 async def test_what_it_types_of_itself_is_the_bare_command_with_a_small_change_and_goes_well() -> None:
