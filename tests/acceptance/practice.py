@@ -84,7 +84,7 @@ FOLDER = "/var/cache/dovecot-bot/RUN"
 _INTO = f"mkdir -p {FOLDER}/partial && "
 _DOWNLOAD = (
     "env DEBIAN_FRONTEND=noninteractive apt-get --yes --download-only --allow-downgrades --no-remove --reinstall"
-    f" -o Dir::Cache::archives={FOLDER} install "
+    f" -o Dir::Cache::archives={FOLDER} -o DPkg::Lock::Timeout=120 install "
 )
 _INSTALL = (
     "exec env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get --yes --allow-downgrades --no-remove"

@@ -9,7 +9,7 @@ import shlex
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -113,6 +113,10 @@ class EitherRing(ABC):
         """Leave the backend's dpkg as one that was interrupted leaves it."""
 
     @abstractmethod
+    def dpkg_locked(self) -> AbstractAsyncContextManager[None]:
+        """Another program holds the lock of the backend's dpkg, until the block ends."""
+
+    @abstractmethod
     async def know_only_some_users(self) -> None:
         """Have the backend know users by name, so that there are some whom it does not know."""
 
@@ -139,6 +143,13 @@ class Practice(EitherRing):
 
     async def interrupt_dpkg(self) -> None:
         self._ring.backends[NAME].packages.interrupted = True
+
+    @asynccontextmanager
+    async def dpkg_locked(self) -> AsyncIterator[None]:
+        packages = self._ring.backends[NAME].packages
+        packages.locked_by = "unattended-upgr"
+        yield
+        packages.locked_by = ""
 
     def config(self, folder: Path) -> None:
         for path, node in self._ring.backends[NAME].disk.tree("/etc/dovecot"):
@@ -240,6 +251,15 @@ class Real(EitherRing):
     async def interrupt_dpkg(self) -> None:
         await self._inside(NAME, f"touch {_INTERRUPTED}")
 
+    @asynccontextmanager
+    async def dpkg_locked(self) -> AsyncIterator[None]:
+        pid = await self._inside(NAME, f"perl -e '{_HOLDS_DPKG}' >/dev/null 2>&1 & echo $!")
+        await self._inside(NAME, "timeout 30 sh -c 'while apt-get -qq check 2>/dev/null; do sleep 0.1; done'")
+        try:
+            yield
+        finally:
+            await self._inside(NAME, f"kill {pid}")
+
     async def know_only_some_users(self) -> None:
         """Static users are everybody; a file knows names, here none."""
         await self._inside(NAME, f"printf '{_BY_NAME}' >/etc/dovecot/conf.d/10-auth.conf; touch /etc/dovecot/users")
@@ -285,5 +305,10 @@ _BY_NAME = "".join(
 )
 _AWAY = "/etc/apt/apt.conf.d/99mirror-away"
 _INTERRUPTED = "/var/lib/dpkg/updates/0001"
+_HOLDS_DPKG = (
+    "use Fcntl; open my $file, q(+<), q(/var/lib/dpkg/lock-frontend) or die;"
+    " fcntl($file, F_SETLKW, my $all = pack(q(s s x4 q q l x4), F_WRLCK, 0, 0, 0, 0)) or die; sleep"
+)
+"""As apt locks it: dpkg's locks are of fcntl, which flock(1) does not meet."""
 _KEPT = "/etc/dovecot /var/lib/dovecot/metacache /var/dovecot/vmail"
 _RESTORE = "rm -rf $it && cp -a /kept$it $it"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.adapters.configs import FolderProposals
+from bot.core.hosts.command import Command
 from bot.core.plans.plan import GUARD_REFUSED, Action, Plan
 from bot.core.readings.packages import offers
 from bot.errors import Unreadable
@@ -253,6 +256,38 @@ async def test_held_packages_and_a_package_manager_that_is_not_ready_are_seen_be
     assert str(said).startswith("E: Held packages were changed and -y was used")
     await ring.interrupt_dpkg()
     assert str((await ring.read(NAME, "package-manager"))["state"]).startswith("dpkg was interrupted")
+
+
+LOCKED = "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend), is another process using it?\n"
+
+
+async def test_apt_waits_for_dpkgs_lock_as_long_as_its_command_says(ring: EitherRing, tmp_path: Path) -> None:
+    """Another program may take it after the last look: one that lets it go costs seconds, and no failed upgrade."""
+    brought = await material(ring, tmp_path)
+    plan = plan_for(ring, brought)
+    specs = " ".join(map(str, brought.packages))
+    for quickly in ("systemctl stop dovecot", "systemctl mask --runtime dovecot"):
+        await ring.run(NAME, quickly)
+    before = await ring.read(NAME, "packages", names=specs)
+    async with ring.dpkg_locked():
+        for step in ("download-packages", "install-packages"):
+            refused = await ring.run(NAME, with_wait(action_of(plan, step).command, "2"))
+            assert (refused.exit_status, refused.stderr) == (100, LOCKED)
+            assert "Could not get lock /var/lib/dpkg/lock-frontend. It is held by process " in refused.stdout
+        assert await ring.read(NAME, "packages", names=specs) == before
+        waits = asyncio.create_task(ring.run(NAME, action_of(plan, "install-packages").command))
+        await asyncio.sleep(3)
+        assert not waits.done()
+    done = await waits
+    assert done.exit_status == 0, done
+    assert (await ring.read(NAME, "packages", names=specs))["installed"] == specs
+
+
+def with_wait(command: Command, seconds: str) -> Command:
+    """The command as it is, but for how long it waits for the lock."""
+    argv = tuple(one.replace("DPkg::Lock::Timeout=120", f"DPkg::Lock::Timeout={seconds}") for one in command.argv)
+    assert argv != command.argv
+    return replace(command, argv=argv)
 
 
 async def besides(ring: EitherRing, *specs: str) -> dict[str, str | int | bool]:

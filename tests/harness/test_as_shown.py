@@ -402,8 +402,38 @@ async def test_a_lock_that_is_held_for_a_minute_is_waited_for_before_it_is_asked
     """apt's daily job takes that long, and nobody is to be called for it."""
     async with a_run() as play:
         await play.reaches("count-mapped-users")
-        is_locked(play)
-        asyncio.get_running_loop().call_later(60, setattr, play.backend.packages, "locked_by", "")
+        locks_for(60, play)
         await play.asks()
         assert await play.ends() == "done"
         assert asked(play) == ["approve-flush"]
+
+
+def locks_for(seconds: int, play: Drill) -> None:
+    is_locked(play)
+    asyncio.get_running_loop().call_later(seconds, setattr, play.backend.packages, "locked_by", "")
+
+
+@pytest.mark.parametrize("step", ["download-packages", "download-packages-of-before", "install-packages"])
+@virtually
+async def test_a_lock_that_comes_after_the_last_look_is_waited_for_by_the_command_itself(step: str) -> None:
+    """Refused at once, a download would take the way back with it, and an installation would leave the backend out."""
+    async with a_run(text=ONLY_PACKAGES) as play:
+        await play.reaches(step)
+        locks_for(60, play)
+        await play.asks()
+        assert await play.ends() == "done"
+        assert len(play.sent(step)) == 1
+        assert "the packages of before: there" in play.facts(fact.ApprovalAsked)[0].evidence
+
+
+@virtually
+async def test_a_lock_that_is_held_for_longer_than_the_installation_waits_holds_the_run_and_is_named() -> None:
+    async with a_run(text=ONLY_PACKAGES) as play:
+        await play.reaches("install-packages")
+        locks_for(180, play)
+        run = await play.held()
+        assert run.step is not None
+        assert run.step.name == "install-packages"
+        assert "Unable to acquire the dpkg frontend lock" in run.reason
+        await play.retry()
+        assert await play.ends() == "done"

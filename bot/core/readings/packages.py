@@ -166,6 +166,7 @@ def alarm(line: str) -> bool:
 def lock_wait(steps: Iterable[PlannedStep]) -> timedelta | None:
     """How long the first installation of these waits for dpkg's lock, read from its command; None where none does."""
     commands = (step.action.command.text for step in steps if step.action)
+    commands = (text for text in commands if "--download-only" not in text)
     found = next(filter(None, (re.search(r"DPkg::Lock::Timeout=(\d+)", text) for text in commands)), None)
     return timedelta(seconds=int(found[1])) if found else None
 

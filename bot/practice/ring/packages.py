@@ -15,6 +15,7 @@ NAMES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
 _READING = "Reading package lists...\nBuilding dependency tree...\nReading state information...\n"
 _SOURCE = "http://deb.example/debian bookworm/main amd64 Packages"
 LISTS, ARCHIVES = "/var/lib/apt/lists", "/var/cache/apt/archives"
+_LOCK = "/var/lib/dpkg/lock-frontend"
 _WITH_VALUE = {"-o", "--option", "-t", "--target-release"}
 _KNOWN = {
     *("--yes", "-y", "--allow-downgrades", "--no-remove", "--no-install-recommends", "--only-upgrade"),
@@ -110,12 +111,12 @@ class Packages:
 
     async def apt_get(self, call: Call) -> Answer:
         """`apt-get [OPTION…] install NAME[=VERSION]…`, `apt-get check` or `apt-get update`."""
-        operands, options, rest, archives = [], set(), list(call.args), ARCHIVES
+        operands, options, rest, values = [], set(), list(call.args), dict[str, str]()
         while rest:
             argument = rest.pop(0)
             if argument in _WITH_VALUE:
                 key, _, value = rest.pop(0).partition("=")
-                archives = value if key == "Dir::Cache::archives" else archives
+                values[key] = value
             elif argument.startswith("-"):
                 options.add(argument)
             else:
@@ -128,19 +129,33 @@ class Packages:
             case ["check"]:
                 return _refused(*against) if (against := self._not_ready()) else said(_READING)
             case ["install", *specs]:
-                return await self._install(specs, options, archives)
+                return await self._install(specs, options, values)
             case _:
                 return failed(100, f"E: Invalid operation {' '.join(operands)}")
 
     def _not_ready(self) -> list[str]:
         if self.locked_by:
-            lock = "/var/lib/dpkg/lock-frontend"
-            return [
-                f"E: Could not get lock {lock}. It is held by process 4711 ({self.locked_by})",
-                f"E: Unable to acquire the dpkg frontend lock ({lock}), is another process using it?",
-            ]
+            unable = f"E: Unable to acquire the dpkg frontend lock ({_LOCK}), is another process using it?"
+            return [f"E: {self._held()}", unable]
         again = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem. "
         return [again] if self.interrupted else []
+
+    def _held(self) -> str:
+        return f"Could not get lock {_LOCK}. It is held by process 4711 ({self.locked_by})"
+
+    async def _refusal(self, values: dict[str, str]) -> Answer | None:
+        """Wait for the lock as long as the command says, by default not at all; None once nothing keeps apt from it.
+
+        As seen of apt 2.6: after it has waited, only what it printed meanwhile says who holds the lock.
+        """
+        patience, waited = int(values.get("DPkg::Lock::Timeout", "0")), ""
+        for _ in range(patience):
+            if not self.locked_by:
+                break
+            waited += f"Waiting for cache lock: {self._held()}...\n"
+            await asyncio.sleep(1)
+        errors = self._not_ready()
+        return _refused(*errors[-1 if patience else 0 :], said_too=waited) if errors else None
 
     def _fetched(self, wanted: dict[str, str], archives: str) -> list[str]:
         """Have these packages in that folder; the mirror's errors where they cannot be had."""
@@ -156,7 +171,10 @@ class Packages:
             self._disk.write(f"{archives}/{file}", "a package")
         return []
 
-    async def _install(self, specs: list[str], options: set[str], archives: str) -> Answer:
+    async def _install(self, specs: list[str], options: set[str], values: dict[str, str]) -> Answer:
+        simulated = bool(options & {"--simulate", "-s"})
+        if not simulated and (refusal := await self._refusal(values)):
+            return refusal
         wanted = {name: version or self.offered.get(name, [""])[-1] for name, _, version in map(_spec, specs)}
         together = self._together(wanted)
         if against := self._against(wanted, together, options):
@@ -165,15 +183,13 @@ class Packages:
             return _refused(against, said_too=said_too)
         assert together is not None
         changed, removed = together
-        if options & {"--simulate", "-s"}:
+        if simulated:
             return self._simulated(changed, removed)
         fetched = wanted if "--reinstall" in options else changed
-        if not_had := self._fetched(fetched, archives):
+        if not_had := self._fetched(fetched, values.get("Dir::Cache::archives", ARCHIVES)):
             return _refused(*not_had)
         if "--download-only" in options:
             return said(_READING + "Download complete and in download only mode\n")
-        if not_ready := self._not_ready():
-            return _refused(*not_ready)
         if not changed:
             return said(_READING + "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n")
         await asyncio.sleep(self.takes.total_seconds())
