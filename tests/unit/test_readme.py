@@ -1,11 +1,13 @@
-"""bot/README.md says what the code does: its diagram is made from the table of transitions, its files are there.
+"""bot/README.md says what the code does: its diagrams are made from the contracts and the table, its files are there.
 
-.venv/bin/python -m tests.unit.test_readme      prints the diagram anew
+.venv/bin/python -m tests.unit.test_readme      prints the diagrams anew
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 from bot.core.runs.run import TRANSITIONS, Status
@@ -24,6 +26,41 @@ def diagram() -> str:
     lines = ["stateDiagram-v2", f"    [*] --> {name[Status.READY]}: RunRequested"]
     lines += [f"    {name[a]} --> {name[b]}: {', '.join(sorted(kinds))}" for (a, b), kinds in arrows.items()]
     return "\n".join([*lines, f"    {name[Status.ENDED]} --> [*]"])
+
+
+def layers() -> str:
+    """The contracts of import-linter as a Mermaid flowchart: a box for each room that has layers of its own."""
+    rooms: dict[str, list[list[str]]] = {}
+    for contract in tomllib.loads((BOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]:
+        match contract:
+            case {"type": "layers", "layers": rows}:
+                found = [[name.strip() for name in row.split("|")] for row in rows]
+            case {"type": "independence", "modules": modules}:
+                found = [modules]
+            case _:
+                continue
+        rooms[found[0][0].rpartition(".")[0]] = found
+    return "\n".join(["flowchart TB", *_drawn("bot", rooms, "    ")])
+
+
+def _drawn(room: str, rooms: dict[str, list[list[str]]], margin: str) -> list[str]:
+    rows, lines = rooms[room], []
+    for module in (module for row in rows for module in row):
+        if module in rooms:
+            lines += [f'{margin}subgraph {_id(module)}["{module}"]', *_drawn(module, rooms, margin + "    ")]
+            lines += [f"{margin}end"]
+        else:
+            lines += [f'{margin}{_id(module)}["{module.rpartition(".")[2]}"]']
+    arrows = [(a, b) for above, below in pairwise(rows) for a in above for b in below]
+    return [*lines, *(f"{margin}{_id(a)} --> {_id(b)}" for a, b in arrows)]
+
+
+def _id(module: str) -> str:
+    return module.replace(".", "_")
+
+
+def test_the_picture_of_the_layers_is_that_of_the_contracts() -> None:
+    assert layers() in README.read_text()
 
 
 def test_the_state_diagram_is_that_of_the_table() -> None:
@@ -45,4 +82,4 @@ def test_every_module_of_core_and_engine_is_named() -> None:
 
 
 if __name__ == "__main__":
-    print(diagram())
+    print(layers(), diagram(), sep="\n\n")
