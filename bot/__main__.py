@@ -112,20 +112,23 @@ def _print_plan(dry_run: DryRun) -> None:
 
 
 @app.command()
-def runs(config: Config = _DEFAULT) -> None:
+def runs(
+    verify: Annotated[bool, typer.Option("--verify", help="Read every fact of every run again. Takes long.")] = False,
+    config: Config = _DEFAULT,
+) -> None:
     """List the runs in the journal, the newest first. Exits with 1 when there are damaged ones."""
     import asyncio
 
     from bot import bootstrap
     from bot.config import read_settings
     from bot.core.decisions.damage import in_words
+    from bot.core.decisions.summary import summary_of
     from bot.core.text.shown import in_line, in_lines
 
-    found = asyncio.run(bootstrap.survey(read_settings(config)))
-    for run in found.runs:
+    found = asyncio.run(bootstrap.survey(read_settings(config), verify=verify))
+    for run in map(summary_of, found.runs):
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
-        asked = run.request
-        who = (asked.target.backend.name, state, asked.requester, *filter(None, (asked.ticket, asked.reason)))
+        who = (run.backend, state, run.requester, *filter(None, (run.ticket, run.reason)))
         print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
     for damaged in found.damaged:
         print(f"\n{in_lines(in_words(damaged))}", file=sys.stderr)

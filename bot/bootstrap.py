@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import secrets
@@ -24,15 +25,16 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
 from bot.core.decisions.damage import in_words
+from bot.core.decisions.summary import Listed
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
-from bot.core.runs.fold import fold
 from bot.core.setup.sudoers import sudoers
 from bot.core.text.redact import redact
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
-from bot.engine.service import Service, Survey
+from bot.engine.service import Service
+from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Misconfigured, Refused
 from bot.record.markdown import markdown
 
@@ -206,16 +208,15 @@ async def dry_run(settings: Settings, request: Request) -> DryRun:
         await reach.close()
 
 
-async def survey(settings: Settings) -> Survey:
-    """The runs of the journal, the newest first, and those that are damaged, or gone and still hold something."""
-    runs, damaged = [], []
+async def survey(settings: Settings, *, verify: bool = False) -> Survey:
+    """The runs of the journal, the newest first, and those that are damaged, or gone and still hold something.
+
+    With `verify` every fact of every run is read again, and not the index of those that have ended.
+    """
     async with journal(settings, must_exist=True) as kept:
-        for run in reversed(dict.fromkeys((*await kept.all_runs(), *await kept.open_runs()))):
-            if found := await kept.examine(run):
-                damaged.append(found)
-            elif folded := fold(await kept.entries(run)):
-                runs.append(folded)
-    return Survey(runs=tuple(runs), damaged=tuple(damaged))
+        everything = tuple(dict.fromkeys((*await kept.all_runs(), *await kept.open_runs()))) if verify else ()
+        listed = Listed(others=everything) if verify else await kept.listed()
+        return await surveyed(listed, functools.partial(read_run, kept))
 
 
 async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:

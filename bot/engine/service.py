@@ -11,6 +11,7 @@ from datetime import timedelta
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, in_words, let_go, let_go_words
 from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
@@ -23,17 +24,10 @@ from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog
 from bot.engine.runs.runner import Runner
-from bot.errors import Illegal, Refused, RingHeld
+from bot.engine.surveying import Survey, read_run, surveyed
+from bot.errors import Refused, RingHeld
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Survey:
-    """Runs, the newest first: those that can be read, and those that cannot be read whole."""
-
-    runs: tuple[Run, ...]
-    damaged: tuple[Damaged, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,21 +124,11 @@ class Service:
             raise Refused(f"There is no run {run}.")
         return await self._ports.journal.entries(run)
 
-    async def runs(self, *, open_only: bool = False) -> tuple[Run, ...]:
-        """The runs that can be read, the newest first."""
-        return (await self.survey(open_only=open_only)).runs
-
-    async def survey(self, *, open_only: bool = False) -> Survey:
-        """The runs, the newest first, and those that are damaged beside them."""
+    async def survey(self, *, open_only: bool = False, most: int | None = None) -> Survey:
+        """The runs, the newest first, and those that are damaged beside them; of what has ended the newest `most`."""
         journal = self._ports.journal
-        known = () if open_only else await journal.all_runs()
-        # What holds something is listed also when not one of its facts is there any more.
-        ids = dict.fromkeys((*known, *await journal.open_runs()))
-        found = [await self._known(run) for run in reversed(ids)]
-        return Survey(
-            runs=tuple(one for one in found if isinstance(one, Run)),
-            damaged=tuple(one for one in found if isinstance(one, Damaged)),
-        )
+        listed = Listed(others=await journal.open_runs()) if open_only else await journal.listed(most)
+        return await surveyed(listed, self._known)
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
         """Let go what a damaged run holds, on somebody's word; raises Refused. It is said in the channel."""
@@ -162,12 +146,7 @@ class Service:
 
     async def _known(self, run: str) -> Run | Damaged | None:
         live = self._live.get(run)
-        if live:
-            return live.runlog.run
-        try:
-            return fold(await self._ports.journal.entries(run)) or await self._ports.journal.examine(run)
-        except Illegal:
-            return await self._ports.journal.examine(run)
+        return live.runlog.run if live else await read_run(self._ports.journal, run)
 
     def take_up(self, run: Run) -> RunLog:
         """Bring a run forward from where it stands; one that is under way already is left to itself."""

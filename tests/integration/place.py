@@ -19,6 +19,7 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.core.plans.procedure import Check, Procedure, Step
 from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
 from bot.core.runs.run import Run, Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
@@ -56,7 +57,8 @@ class Place:
     world: Ports
 
     async def run(self) -> Run:
-        (run,) = await self.service.runs()
+        run = fold(await self.service.entries(RUN))
+        assert run is not None
         return run
 
     async def facts(self, kind: type) -> list[fact.Fact]:

@@ -13,6 +13,7 @@ from bot.adapters.ssh import SshHosts
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Approve
 from bot.core.hosts.inventory import Inventory
+from bot.core.runs.fold import fold
 from bot.core.runs.run import Run, Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports
@@ -64,7 +65,8 @@ async def asked_for(lab: Lab) -> AsyncIterator[Service]:
 async def until(service: Service, status: Status) -> Run:
     async with asyncio.timeout(30):
         while True:
-            (run,) = await service.runs()
+            run = fold(await service.entries(RUN))
+            assert run is not None
             if run.status is status:
                 return run
             assert run.status is not Status.ENDED, run.reason

@@ -23,7 +23,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Status
 from bot.engine.planning import Request
-from bot.engine.service import Survey
+from bot.engine.surveying import Survey
 from bot.errors import Refused
 from bot.practice.slack.server import LocalSlack, Message
 from bot.record.markdown import markdown
@@ -106,9 +106,10 @@ class FakeService:
             raise Refused(f"There is no run {run}.")
         return tuple(self.story.entries)
 
-    async def survey(self, *, open_only: bool = False) -> Survey:
-        over = open_only and self.story.run.status is Status.ENDED
-        return Survey(runs=() if over else (self.story.run,), damaged=())
+    async def survey(self, *, open_only: bool = False, most: int | None = None) -> Survey:
+        del most
+        runs = () if open_only and self.story.run.status is Status.ENDED else (self.story.run,)
+        return Survey(runs=runs, damaged=(), count=len(runs))
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
         let_go(run, None, person, reason, self.story.at)

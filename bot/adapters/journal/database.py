@@ -58,6 +58,23 @@ RELEASES = Table(
 )
 """Who let go what a damaged run held: it cannot be a fact of the run, which nothing can be added to."""
 
+ENDINGS = Table(
+    "endings",
+    METADATA,
+    Column("run", String(100), primary_key=True),
+    Column("began", String(40), nullable=False, index=True),
+    Column("seq", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What a list shows of runs that have ended (endings.py): made from their facts, and no part of any record."""
+
+_FORGET = "CREATE TRIGGER IF NOT EXISTS {0} AFTER {1} ON events BEGIN DELETE FROM endings WHERE run IN ({2}); END"
+_TRIGGERS = (
+    # The bot only ever adds facts: whoever changes one, with whatever program, takes its run out of the index.
+    _FORGET.format("endings_altered", "UPDATE", "OLD.run, NEW.run"),
+    _FORGET.format("endings_deleted", "DELETE", "OLD.run"),
+)
+
 POSTS = Table(
     "posts",
     METADATA,
@@ -132,6 +149,9 @@ class Database:
         try:
             async with self.writing() as connection:
                 await connection.run_sync(METADATA.create_all)
+                if self._url.get_backend_name() == "sqlite":
+                    for trigger in _TRIGGERS:
+                        await connection.exec_driver_sql(trigger)
             self.complete = True
         except JournalError as error:
             if EVENTS.name not in there or not only_read(error):

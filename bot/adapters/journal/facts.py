@@ -18,10 +18,11 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.adapters.journal import claiming, releasing
+from bot.adapters.journal import claiming, endings, releasing
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
+from bot.core.decisions.summary import Listed, ended_summary
 from bot.core.plans.plan import digest
 from bot.core.runs.claims import claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
@@ -112,6 +113,8 @@ class SqlJournal:
                 await connection.execute(insert(EVENTS), _chained(entries, previous))
                 for entry in entries:
                     await _hold_or_free(connection, entry)
+                if any(isinstance(fact, RunEnded) for fact in facts):
+                    await _index(connection, run)
         except IntegrityError as error:
             raise await self._meaning(run, after, entries, error) from error
         return entries
@@ -163,6 +166,10 @@ class SqlJournal:
                 await releasing.let_go(connection, release)
         except IntegrityError as error:
             raise Conflict(f"run {release.run} was let go by somebody else at this moment") from error
+
+    async def listed(self, most: int | None = None) -> Listed:
+        """Every run there is; of those that have ended only what a list shows, of the newest `most`."""
+        return await endings.listed(self._database, self._read, most)
 
     async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
         async with self._database.reading() as connection:
@@ -251,6 +258,12 @@ async def _hold_or_free(connection: AsyncConnection, entry: Entry) -> None:
     if isinstance(entry.fact, RunEnded):
         await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
         await claiming.give_up(connection, entry.run)
+
+
+async def _index(connection: AsyncConnection, run: str) -> None:
+    entries, damage = await _read(connection, run)
+    if summary := ended_summary(entries, damage):
+        await endings.put(connection, summary, len(entries))
 
 
 def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:

@@ -19,11 +19,12 @@ from bot.adapters.slack.thread.damage import beside
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, held_words
 from bot.core.decisions.decide import GoBack, Steering
+from bot.core.decisions.summary import summary_of
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
 from bot.core.text.meant import near
 from bot.engine.planning import Request
-from bot.engine.service import Survey
+from bot.engine.surveying import Survey
 from bot.errors import Refused
 
 Say = Callable[[Message], Awaitable[None]]
@@ -65,8 +66,8 @@ class Service(Protocol):
     async def entries(self, run: str) -> tuple[Entry, ...]:
         """The facts of a run."""
 
-    async def survey(self, *, open_only: bool = False) -> Survey:
-        """The runs, the newest first, and those that are damaged."""
+    async def survey(self, *, open_only: bool = False, most: int | None = None) -> Survey:
+        """The runs, the newest first, and those that are damaged; of what has ended the newest `most`."""
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
         """Let go what a damaged run holds."""
@@ -193,7 +194,9 @@ class Commands:
         return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs"))
 
     async def _list(self, typed: Typed, _person: Person) -> tuple[Message, ...]:
-        return _alone(typed, await self._listing(await self._service.survey(), "All runs, the newest first"))
+        return _alone(
+            typed, await self._listing(await self._service.survey(most=_LISTED), "All runs, the newest first")
+        )
 
     async def _listing(self, found: Survey, title: str) -> tuple[Message, ...]:
         runs = found.runs
@@ -204,7 +207,10 @@ class Commands:
             told += (note(f"{len(found.damaged) - _TOLD} more runs are damaged: `dovecot-bot runs` names them all."),)
         if told and not runs:
             return told
-        return (*told, listing(runs, {run: link for run, link in links.items() if link}, title=title))
+        return (
+            *told,
+            listing(runs, {run: link for run, link in links.items() if link}, title=title, count=found.count),
+        )
 
     async def _abort(self, typed: Typed, person: Person) -> Message:
         run = await self._run(typed, typed.rest)
@@ -234,7 +240,7 @@ class Commands:
         runs = [one.last for one in found.damaged if one.last] if state == "damaged" else found.runs
         if name in {one.id for one in runs}:
             return _run_id(name, word, more)
-        on = {one.id: one.request.target.backend.name for one in runs}
+        on = {one.id: summary_of(one).backend for one in runs}
         if not backend:
             listed = ", ".join(f"{run} on {where}" for run, where in [*on.items()][:_LISTED])
             raise Refused(f"Which run? {word} takes a run's id. {state.capitalize()}: {listed or 'none'}.")

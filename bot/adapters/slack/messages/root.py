@@ -9,7 +9,7 @@ from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, bu
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.story import Story, no_way_back
 from bot.adapters.slack.messages.text import clock, known, length, moment, place, stamp, users, value, who, why
-from bot.core.decisions.goback import left_there
+from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
 from bot.core.runs.events import ApprovalAsked, Outcome
 from bot.core.runs.run import Run, Status
@@ -79,10 +79,7 @@ def state_of(run: Run) -> str:
     """The state in words: what is done now, or what is waited for and until when."""
     match run.status:
         case Status.ENDED:
-            assert run.outcome is not None
-            left = left_there(run)
-            end = _ENDS[run.outcome] + (f"; {inline(left, 300)}" if left else "")
-            return end + (f": {_why(run)}" if run.reason else "")
+            return _ended(summary_of(run))
         case Status.READY:
             return _ready(run)
         case Status.BUSY:
@@ -101,6 +98,12 @@ def state_of(run: Run) -> str:
             return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
         case _:
             assert_never(run.status)
+
+
+def _ended(run: Summary) -> str:
+    assert run.outcome is not None
+    end = _ENDS[run.outcome] + (f"; {inline(run.left, 300)}" if run.left else "")
+    return end + (f": {prose(run.ended_because, run.people, most=_REASON)}" if run.ended_because else "")
 
 
 def _why(run: Run) -> str:
@@ -125,22 +128,23 @@ def _at(run: Run) -> str:
     return f"{place(run.plan, step)}, {escape(step.says)}" if step else "at its end"
 
 
-def _why_listed(run: Run) -> str:
-    return f" · {told}" if (told := why(run.request, _WHY)) else ""
-
-
-def listing(runs: Sequence[Run], links: Mapping[str, str], *, title: str) -> Message:
-    """Runs, the newest first; `links` are the addresses of their root messages, where known."""
+def listing(
+    runs: Sequence[Run | Summary], links: Mapping[str, str], *, title: str, count: int | None = None
+) -> Message:
+    """Runs, the newest first, of `count` in all; `links` are the addresses of their root messages, where known."""
     if not runs:
         builder = MessageBuilder(f"{title}: there are none.")
         builder.say(f"*{title}*: there are none.")
         return builder.message()
-    builder = MessageBuilder(f"{title}: {len(runs)}.")
-    builder.say(f"*{title}*: {len(runs)}" + (f", the newest {_SHOWN} are shown" if len(runs) > _SHOWN else ""))
+    count = len(runs) if count is None else count
+    builder = MessageBuilder(f"{title}: {count}.")
+    builder.say(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
     for run in runs[:_SHOWN]:
-        link = f" · <{links[run.id]}|thread>" if run.id in links else f" · <#{run.request.channel}>"
+        one, state = summary_of(run), _ended(run) if isinstance(run, Summary) else state_of(run)
+        link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
+        told = why(one, _WHY)
         builder.say(
-            f"{inline(run.id)} · {escape(run.request.plan.title)} · asked for by {who(run.request.requester)}"
-            f" · {stamp(run.began)}{link}{_why_listed(run)}\n{state_of(run)}"
+            f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
+            f" · {stamp(one.began)}{link}{f' · {told}' if told else ''}\n{state}"
         )
     return builder.message()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from bot.adapters.slack.messages.markup import SPAN, escape, inline
+from bot.core.decisions.summary import Summary, mentioned
 from bot.core.plans.plan import Plan, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Entry, Ran, RunRequested
@@ -97,10 +98,10 @@ def file_name(entry: Entry, what: str) -> str:
 
 def known(run: Run) -> tuple[str, ...]:
     """The people of a run: the bot's own sentences may mention them, whatever a host printed may not mention others."""
-    return (*run.not_by, *(grant.by for grant in run.grants))
+    return mentioned(run)
 
 
-def why(request: RunRequested, most: int = SPAN) -> str:
+def why(request: RunRequested | Summary, most: int = SPAN) -> str:
     """The reason and the ticket as whoever asked typed them, in a line; empty where there is neither."""
     told = (("Reason", request.reason), ("Ticket", request.ticket))
     return " · ".join(f"*{label}* {inline(text, most)}" for label, text in told if text)

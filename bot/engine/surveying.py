@@ -1,0 +1,47 @@
+"""Every run there is, for a list: those under way folded from their facts, those that have ended from the index."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bot.core.decisions.damage import Damaged
+from bot.core.decisions.summary import Listed, Summary, age, summary_of
+from bot.core.runs.fold import fold
+from bot.core.runs.run import Run, Status
+from bot.engine.ports import Journal
+from bot.errors import Illegal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """Runs, the newest first, and those that cannot be read whole. `count` of all runs: not all may be asked for."""
+
+    runs: tuple[Run | Summary, ...]
+    damaged: tuple[Damaged, ...]
+    count: int
+
+
+async def read_run(journal: Journal, run: str) -> Run | Damaged | None:
+    """A run by all its facts; None when there is none of that id."""
+    try:
+        return fold(await journal.entries(run)) or await journal.examine(run)
+    except Illegal:
+        return await journal.examine(run)
+
+
+async def surveyed(listed: Listed, read: Callable[[str], Awaitable[Run | Damaged | None]]) -> Survey:
+    """The runs of a journal as it lists them; `read` gives those of which it lists nothing but their ids."""
+    runs: list[Run | Summary] = list(listed.ended)
+    damaged = []
+    for run in reversed(listed.others):
+        match await read(run):
+            case Damaged() as found:
+                damaged.append(found)
+            case Run() as found:
+                # What has ended is many times as large, and nobody needs more of it than its summary.
+                runs.append(summary_of(found) if found.status is Status.ENDED else found)
+            case None:
+                pass
+    count = listed.count + len(runs) - len(listed.ended)
+    return Survey(runs=tuple(sorted(runs, key=age, reverse=True)), damaged=tuple(damaged), count=count)
