@@ -23,6 +23,7 @@ from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import Kind, Order, Plan, PlannedStep, make_plan
 from bot.core.plans.procedure import Gate
 from bot.core.plans.proposal import PackageChange, Proposal
+from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact, RunRequested
 from bot.core.runs.fold import apply, begin
@@ -90,7 +91,7 @@ def flush_reading(step: PlannedStep, *, ready: bool = False, flushed: bool = Fal
     """What is read of the metacache's flush around a stop of dovecot; nothing around any other step."""
     if step.action is None or Effect.STOP_DOVECOT not in effects(step.action.command.text):
         return ()
-    reading = {"ready": ready, "flushed": flushed, "said": "as it should be"}
+    reading: Reading = {"ready": ready, "flushed": flushed, "said": "as it should be"}
     return (fact.Seen(host="backend-3", probe="metacache-flush", reading=reading),)
 
 
@@ -180,8 +181,8 @@ class Story:
                 return [asked, *answered_already(asked)]
             case RunCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")
-                seen = fact.StepDone(step=check.name, how=fact.How.RAN, reason="as it should be", remembered=remembered)
-                return [seen]
+                good = "as it should be"
+                return [fact.StepDone(step=check.name, how=fact.How.RAN, reason=good, remembered=remembered)]
             case MakeChange(step=change):
                 assert change.action is not None
                 text = change.action.command.text

@@ -26,7 +26,7 @@ from bot.practice.machine.files import File, Link
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
-from bot.practice.slack.server import Message
+from bot.practice.slack.server import Ephemeral, Message
 from bot.practice.values import Ran
 from tests.lab.ring import BACKENDS
 
@@ -184,7 +184,7 @@ async def ended(scene: Scene) -> str:
     return str(await scene.slack.until(lambda: scene.outcome, timeout=60))
 
 
-def wording(message: Message) -> str:
+def wording(message: Message | Ephemeral) -> str:
     """All that a message says, in its text and its blocks."""
     texts = [part["text"] for block in message.blocks for part in _texts(block)]
     return "\n".join([message.text, *texts])

@@ -73,7 +73,7 @@ async def test_a_click_by_somebody_who_may_not_does_not_count_and_is_on_the_reco
 
 
 def _is_of(message: Message, seq: int) -> bool:
-    return bool(message.metadata) and message.metadata["event_payload"]["seq"] == seq
+    return bool(message.metadata and message.metadata["event_payload"]["seq"] == seq)
 
 
 @pytest.mark.parametrize("backend", ["backend-1", "backend-3"])

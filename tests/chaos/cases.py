@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from typing import Literal
 
+from bot.practice.slack.context import What
 from tests.chaos import cuts, kills, rings, slacks
 from tests.chaos.case import KINDS, Case, Kind
 from tests.chaos.good import Good
@@ -89,7 +90,7 @@ def _cuts(good: Good) -> Iterator[Case]:
 
 
 _METHODS = ("chat.postMessage", "chat.update", "*")
-_FAULTS: tuple[slacks.What, ...] = ("drop_after_accept", "rate_limited", "status_500", "hang", "refuse")
+_FAULTS: tuple[What, ...] = ("drop_after_accept", "rate_limited", "status_500", "hang", "refuse")
 
 
 def _slack(good: Good) -> Iterator[Case]:

@@ -113,7 +113,7 @@ def _questions(seen: Evidence) -> Iterator[str]:
             open_since[entry.fact.gate] = entry.seq
         elif isinstance(entry.fact, _ANSWERS):
             open_since.clear()
-    asked = Counter(entry.fact.gate for entry in seen.entries if isinstance(entry.fact, fact.ApprovalAsked))
+    asked = Counter[str](entry.fact.gate for entry in seen.entries if isinstance(entry.fact, fact.ApprovalAsked))
     shown = Counter(gate for one in seen.thread if (gate := gate_of(one)) and not _marked(one))
     for gate in shown:
         if shown[gate] > asked[gate]:

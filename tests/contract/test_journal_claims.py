@@ -45,7 +45,7 @@ async def old_journal(path: Path, **runs: Sequence[Fact]) -> None:
 
 
 async def test_an_open_run_of_an_older_version_holds_its_backend_and_its_directors(path: Path) -> None:
-    await old_journal(path, r1=[BLUE, RunHeld(reason="x")])
+    await old_journal(path, r1=(BLUE, RunHeld(reason="x")))
     async with SqlJournal(url(path)) as journal:
         assert held(path) == {("backend 192.0.2.1", "r1"), ("ssh d1", "r1"), ("ssh d2", "r1")}
         with pytest.raises(RingHeld, match="the director that `ssh d2` reaches is held by run r1"):
@@ -55,7 +55,7 @@ async def test_an_open_run_of_an_older_version_holds_its_backend_and_its_directo
 
 
 async def test_it_holds_what_it_has_proved_too_and_a_run_that_is_over_holds_nothing(path: Path) -> None:
-    over = [RED, RunEnded(outcome=Outcome.DONE)]
+    over: list[Fact] = [RED, RunEnded(outcome=Outcome.DONE)]
     await old_journal(path, r1=over, r2=[BLUE, proved("192.0.2.8:9090", "192.0.2.9:9090")])
     async with SqlJournal(url(path)):
         assert {key for key, run in held(path) if run == "r2"} == {key for key, _ in held(path)}
@@ -109,7 +109,7 @@ async def test_a_damaged_run_does_not_keep_the_journal_from_opening(
 
 
 async def test_what_is_sound_before_the_damage_counts(path: Path) -> None:
-    await old_journal(path, r1=[BLUE, RunHeld(reason="x")])
+    await old_journal(path, r1=(BLUE, RunHeld(reason="x")))
     await asyncio.to_thread(_sql, path, "UPDATE events SET body = '{}' WHERE seq = 2")
     async with SqlJournal(url(path)):
         assert ("ssh d1", "r1") in held(path)

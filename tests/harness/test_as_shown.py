@@ -87,8 +87,9 @@ def hotfix(play: Drill) -> None:
     play.backend.disk.write(f"/etc/dovecot/{HOTFIX}", "mail_max_userip_connections = 5\n")
 
 
+Happens = Callable[[Drill], None]
 UPGRADED = f"dovecot-core is {NEW} now, and was {OLD} when it was shown"
-SAID = {
+SAID: dict[Happens, str] = {
     upgrades_itself: UPGRADED,
     upgrades_one: f"dovecot-imapd is {NEW} now, and was {OLD} when it was shown",
     loses_the_new: f"the downloaded packages: without dovecot-core={NEW}, dovecot-imapd={NEW}, dovecot-lmtpd={NEW} now,"
@@ -97,7 +98,6 @@ SAID = {
     is_disabled: "dovecot is disabled now, and was enabled when it was shown",
     is_masked: "dovecot is masked now, and was loaded when it was shown",
 }
-Happens = Callable[[Drill], None]
 
 
 @pytest.mark.parametrize("happens", SAID, ids=lambda one: one.__name__)
@@ -355,7 +355,7 @@ def fills(path: str) -> Happens:
     return fills_it
 
 
-KEEPS = {
+KEEPS: dict[Happens, str] = {
     is_locked: "It is held by process 4711",
     is_interrupted: "dpkg was interrupted",
     **{fills(path): f"{path} free mib is 5" for path in ("/var", "/usr", "/boot")},

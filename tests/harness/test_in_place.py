@@ -189,10 +189,12 @@ async def test_what_the_packages_change_in_the_configuration_is_told(text: str) 
     """Nobody has approved it; with a proposed configuration it is replaced with the rest."""
     async with a_run(text=text) as play:
         await play.reaches("install-packages")
-        play.backend.packages.unpacks = lambda: (
-            play.backend.disk.write("/etc/dovecot/conf.d/15-new.conf", "# new\n"),
-            play.backend.disk.remove("/etc/dovecot/conf.d/20-lmtp.conf"),
-        )
+
+        def unpacks() -> None:
+            play.backend.disk.write("/etc/dovecot/conf.d/15-new.conf", "# new\n")
+            play.backend.disk.remove("/etc/dovecot/conf.d/20-lmtp.conf")
+
+        play.backend.packages.unpacks = unpacks
         assert await play.ends() == "done"
         told = [one for one in play.facts(fact.StepDone) if one.step == "config-after-packages"]
         said = "backend-3: /etc/dovecot difference added conf.d/15-new.conf; removed conf.d/20-lmtp.conf"

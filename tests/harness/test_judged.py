@@ -12,6 +12,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Status
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
+from tests.harness.hooks import Hook
 from tests.harness.play import reviewed
 from tests.harness.virtual import run_virtual
 
@@ -171,7 +172,7 @@ async def _gap(step: str, number: int | None) -> list[str]:
         await play.reaches(step)
         begin = len(play.points.calls)
         if number is not None:
-            play.points.hooks.append(_At(begin + number, play))
+            play.points.hooks.append(_goes_back_at(begin + number, play))
             await play.until(lambda run: run.plan.back or run.status is Status.ENDED)
             assert step not in {one.step for one in play.facts(fact.StepStarted)}, play.points.calls[begin + number]
             assert none_of(play, *DISTURBING)
@@ -191,17 +192,13 @@ def test_a_wish_to_go_back_stops_a_change_that_was_decided_and_has_not_begun(ste
             run_virtual(_gap(step, number))
 
 
-class _At:
-    """A hook at the call of that number: somebody asks to go back."""
+def _goes_back_at(number: int, play: Drill) -> Hook:
+    """Somebody asks to go back right before the call of that number."""
 
-    always = False
+    async def goes_back() -> None:
+        if len(play.points.calls) == number:
+            play.points.hooks.remove(hook)
+            await play.go_back()
 
-    def __init__(self, number: int, play: Drill) -> None:
-        self.number, self.play = number, play
-
-    @property
-    def text(self) -> str:
-        return "" if len(self.play.points.calls) == self.number else "never"
-
-    async def does(self) -> None:
-        await self.play.go_back()
+    hook = Hook("", goes_back, always=True)
+    return hook

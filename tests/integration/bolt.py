@@ -13,7 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.slack.server import LocalSlack
 
-BUTTONS = [
+BUTTONS: list[dict[str, Any]] = [
     {"type": "section", "text": {"type": "mrkdwn", "text": "Flush backend-3?"}},
     {
         "type": "actions",
@@ -94,11 +94,11 @@ def app(client: AsyncWebClient) -> AsyncApp:
 @asynccontextmanager
 async def running(app: AsyncApp) -> AsyncIterator[AsyncSocketModeHandler]:
     handler = AsyncSocketModeHandler(app, app_token="xapp-practice", ping_interval=0.1)
-    await handler.connect_async()
+    await handler.connect_async()  # type: ignore[no-untyped-call] # bolt's own, without types
     try:
         yield handler
     finally:
-        await handler.close_async()
+        await handler.close_async()  # type: ignore[no-untyped-call] # bolt's own, without types
 
 
 async def refusal(call: Any) -> Any:

@@ -36,7 +36,9 @@ class Bench:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self.host = Backend.model_validate({"name": NAME, "ip": lab.backends[NAME].ip, "sudo": True})
+        self.host: Backend | Director = Backend.model_validate(
+            {"name": NAME, "ip": lab.backends[NAME].ip, "sudo": True}
+        )
         ways = lab.directory / "ssh_config", lab.directory / "known_hosts"
         self.hosts = SshHosts([ways[0]], ways[1], timedelta(seconds=5), timedelta(seconds=5), SystemClock())
 

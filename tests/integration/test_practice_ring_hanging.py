@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -19,7 +19,7 @@ Act = Callable[[Backend], None]
 
 async def out(ring: PracticeRing, host: str, line: str) -> tuple[int, str]:
     """One line on one host, without SSH."""
-    machine = (ring.directors | ring.backends)[host]  # type: ignore[operator]
+    machine = (ring.directors | ring.backends)[host]
     answer = await machine.begin(line, NoStdin())
     return answer.exit_status, answer.out.decode() + answer.err.decode()
 
@@ -29,7 +29,7 @@ async def row(ring: PracticeRing, director: str) -> dict[str, str]:
     return next(one for one in csv.DictReader(io.StringIO(table), delimiter="\t") if one["mail server ip"] == IP)
 
 
-def timed(play: Callable[[PracticeRing, Callable[[], datetime]], object]) -> None:
+def timed(play: Callable[[PracticeRing, Callable[[], datetime]], Awaitable[None]]) -> None:
     """A ring without SSH, in virtual time."""
 
     async def whole() -> None:
@@ -38,7 +38,7 @@ def timed(play: Callable[[PracticeRing, Callable[[], datetime]], object]) -> Non
         def now() -> datetime:
             return MORNING + timedelta(seconds=loop.time())
 
-        await play(PracticeRing(users=9, now=now), now)  # type: ignore[misc]
+        await play(PracticeRing(users=9, now=now), now)
 
     run_virtual(whole())
 
@@ -70,8 +70,8 @@ def test_changes_beside_a_hanging_director_are_done_at_once_and_confirmed_never(
             ring.tick()
             await asyncio.sleep(0.1)
         assert ring.users_on("backend-3") == 0
-        _, status = await out(ring, "director-1", "doveadm -f tab director ring status")
-        assert "ring syncing - last sync" in status
+        _, whole = await out(ring, "director-1", "doveadm -f tab director ring status")
+        assert "ring syncing - last sync" in whole
         status, said = await down
         assert (status, "Ring sync timed out" in said) == (75, True)
 

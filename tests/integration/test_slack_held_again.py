@@ -109,7 +109,8 @@ async def assert_every_button_counts(place: Place, story: Story) -> None:
             done = clicks.sent(click, "because", shown) if click.action in FORMS else clicks.do(click)
             await done
     waits = {Status.ASKING: "approve", Status.HELD: "retry", Status.TAKEN: "stays_out"}.get(story.run.status)
-    answered = story.run.asked is not None and getattr(story.run.asked.fact, "word_of", "")
+    asked = story.run.asked.fact if story.run.asked else None
+    answered = isinstance(asked, fact.ApprovalAsked) and asked.word_of
     if waits and not story.run.only_looked and not story.run.must_hold and not answered:
         assert any(waits == button["action_id"] for message in thread for button in buttons(message))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from bot.adapters.ssh.connection import AT_ONCE
+from bot.core.hosts.command import Result
 from bot.core.hosts.fence import CLOCK, fenced, lock_question
 from bot.core.hosts.identity import QUESTION
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
@@ -131,7 +133,7 @@ async def test_a_look_that_is_given_up_frees_its_place_at_once(site: Site) -> No
         assert {result.stdout for result in await asyncio.gather(*waiting)} == {"next"}
 
 
-async def _given_up(looks: list[asyncio.Task[object]]) -> None:
+async def _given_up(looks: Sequence[asyncio.Task[Result]]) -> None:
     for look in looks:
         look.cancel()
     await asyncio.gather(*looks, return_exceptions=True)

@@ -146,11 +146,11 @@ async def bot(folder: Path, scene: Scene) -> None:
     fence = Fence(connection=identity.connection, not_after=now + 1, lock=f"{folder}/lock") if scene.fenced else None
     made = CommandSession.connection_made
 
-    def made_and_cut(hearing: CommandSession, channel: asyncssh.SSHClientChannel[bytes]) -> None:
+    def made_and_cut(self: CommandSession, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel is open, and the command is sent next."""
         print("cut", flush=True)
         sys.stdin.readline()
-        made(hearing, channel)
+        made(self, chan)
 
     CommandSession.connection_made = made_and_cut  # type: ignore[method-assign]
     try:

@@ -86,7 +86,7 @@ def test_one_that_lapsed_is_asked_for_again_at_the_step_at_hand(at: str) -> None
     story.tell(*story.well())
     assert isinstance(action := next_action(story.run, story.at), MakeChange)
     assert action.step.name == at
-    assert (story.run.lapsed, story.run.granted) == (None, {Gate.FLUSH})
+    assert (story.run.lapsed, story.run.granted) == (None, frozenset({Gate.FLUSH}))
 
 
 def test_a_restart_does_not_forget_that_it_lapsed() -> None:

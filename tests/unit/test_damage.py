@@ -24,8 +24,8 @@ GIVEN = Release(run="r2025a", by=SECOND, at=NOON, reason="seen by hand")
 
 
 def damaged(story: Story, *, holds: bool = True) -> Damaged:
-    held = {"rings": ("main",), "keys": keys_of(target())} if holds else {}
-    found = examined("r2025a", story.entries, FLAW, **held)
+    rings, keys = (("main",), keys_of(target())) if holds else ((), ())
+    found = examined("r2025a", story.entries, FLAW, rings=rings, keys=keys)
     assert found is not None
     return found
 

@@ -65,7 +65,10 @@ class Trees:
         return PROBES["config-difference"].read(target(), self.asks, self.result())
 
     def differ(self) -> Difference:
-        return difference(*self.asks.values(), self.result())
+        return self.read(self.result())
+
+    def read(self, answer: Result) -> Difference:
+        return difference(self.asks["path"], self.asks["to"], answer)
 
 
 @pytest.fixture
@@ -218,7 +221,7 @@ def test_what_is_no_answer_of_diff_is_unreadable(trees: Trees) -> None:
         replace(differs, stdout_bytes=KEPT + 1),
     ):
         with pytest.raises(Unreadable):
-            difference(*trees.asks.values(), answer)
+            trees.read(answer)
 
 
 def test_what_is_newer_on_the_host_is_named_by_the_times_of_the_files(trees: Trees) -> None:

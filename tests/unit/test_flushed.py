@@ -8,6 +8,7 @@ import pytest
 
 from bot.core.decisions.guards import unflushed
 from bot.core.plans.plan import GUARD_REFUSED
+from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Status
@@ -19,7 +20,7 @@ STOP = "stop-dovecot"
 
 
 def metacache(*, ready: bool, flushed: bool) -> Seen:
-    reading = {"ready": ready, "flushed": flushed, "said": "dovecot is …"}
+    reading: Reading = {"ready": ready, "flushed": flushed, "said": "dovecot is …"}
     return Seen(host="backend-3", probe="metacache-flush", reading=reading)
 
 
@@ -103,7 +104,7 @@ def test_a_stop_that_took_long_is_the_flush_that_was_ready_before_it() -> None:
     """Looked at in the middle, the unit has ended already and dovecot is still stopping."""
     late = fact.StepNotDone(step=STOP, reason="dovecot is deactivating", seen=(dovecot("deactivating"),))
     assert deletes(Story().until(STOP).tell(started(READY), late, started(UNIT_OFF, attempt=2), done(FLUSHED)))
-    held = [started(READY), failed(STOP, dovecot("deactivating"), status=None), RETRY]
+    held: list[fact.Fact] = [started(READY), failed(STOP, dovecot("deactivating"), status=None), RETRY]
     assert deletes(Story().until(STOP).tell(*held, done(FLUSHED, how=fact.How.FOUND)))
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.core.decisions.goback import going_back
-from bot.core.plans.effects import Effect
-from bot.core.plans.laws import check_rules, restores
+from bot.core.plans.effects import Effect, restores
+from bot.core.plans.laws import check_rules
 from bot.core.plans.plan import Kind, Plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact

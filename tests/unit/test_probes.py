@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Ring, Target
+from bot.core.plans.plan import Value
 from bot.core.readings.outputs import Reading, tree_digest, version_key
 from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import NAMES
@@ -229,8 +230,17 @@ def test_files_of_a_directory_are_counted() -> None:
         PROBES["files"].read(target(), asks, result("", 1, "find: ‘/var/dovecot/vmail’: No such file or directory"))
 
 
-_ASKS = {"name": "lmtp", "names": "dovecot-core=1", "path": "/x", "to": "/y", "port": 143, "user": "u", "unit": "f"}
-_ASKS |= {"like": "/z", "since": "conf.d\td\t755\troot\troot\t"}
+_ASKS: dict[str, Value] = {
+    "name": "lmtp",
+    "names": "dovecot-core=1",
+    "path": "/x",
+    "to": "/y",
+    "like": "/z",
+    "since": "conf.d\td\t755\troot\troot\t",
+    "port": 143,
+    "user": "u",
+    "unit": "f",
+}
 
 
 _EXITS = {

@@ -112,9 +112,9 @@ def test_a_run_turns_round_inside_the_take_down_only_when_a_step_of_it_failed() 
     assert waiting.run.stands_safely
     story = Story().until("stop-dovecot", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="abort"))
     assert not story.run.stands_safely
-    story.until("stop-was-clean")
+    story = story.until("stop-was-clean")
     assert not story.run.stands_safely
-    story.until("config-before-packages")
+    story = story.until("config-before-packages")
     assert story.run.stands_safely
     failed = Story().until("stop-dovecot", on=Status.BUSY).fail().tell(fact.GoBackAsked(by=THIRD, reason="abort"))
     assert failed.run.stands_safely
@@ -243,9 +243,9 @@ def test_a_ring_that_changed_too_often_is_forgotten_when_the_run_turns_round_or_
     story.tell(fact.SkipProposed(by=THIRD, step="test-user-reads-mail", reason="read by hand"))
     story.tell(fact.SkipAgreed(by=SECOND, step="test-user-reads-mail"))
     assert (turned.deviations, story.run.deviations) == (3, 0)
-    asked = fact.GoBackAsked(by=THIRD, reason="abort")
     back = going_back(turned)
     assert back is not None
-    for number, told in enumerate((asked, fact.TurnedBack(plan=back)), turned.seq + 1):
+    turning: tuple[Fact, ...] = (fact.GoBackAsked(by=THIRD, reason="abort"), fact.TurnedBack(plan=back))
+    for number, told in enumerate(turning, turned.seq + 1):
         turned = apply(turned, Entry(run=turned.id, seq=number, at=story.at, fact=told))
     assert turned.deviations == 0

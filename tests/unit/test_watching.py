@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run, Status
@@ -15,7 +16,7 @@ from tests.build import THIRD, Story
 
 def says(vhosts: int = 0, state: str = "down", users: int = 0, *, host: str = "director-1", usable: int = 2) -> Seen:
     """One director's answer; without more, as the run left it."""
-    reading = {"vhosts": vhosts, "state": state, "users": users, "usable_others": usable, "others": "as usual"}
+    reading: Reading = {"vhosts": vhosts, "state": state, "users": users, "usable_others": usable, "others": "as usual"}
     return Seen(host=host, probe="director-hosts", reading=reading)
 
 

@@ -8,7 +8,7 @@ only, and knows nothing of the bot.
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import web
 
@@ -277,7 +277,12 @@ class LocalSlack:
         """Return a message and its replies, in order."""
         return self.workspace.thread(channel, ts)
 
-    async def until(self, condition: Callable[[], T], *, timeout: float = 5.0) -> T:  # noqa: ASYNC109
+    async def until(
+        self,
+        condition: Callable[[], T | Literal[False] | None],
+        *,
+        timeout: float = 5.0,  # noqa: ASYNC109
+    ) -> T:
         """Return the condition's first true value; see Workspace.until."""
         return await self.workspace.until(condition, timeout=timeout)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 Json = dict[str, Any]
 """A JSON object, as it travels: its fields are Slack's, so they are looked at where they are used."""
@@ -196,7 +196,12 @@ class Workspace:
             if not waiting.done():
                 waiting.set_result(None)
 
-    async def until(self, condition: Callable[[], T], *, timeout: float) -> T:  # noqa: ASYNC109 - it is the words' bound
+    async def until(
+        self,
+        condition: Callable[[], T | Literal[False] | None],
+        *,
+        timeout: float,  # noqa: ASYNC109 - it is the words' bound
+    ) -> T:
         """Return the condition's first true value, looking at each change.
 
         A LookupError in the condition counts as not yet. Raises TimeoutError, which says what Slack holds,
