@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 from bot import bootstrap
 from bot.config import read_settings
@@ -21,7 +22,7 @@ from bot.core.readings import starts
 from bot.core.readings.difference import SCRIPT
 from bot.core.readings.packages import FREE, LISTS_AGE
 from bot.core.readings.sessions import COUNTED
-from bot.core.runs.events import Entry, Fact, StepStarted, UsersCounted, WaitGoesOn
+from bot.core.runs.events import Entry, StepStarted, UsersCounted, WaitGoesOn
 from bot.practice.machine.files import File, Link
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
@@ -30,6 +31,7 @@ from bot.practice.slack.server import Ephemeral, Message
 from bot.practice.values import Ran
 from tests.lab.ring import BACKENDS
 
+K = TypeVar("K")
 CHECKOUT = Path(__file__).parents[2]
 IP = "192.0.2.13"
 BOTH = f"backend-3 config={CONFIG} packages={PACKAGES}"
@@ -190,8 +192,8 @@ def wording(message: Message | Ephemeral) -> str:
     return "\n".join([message.text, *texts])
 
 
-def _texts(block: Mapping[str, object]) -> list[dict[str, str]]:
-    parts = [block.get("text"), *(block.get("fields") or []), *(block.get("elements") or [])]  # type: ignore[misc]
+def _texts(block: Mapping[str, Any]) -> list[dict[str, str]]:
+    parts = [block.get("text"), *(block.get("fields") or []), *(block.get("elements") or [])]
     return [part for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
@@ -226,9 +228,9 @@ async def facts(scene: Scene, run: str = "") -> Sequence[Entry]:
     return entries
 
 
-async def facts_of(scene: Scene, kind: type[Fact]) -> list[Fact]:
+async def facts_of(scene: Scene, kind: type[K]) -> list[K]:
     """The facts of one kind of the newest run."""
-    return [entry.fact for entry in await facts(scene) if type(entry.fact) is kind]
+    return [entry.fact for entry in await facts(scene) if isinstance(entry.fact, kind)]
 
 
 async def assert_thread_is_whole(scene: Scene) -> None:

@@ -131,6 +131,6 @@ async def test_of_clicks_at_once_twice_and_on_old_messages_exactly_one_counts(st
     await scene.slack.click(SECOND, restore, "approve")
     assert await ended(scene) == "done"
     assert "is over: done" in await clicked(scene, THIRD, restore, "approve", stale=True)
-    assert [made.gate for made in await facts_of(scene, fact.Approved)] == [Gate.FLUSH, Gate.RESTORE]  # type: ignore[union-attr]
+    assert [made.gate for made in await facts_of(scene, fact.Approved)] == [Gate.FLUSH, Gate.RESTORE]
     assert not scene.open_buttons("approve")
     await practice.assert_thread_is_whole(scene)

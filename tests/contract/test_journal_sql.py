@@ -182,7 +182,7 @@ async def test_a_fact_that_could_not_be_read_again_is_not_written(sql: SqlJourna
     """A defect of the bot would else make the run unreadable for good, with a host half changed."""
     await sql.append("r1", 0, MORNING, [requested()])
     with pytest.raises(Illegal, match="RunHeld that cannot be read"):
-        await sql.append("r1", 1, MORNING, [RunHeld(reason=7)])  # type: ignore[arg-type]
+        await sql.append("r1", 1, MORNING, [RunHeld(reason=7)])  # type: ignore[arg-type] # the defect
     assert len(await sql.entries("r1")) == 1
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from bot.adapters.slack.messages.blocks import Message
-from bot.practice.values import Answer, Call, failed
+from bot.practice.values import Answer, Call, Word, failed
 from tests.harness.ports import Life, Points, T
 
 FAILED = 42
@@ -40,12 +39,12 @@ class Hooks(Points):
         return await super().call(life, name, act, host)
 
 
-def failing(usual: Callable[[Call], Any], args: tuple[str, ...], left: list[int]) -> Callable[[Call], Any]:
+def failing(usual: Word, args: tuple[str, ...], left: list[int]) -> Word:
     def word(call: Call) -> Answer | Awaitable[Answer]:
         if call.args == args and left[0] > 0:
             left[0] -= 1
             return failed(FAILED, "made to fail")
-        return usual(call)  # type: ignore[no-any-return]
+        return usual(call)
 
     return word
 

@@ -90,7 +90,9 @@ async def test_what_is_newer_on_the_host_is_named_on_the_flush_approval() -> Non
         assert isinstance(renewed, File)
         renewed.changed = datetime(2100, 1, 1, tzinfo=UTC)
         play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", "x = 1\n")
-        play.backend.disk.look("/etc/dovecot/conf.d/99-hotfix.conf").changed = renewed.changed  # type: ignore[union-attr]
+        hotfix = play.backend.disk.look("/etc/dovecot/conf.d/99-hotfix.conf")
+        assert isinstance(hotfix, File)
+        hotfix.changed = renewed.changed
         await play.until(lambda run: run.status is Status.ASKING)
         named = "newer 2 (conf.d/90-metacache.conf, conf.d/99-hotfix.conf)"
         assert any(named in line for line in play.facts(fact.ApprovalAsked)[-1].evidence)

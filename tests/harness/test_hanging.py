@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
-from bot.practice.values import Answer
+from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import reviewed
 from tests.harness.virtual import run_virtual
@@ -207,9 +207,9 @@ async def test_a_director_whose_answers_are_late_by_four_seconds_is_no_obstacle(
     async with a_run() as play:
         usual = play.ring.directors["director-2"].words["doveadm"]
 
-        async def late(call: object) -> Answer:
+        async def late(call: Call) -> Answer:
             await asyncio.sleep(4)
-            answer = usual(call)  # type: ignore[arg-type]
+            answer = usual(call)
             return answer if isinstance(answer, Answer) else await answer
 
         await play.reaches("stop-dovecot")

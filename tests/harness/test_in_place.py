@@ -14,6 +14,7 @@ import pytest
 from bot.config import procedures_folder, read_library
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.practice.machine.files import File
 from bot.practice.scene import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Word, failed
 from tests.harness.drill import Drill, a_run, virtually
@@ -153,8 +154,8 @@ async def test_while_nothing_is_changed_nobody_is_asked_twice_and_a_touch_is_no_
     async with a_run() as play:
         await play.reaches("stop-lmtp")
         node = play.backend.disk.look("/etc/dovecot/dovecot.conf")
-        assert node is not None
-        node.changed += timedelta(minutes=5)  # type: ignore[union-attr]
+        assert isinstance(node, File)
+        node.changed += timedelta(minutes=5)
         assert await play.ends() == "done"
         assert asked(play) == ["approve-flush"]
 

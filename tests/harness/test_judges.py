@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -37,10 +38,10 @@ def changed(seen: Evidence, old: Begun, new: Begun) -> Evidence:
     return replace(seen, begun=tuple(new if one is old else one for one in seen.begun))
 
 
-def again(one: Begun, after: timedelta, **other: object) -> Begun:
+def again(one: Begun, after: timedelta, **other: Any) -> Begun:
     """The same command once more, a while later."""
     ran: Ran = replace(one.ran, at=one.ran.at + after, finished=None)
-    return replace(one, ran=replace(ran, **other), sent=one.sent + after)  # type: ignore[arg-type]
+    return replace(one, ran=replace(ran, **other), sent=one.sent + after)
 
 
 def test_a_good_run_breaks_no_law(good: Evidence) -> None:

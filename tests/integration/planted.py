@@ -169,10 +169,10 @@ def _network_fails(command: str, place: str) -> Iterator[None]:
     """Commands that hold this text are not run, and the reason is no good one."""
     run = SshHosts.run
 
-    async def fails(hosts: SshHosts, host: Host, asked: Command, **more: object) -> Result:
+    async def fails(hosts: SshHosts, host: Host, asked: Command, **more: Any) -> Result:
         if command in asked.text:
             raise NotRun(f"{host.name}: no connection. password = {SECRETS[place]}")
-        return await run(hosts, host, asked, **more)  # type: ignore[arg-type]
+        return await run(hosts, host, asked, **more)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(SshHosts, "run", fails)

@@ -30,7 +30,7 @@ def also_when_flushed(place: Place, begin: asyncio.Event) -> None:
         return written
 
     assert isinstance(place.journal, FakeJournal)
-    place.journal.append = and_begin  # type: ignore[method-assign]
+    place.journal.append = and_begin  # type: ignore[method-assign] # it calls the one before
 
 
 async def test_a_director_that_cannot_be_set_back_does_not_keep_the_take_down_from_its_end() -> None:

@@ -5,6 +5,7 @@ import io
 import stat
 import tarfile
 from datetime import timedelta
+from typing import Literal
 
 import asyncssh
 import pytest
@@ -29,9 +30,11 @@ async def test_a_cut_before_leaves_the_command_undone_and_unlogged(ring: Practic
 
 
 @pytest.mark.parametrize("when", ["during", "after"])
-async def test_a_command_whose_connection_is_cut_runs_to_its_end(ring: PracticeRing, ssh: Client, when: str) -> None:
+async def test_a_command_whose_connection_is_cut_runs_to_its_end(
+    ring: PracticeRing, ssh: Client, when: Literal["during", "after"]
+) -> None:
     """Its outcome is unknown to the client until it is looked up."""
-    ring.fault(Fault(host="backend-1", matches="stop dovecot", when=when, what="cut"))  # type: ignore[arg-type]
+    ring.fault(Fault(host="backend-1", matches="stop dovecot", when=when, what="cut"))
     assert (await ssh("backend-1", "systemctl stop dovecot")).exit_status is None
     await until(lambda: all(ran.exit_status == 0 for ran in ring.ran("stop dovecot")), "it ran to its end")
     (ran,) = ring.ran("stop dovecot", host="backend-1")
@@ -56,20 +59,20 @@ async def test_a_cut_does_not_take_the_input_from_a_command_that_has_begun(ring:
 
 @pytest.mark.parametrize(("when", "vhosts"), [("before", "100"), ("after", "0")])
 async def test_an_exit_status_can_lie_about_what_was_done(
-    ring: PracticeRing, ssh: Client, when: str, vhosts: str
+    ring: PracticeRing, ssh: Client, when: Literal["before", "after"], vhosts: str
 ) -> None:
     """75 is said both when nothing was done and when it was done and not confirmed."""
-    ring.fault(Fault(matches="director update", when=when, what="exit", exit_status=75))  # type: ignore[arg-type]
+    ring.fault(Fault(matches="director update", when=when, what="exit", exit_status=75))
     assert (await ssh("director-1", f"doveadm director update {IP} 0")).exit_status == 75
     assert (await ssh.row("director-2"))["vhosts"] == vhosts
 
 
 @pytest.mark.parametrize(("when", "vhosts"), [("before", "100"), ("after", "0")])
 async def test_a_command_can_hang_while_others_on_the_same_connection_go_on(
-    ring: PracticeRing, ssh: Client, when: str, vhosts: str
+    ring: PracticeRing, ssh: Client, when: Literal["before", "after"], vhosts: str
 ) -> None:
     """The bot has to have a time limit of its own."""
-    ring.fault(Fault(host="director-1", matches="update", when=when, what="hang"))  # type: ignore[arg-type]
+    ring.fault(Fault(host="director-1", matches="update", when=when, what="hang"))
     connection = await ssh.connect("director-1")
     hanging = asyncio.create_task(connection.run(f"doveadm director update {IP} 0"))
     await until(lambda: not ring._faults._armed, "the fault struck")

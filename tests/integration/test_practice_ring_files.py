@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from bot.practice.machine.files import Directory
 from bot.practice.machine.script import NotUnderstood, read_script
 from bot.practice.ring.ring import PracticeRing
 from tests.integration.sshclient import Client, ring, ssh
@@ -51,7 +52,9 @@ async def test_a_configuration_is_sent_as_tar_compared_swapped_and_swapped_back(
     script = f"mkdir -p -m 0700 {staged} && tar --extract --directory={staged} --no-same-owner --file=-"
     sent = await ssh("backend-1", shlex.join(["sh", "-c", script]), input=packed.getvalue(), encoding=None)
     assert sent.exit_status == 0, sent.stderr
-    assert disk.look(staged).mode == 0o700  # type: ignore[union-attr]
+    folder = disk.look(staged)
+    assert isinstance(folder, Directory)
+    assert folder.mode == 0o700
     difference = await ssh("backend-1", f"diff --recursive --unified --new-file /etc/dovecot {staged}")
     assert difference.exit_status == 1
     assert "+protocols = imap\n" in str(difference.stdout)

@@ -11,6 +11,7 @@ import pytest
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.runs.events import StepNotDone
+from bot.practice.slack.context import What
 from bot.practice.slack.server import Fault, Message
 from bot.record.markdown import markdown
 from tests.build import NOON, SECOND, Story
@@ -72,10 +73,10 @@ async def test_where_its_channel_is_not_known_that_of_its_thread_is_used_and_the
 
 @pytest.mark.parametrize("what", ["status_500", "refuse", "rate_limited", "drop_after_accept"])
 async def test_what_is_said_of_a_damaged_run_is_tried_until_slack_has_it(
-    place: Place, thread: SlackAnnouncer, what: str
+    place: Place, thread: SlackAnnouncer, what: What
 ) -> None:
     for _ in range(3):
-        place.slack.fault(Fault(method="chat.postMessage", what=what, retry_after=0))  # type: ignore[arg-type]
+        place.slack.fault(Fault(method="chat.postMessage", what=what, retry_after=0))
     thread.damaged(damaged())
     await said(place, CHANNEL)
 

@@ -100,7 +100,7 @@ class Judge:
 async def assert_every_button_counts(place: Place, story: Story) -> None:
     """In the thread, that is: the first message has what can be said of a run at any time."""
     judge = Judge(story.run, story)
-    clicks = Clicks(service=judge, people=judge)  # type: ignore[arg-type]
+    clicks = Clicks(service=judge, people=judge)  # type: ignore[arg-type] # all that a click asks for
     thread = place.said[1:]
     for message in thread:
         for button in buttons(message):

@@ -14,6 +14,7 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.posts import Pace, Row
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
+from bot.practice.slack.context import What
 from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
@@ -46,10 +47,10 @@ async def test_a_run_is_one_thread_in_order_and_its_end_is_in_the_root(place: Pl
 @pytest.mark.parametrize("what", ["drop_after_accept", "status_500", "refuse", "rate_limited"])
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "files.completeUploadExternal"])
 async def test_what_goes_wrong_in_a_call_loses_nothing_and_repeats_nothing(
-    place: Place, what: str, method: str
+    place: Place, what: What, method: str
 ) -> None:
     for _ in range(3):
-        place.slack.fault(Fault(method=method, what=what, retry_after=0))  # type: ignore[arg-type]
+        place.slack.fault(Fault(method=method, what=what, retry_after=0))
     await place.tell(Story().until("ring-is-still-whole"))
     assert in_order(place)
     assert len(place.slack.files) == 1
@@ -251,9 +252,9 @@ async def test_what_an_older_version_has_begun_to_tell_goes_on_in_its_thread(sla
 
 @pytest.mark.parametrize("what", ["drop_after_accept", "status_500", "refuse", "rate_limited"])
 async def test_a_refusal_is_told_until_slack_has_it_and_an_answer_that_may_be_a_repeat_is_better_than_none(
-    place: Place, what: str
+    place: Place, what: What
 ) -> None:
-    place.slack.fault(Fault(method="chat.postEphemeral", what=what, retry_after=0))  # type: ignore[arg-type]
+    place.slack.fault(Fault(method="chat.postEphemeral", what=what, retry_after=0))
     await place.tell(refused())
     said = {one.text for one in place.slack.ephemerals}
     assert said == {f"Run {place.run} on backend-3 is refused; nothing was changed anywhere."}

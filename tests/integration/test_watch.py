@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Retry
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.run import Run, Status
 from tests.build import REQUESTER
 from tests.integration.place import RUN, Place, a_place
 
@@ -50,12 +51,16 @@ async def test_an_emptied_ring_is_set_back_with_its_flush_while_the_backend_is_s
             await asyncio.sleep(0.02)
 
 
+def _deviated(times: int, run: Run) -> bool:
+    return run.deviations >= times
+
+
 async def test_the_third_time_the_run_holds_and_a_retry_goes_on(place: Place) -> None:
     await place.until(lambda run: run.status is Status.ASKING)
     ip = place.ring.backends["backend-3"].ip
     for times in (1, 2, 3):
         await place.say("director-1", f"doveadm director update {ip} 100")
-        await place.until(lambda run, times=times: run.deviations >= times)  # type: ignore[misc]
+        await place.until(partial(_deviated, times))
         async with asyncio.timeout(10):
             while len(await place.facts(fact.RingSetBack)) < times:
                 await asyncio.sleep(0.02)

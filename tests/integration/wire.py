@@ -152,7 +152,7 @@ async def bot(folder: Path, scene: Scene) -> None:
         sys.stdin.readline()
         made(self, chan)
 
-    CommandSession.connection_made = made_and_cut  # type: ignore[method-assign]
+    CommandSession.connection_made = made_and_cut  # type: ignore[method-assign] # in a process of its own
     try:
         await hosts.run(far, Command(argv=("touch", f"{folder}/ran"), timeout=timedelta(seconds=1)), fence=fence)
     except HostError as error:

@@ -77,7 +77,7 @@ async def looked_up(
         here = world(story, lock=lock)
         assert isinstance(here.clock, FakeClock)
         runlog, looking = RunLog(here, story.run), NothingSeen(here.clock)
-        await Changing(here, runlog, looking).look_up(story.run.step)  # type: ignore[arg-type]
+        await Changing(here, runlog, looking).look_up(story.run.step)  # type: ignore[arg-type] # it sees nothing
         if attempt < attempts:
             story.tell(fact.StepNotDone(step=step, reason="it is not so"))
     return looking.waited, runlog.run
@@ -134,7 +134,8 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
     here = replace(here, hosts=FakeHosts(clock_there))
     assert isinstance(here.clock, FakeClock)
     runlog = RunLog(here, story.run)
-    await Changing(here, runlog, NothingSeen(here.clock)).look_up(replace(step, action=hasty))  # type: ignore[arg-type]
+    looking = NothingSeen(here.clock)
+    await Changing(here, runlog, looking).look_up(replace(step, action=hasty))  # type: ignore[arg-type] # it sees nothing
     assert runlog.run.status is Status.READY
 
 
@@ -154,5 +155,5 @@ async def test_a_run_is_taken_up_though_its_doubt_cannot_be_written_down() -> No
     class Service:
         take_up = staticmethod(taken.append)
 
-    assert await recover(here, Service()) == (story.run.id,)  # type: ignore[arg-type]
+    assert await recover(here, Service()) == (story.run.id,)  # type: ignore[arg-type] # all that is asked of it
     assert [run.status for run in taken] == [Status.BUSY]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from bot.core.hosts.command import Result
@@ -27,9 +30,9 @@ def said(text: str) -> Result:
     return answered(BACKEND, QUESTION, text)
 
 
-def identity(**changed: object) -> Identity:
-    given = {"connection": "c", "reached": "", "addresses": frozenset(), "machine_id": MACHINE_ID, "boot_id": BOOT_ID}
-    return Identity(**given | changed)  # type: ignore[arg-type]
+def identity(**changed: Any) -> Identity:
+    usual = Identity(connection="c", reached="", addresses=frozenset(), machine_id=MACHINE_ID, boot_id=BOOT_ID)
+    return replace(usual, **changed)
 
 
 # reading
