@@ -1,4 +1,4 @@
-"""The tables, the connections and the transactions of the journal; SQLite by default, PostgreSQL by its URL.
+"""The tables, the connections and the transactions of the journal, in SQLite.
 
 It must not know what a fact is. Every foreign error becomes a JournalError here, by one table.
 """
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, event, inspect
+from sqlalchemy import Column, Connection, Index, Integer, MetaData, String, Table, Text, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -58,21 +58,26 @@ RELEASES = Table(
 )
 """Who let go what a damaged run held: it cannot be a fact of the run, which nothing can be added to."""
 
-ENDINGS = Table(
-    "endings",
+SUMMARIES = Table(
+    "summaries",
     METADATA,
     Column("run", String(100), primary_key=True),
     Column("began", String(40), nullable=False, index=True),
     Column("seq", Integer, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", Text),
 )
-"""What a list shows of runs that have ended (endings.py): made from their facts, and no part of any record."""
+"""What a list shows of runs that have ended (summaries.py): made from their facts, and no part of any record."""
 
-_FORGET = "CREATE TRIGGER IF NOT EXISTS {0} AFTER {1} ON events BEGIN DELETE FROM endings WHERE run IN ({2}); END"
+_BLANK = SUMMARIES.c.body.is_(None)
+Index("summaries_blank", SUMMARIES.c.run, sqlite_where=_BLANK, postgresql_where=_BLANK)
+
+_FORGET = (
+    "CREATE TRIGGER IF NOT EXISTS {} AFTER {} ON events BEGIN UPDATE summaries SET body = NULL WHERE run IN ({}); END"
+)
 _TRIGGERS = (
-    # The bot only ever adds facts: whoever changes one, with whatever program, takes its run out of the index.
-    _FORGET.format("endings_altered", "UPDATE", "OLD.run, NEW.run"),
-    _FORGET.format("endings_deleted", "DELETE", "OLD.run"),
+    # The bot only ever adds facts: of a run that somebody changes, with whatever program, the index says nothing more.
+    _FORGET.format("events_altered", "UPDATE", "OLD.run, NEW.run"),
+    _FORGET.format("events_deleted", "DELETE", "OLD.run"),
 )
 
 POSTS = Table(

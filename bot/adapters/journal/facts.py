@@ -18,11 +18,11 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.adapters.journal import claiming, endings, releasing
+from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
-from bot.core.decisions.summary import Listed, ended_summary
+from bot.core.decisions.summary import Listed
 from bot.core.plans.plan import digest
 from bot.core.runs.claims import claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
@@ -65,6 +65,7 @@ class SqlJournal:
     def __init__(self, url: str) -> None:
         self._database = Database(url)
         self.posts = SqlPosts(self._database)
+        self._all_have_rows = False
 
     async def open(self) -> None:
         """Connect and create what is missing; raises JournalError."""
@@ -75,6 +76,8 @@ class SqlJournal:
             await claiming.give_up_what_is_over(self._database)
             for run in await self.open_runs():
                 await self._claim_all(run)
+            await summaries.complete(self._database)
+            self._all_have_rows = True
         except JournalError as error:
             if not only_read(error):
                 await self.close()
@@ -114,7 +117,7 @@ class SqlJournal:
                 for entry in entries:
                     await _hold_or_free(connection, entry)
                 if any(isinstance(fact, RunEnded) for fact in facts):
-                    await _index(connection, run)
+                    await summaries.end(connection, *await _read(connection, run))
         except IntegrityError as error:
             raise await self._meaning(run, after, entries, error) from error
         return entries
@@ -169,7 +172,7 @@ class SqlJournal:
 
     async def listed(self, most: int | None = None) -> Listed:
         """Every run there is; of those that have ended only what a list shows, of the newest `most`."""
-        return await endings.listed(self._database, self._read, most)
+        return await summaries.listed(self._database, self._read, most, all_have_rows=self._all_have_rows)
 
     async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
         async with self._database.reading() as connection:
@@ -253,17 +256,12 @@ async def _last_hash(connection: AsyncConnection, run: str, after: int) -> str:
 
 async def _hold_or_free(connection: AsyncConnection, entry: Entry) -> None:
     if isinstance(entry.fact, RunRequested):
+        await summaries.begin(connection, entry)
         await connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
     await claiming.claim(connection, entry.run, claims(entry.fact))
     if isinstance(entry.fact, RunEnded):
         await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
         await claiming.give_up(connection, entry.run)
-
-
-async def _index(connection: AsyncConnection, run: str) -> None:
-    entries, damage = await _read(connection, run)
-    if summary := ended_summary(entries, damage):
-        await endings.put(connection, summary, len(entries))
 
 
 def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:

@@ -1,0 +1,129 @@
+"""The index of the runs: a row each from its first fact on, and once it has ended what a list shows of it.
+
+It is made from the facts and from nothing else. Where it says nothing of a run, the run is read whole: an open one, a
+damaged one, one of an older version, one of which somebody has changed a row (a trigger in database.py sees to that).
+What then proves to have ended is put into the index by the list that has read it: opening a journal waits for no fold.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.adapters.journal.database import EVENTS, HOLDS, SUMMARIES, Database
+from bot.core.decisions.summary import Listed, Summary, age, as_text, ended_summary, from_text
+from bot.core.runs.events import Entry
+from bot.errors import JournalError
+
+log = logging.getLogger(__name__)
+
+Read = Callable[[str], Awaitable[tuple[tuple[Entry, ...], str | None]]]
+"""The facts of a run before the first place that does not fit, and how that does not."""
+
+
+async def begin(connection: AsyncConnection, entry: Entry) -> None:
+    """The row of a run with its first fact."""
+    await _put(connection, entry, seq=0, body=None)
+
+
+async def end(connection: AsyncConnection, entries: Sequence[Entry], damage: str | None) -> None:
+    """What a list shows of the run with these facts, all of them; nothing where they have not come to its end."""
+    if summary := ended_summary(entries, damage):
+        await _put(connection, entries[0], seq=len(entries), body=as_text(summary))
+
+
+async def _put(connection: AsyncConnection, first: Entry, *, seq: int, body: str | None) -> None:
+    await connection.execute(delete(SUMMARIES).where(SUMMARIES.c.run == first.run))
+    row = {"run": first.run, "began": first.at.isoformat(timespec="microseconds"), "seq": seq, "body": body}
+    await connection.execute(insert(SUMMARIES).values(row))
+
+
+async def complete(database: Database) -> None:
+    """Give a row to the runs of an older version of the bot; what is in it is found out by the next list."""
+    async with database.reading() as connection:
+        missing = (await connection.execute(_missing().limit(1))).first()
+    if missing is None:
+        return
+    async with database.writing() as connection:
+        ages = await _ages(connection, _missing())  # again: another program may be opening it, too
+        if rows := [{"run": run, "began": began, "seq": 0, "body": None} for run, began in ages.items()]:
+            await connection.execute(insert(SUMMARIES), rows)
+
+
+async def listed(database: Database, read: Read, most: int | None, *, all_have_rows: bool) -> Listed:
+    """All runs, of those that have ended the newest `most`; raises JournalError."""
+    async with database.reading() as connection:
+        holding = (await connection.execute(select(HOLDS.c.run))).scalars().all()
+        rows, blank, found = 0, dict[str, str](), dict[str, Summary]()
+        if database.complete:
+            rows = (await connection.execute(select(func.count()).select_from(SUMMARIES))).scalar() or 0
+            blank = await _ages(
+                connection, select(SUMMARIES.c.run, SUMMARIES.c.began).where(SUMMARIES.c.body.is_(None))
+            )
+            found, unreadable = await _newest(connection, most)
+            blank |= unreadable
+        unknown = {} if all_have_rows else await _ages(connection, _missing(indexed=database.complete))
+    others = dict.fromkeys(holding, "") | blank | unknown
+    made = await _made(database, read, (run for run in others if run not in holding))
+    ended = sorted((found | made).values(), key=age, reverse=True)
+    return Listed(
+        ended=tuple(ended[:most]),
+        count=rows - len(blank) + len(made),
+        others=tuple(sorted((run for run in others if run not in made), key=lambda run: (others[run], run))),
+    )
+
+
+async def _newest(connection: AsyncConnection, most: int | None) -> tuple[dict[str, Summary], dict[str, str]]:
+    """What the index says of the newest runs that have ended, and the age of those of which it cannot be taken."""
+    last = select(func.max(EVENTS.c.seq)).where(EVENTS.c.run == SUMMARIES.c.run).scalar_subquery()
+    newest = select(SUMMARIES.c.run, SUMMARIES.c.began, SUMMARIES.c.body, (SUMMARIES.c.seq == last).label("whole"))
+    newest = newest.where(SUMMARIES.c.body.is_not(None))
+    newest = newest.order_by(SUMMARIES.c.began.desc(), SUMMARIES.c.run.desc()).limit(most)
+    found, unreadable = {}, {}
+    for row in await connection.execute(newest):
+        if row.whole and (summary := from_text(row.body)):
+            found[row.run] = summary
+        else:
+            unreadable[row.run] = row.began
+    return found, unreadable
+
+
+async def _made(database: Database, read: Read, runs: Iterable[str]) -> dict[str, Summary]:
+    """Those that have ended, each written as soon as it is known; where that cannot be, it serves this one list."""
+    made: dict[str, Summary] = {}
+    written = database.complete
+    for run in runs:
+        entries, damage = await read(run)
+        summary = ended_summary(entries, damage)
+        if summary is None:
+            continue
+        made[run] = summary
+        try:
+            if written:
+                async with database.writing() as connection:
+                    await end(connection, entries, damage)
+        except JournalError as error:
+            log.info("the index of runs stays as it is: %s", error)
+            written = False
+    return made
+
+
+async def _ages(connection: AsyncConnection, query: Select[Any]) -> dict[str, str]:
+    return {row.run: row.began for row in await connection.execute(query)}
+
+
+def _missing(*, indexed: bool = True) -> Select[Any]:
+    """Rows for the runs that the index lacks: all of them in a journal without one.
+
+    Each run is one step through the primary key: a DISTINCT would read it for every fact.
+    """
+    first = select(func.min(EVENTS.c.run).label("run")).cte("first", recursive=True)
+    following = select(func.min(EVENTS.c.run)).where(EVENTS.c.run > first.c.run).scalar_subquery()
+    runs = first.union_all(select(following).where(first.c.run.is_not(None)))
+    began = select(EVENTS.c.at).where(EVENTS.c.run == runs.c.run).order_by(EVENTS.c.seq).limit(1).scalar_subquery()
+    query = select(runs.c.run, began.label("began")).where(runs.c.run.is_not(None))
+    return query.where(runs.c.run.not_in(select(SUMMARIES.c.run))) if indexed else query
