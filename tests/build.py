@@ -20,7 +20,8 @@ from bot.core.decisions.upnext import (
 )
 from bot.core.hosts.inventory import Ring, Target
 from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.plans.fill import Order, make_plan
+from bot.core.plans.plan import Kind, Plan, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.outputs import Reading

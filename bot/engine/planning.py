@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
+from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
-from bot.core.plans.plan import Kind, Order, Plan, make_plan
+from bot.core.plans.plan import Kind, Plan
 from bot.core.plans.procedure import Procedure
 from bot.core.plans.proposal import FORMS, Asked, read_request
 from bot.core.readings.expect import check_expectations

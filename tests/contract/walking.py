@@ -11,8 +11,9 @@ from pathlib import Path
 from bot.adapters.configs import FolderProposals
 from bot.core.decisions.goback import going_back
 from bot.core.hosts.inventory import TakeDown
+from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.observed import expected_of
-from bot.core.plans.plan import Action, Kind, Order, Plan, PlannedStep, make_plan
+from bot.core.plans.plan import Action, Kind, Plan, PlannedStep
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
 from bot.engine.looks.looking import Observation, hosts_for

@@ -20,7 +20,8 @@ import pytest
 
 from bot.adapters.configs import FolderProposals
 from bot.core.hosts.command import Command, Result
-from bot.core.plans.plan import Action, Expected, Plan, make_plan
+from bot.core.plans.fill import make_plan
+from bot.core.plans.plan import Action, Expected, Plan
 from bot.core.plans.proposal import Proposal
 from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.readings.outputs import Reading

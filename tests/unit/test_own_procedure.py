@@ -11,7 +11,7 @@ import pytest
 
 from bot.config import procedures_folder, read_library
 from bot.core.decisions.goback import going_back
-from bot.core.plans.plan import make_plan
+from bot.core.plans.fill import make_plan
 from bot.core.plans.procedure import Procedure
 from bot.core.runs import events as fact
 from bot.core.setup.sudoers import sudoers

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.plans import proposal
-from bot.core.plans.plan import PLAN, Filling, Kind, Plan
+from bot.core.plans.fill import Filling
+from bot.core.plans.plan import PLAN, Kind, Plan
 from bot.errors import Refused
 from tests.build import order, plan
 

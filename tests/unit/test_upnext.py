@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from bot.core.decisions.upnext import Ask, MakeChange, Prove, Record, RunCheck, Sleep, next_action
-from bot.core.plans.plan import Plan, make_plan
+from bot.core.plans.fill import make_plan
+from bot.core.plans.plan import Plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold

@@ -7,9 +7,10 @@ from datetime import timedelta
 from itertools import product
 
 from bot.core.hosts.inventory import Ring, TakeDown, Target
+from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import wanted
-from bot.core.plans.plan import Order, Plan, make_plan
+from bot.core.plans.plan import Plan
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.expect import check_expectations

@@ -14,8 +14,9 @@ from bot.core.decisions.approved import CONFIGURATION
 from bot.core.decisions.guards import Standing, flush_seen, guards_of, guards_planned
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Backend, Host, Ring, Target
+from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.newer import question
-from bot.core.plans.plan import Expected, Order, Plan, PlannedStep, make_plan
+from bot.core.plans.plan import Expected, Plan, PlannedStep
 from bot.core.plans.procedure import Need, Procedure, Where
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.probes import PROBES
