@@ -9,12 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import GUARD_REFUSED, Kind, PlannedStep
-from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs import remember
 from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.run import DEVIATIONS, EVERYWHERE, TRANSITIONS, Grant, Run, Status
+from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Run, Status
 from bot.errors import Illegal
 
 
@@ -47,397 +45,68 @@ def apply(run: Run, entry: Entry) -> Run:
     return _remember(moved, entry)
 
 
-def _named_step(run: Run, name: str) -> PlannedStep:
-    step = run.step
-    if step is None or step.name != name:
-        raise Illegal(f"run {run.id}, fact {run.seq}: step {name} is not the step at hand")
-    return step
-
-
-def _next(run: Run) -> Run:
-    return replace(
-        run, position=run.position + 1, attempt=0, failed=None, held=0, reason="", asked=None, skip=None, until=None
-    )
-
-
-def _touch(run: Run, step: PlannedStep) -> Run:
-    """Also what was found done already counts: the run relies on it, so going back has to answer for it."""
-    if step.kind is not Kind.CHANGE or run.plan.back or step in run.touched:
-        return run
-    return replace(run, touched=(*run.touched, step))
-
-
-def _stage_began(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StageBegan)
-    return replace(run, stage_begun=entry.fact.stage, stage_seq=entry.seq)
-
-
-def _step_started(run: Run, entry: Entry) -> Run:
-    started = entry.fact
-    assert isinstance(started, fact.StepStarted)
-    step = _named_step(run, started.step)
-    run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
-    run = replace(run, not_after={**run.not_after, started.host: started.not_after})
-    does = effects(started.command)
-    if Effect.STOP_DOVECOT in does:
-        # A stop that is sent again may find the flush over already: what the first one was preceded by counts.
-        before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
-        run = replace(run, flush_ready=run.flush_ready or any(reading["ready"] for reading in before))
-    if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
-        run = replace(run, reconfigured=True)
-    if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
-        run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
-    return run
-
-
-def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
-    """Directors from which the end of a change was heard, or which certainly got none: nothing can still come there."""
-    text = run.step.action.command.text if run.step and run.step.action else ""
-    ended = {one.host for one in commands if one.changes and one.exit_status is not None}
-    ended |= {one.host for one in commands if not one.changes and one.exit_status is None and one.command == text}
-    last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
-    heard = {at for host, at in last.items() if host in ended}
-    return replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
-
-
-def _step_done(run: Run, entry: Entry) -> Run:
-    done = entry.fact
-    assert isinstance(done, fact.StepDone)
-    step = _named_step(run, done.step)
-    if step.kind is Kind.APPROVAL:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval is given by somebody, not done")
-    run = replace(
-        _heard(run, done.ran),
-        looks={**run.looks, step.name: done.reason},
-        # What was there before must not be overwritten by what is there now, when a step is made again.
-        observed={**(done.remembered or {}), **run.observed},
-        seen_done=run.seen_done | {step.name},
-        flushed=_flushed(run, step, done),
-    )
-    return _next(_touch(run, step))
-
-
-def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
-    """A stop is a flush when the unit was seen active right before it, and both were seen to have stopped well."""
-    does = step.does
-    if Effect.START_DOVECOT in does:
-        return False
-    if Effect.STOP_DOVECOT not in does:
-        return run.flushed
-    after = [seen.reading for seen in done.seen if seen.probe == "metacache-flush" and seen.reading]
-    return run.flush_ready and any(reading["flushed"] for reading in after)
-
-
-def _step_not_done(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StepNotDone)
-    return _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
-
-
-def _of_the_flush(run: Run, told: fact.StepNotDone | fact.StepFailed) -> Run:
-    """A stop that did not happen had nothing right before it; and once dovecot was seen to run, nothing is flushed."""
-    states = {str(one.reading["active"]) for one in told.seen if one.probe == "unit" and one.reading}
-    never_sent = bool(told.ran) and not told.seen and not any(one.changes for one in told.ran)
-    if run.step and _stops(run.step) and (never_sent or "active" in states):
-        return replace(run, flush_ready=False)
-    refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in told.ran)
-    if refused or (run.step and _looks_at_dovecot(run.step) and states - {"inactive", "failed"}):
-        return replace(run, flushed=False)
-    return run
-
-
-def _stops(step: PlannedStep) -> bool:
-    return Effect.STOP_DOVECOT in step.does
-
-
-def _looks_at_dovecot(step: PlannedStep) -> bool:
-    """Whether the units that this step looks at are dovecot alone."""
-    looks = (*step.expect, *step.only_if, *(step.action.done_when if step.action else ()))
-    return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
-
-
-def _step_failed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StepFailed)
-    _named_step(run, entry.fact.step)
-    told = _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
-    held = replace(told, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
-    return replace(held, skip=None, judged_since=entry.seq)
-
-
-def _wait_began(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.WaitBegan)
-    _named_step(run, entry.fact.step)
-    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks)
-
-
-def _wait_goes_on(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.WaitGoesOn)
-    _named_step(run, entry.fact.step)
-    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks or run.clocks)
-
-
-def _approval_asked(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalAsked)
-    _named_step(run, entry.fact.step)
-    return replace(run, asked=entry, repeated=0)
-
-
-def _repeated(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalRepeated)
-    return replace(run, repeated=entry.fact.times)
-
-
-def _approved(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Approved)
-    asked = run.asked.fact if run.asked else None
-    same = isinstance(asked, fact.ApprovalAsked) and (asked.step, asked.gate, asked.digest) == (
-        entry.fact.step,
-        entry.fact.gate,
-        entry.fact.digest,
-    )
-    if not isinstance(asked, fact.ApprovalAsked) or not same:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
-    if entry.fact.by in asked.not_by:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: {entry.fact.by} may not approve this run")
-    assert run.asked is not None
-    grant = Grant(
-        gate=entry.fact.gate,
-        by=entry.fact.by,
-        digest=entry.fact.digest,
-        expires=entry.at + (asked.expires - run.asked.at),
-        given=entry.at,
-        shown=asked.evidence,
-    )
-    others = tuple(one for one in run.grants if one.gate is not grant.gate)
-    verified = asked.verified or run.verified
-    given = replace(run, grants=(*others, grant), judged_since=entry.seq, lapsed=None, verified=verified)
-    at_its_gate = run.step is not None and run.step.kind is Kind.APPROVAL
-    return _next(given) if at_its_gate else replace(given, asked=None, failed=None)
-
-
-def _lapsed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalLapsed)
-    gate = entry.fact.gate
-    lapsed = next((grant for grant in run.grants if grant.gate is gate), None)
-    if lapsed is None:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: there is no {gate} approval that could lapse")
-    kept = tuple(grant for grant in run.grants if grant is not lapsed)
-    if entry.fact.at:
-        _named_step(run, entry.fact.at)
-        return replace(run, grants=kept, lapsed=lapsed)
-    # As an older version of the bot had it: back to the gate.
-    position = next(at for at, step in enumerate(run.plan.steps) if step.gate is gate)
-    stage = run.plan.stage_of(run.plan.steps[position])
-    return replace(_next(run), position=position, grants=kept, stage_begun=stage.name)
-
-
-def _denied(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Denied)
-    return replace(run, turning=not run.plan.back, asked=None)
-
-
-def _expired(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalExpired)
-    return _unanswered(run, entry, f"nobody answered the {entry.fact.gate} approval in time")
-
-
-def _postponed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Postponed)
-    return _unanswered(run, entry, f"not now, was said to the {entry.fact.gate} approval: {entry.fact.reason}")
-
-
-def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
-    assert run.step is not None
-    return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
-
-
-def _held(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RunHeld)
-    if entry.fact.back_to:
-        run = _back_to(run, entry.fact.back_to)
-    failed = run.step.name if run.step else None
-    held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_told=run.deviations)
-    return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
-
-
-def _back_to(run: Run, name: str) -> Run:
-    """The step is made again, and all after it: what they made is no longer relied on."""
-    names = [step.name for step in run.plan.steps]
-    if name not in names[: run.position + 1]:
-        raise Illegal(f"run {run.id}, fact {run.seq}: {name} is no step that could be made again")
-    position = names.index(name)
-    return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
-
-
-def _came_back(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.UsersCameBack)
-    again = _back_to(run, entry.fact.back_to)
-    return replace(again, came_back=run.came_back + 1, judged_since=entry.seq)
-
-
-def _retry(run: Run, entry: Entry) -> Run:
-    again = replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, judged_since=entry.seq)
-    return _calm(again)
-
-
-def _calm(run: Run) -> Run:
-    """People have dealt with what kept changing the ring."""
-    return replace(run, deviations=0, deviations_told=0, helpless_told=False, came_back=0)
-
-
-def _deviated(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RingDeviated)
-    deviated = replace(run, deviations=run.deviations + 1)
-    if entry.fact.helpless:
-        return _must_hold(replace(deviated, helpless_told=True), entry, fact.RunHeld(reason=entry.fact.helpless))
-    return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
-
-
-def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
-    return replace(run, must_hold=held, moved=entry.seq)
-
-
-def _set_back(run: Run, entry: Entry) -> Run:
-    """What the watch sent takes users away too, and may still come where its end was not heard."""
-    assert isinstance(entry.fact, fact.RingSetBack)
-    ran = entry.fact.ran
-    unheard = ((one.host, entry.fact.not_after) for one in ran if one.changes and one.exit_status is None)
-    return replace(run, unheard=(*run.unheard, *unheard))
-
-
-def _proved(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.HostsProved)
-    return replace(run, proved=entry.fact, boot_id=entry.fact.boot_id)
-
-
-def _rebooted(run: Run, entry: Entry) -> Run:
-    """A stop before the boot says nothing of the metacache that was written since."""
-    booted = entry.fact
-    assert isinstance(booted, fact.BackendRebooted)
-    run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
-    if not booted.lost or run.giving_back:
-        return run
-    reason = f"{booted.host} was booted while it was out, and {booted.reason}. Retry goes on from {booted.lost} again"
-    return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
-
-
-def _others(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.OthersCounted)
-    return replace(run, others_low=entry.fact.usable < entry.fact.needed)
-
-
-def _monitor(run: Run, _entry: Entry) -> Run:
-    return replace(run, monitor_told=True)
-
-
-def _taken(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.TakenOver)
-    taken = replace(run, taken_by=entry.fact.by, reason=entry.fact.reason, asked=None, until=None, skip=None)
-    return replace(taken, turning=False, must_hold=None)
-
-
-def _skip_proposed(run: Run, entry: Entry) -> Run:
-    return replace(run, skip=entry)
-
-
-def _skip_agreed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.SkipAgreed)
-    step = _named_step(run, entry.fact.step)
-    if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
-        raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
-    said = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
-    return _next(_calm(replace(run, looks={**run.looks, step.name: said}, judged_since=entry.seq)))
-
-
-def _go_back_asked(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.GoBackAsked)
-    if run.plan.back:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
-    turning = replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None, held=0)
-    word = entry if entry.fact.approves else None
-    return replace(turning, start_first=entry.fact.start_first, back_word=word)
-
-
-def _turned_back(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.TurnedBack)
-    given = (*run.grants, *((run.lapsed,) if run.lapsed else ()))
-    kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
-    # What was read on the way there is no evidence for the way back.
-    turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None, must_hold=None)
-    return _calm(replace(turned, grants=kept, lapsed=None, looks={}))
-
-
-def _counted(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.UsersCounted)
-    return replace(run, users=entry.fact.users)
-
-
-def _ended(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RunEnded)
-    return replace(run, outcome=entry.fact.outcome, reason=entry.fact.reason or run.reason)
-
-
 def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case per kind, so that mypy names a new one
     match entry.fact:
         case fact.StageBegan():
-            return _stage_began(run, entry)
+            return remember.stage_began(run, entry)
         case fact.StepStarted():
-            return _step_started(run, entry)
+            return remember.step_started(run, entry)
         case fact.StepDone():
-            return _step_done(run, entry)
+            return remember.step_done(run, entry)
         case fact.StepNotDone():
-            return _step_not_done(run, entry)
+            return remember.step_not_done(run, entry)
         case fact.UsersCameBack():
-            return _came_back(run, entry)
+            return remember.came_back(run, entry)
         case fact.StepFailed():
-            return _step_failed(run, entry)
+            return remember.step_failed(run, entry)
         case fact.WaitBegan():
-            return _wait_began(run, entry)
+            return remember.wait_began(run, entry)
         case fact.WaitGoesOn():
-            return _wait_goes_on(run, entry)
+            return remember.wait_goes_on(run, entry)
         case fact.ApprovalAsked():
-            return _approval_asked(run, entry)
+            return remember.approval_asked(run, entry)
         case fact.ApprovalRepeated():
-            return _repeated(run, entry)
+            return remember.repeated(run, entry)
         case fact.RingDeviated():
-            return _deviated(run, entry)
+            return remember.deviated(run, entry)
         case fact.RingSetBack():
-            return _set_back(run, entry)
+            return remember.set_back(run, entry)
         case fact.HostsProved():
-            return _proved(run, entry)
+            return remember.proved(run, entry)
         case fact.BackendRebooted():
-            return _rebooted(run, entry)
+            return remember.rebooted(run, entry)
         case fact.OthersCounted():
-            return _others(run, entry)
+            return remember.others(run, entry)
         case fact.MonitorSaysUp():
-            return _monitor(run, entry)
+            return remember.monitor(run, entry)
         case fact.TakenOver():
-            return _taken(run, entry)
+            return remember.taken(run, entry)
         case fact.Approved():
-            return _approved(run, entry)
+            return remember.approved(run, entry)
         case fact.ApprovalLapsed():
-            return _lapsed(run, entry)
+            return remember.lapsed(run, entry)
         case fact.Postponed():
-            return _postponed(run, entry)
+            return remember.postponed(run, entry)
         case fact.Denied():
-            return _denied(run, entry)
+            return remember.denied(run, entry)
         case fact.ApprovalExpired():
-            return _expired(run, entry)
+            return remember.expired(run, entry)
         case fact.RunHeld():
-            return _held(run, entry)
+            return remember.held(run, entry)
         case fact.RetryChosen():
-            return _retry(run, entry)
+            return remember.retry(run, entry)
         case fact.SkipProposed():
-            return _skip_proposed(run, entry)
+            return remember.skip_proposed(run, entry)
         case fact.SkipAgreed():
-            return _skip_agreed(run, entry)
+            return remember.skip_agreed(run, entry)
         case fact.GoBackAsked():
-            return _go_back_asked(run, entry)
+            return remember.go_back_asked(run, entry)
         case fact.TurnedBack():
-            return _turned_back(run, entry)
+            return remember.turned_back(run, entry)
         case fact.UsersCounted():
-            return _counted(run, entry)
+            return remember.counted(run, entry)
         case fact.RunEnded():
-            return _ended(run, entry)
+            return remember.ended(run, entry)
         case fact.RunRequested() | fact.StepUnclear() | fact.ApprovalRefused():
             return run
         case _:
