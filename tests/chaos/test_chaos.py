@@ -46,6 +46,7 @@ CASES = (
         disturbs_ring=True,
         others_gone=True,
         retries=4,
+        within=120,  # as all of this kind in others_cases.py
     ),
     Case(
         name="elsewhere",
@@ -53,6 +54,7 @@ CASES = (
         family="elsewhere",
         trouble=others.at("StepStarted:start-dovecot", others.leads_elsewhere, lasts=2.0, killed=True),
         retries=4,
+        within=120,
     ),
 )
 
