@@ -285,3 +285,18 @@ def all_stand_in() -> tuple[
     alarms = FakeAlarms(clock)
     hosts = FakeHosts(lambda _host, _command: None)
     return FakeJournal(), hosts, FakeAnnouncer(), alarms, clock, FakePeople(), FakeProposals()
+
+
+def fake_ports(journal: FakeJournal, hosts: FakeHosts | None = None) -> ports.Ports:
+    """Every port of an engine; hosts that are not given answer nothing."""
+    clock = FakeClock()
+    return ports.Ports(
+        journal=journal,
+        hosts=hosts or FakeHosts(lambda _host, _command: None),
+        announcer=FakeAnnouncer(),
+        alarms=FakeAlarms(clock),
+        clock=clock,
+        people=FakePeople(),
+        proposals=FakeProposals(),
+        timings=ports.Timings(),
+    )

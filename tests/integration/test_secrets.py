@@ -79,6 +79,7 @@ async def test_all_that_was_planted_comes_out_where_nothing_hides_it(monkeypatch
     """Else the look above would say that all is well also of what never came near a way out."""
     for name, instead in HIDES.items():  # hiding is no port: what is asked is what comes out without it
         monkeypatch.setattr(name, instead)
+    # A part of the command itself, which no fake stands before: with it, diff follows no link to a secret file.
     monkeypatch.setattr(difference, "SCRIPT", difference.SCRIPT.replace(" --no-dereference", ""))
     out = {place for _, place in planted.leaks(await asyncio.wait_for(planted.played(), 120))}
     assert out == {*planted.SECRETS, "part of a key"} - {"settings"}

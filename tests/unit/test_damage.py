@@ -11,12 +11,16 @@ from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
 from bot.core.runs.run import Status
 from bot.engine.planning import Catalogue, Request
-from bot.engine.ports import Ports, Timings
+from bot.engine.ports import Ports
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import Refused
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, library, ring, target
-from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
+from tests.fakes import (
+    FakeAnnouncer,
+    FakeJournal,
+    fake_ports,
+)
 
 FLAW = "run r2025a, fact 99: it was altered after it was written (hash)"
 ENGINEER = Person(id=THIRD, may_ask=True, may_approve=True)
@@ -125,17 +129,7 @@ def test_a_reason_is_one_line_whatever_is_typed() -> None:
 
 
 def bot(journal: FakeJournal) -> tuple[Ports, Service]:
-    clock = FakeClock()
-    world = Ports(
-        journal=journal,
-        hosts=FakeHosts(lambda _host, _command: None),
-        announcer=FakeAnnouncer(),
-        alarms=FakeAlarms(clock),
-        clock=clock,
-        people=FakePeople(),
-        proposals=FakeProposals(),
-        timings=Timings(),
-    )
+    world = fake_ports(journal)
     catalogue = Catalogue(inventory=Inventory(rings=(ring(),)), procedures=library().procedures, rules=library().rules)
     return world, Service(world, catalogue, lambda: "r2025b")
 

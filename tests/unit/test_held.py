@@ -10,28 +10,21 @@ import pytest
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.engine.planning import Catalogue, Request
-from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.errors import NotRun, Refused
 from bot.practice.ring.packages import NEW, OLD
 from tests.build import REQUESTER, Story, library, ring
-from tests.fakes import MORNING, FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
+from tests.fakes import (
+    MORNING,
+    FakeHosts,
+    FakeJournal,
+    fake_ports,
+)
 
 
 def service(journal: FakeJournal, rings: tuple[Ring, ...], hosts: FakeHosts | None = None) -> Service:
-    clock = FakeClock()
-    world = Ports(
-        journal=journal,
-        hosts=hosts or FakeHosts(lambda _host, _command: None),
-        announcer=FakeAnnouncer(),
-        alarms=FakeAlarms(clock),
-        clock=clock,
-        people=FakePeople(),
-        proposals=FakeProposals(),
-        timings=Timings(),
-    )
     catalogue = Catalogue(inventory=Inventory(rings=rings), procedures=library().procedures, rules=library().rules)
-    return Service(world, catalogue, lambda: "r2025b")
+    return Service(fake_ports(journal, hosts), catalogue, lambda: "r2025b")
 
 
 async def refusal(backend: str, *rings: Ring) -> str:

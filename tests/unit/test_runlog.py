@@ -9,11 +9,13 @@ from datetime import datetime
 import pytest
 
 from bot.core.runs.events import Entry, Fact, RunHeld
-from bot.engine.ports import Ports, Timings
 from bot.engine.runs.runlog import RunLog
 from bot.errors import JournalError
 from tests.build import Story
-from tests.fakes import FakeAlarms, FakeAnnouncer, FakeClock, FakeHosts, FakeJournal, FakePeople, FakeProposals
+from tests.fakes import (
+    FakeJournal,
+    fake_ports,
+)
 
 
 class SlowJournal(FakeJournal):
@@ -31,18 +33,7 @@ class SlowJournal(FakeJournal):
 
 
 def runlog(journal: FakeJournal, story: Story) -> RunLog:
-    clock = FakeClock()
-    world = Ports(
-        journal=journal,
-        hosts=FakeHosts(lambda _host, _command: None),
-        announcer=FakeAnnouncer(),
-        alarms=FakeAlarms(clock),
-        clock=clock,
-        people=FakePeople(),
-        proposals=FakeProposals(),
-        timings=Timings(),
-    )
-    return RunLog(world, story.run)
+    return RunLog(fake_ports(journal), story.run)
 
 
 async def turns() -> None:
