@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -86,6 +87,12 @@ async def typed(scene: Scene, text: str = "backend-3 restart=yes") -> int:
     before = len(scene.slack.ephemerals)
     await scene.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", text)
     return before
+
+
+def noted(scene: Scene, run: str) -> int:
+    """Up to which fact the bot has noted as said."""
+    with closing(sqlite3.connect(scene.folder / "journal.db")) as database:
+        return int((database.execute("SELECT seq FROM cursors WHERE run = ?", (run,)).fetchone() or (0,))[0])
 
 
 async def refusal(scene: Scene, since: int) -> str:
@@ -181,6 +188,9 @@ async def test_a_refusal_that_a_killed_bot_did_not_say_is_said_at_its_next_start
     scene.slack.clear_faults()
     await scene.start_bot()
     assert run in await refusal(scene, since)
+    # Killed before it has noted that, it says it again: Slack cannot be asked whether it was said.
+    last = (await facts(scene, run))[-1].seq
+    await scene.slack.until(lambda: noted(scene, run) == last, timeout=20)
     await scene.kill_bot()
     await scene.start_bot()
     await answer(scene, SECOND, "status")
