@@ -85,6 +85,7 @@ def plan(
 def _print_plan(dry_run: DryRun) -> None:
     from bot.core.decisions.guards import guards_planned
     from bot.core.decisions.upnext import length
+    from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedWait
     from bot.core.readings.packages import alarm
     from bot.core.text.shown import in_line, set_in
 
@@ -95,11 +96,11 @@ def _print_plan(dry_run: DryRun) -> None:
         print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:
             print(f"  {step.name}: {in_line(step.says)}")
-            if step.action:
+            if isinstance(step, PlannedChange):
                 print(set_in(f"{step.where}: {step.action.command.text}", 6))
                 for guard in guards_planned(dry_run.plan, step, dry_run.target):
                     print(f"        only if: {in_line(guard.says)}")
-            if step.length:
+            if isinstance(step, PlannedWait | PlannedApproval) and step.length:
                 print(f"      {length(step.length)}")
     for left in dry_run.plan.left_out:
         print(f"\nnot in this run: {left.step}: {in_line(left.because)}")

@@ -19,9 +19,9 @@ from bot.core.decisions.upnext import (
     question,
 )
 from bot.core.hosts.inventory import Ring, Target
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect
 from bot.core.plans.fill import Order, make_plan
-from bot.core.plans.plan import Kind, Plan, PlannedStep
+from bot.core.plans.plan import Plan, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.outputs import Reading
@@ -90,15 +90,14 @@ PROVED = fact.HostsProved(
 
 def flush_reading(step: PlannedStep, *, ready: bool = False, flushed: bool = False) -> tuple[fact.Seen, ...]:
     """What is read of the metacache's flush around a stop of dovecot; nothing around any other step."""
-    if step.action is None or Effect.STOP_DOVECOT not in effects(step.action.command.text):
+    if Effect.STOP_DOVECOT not in step.does:
         return ()
     reading: Reading = {"ready": ready, "flushed": flushed, "said": "as it should be"}
     return (fact.Seen(host="backend-3", probe="metacache-flush", reading=reading),)
 
 
-def heard(step: PlannedStep) -> tuple[fact.Ran, ...]:
+def heard(step: PlannedChange) -> tuple[fact.Ran, ...]:
     """The command of a change that ended well."""
-    assert step.action is not None
     text, took = step.action.command.text, timedelta(seconds=1)
     ran = fact.Ran(host="somewhere", command=text, exit_status=0, took=took, output="", output_bytes=0, changes=True)
     return (ran,)
@@ -163,7 +162,7 @@ class Story:
             by = next(one for one in (SECOND, THIRD) if one not in asked.not_by)
             return [fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message="1.1")]
         if self.run.status is Status.BUSY:
-            assert step is not None
+            assert isinstance(step, PlannedChange)
             seen = flush_reading(step, flushed=True)
             done = fact.StepDone(step=step.name, how=fact.How.RAN, ran=heard(step), reason="it is so", seen=seen)
             return [done]
@@ -195,6 +194,6 @@ class Story:
     def fail(self, reason: str = "it is not so") -> Story:
         """The step at hand fails."""
         assert self.run.step is not None
-        if self.run.step.kind is Kind.CHANGE and self.run.status is Status.READY:
+        if isinstance(self.run.step, PlannedChange) and self.run.status is Status.READY:
             self.tell(*self.well())
         return self.tell(fact.StepFailed(step=self.run.step.name, reason=reason))

@@ -10,7 +10,7 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
-from bot.core.plans.plan import Kind, Plan
+from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck
 from bot.core.plans.procedure import Procedure
 from bot.core.plans.proposal import FORMS, Asked, read_request
 from bot.core.readings.expect import check_expectations
@@ -108,11 +108,11 @@ class Planner:
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
-            changed = changed or step.kind is Kind.CHANGE
-            if step.kind is Kind.CHECK and not changed:
+            changed = changed or isinstance(step, PlannedChange)
+            if isinstance(step, PlannedCheck) and not changed:
                 verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
                 checks.append((step.says, verdict.holds, verdict.reason))
-            elif step.kind is Kind.CHECK:
+            elif isinstance(step, PlannedCheck):
                 later.append(step.says)
         return DryRun(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 

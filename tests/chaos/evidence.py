@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bot.core.hosts.inventory import Target
-from bot.core.plans.plan import Expected, Plan, PlannedStep
+from bot.core.plans.plan import Expected, Plan, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.readings.probes import PROBES
 from bot.core.runs import events as fact
@@ -120,9 +120,9 @@ class Evidence:
         return zip(self.plans, begins, [*turned, datetime.max.replace(tzinfo=UTC)], strict=True)
 
     @property
-    def changes(self) -> Iterator[PlannedStep]:
+    def changes(self) -> Iterator[PlannedChange]:
         """Every step that changes something."""
-        return (step for plan in self.plans for step in plan.steps if step.action is not None)
+        return (step for plan in self.plans for step in plan.changes)
 
     def ran(self, text: str) -> list[Ran]:
         """When a command ran, on any host, in order."""

@@ -46,7 +46,6 @@ def good_run(facts: Iterable[str], seen: Evidence, back: Iterable[str] = (), mov
     run = seen.entries[0].run
     changes = []
     for step in seen.changes:
-        assert step.action is not None
         if seen.ran(step.action.command.text):
             parts = re.split(rf"/etc/dovecot\.{run}|'", bare(step.action.command.text))
             changes.append((step.name, max(parts, key=len)))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Where
 from bot.practice.values import Ran
 from tests.chaos.evidence import Broken, Evidence, Sample, bare, hosts_of, is_look
@@ -31,9 +31,7 @@ def repeated(seen: Evidence) -> Iterator[Broken]:
     undoes what is of the runtime.
     """
     for plan, began, ended in seen.followed:
-        for step in plan.steps:
-            if step.action is None:
-                continue
+        for step in plan.changes:
             ran = [one for one in seen.ran(step.action.command.text) if began <= one.at < ended]
             for first, second in pairwise(ran):
                 if what := _wrongly_again(seen, step, first, second):
@@ -41,7 +39,7 @@ def repeated(seen: Evidence) -> Iterator[Broken]:
                     yield Broken(law="repeated", what=f"{text}: {what}")
 
 
-def _wrongly_again(seen: Evidence, step: PlannedStep, first: Ran, second: Ran) -> str:
+def _wrongly_again(seen: Evidence, step: PlannedChange, first: Ran, second: Ran) -> str:
     heard = _heard(seen, first)
     if step.where is not Where.BACKEND:
         if (second.not_after or 0) < (first.not_after or 0):
@@ -75,9 +73,8 @@ def _heard(seen: Evidence, ran: Ran) -> datetime:
     return min([*cuts, *([ran.finished] if ran.finished else [])], default=datetime.max.replace(tzinfo=ran.at.tzinfo))
 
 
-def _looked(seen: Evidence, step: PlannedStep, after: datetime, before: datetime) -> datetime | None:
+def _looked(seen: Evidence, step: PlannedChange, after: datetime, before: datetime) -> datetime | None:
     """When the last look at all of the step's done_when between the two began; None when it was not looked at."""
-    assert step.action is not None
     last = [
         max(
             (one.at for one in seen.log if after <= one.at < before and is_look(one, expected, seen.target)),
@@ -117,8 +114,8 @@ def _unseen(seen: Evidence) -> Iterator[Broken]:
     """A stage's first change runs only when its announcement stands in Slack: people must be able to see it."""
     for plan, began, ended in seen.followed:
         for number, stage in enumerate(plan.stages, start=1):
-            first = next((step for step in stage.steps if step.action), None)
-            every = seen.ran(first.action.command.text) if first and first.action else []
+            first = next((step for step in stage.steps if isinstance(step, PlannedChange)), None)
+            every = seen.ran(first.action.command.text) if first else []
             ran = [one for one in every if began <= one.at < ended]  # the way back has some commands of the plan, too
             announced = f"Stage {number} of {len(plan.stages)} begins: {stage.says}"
             told = [float(one.ts) for one in seen.thread if announced in one.text]
@@ -140,8 +137,7 @@ def two_out(seen: Evidence) -> Iterator[Broken]:
         yield Broken(law="two_out", what=f"{other.command} ran on {other.host}, which is no host of this run")
 
 
-def _of(seen: Evidence, step: PlannedStep) -> list[Ran]:
-    assert step.action is not None
+def _of(seen: Evidence, step: PlannedChange) -> list[Ran]:
     return seen.ran(step.action.command.text)
 
 

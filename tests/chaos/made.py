@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 from bot.core.hosts.inventory import Target
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.readings.probes import PROBES
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -38,16 +38,14 @@ def _sent(entry: Entry, target: Target) -> Entry:
     """With the host and the fence that a change was sent to and in."""
     if not isinstance(entry.fact, fact.StepStarted):
         return entry
-    steps = {step.name: step for step in plan().steps}
+    steps = {step.name: step for step in plan().changes}
     where = steps[entry.fact.step].where
-    assert where is not None
     not_after = int((entry.at + Timings().not_after).timestamp())
     return replace(entry, fact=replace(entry.fact, host=min(hosts_of(target, where)), not_after=not_after))
 
 
-def looks(step: PlannedStep, target: Target, at: datetime) -> Iterator[Ran]:
+def looks(step: PlannedChange, target: Target, at: datetime) -> Iterator[Ran]:
     """All looks at what proves a step, at the same moment."""
-    assert step.action is not None
     for expected in step.action.done_when:
         text = PROBES[expected.probe].command(target, expected.asks).text
         for host in sorted(hosts_of(target, expected.where)):
@@ -58,11 +56,10 @@ def made_log(entries: tuple[Entry, ...]) -> Iterator[Ran]:
     """Each change as the bot makes it: a look, the command, a look."""
     asked = entries[0].fact
     assert isinstance(asked, fact.RunRequested)
-    steps = {step.name: step for step in asked.plan.steps}
+    steps = {step.name: step for step in asked.plan.changes}
     for entry in entries:
         if isinstance(entry.fact, fact.StepStarted):
             step = steps[entry.fact.step]
-            assert step.where is not None
             host = min(hosts_of(asked.target, step.where))
             yield from looks(step, asked.target, entry.at - BLINK)
             began, ended = entry.at + BLINK, entry.at + 2 * BLINK

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
 
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.practice.slack.server import Message
@@ -63,7 +64,11 @@ def _only_looked(seen: Evidence) -> bool:
     """Whether it ended in a first stage that changes nothing."""
     first = seen.request.plan.stages[0]
     began = {entry.fact.stage for entry in seen.entries if isinstance(entry.fact, fact.StageBegan)}
-    return seen.outcome == "refused" and began <= {first.name} and not any(step.action for step in first.steps)
+    return (
+        seen.outcome == "refused"
+        and began <= {first.name}
+        and not any(isinstance(step, PlannedChange) for step in first.steps)
+    )
 
 
 def _lines(seen: Evidence) -> Iterator[str]:

@@ -13,7 +13,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.observed import expected_of
-from bot.core.plans.plan import Action, Kind, Plan, PlannedStep
+from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
 from bot.engine.looks.looking import Observation, hosts_for
@@ -186,26 +186,25 @@ class Walk:
             if step.name == until:
                 return
             observation = await self._do(step)
-            if observation and step.remember:
-                self.observed |= observation.remembered(dict(step.remember))
+            if observation and isinstance(step, PlannedCheck):
+                self.observed |= observation.remembered(step.remember)
 
     async def _do(self, step: PlannedStep) -> Observation | None:
         if step.name in {"set-vhosts-to-zero", "users-come-back"}:
             await self.ring.log_users_in()
-        match step.kind:
-            case Kind.CHANGE:
-                assert step.action is not None
-                return await self._change(step, step.action)
-            case Kind.CHECK:
+        match step:
+            case PlannedChange():
+                return await self._change(step)
+            case PlannedCheck():
                 looks = (*expected_of(step, self.observed), *(step.hopes.expect if step.hopes else ()))
                 return await self._see(step, await self.ring.looking.until_seen(looks, min(step.within, PATIENCE)))
-            case Kind.WAIT if step.watch:
-                return await self._see(step, await self.ring.looking.look([step.watch]))
+            case PlannedWait(watch=watch) if watch:
+                return await self._see(step, await self.ring.looking.look([watch]))
         return None
 
-    async def _change(self, step: PlannedStep, action: Action) -> Observation:
+    async def _change(self, step: PlannedChange) -> Observation:
+        action = step.action
         before = await self.ring.looking.look(action.done_when)
-        assert step.where is not None
         host = hosts_for(self.ring.target, step.where)[0]
         sent = b""
         if action.command.sends and self.brought:

@@ -31,7 +31,7 @@ from bot.core.decisions.decide import (
 )
 from bot.core.decisions.goback import going_back, way_back_shown
 from bot.core.hosts.inventory import TakeDown
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
@@ -249,7 +249,7 @@ class Drill(Play):
     def fails(self, step: str, times: int = 1) -> None:
         """The next so many commands of this step do nothing and fail."""
         planned = self.step(step)
-        assert planned.action is not None
+        assert isinstance(planned, PlannedChange)
         name, *args = planned.action.command.argv
         left = [times]
         hosts = ["backend-3"] if planned.where is Where.BACKEND else list(self.ring.directors)
@@ -279,8 +279,7 @@ class Drill(Play):
 
     def sent(self, step: str) -> list[Begun]:
         """How often a change of the plan as it was asked for began, on any host."""
-        action = next(one.action for one in self.run_now.request.plan.steps if one.name == step)
-        assert action is not None
+        action = next(one.action for one in self.run_now.request.plan.changes if one.name == step)
         return [one for one in self.began(action.command.text) if one.text == action.command.text]
 
     def broken(self) -> list[Broken]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.fold import apply, begin
@@ -76,26 +76,23 @@ def _changes(seen: Evidence) -> Iterator[Begun]:
 def repeated(seen: Evidence) -> Iterator[Broken]:
     """No change begins again before its effect was looked up; on a backend, not while the earlier one still runs."""
     for plan, began, ended in seen.followed:
-        for step in plan.steps:
-            if step.action is None:
-                continue
+        for step in plan.changes:
             ran = [one for one in seen.begun if one.text == step.action.command.text and began <= one.sent < ended]
             for first, second in pairwise(ran):
                 if step.where is Where.BACKEND and (first.ran.finished is None or first.ran.finished > second.ran.at):
                     yield Broken(law="repeated", what=f"{_said(second)} while that of {first.ran.at:%H:%M:%S.%f} ran")
-                elif not any(_looked(seen, same, first, second) for same in plan.steps if _text(same) == _text(step)):
+                elif not any(_looked(seen, same, first, second) for same in plan.changes if _text(same) == _text(step)):
                     yield Broken(
                         law="repeated", what=f"{_said(second)} without a look since {first.ran.at:%H:%M:%S.%f}"
                     )
 
 
-def _text(step: PlannedStep) -> str:
+def _text(step: PlannedChange) -> str:
     """Two steps may have the same command: users are moved before the stop, and again after it."""
-    return step.action.command.text if step.action else ""
+    return step.action.command.text
 
 
-def _looked(seen: Evidence, step: PlannedStep, first: Begun, second: Begun) -> bool:
-    assert step.action is not None
+def _looked(seen: Evidence, step: PlannedChange, first: Begun, second: Begun) -> bool:
     between = [one.ran for one in seen.begun if first.ran.at <= one.ran.at <= second.ran.at]
     return all(any(is_look(ran, expected, seen.target) for ran in between) for expected in step.action.done_when)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
@@ -55,9 +56,9 @@ async def test_an_approval_that_expired_while_the_run_held_is_asked_for_at_the_s
         assert asked_for(play, gate) == [f"approve-{gate}", step]
         assert play.sent(step) == []
         left = play.thread(fact.ApprovalAsked)[-1]
-        action = play.step(step).action
-        assert action is not None
-        assert action.command.text in html.unescape(left), "what is at hand runs next, so it is shown first"
+        at_hand = play.step(step)
+        assert isinstance(at_hand, PlannedChange)
+        assert at_hand.action.command.text in html.unescape(left), "what is at hand runs next, so it is shown first"
         for name in made:
             done = play.step(name)
             assert done.says not in left, "what was done is not asked for again"

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs.run import Status
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
@@ -215,7 +216,7 @@ async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_se
     """A mask that was forgotten would keep dovecot down at the next start."""
     async with a_run() as play:
         await play.reaches(step)
-        if play.step(step).action:
+        if isinstance(play.step(step), PlannedChange):
             play.fails(step)
             await play.held()
         await play.go_back()

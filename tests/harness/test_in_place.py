@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import procedures_folder, read_library
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.practice.machine.files import File
@@ -262,7 +263,9 @@ async def test_a_procedure_of_a_sites_own_that_copies_without_owners_goes_on_as_
         (tmp_path / path.name).write_text(text)
     own = read_library(tmp_path).procedures
     async with a_run(lambda catalogue: replace(catalogue, procedures=own)) as play:
-        assert "--no-same-owner" in str(play.step("stage-config").action)
+        stage = play.step("stage-config")
+        assert isinstance(stage, PlannedChange)
+        assert "--no-same-owner" in str(stage.action)
         assert await play.ends() == "done"
         node = play.backend.disk.look("/etc/dovecot/dovecot.conf")
         assert node is not None

@@ -151,7 +151,7 @@ async def test_a_boot_on_the_way_back_leaves_a_way_to_its_end(number: int) -> No
         await play.held()
         await play.go_back()
         await play.until(lambda run: run.plan.back)
-        steps = [step.name for step in play.run_now.plan.steps if step.action]
+        steps = [step.name for step in play.run_now.plan.changes]
         await play.reaches(steps[min(number, len(steps) - 1)])
         play.reboots_now()
         assert await back_at_last(play) == "went back"

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
 from bot.engine.planning import Catalogue
@@ -183,7 +184,7 @@ async def test_who_takes_over_by_hand_is_left_alone_until_the_backend_is_seen_in
     """Nothing more is changed, nothing is set back; a restarted bot keeps to that; then the ring is free."""
     async with a_run() as play:
         await play.reaches(at)
-        if play.step(at).action:
+        if isinstance(play.step(at), PlannedChange):
             play.fails(at)
             await play.held()
         else:

@@ -80,10 +80,10 @@ class Backend:
         return Look(expected=expected, seen=(Seen(host="backend-3", probe=expected.probe, reading=reading),))
 
     def action(self, name: str) -> Action:
-        return next(step.action for step in self.plan.steps if step.name == name and step.action)
+        return next(step.action for step in self.plan.changes if step.name == name)
 
     def undo(self, name: str) -> Action:
-        undo = next(step.undo for step in self.plan.steps if step.name == name)
+        undo = next(step.undo for step in self.plan.changes if step.name == name)
         assert undo is not None
         return undo
 

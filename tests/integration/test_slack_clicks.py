@@ -134,7 +134,7 @@ async def test_a_longer_way_back_is_shown_with_every_command_and_is_refused_once
     shown = str(view.body["blocks"])
     back = going_back(app.service.story.run)
     assert back is not None
-    commands = [step.action.command.text for step in back.steps if step.action]
+    commands = [step.action.command.text for step in back.changes]
     assert f"*{len(commands)} changes* on the way back, after *go back* and *restore* approval" in shown
     assert all(escape(command, quote=False) in shown.replace("\\'", "'").replace('\\"', '"') for command in commands)
     assert "Whoever sends this cannot approve it" in shown

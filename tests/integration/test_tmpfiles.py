@@ -17,8 +17,7 @@ CACHE = "var/cache/dovecot-bot"
 
 def planned() -> str:
     """The folder that a run downloads into, as its plan says it."""
-    (step,) = (step for step in plan().steps if step.name == "download-packages")
-    assert step.action is not None
+    (step,) = (step for step in plan().changes if step.name == "download-packages")
     (found,) = {word for word in step.action.command.text.split() if word.startswith("Dir::Cache::archives=")}
     return found.partition("=")[2]
 

@@ -64,7 +64,10 @@ FREE: Mapping[str, frozenset[str]] = {
     "Seen": frozenset({"host", "problem"}),
     "Plan": frozenset({"title"}),
     "PlannedStage": frozenset({"says"}),
-    "PlannedStep": frozenset({"says", "because", "no_undo_because"}),
+    "PlannedCheck": frozenset({"says", "because"}),
+    "PlannedChange": frozenset({"says", "because", "no_undo_because"}),
+    "PlannedWait": frozenset({"says", "because"}),
+    "PlannedApproval": frozenset({"says", "because"}),
     "LeftOut": frozenset({"because"}),
 }
 """By class: what may be anything. A plan's words are the procedure's, with names of hosts and packages in them."""

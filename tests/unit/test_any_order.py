@@ -44,7 +44,7 @@ from bot.core.decisions.upnext import (
 )
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.laws import gates_needed
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
@@ -140,14 +140,14 @@ class AnyOrder(RuleBasedStateMachine):
             case Sleep():
                 pass
 
-    def see(self, step: PlannedStep, outcome: str) -> None:
+    def see(self, step: PlannedCheck, outcome: str) -> None:
         if outcome != "well":
             self.tell(fact.StepFailed(step=step.name, reason=outcome))
             return
-        remembered = dict.fromkeys(step.remember or {}, "dovecot-core=1:2.3.19.1-1")
+        remembered = dict.fromkeys(step.remember, "dovecot-core=1:2.3.19.1-1")
         self.tell(fact.StepDone(step=step.name, how=fact.How.RAN, reason="seen", remembered=remembered))
 
-    def make(self, step: PlannedStep, outcome: str) -> None:
+    def make(self, step: PlannedChange, outcome: str) -> None:
         if against := unflushed(self.run_):
             self.tell(fact.StepFailed(step=step.name, reason=against))
             return
@@ -158,7 +158,6 @@ class AnyOrder(RuleBasedStateMachine):
                 self.tell(fact.ApprovalLapsed(gate=grant.gate, reason="not good any more", at=step.name))
                 return
             self.judged = (self.run_.judged_since, grant.digest)
-        assert step.action is not None
         text = step.action.command.text
         # What a host would be sent: only ever behind a look that said it is not done.
         assert step.name not in self.in_doubt, "sent again without having been looked up"
@@ -185,7 +184,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.in_doubt.discard(step.name)
         self.tell(fact.StepDone(step=step.name, how=how, reason="seen", seen=flush_reading(step, flushed=True)))
 
-    def look_up(self, step: PlannedStep, outcome: str) -> None:
+    def look_up(self, step: PlannedChange, outcome: str) -> None:
         self.in_doubt.discard(step.name)
         if outcome == "well":
             self.done(step, fact.How.LOOKED_UP)
@@ -357,4 +356,4 @@ TestAnyOrder = AnyOrder.TestCase
 
 def test_kinds_of_steps_are_all_met() -> None:
     """The machine is only worth something if the plan has all that it is to meet."""
-    assert {step.kind for step in plan().steps} == set(Kind)
+    assert {type(step) for step in plan().steps} == {PlannedCheck, PlannedChange, PlannedWait, PlannedApproval}

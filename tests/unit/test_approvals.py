@@ -11,6 +11,7 @@ from bot.adapters.slack.messages.questions import covers
 from bot.core.decisions.approval import still_good
 from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action, question, users_first
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
@@ -133,7 +134,7 @@ def test_after_them_it_is_asked_for_again() -> None:
 
 def test_users_who_wait_open_no_gate_that_nobody_ever_opened() -> None:
     story = lapsed("flush-users")
-    assert story.run.step is not None
+    assert isinstance(story.run.step, PlannedChange)
     assert missing_gates(story.run, story.run.step) == frozenset()
     never = replace(story.run, lapsed=None)
     assert users_first(never)
@@ -143,7 +144,7 @@ def test_users_who_wait_open_no_gate_that_nobody_ever_opened() -> None:
 def test_what_was_made_on_a_word_is_made_again_on_it_when_the_ring_forgets() -> None:
     """A director that restarts maps users to the stopped backend; they are not left there until somebody answers."""
     story = lapsed("unmask-dovecot")
-    steps = {step.name: step for step in story.run.plan.steps}
+    steps = {step.name: step for step in story.run.plan.changes}
     assert missing_gates(story.run, steps["flush-users"]) == frozenset()
     assert missing_gates(story.run, steps["set-vhosts-back"]) == {Gate.RESTORE}
     assert next_action(story.run, story.at) == Ask(gate=Gate.FLUSH)

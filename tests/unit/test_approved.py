@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.core.decisions.approved import as_shown, differences, evidence, kept, to_read
-from bot.core.plans.plan import Plan, PlannedStep
+from bot.core.plans.plan import Plan, PlannedCheck, PlannedStep
 from bot.core.readings.expect import Look, check_expectations
 from bot.core.readings.outputs import Reading
 from bot.core.runs.events import Seen
@@ -42,7 +42,7 @@ def test_what_is_read_when_it_is_asked_is_all_that_is_held_against_it_later() ->
     assert fields.keys() == ALL
     later = as_shown(STANDS, made)
     assert [one.probe for one in later] == ["tree-changes", *(one.probe for one in looks[1:])]
-    check = replace(made.steps[0], expect=(*looks, *later))
+    check = PlannedCheck(name="x", says="", because="", expect=(*looks, *later))
     check_expectations(replace(made, stages=(replace(made.stages[0], steps=(check,)),)))
 
 

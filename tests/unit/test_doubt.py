@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host
-from bot.core.plans.plan import Expected, is_guarded
+from bot.core.plans.plan import Expected, PlannedChange, is_guarded
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Verdict
 from bot.core.runs import events as fact
@@ -70,7 +70,7 @@ async def looked_up(
     """How long that step is looked for the last time when it is in doubt so often, and the run afterwards."""
     story = Story().until(step)
     for attempt in range(1, attempts + 1):
-        assert story.run.step is not None
+        assert isinstance(story.run.step, PlannedChange)
         host = "backend-3" if story.run.step.where is Where.BACKEND else "director-1"
         started = fact.StepStarted(step=step, attempt=attempt, host=host, command="it", not_after=not_after)
         story.tell(started, fact.StepUnclear(step=step, reason="the connection was lost"))
@@ -100,7 +100,7 @@ async def test_the_last_time_it_is_looked_for_as_long_as_it_may_take() -> None:
 async def test_nothing_follows_a_deletion_that_may_still_be_running(step: str) -> None:
     """What follows starts dovecot, and a deletion on a dovecot that runs corrupts its indexes."""
     change = next(one for one in plan().steps if one.name == step)
-    assert change.action is not None
+    assert isinstance(change, PlannedChange)
     waited, run = await looked_up(step)
     assert waited[0] == change.action.command.timeout > change.action.within
     assert run.status is Status.READY
@@ -120,7 +120,7 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
     story = Story().until("install-config")
     step = story.run.step
     assert step is not None
-    assert step.action is not None
+    assert isinstance(step, PlannedChange)
     hasty = replace(step.action, command=replace(step.action.command, timeout=AT_ONCE), within=AT_ONCE)
     not_after = 1_000 + int(Timings().not_after.total_seconds())
     started = fact.StepStarted(step=step.name, attempt=1, host="backend-3", command="it", not_after=not_after)
@@ -140,7 +140,7 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
 
 
 def test_only_the_deletions_refuse_while_dovecot_runs() -> None:
-    guarded = [step.name for step in plan().steps if step.action and is_guarded(step.action.command.text)]
+    guarded = [step.name for step in plan().changes if is_guarded(step.action.command.text)]
     assert guarded == ["remove-old-metacache-database", "clean-metacache"]
 
 

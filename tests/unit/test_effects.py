@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.plans.effects import Effect, disturbs, effects, restores
+from bot.core.plans.effects import Effect, effects, restores
 from tests.build import plan
 
 E = Effect
@@ -12,8 +12,8 @@ E = Effect
 
 def shipped() -> dict[str, frozenset[Effect]]:
     """By step of the shipped procedure, what its command does; and its undo, as `undo NAME`."""
-    steps = plan(move_first=True).steps
-    found = {step.name: effects(step.action.command.text) for step in steps if step.action}
+    steps = plan(move_first=True).changes
+    found = {step.name: effects(step.action.command.text) for step in steps}
     undone = {f"undo {step.name}": effects(step.undo.command.text) for step in steps if step.undo}
     return found | undone
 
@@ -116,8 +116,8 @@ def test_users_notice_a_stop_and_nothing_else() -> None:
         "flush-users",
         "undo start-dovecot",
     }
-    assert not disturbs("doveadm director flush 192.0.2.13"), "they are moved from a backend that serves"
-    assert not disturbs("doveadm director down 192.0.2.13")
+    assert Effect.STOP not in effects("doveadm director flush 192.0.2.13"), "they are moved from a backend that serves"
+    assert Effect.STOP not in effects("doveadm director down 192.0.2.13")
 
 
 def test_only_what_gives_users_again_restores() -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bot.core.decisions.goback import going_back
-from bot.core.plans.effects import Effect, restores
+from bot.core.plans.effects import Effect
 from bot.core.plans.laws import check_rules
-from bot.core.plans.plan import Kind, Plan
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
@@ -24,7 +24,7 @@ def back_from(step: str | None, **given: bool) -> Plan | None:
 
 def commands(made: Plan | None) -> list[str]:
     assert made is not None
-    return [step.action.command.text for step in made.steps if step.action]
+    return [step.action.command.text for step in made.changes]
 
 
 def test_before_anything_is_changed_there_is_nothing_to_go_back_from() -> None:
@@ -38,7 +38,7 @@ def test_from_the_drain_only_the_vhosts_go_back_behind_the_restore_approval() ->
     made = going_back(story.run)
     assert commands(made) == ["doveadm director update 192.0.2.13 100"]
     assert made is not None
-    assert [step.gate for step in made.steps if step.gate] == [Gate.RESTORE]
+    assert [step.gate for step in made.steps if isinstance(step, PlannedApproval)] == [Gate.RESTORE]
 
 
 def test_on_the_way_back_too_the_ring_is_kept_until_the_first_step_that_gives_users_back() -> None:
@@ -48,7 +48,7 @@ def test_on_the_way_back_too_the_ring_is_kept_until_the_first_step_that_gives_us
     back = going_back(story.run)
     assert back is not None
     story.tell(fact.TurnedBack(plan=back))
-    (restore,) = (step.name for step in back.steps if step.action)
+    (restore,) = (step.name for step in back.changes)
     assert story.until("approve-restore", on=Status.ASKING).run.kept == {Effect.TAKES_VHOSTS}
     assert story.until(restore).run.kept == frozenset()
     assert story.until(back.steps[-1].name).run.kept == frozenset()
@@ -106,7 +106,7 @@ def test_the_packages_go_back_to_what_was_seen_before() -> None:
 def test_it_verifies_before_it_restores_and_a_second_engineer_opens_both_gates() -> None:
     made = back_from("test-user-reads-mail")
     assert made is not None
-    kinds = [(step.name, step.gate) for step in made.steps if step.kind is not Kind.CHANGE]
+    kinds = [(step.name, getattr(step, "gate", None)) for step in made.steps if not isinstance(step, PlannedChange)]
     assert kinds == [
         ("approve-going-back", Gate.GO_BACK),
         ("test-user-reads-mail", None),
@@ -120,14 +120,14 @@ def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_tur
     steps = [step.name for step in plan().steps]
     for name in steps[steps.index("stop-lmtp") : steps.index("set-vhosts-back")]:
         story = Story().until(name)
-        if story.run.step and story.run.step.gate:
+        if isinstance(story.run.step, PlannedApproval):
             continue
         made = back_from(name)
         assert made is not None
         names = [step.name for step in made.steps]
         gate = names.index("approve-restore")
         for step in made.steps[:gate]:
-            assert step.action is None or not restores(step.action.command.text)
+            assert Effect.RESTORE not in step.does
         check_rules(made, library().rules, "192.0.2.13")
 
 
@@ -198,14 +198,14 @@ def test_of_pairs_inside_each_other_all_that_would_be_made_again_is_left_out() -
     """Stop and start, and inside them mask and unmask: nothing is stopped, and what they bring back is looked for."""
     made = back_from("test-user-reads-mail", config=False, packages=False)
     assert made is not None
-    names = [step.name for step in made.steps if step.action]
+    names = [step.name for step in made.changes]
     assert {"undo-start-dovecot", "undo-unmask-dovecot"}.isdisjoint(names)
     assert names[:2] == ["undo-mask-dovecot", "undo-stop-dovecot"]
 
 
 def test_a_pair_with_something_to_undo_between_is_undone_as_a_whole() -> None:
     """The configuration goes back under a dovecot that is stopped, and masked."""
-    names = [step.name for step in (back_from("test-user-reads-mail", packages=False) or plan()).steps if step.action]
+    names = [step.name for step in (back_from("test-user-reads-mail", packages=False) or plan()).changes]
     order = ["undo-start-dovecot", "undo-unmask-dovecot", "undo-install-config", "undo-mask-dovecot"]
     assert names[:5] == [*order, "undo-stop-dovecot"]
 
@@ -214,7 +214,7 @@ def test_a_pair_with_something_to_undo_between_is_undone_as_a_whole() -> None:
 @pytest.mark.parametrize("packages", [True, False])
 def test_wherever_it_turns_round_dovecot_is_unmasked_before_it_is_started(config: bool, packages: bool) -> None:
     """Else the way back ends with a backend that cannot be started."""
-    steps = [step.name for step in plan(config=config, packages=packages).steps if step.action]
+    steps = [step.name for step in plan(config=config, packages=packages).changes]
     for name in steps[steps.index("mask-dovecot") + 1 : steps.index("set-vhosts-back")]:
         texts = commands(back_from(name, config=config, packages=packages))
         last_start = len(texts) - 1 - texts[::-1].index("systemctl start dovecot")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from bot.core.decisions.guards import Standing, flush_seen, guards_now, guards_of, guards_planned
 from bot.core.hosts.command import Command
-from bot.core.plans.plan import Action, Expected, Kind, Plan, PlannedStep
+from bot.core.plans.plan import Action, Expected, Plan, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import check_expectations
 from bot.errors import Misconfigured
@@ -40,11 +41,9 @@ SERVES = [
 ]
 
 
-def change(command: str, *only_if: Expected) -> PlannedStep:
-    action = Action(command=Command(argv=tuple(command.split())), done_when=(), within=plan().steps[0].within)
-    return PlannedStep(
-        name="x", kind=Kind.CHANGE, says="", because="", where=Where.BACKEND, action=action, only_if=only_if
-    )
+def change(command: str, *only_if: Expected) -> PlannedChange:
+    action = Action(command=Command(argv=tuple(command.split())), done_when=(), within=timedelta(0))
+    return PlannedChange(name="x", says="", because="", where=Where.BACKEND, action=action, only_if=only_if)
 
 
 def asked(
@@ -147,7 +146,10 @@ def test_an_only_if_that_cannot_be_looked_at_makes_the_procedure_unusable() -> N
     """Else it would be found out in the middle of the take-down."""
     odd = Expected(probe="no-such-probe", where=EVERY, asks={})
     made = plan()
-    steps = tuple(replace(step, only_if=(odd,)) if step.name == "stop-dovecot" else step for step in made.steps)
+    steps = tuple(
+        replace(step, only_if=(odd,)) if isinstance(step, PlannedChange) and step.name == "stop-dovecot" else step
+        for step in made.steps
+    )
     stages = tuple(
         replace(stage, steps=tuple(step for step in steps if step.name in {one.name for one in stage.steps}))
         for stage in made.stages
@@ -165,14 +167,14 @@ def test_every_guard_of_the_shipped_procedure_can_be_looked_at() -> None:
 
 
 def _with_check(made: Plan, expects: tuple[Expected, ...]) -> Plan:
-    check = replace(made.steps[0], expect=expects)
+    check = PlannedCheck(name="x", says="", because="", expect=expects)
     return replace(made, stages=(replace(made.stages[0], steps=(check,)),))
 
 
 def test_the_plan_shows_the_guards_that_the_run_will_ask_for() -> None:
     """Who approves has to see what protects users, and not something near it."""
     made, story = plan(), Story()
-    changes = [step for step in made.steps if step.action]
+    changes = made.changes
     assert len(changes) > 10
     for step in changes:
         story.until(step.name)

@@ -10,7 +10,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import MakeChange, Record, next_action
 from bot.core.hosts.command import Command
 from bot.core.plans.laws import Harmless, check_rules, gates_needed
-from bot.core.plans.plan import Plan
+from bot.core.plans.plan import Plan, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
 from bot.core.runs.run import Status
@@ -55,12 +55,11 @@ def test_a_command_may_need_both_approvals() -> None:
     assert gates_needed(both) == {Gate.FLUSH, Gate.RESTORE}
 
 
-@pytest.mark.parametrize("step", [step.name for step in plan().steps if step.action])
+@pytest.mark.parametrize("step", [step.name for step in plan().changes])
 def test_a_change_that_needs_an_approval_is_never_next_without_it(step: str) -> None:
     """Asked of the state itself, however it came to be: here by forgetting every approval."""
     story = Story().until(step)
-    assert story.run.step is not None
-    assert story.run.step.action is not None
+    assert isinstance(story.run.step, PlannedChange)
     if gates_needed(story.run.step.action.command.text):
         forgotten = replace(story.run, grants=())
         action = next_action(forgotten, story.at)
@@ -86,7 +85,7 @@ def with_argv(argv: tuple[str, ...], at: str = "director-down") -> Plan:
             stage,
             steps=tuple(
                 replace(step, action=replace(step.action, command=Command(argv=argv)))
-                if step.name == at and step.action
+                if step.name == at and isinstance(step, PlannedChange)
                 else step
                 for step in stage.steps
             ),

@@ -12,6 +12,7 @@ import pytest
 from bot.config import procedures_folder, read_library
 from bot.core.decisions.goback import going_back
 from bot.core.plans.fill import make_plan
+from bot.core.plans.plan import PlannedCheck
 from bot.core.plans.procedure import Procedure
 from bot.core.runs import events as fact
 from bot.core.setup.sudoers import sudoers
@@ -99,7 +100,7 @@ def test_what_was_remembered_is_filled_in_wherever_it_stands(tmp_path: Path) -> 
     story.tell(started, fact.StepFailed(step="swap-less", reason="no"))
     back = going_back(story.tell(fact.GoBackAsked(by=THIRD, reason="no")).run)
     assert back is not None
-    (undo,) = (step.action for step in back.steps if step.action)
+    (undo,) = (step.action for step in back.changes)
     assert undo.command.text == "sysctl -w vm.swappiness=60"
     assert [one.asks["result"] for one in undo.done_when] == ["60"]
 
@@ -122,10 +123,12 @@ def test_what_a_check_hopes_for_is_in_the_plan_that_is_approved_and_in_the_sudo_
     """It is looked at on hosts as all else is."""
     procedure = hoping(tmp_path, "files")
     plan = make_plan(procedure, order(config=False, packages=False))
-    hopes = plan.steps[0].hopes
+    first = plan.steps[0]
+    assert isinstance(first, PlannedCheck)
+    hopes = first.hopes
     assert hopes is not None
     assert (hopes.within, [one.probe for one in hopes.expect]) == (timedelta(minutes=2), ["files"])
-    without = replace(plan.steps[0], hopes=None)
+    without = replace(first, hopes=None)
     stages = (replace(plan.stages[0], steps=(without,)), *plan.stages[1:])
     assert replace(plan, stages=stages).digest != plan.digest
     assert "find" in sudoers([procedure], target().ring, target().backend, "bot")

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from bot.core.plans import proposal
 from bot.core.plans.fill import Filling
-from bot.core.plans.plan import PLAN, Kind, Plan
+from bot.core.plans.plan import PLAN, Plan, PlannedChange
 from bot.errors import Refused
 from tests.build import order, plan
 
 
 def text_of(made: Plan, step: str) -> str:
     found = next(one for one in made.steps if one.name == step)
-    assert found.action is not None
+    assert isinstance(found, PlannedChange)
     return found.action.command.text
 
 
@@ -29,7 +29,7 @@ def test_the_fourteen_rows_of_the_runbook_come_in_their_order() -> None:
 
 def test_no_placeholder_is_left_in_what_will_run() -> None:
     for step in plan().steps:
-        if step.action:
+        if isinstance(step, PlannedChange):
             assert "{" not in step.action.command.text.replace("{}", "")
 
 
@@ -66,7 +66,7 @@ def test_each_package_is_an_argument_of_its_own() -> None:
 
 def test_every_change_says_how_it_is_undone_or_why_not() -> None:
     for step in plan().steps:
-        if step.kind is Kind.CHANGE:
+        if isinstance(step, PlannedChange):
             assert (step.undo is None) != (step.no_undo_because is None)
 
 

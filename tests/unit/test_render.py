@@ -17,7 +17,7 @@ from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.messages.text import clock, length, moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.dryrun import DryRun
-from bot.core.plans.plan import Kind
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
@@ -72,7 +72,7 @@ def test_a_stage_is_announced_with_every_command_and_where_it_runs() -> None:
     assert isinstance(story.entries[-1].fact, fact.StageBegan)
     for step in story.run.plan.steps:
         inside = story.run.plan.stage_of(step).name == "take-down"
-        if step.action:
+        if isinstance(step, PlannedChange):
             assert (step.action.command.text in said) is inside
     assert "_on one director_" in said
     assert "wait for nobody" in said
@@ -85,7 +85,7 @@ def test_an_approval_shows_what_will_run_and_both_buttons_ask_again() -> None:
     assert GROUP in message.text
     assert GROUP in seen(message)
     for step in covers(run):
-        command = step.action.command.text if step.action else ""
+        command = step.action.command.text if isinstance(step, PlannedChange) else ""
         assert json.dumps(command)[1:-1] in html.unescape(seen(message)) or message.files
     assert "systemctl start dovecot" in seen(message)
     assert "director update 192.0.2.13 100" not in seen(message), "behind the next approval"
@@ -222,7 +222,7 @@ def test_a_run_that_goes_back_cannot_be_turned_again() -> None:
     assert way_back is not None
     story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
     assert set(buttons(root(shown(story)))) == {"take_over"}
-    story.until(next(step.name for step in way_back.steps if step.kind is Kind.CHANGE)).fail()
+    story.until(way_back.changes[0].name).fail()
     assert set(buttons(last(story))) == {"retry", "skip", "take_over"}
 
 
@@ -260,7 +260,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
     assert all(step.says in said for step in made.steps)
     assert "Of 3 checks, 1 does not hold now and 1 cannot be said now" in said
     assert len(messages) <= 4
-    assert all(step.action.command.text in plan_text(made, target()) for step in made.steps if step.action)
+    assert all(step.action.command.text in plan_text(made, target()) for step in made.changes)
 
 
 def test_help_and_lists_fit() -> None:

@@ -9,7 +9,7 @@ import pytest
 from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Turn, next_action
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Kind
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact, body_of, fact_from
@@ -174,7 +174,7 @@ def test_every_change_sent_or_found_done_counts_as_made_by_the_run() -> None:
         *("download-packages", "download-packages-of-before", "stage-config"),
         *("set-vhosts-to-zero", "stop-lmtp"),
     ]
-    assert all(step.kind is Kind.CHANGE for step in story.run.touched)
+    assert all(isinstance(step, PlannedChange) for step in story.run.touched)
 
 
 def _in(status: Status) -> Story:

@@ -9,6 +9,7 @@ import pytest
 
 from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Status
 from bot.errors import Illegal
@@ -148,8 +149,7 @@ def test_going_back_undoes_what_was_made_before_the_boot_too() -> None:
 def sent(story: Story, step: str, *, not_after: int) -> Story:
     """That change, sent to director-1 at the time."""
     story.until(step)
-    assert story.run.step is not None
-    assert story.run.step.action is not None
+    assert isinstance(story.run.step, PlannedChange)
     text = story.run.step.action.command.text
     return story.tell(fact.StepStarted(step=step, attempt=1, host="director-1", command=text, not_after=not_after))
 

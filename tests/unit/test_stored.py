@@ -15,6 +15,7 @@ import pytest
 
 from bot.core.decisions.guards import guards_now, unflushed
 from bot.core.decisions.upnext import MakeChange, next_action
+from bot.core.plans.plan import PLAN, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, fact_from
 from bot.core.runs.fold import apply, begin, fold
@@ -57,6 +58,20 @@ def test_a_stored_journal_folds_to_what_it_meant_at_every_fact(name: str) -> Non
         assert essentials(run) == row["then"]
 
 
+@RUNS
+def test_a_plan_that_is_read_and_written_again_says_all_that_the_older_version_wrote(name: str) -> None:
+    """Every step with the fields of all kinds: what people approved is the digest of that."""
+    plans = [row["body"]["plan"] for row in rows(name) if "plan" in row["body"]]
+    assert plans
+    for old in plans:
+        new = PLAN.dump_python(PLAN.validate_python(old), mode="json")
+        steps = [[step for stage in plan["stages"] for step in stage["steps"]] for plan in (old, new)]
+        for was, now in zip(*steps, strict=True):
+            assert was.keys() <= now.keys()
+            assert all(now[key] == value for key, value in was.items() if key not in {"action", "undo"})
+            assert now.keys() == steps[1][0].keys()
+
+
 def test_an_approval_that_lapsed_the_old_way_is_among_them() -> None:
     lapsed = [entry.fact for entry in entries("lapsed") if isinstance(entry.fact, fact.ApprovalLapsed)]
     assert [one.at for one in lapsed] == ["", ""]
@@ -94,9 +109,8 @@ def _stage(run: Run) -> str:
 )
 def test_a_stored_plan_that_knows_no_guards_has_them(step: str, guards: int) -> None:
     run = until(step)
-    assert run.step is not None
+    assert isinstance(run.step, PlannedChange)
     assert run.step.only_if == ()
-    assert run.step.hopes is None
     assert len(guards_now(run)) == guards
     assert isinstance(next_action(run, run.at, library().rules.harmless), MakeChange)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
+from bot.core.plans.plan import Expected, Plan, PlannedChange, PlannedCheck, PlannedStep, Value
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, judge
 from bot.core.readings.outputs import Reading
@@ -49,9 +49,16 @@ _DOWNLOADS = {"downloaded-packages": {"downloaded": "missing"}, "packages-of-bef
 
 def _asked(plan: Plan, probe: str) -> list[dict[str, Value]]:
     """How a plan looks for its downloads, once; nothing where it makes none."""
-    looks = (one for step in plan.steps for one in (*step.expect, *(step.action.done_when if step.action else ())))
+    looks = (one for step in plan.steps for one in _wanted(step))
     parameters = PROBES[probe].parameters
     return [{key: one.asks[key] for key in sorted(parameters)} for one in looks if one.probe == probe][:1]
+
+
+def _wanted(step: PlannedStep) -> tuple[Expected, ...]:
+    """What a check expects, or shows that a change is done."""
+    if isinstance(step, PlannedCheck):
+        return step.expect
+    return step.action.done_when if isinstance(step, PlannedChange) else ()
 
 
 def kept(ahead: Sequence[PlannedStep], *, config: bool, disturbed: bool) -> frozenset[str]:

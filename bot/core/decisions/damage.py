@@ -12,8 +12,8 @@ from datetime import datetime
 
 from bot.core.decisions.approval import Person
 from bot.core.hosts.inventory import Target
-from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs.claims import in_words as claim_in_words
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry
@@ -158,8 +158,9 @@ def _last_known(found: Damaged) -> tuple[str, ...]:
     step = f"; at hand was: {_quoted(run.step.says)}" if run.step else ""
     known = f"Last known of {backend}, at fact {run.seq}, {run.at:%Y-%m-%d %H:%M:%S} UTC:"
     lines = [f"{known} the run was {run.status}{step}.", f"{_made(run)} What came after that is not known."]
-    action = run.step.action if run.step and run.status in {Status.BUSY, Status.DOUBT} else None
-    return (*lines, f"This may have run, or run still: `{_quoted(action.command.text)}`") if action else tuple(lines)
+    if isinstance(run.step, PlannedChange) and run.status in {Status.BUSY, Status.DOUBT}:
+        lines.append(f"This may have run, or run still: `{_quoted(run.step.action.command.text)}`")
+    return tuple(lines)
 
 
 _SAYS = {
@@ -178,9 +179,8 @@ def _made(run: Run) -> str:
     """What the run's changes had made of the backend, the later one in the place of an earlier on the same."""
     left: dict[str, str] = {}
     for step in _done(run):
-        assert step.action is not None
         command = step.action.command.text
-        for effect in effects(command):
+        for effect in step.does:
             about, says = _SAYS.get(effect, ("", ""))
             if effect is Effect.RESTORE:
                 about = "vhosts" if " update " in command else "state"
@@ -195,10 +195,10 @@ def _made(run: Run) -> str:
     )
 
 
-def _done(run: Run) -> tuple[PlannedStep, ...]:
+def _done(run: Run) -> tuple[PlannedChange, ...]:
     """The changes that were seen done, in order, those of the way back after the others."""
     back = run.plan.steps[: run.position] if run.plan.back else ()
-    return (*run.made, *(step for step in back if step.action and step.name in run.seen_done))
+    return (*run.made, *(step for step in back if isinstance(step, PlannedChange) and step.name in run.seen_done))
 
 
 def _by_hand(found: Damaged) -> str:

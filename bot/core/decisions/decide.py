@@ -8,8 +8,8 @@ from typing import assert_never
 
 from bot.core.decisions.approval import Person, asked_now, objection
 from bot.core.decisions.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
-from bot.core.plans.effects import restores
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedApproval, PlannedCheck, PlannedStep
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import TRANSITIONS, Run, Status
@@ -205,11 +205,11 @@ def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
 
 def no_skip(step: PlannedStep) -> str:
     """Why a step can never be left out, empty when it can."""
-    if step.kind is Kind.APPROVAL:
+    if isinstance(step, PlannedApproval):
         return "An approval cannot be skipped."
-    if step.remember:
+    if isinstance(step, PlannedCheck) and step.remember:
         return "This step reads what going back needs; without it, there would be no way back. Click Retry."
-    if step.action and restores(step.action.command.text):
+    if Effect.RESTORE in step.does:
         return (
             "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"
             " director and click Retry: it is then found done."

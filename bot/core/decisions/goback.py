@@ -9,9 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from bot.core.plans.effects import Effect, restores
+from bot.core.plans.effects import Effect
 from bot.core.plans.observed import filled
-from bot.core.plans.plan import Action, Kind, LeftOut, Plan, PlannedStage, PlannedStep
+from bot.core.plans.plan import (
+    Action,
+    LeftOut,
+    Plan,
+    PlannedApproval,
+    PlannedChange,
+    PlannedCheck,
+    PlannedStage,
+    PlannedStep,
+)
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Outcome
 from bot.core.runs.run import Run
@@ -25,7 +34,7 @@ def may_turn(run: Run) -> None:
     """Raises Refused when there is no way back from here."""
     if run.plan.back:
         raise Refused("This run is going back already.")
-    if any(_restores(step.action) for step in run.touched):
+    if any(Effect.RESTORE in step.does for step in run.touched):
         raise Refused(
             f"{run.request.target.backend.name} is being put back into the ring; going back would take it from users"
             " who have come back. Retry the step, or let it finish and start a new run."
@@ -64,9 +73,8 @@ def way_back_shown(plan: Plan | None) -> str:
 
 def gives_vhosts_only(plan: Plan) -> bool:
     """Whether a way back is the one command that gives the backend its vhosts: the run changed nothing else."""
-    changes = [step.action for step in plan.steps if step.action]
-    gates = {step.gate for step in plan.steps if step.gate}
-    return gates == {Gate.RESTORE} and len(changes) == 1 and _restores(changes[0])
+    gates = {step.gate for step in plan.steps if isinstance(step, PlannedApproval)}
+    return gates == {Gate.RESTORE} and [Effect.RESTORE in step.does for step in plan.changes] == [True]
 
 
 def left_there(run: Run) -> str:
@@ -76,16 +84,12 @@ def left_there(run: Run) -> str:
     return f"on {run.request.target.backend.name} stays what this made: {'; '.join(made)}" if over and made else ""
 
 
-def _started_first(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
+def _started_first(steps: tuple[PlannedChange, ...]) -> tuple[PlannedChange, ...]:
     """The undoing up to the start of dovecot, where nothing else comes before it: nobody is asked while users wait."""
-    at = [number for number, step in enumerate(steps, 1) if step.action and _starts(step.action)]
+    at = [number for number, step in enumerate(steps, 1) if Effect.START_DOVECOT in step.does]
     first = steps[: at[-1]] if at else ()
     does = [step.does for step in first]
     return first if all(one and one <= {Effect.UNMASK, Effect.START_DOVECOT} for one in does) else ()
-
-
-def _starts(action: Action) -> bool:
-    return Effect.START_DOVECOT in action.does
 
 
 def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
@@ -93,14 +97,13 @@ def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage
 
 
 def _restores(action: Action | None) -> bool:
-    return action is not None and restores(action.command.text)
+    return action is not None and Effect.RESTORE in action.does
 
 
-def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
+def _undoing(step: PlannedChange, observed: Mapping[str, str]) -> PlannedChange:
     assert step.undo is not None
-    return PlannedStep(
+    return PlannedChange(
         name=f"undo-{step.name}",
-        kind=Kind.CHANGE,
         says=f"Undo: {step.says}",
         because=f"it was done by this run: {step.because}",
         where=step.where,
@@ -108,11 +111,11 @@ def _undoing(step: PlannedStep, observed: Mapping[str, str]) -> PlannedStep:
     )
 
 
-def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]:
+def _undoings(steps: Sequence[PlannedChange], run: Run) -> tuple[PlannedChange, ...]:
     """The last first. Of two changes that undo each other, both seen done, with nothing between them that has to be
     undone, only the second is: it would be done again at once. What it brings back is looked for in any case.
     """
-    kept: list[PlannedStep] = []
+    kept: list[PlannedChange] = []
     settled: set[str] = set()
     for step in reversed(steps):
         last = next((one for one in reversed(kept) if one.name not in settled), None)
@@ -123,7 +126,7 @@ def _undoings(steps: Sequence[PlannedStep], run: Run) -> tuple[PlannedStep, ...]
     return tuple(_undoing(step, run.observed) for step in kept)
 
 
-def _opposite(one: PlannedStep, other: PlannedStep) -> bool:
+def _opposite(one: PlannedChange, other: PlannedChange) -> bool:
     return _text(one.undo) == _text(other.action) and _text(one.action) == _text(other.undo)
 
 
@@ -131,14 +134,13 @@ def _text(action: Action | None) -> str | None:
     return action.command.text if action else None
 
 
-def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+def _opened(steps: tuple[PlannedChange, ...], run: Run) -> tuple[PlannedStep, ...]:
     """The changes on the backend, behind an approval of their own."""
     if not steps:
         return ()
-    like = next((step for step in run.request.plan.steps if step.gate), None)
-    gate = PlannedStep(
+    like = next((step for step in run.request.plan.steps if isinstance(step, PlannedApproval)), None)
+    gate = PlannedApproval(
         name="approve-going-back",
-        kind=Kind.APPROVAL,
         says=f"Undo {len(steps)} changes on {run.request.target.backend.name}",
         because="going back is a change like any other, and a second engineer has seen it first",
         gate=Gate.GO_BACK,
@@ -150,18 +152,24 @@ def _opened(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]
 
 def _verifying(run: Run) -> tuple[PlannedStep, ...]:
     return tuple(
-        step for stage in run.request.plan.stages if stage.verifies for step in stage.steps if step.kind is Kind.CHECK
+        step
+        for stage in run.request.plan.stages
+        if stage.verifies
+        for step in stage.steps
+        if isinstance(step, PlannedCheck)
     )
 
 
-def _restoring(steps: tuple[PlannedStep, ...], run: Run) -> tuple[PlannedStep, ...]:
+def _restoring(steps: tuple[PlannedChange, ...], run: Run) -> tuple[PlannedStep, ...]:
     """The restore approval, what gives the backend users again, and the forward plan's checks around that."""
     if not steps:
         return ()
     forward = run.request.plan.steps
-    at = next(at for at, step in enumerate(forward) if step.gate is Gate.RESTORE)
-    changes = [at for at, step in enumerate(forward) if _restores(step.action)]
+    approval = run.request.plan.approval(Gate.RESTORE)
+    assert approval is not None
+    at = forward.index(approval)
+    changes = [at for at, step in enumerate(forward) if Effect.RESTORE in step.does]
     first, last = min(changes, default=at), max(changes, default=at)
-    checks_before = tuple(step for step in forward[at:first] if step.kind is Kind.CHECK)
-    checks_after = tuple(step for step in forward[last + 1 :] if step.kind is Kind.CHECK)
-    return (forward[at], *checks_before, *steps, *checks_after)
+    checks_before = tuple(step for step in forward[at:first] if isinstance(step, PlannedCheck))
+    checks_after = tuple(step for step in forward[last + 1 :] if isinstance(step, PlannedCheck))
+    return (approval, *checks_before, *steps, *checks_after)

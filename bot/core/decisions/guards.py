@@ -13,7 +13,7 @@ from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, calle
 from bot.core.decisions.upnext import users_first
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
+from bot.core.plans.plan import Expected, Plan, PlannedApproval, PlannedChange, PlannedStep, Value
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
@@ -71,7 +71,7 @@ def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]
     first change of packages or configuration, and nothing where the step helps users who wait.
     """
     at = plan.steps.index(step)
-    gates = [one.gate for one in plan.steps[:at] if one.gate]
+    gates = [one.gate for one in plan.steps[:at] if isinstance(one, PlannedApproval)]
     *before, now = (one.does for one in plan.steps[: at + 1])
     waiting = any(Effect.STOP_DOVECOT in one for one in before) and now & {Effect.DOWN, Effect.FLUSH}
     if plan.back or gates[-1:] != [Gate.FLUSH] or waiting or any(one & REPLACES for one in before):
@@ -123,13 +123,13 @@ NOBODY_IS_MAPPED = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECT
 
 def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Guard, ...]:
     """By law, and what the procedure adds."""
-    if step.action is None:
+    if not isinstance(step, PlannedChange):
         return ()
     found = (*_by_law(step.does, target, standing), *_own(step), *standing.shown)
     return tuple({guard.says: guard for guard in found}.values())
 
 
-def _own(step: PlannedStep) -> Iterator[Guard]:
+def _own(step: PlannedChange) -> Iterator[Guard]:
     if step.only_if:
         asked = (f"{one.probe} {' '.join(f'{key}={value}' for key, value in one.asks.items())}" for one in step.only_if)
         yield Guard(says=" ".join("; ".join(asked).split()), expects=step.only_if)
@@ -245,9 +245,7 @@ def unflushed(run: Run) -> str:
     """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing."""
     step = run.step
     metacache = run.request.target.ring.metacache
-    if step is None or step.action is None or metacache is None or run.flushed:
-        return ""
-    if Effect.DELETE not in step.does:
+    if step is None or metacache is None or run.flushed or Effect.DELETE not in step.does:
         return ""
     return (
         "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bot.core.plans.effects import Effect
 from bot.core.plans.laws import Harmless, gates_needed, needs_flush_approval
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
@@ -31,14 +31,14 @@ class Record:
 class RunCheck:
     """Look, and judge."""
 
-    step: PlannedStep
+    step: PlannedCheck
 
 
 @dataclass(frozen=True, kw_only=True)
 class BeginWait:
     """Read the hosts' clocks, and begin to wait."""
 
-    step: PlannedStep
+    step: PlannedWait
     until: datetime
 
 
@@ -46,21 +46,21 @@ class BeginWait:
 class SeeWaited:
     """Find out how much of the wait has passed while nobody saw it: by the hosts' clocks."""
 
-    step: PlannedStep
+    step: PlannedWait
 
 
 @dataclass(frozen=True, kw_only=True)
 class MakeChange:
     """Look whether it is done already, else do it."""
 
-    step: PlannedStep
+    step: PlannedChange
 
 
 @dataclass(frozen=True, kw_only=True)
 class LookUp:
     """Find out what came of a change in doubt."""
 
-    step: PlannedStep
+    step: PlannedChange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,9 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
             new = run.must_hold is not None or run.deviations >= DEVIATIONS > run.deviations_told
             return Record(fact=_hold(run)) if new else Sleep(until=None)
         case Status.BUSY | Status.DOUBT:
-            return LookUp(step=_at_hand(run))
+            step = _at_hand(run)
+            assert isinstance(step, PlannedChange)
+            return LookUp(step=step)
         case Status.WAITING:
             return _while_waiting(run, now, seen=seen)
         case Status.ASKING:
@@ -130,6 +132,7 @@ def _end(run: Run, outcome: fact.Outcome) -> Record:
 def _while_waiting(run: Run, now: datetime, *, seen: bool) -> Next:
     assert run.until is not None
     step = _at_hand(run)
+    assert isinstance(step, PlannedWait)
     if _must_hold(run):
         return Record(fact=_hold(run))
     if not seen:
@@ -166,18 +169,17 @@ def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
         return Record(fact=fact.StageBegan(stage=stage.name))
     if run.only_looked and run.proved is None:
         return Prove()
-    match step.kind:
-        case Kind.CHECK:
+    match step:
+        case PlannedCheck():
             return RunCheck(step=step)
-        case Kind.CHANGE:
+        case PlannedChange():
             return _change(run, step, harmless)
-        case Kind.WAIT:
+        case PlannedWait():
             return BeginWait(step=step, until=now + step.length)
-        case Kind.APPROVAL:
-            assert step.gate is not None
+        case PlannedApproval():
             return Ask(gate=step.gate)
         case _:
-            assert_never(step.kind)
+            assert_never(step)
 
 
 def _must_hold(run: Run) -> bool:
@@ -194,8 +196,7 @@ def _hold(run: Run) -> fact.RunHeld:
     )
 
 
-def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
-    assert step.action is not None
+def _change(run: Run, step: PlannedChange, harmless: Iterable[Harmless]) -> Next:
     if run.lapsed is not None and not users_first(run):
         return Ask(gate=run.lapsed.gate)
     missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)
@@ -205,7 +206,7 @@ def _change(run: Run, step: PlannedStep, harmless: Iterable[Harmless]) -> Next:
     return MakeChange(step=step)
 
 
-def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
+def missing_gates(run: Run, step: PlannedChange) -> frozenset[Gate]:
     """The approvals that its command needs by law and that were not given.
 
     On the way back its own approval is what a stop needs; the flush approval counts there only for what was made on it
@@ -216,7 +217,7 @@ def missing_gates(run: Run, step: PlannedStep) -> frozenset[Gate]:
         given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
     if run.lapsed is not None and (users_first(run) or again):
         given.add(run.lapsed.gate)
-    return gates_needed(step.action.command.text if step.action else "") - given
+    return gates_needed(step.action.command.text) - given
 
 
 def _unopened(run: Run, command: str, harmless: Iterable[Harmless]) -> frozenset[Gate]:
@@ -247,15 +248,16 @@ def question(
 ) -> fact.ApprovalAsked:
     """The question that puts a gate to the approvers, with what was just seen."""
     step = _at_hand(run)
-    like = next((one for one in run.plan.steps if one.gate is gate), step)
+    own = run.plan.approval(gate)
+    open_for, repeats = (own.length, own.repeats) if own else (timedelta(0), ())
     return fact.ApprovalAsked(
         step=step.name,
         gate=gate,
         digest=run.digest_for(gate, evidence, verified),
         evidence=evidence,
         not_by=run.not_by,
-        expires=now + like.length,
-        repeats=tuple(now + after for after in like.repeats if after < like.length),
+        expires=now + open_for,
+        repeats=tuple(now + after for after in repeats if after < open_for),
         verified=verified,
         word_of=(run.back_asked_by or "") if run.on_their_word else "",
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.core.decisions.upnext import length
+from bot.core.plans.plan import PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 
@@ -21,7 +22,7 @@ _UNKNOWN = (
 
 def waited(run: Run, clocks: Mapping[str, int], now: datetime) -> fact.StepDone | fact.WaitGoesOn:
     """What the hosts' clocks now, in seconds since 1970 by the hosts' names, say of the wait at hand."""
-    assert run.step is not None
+    assert isinstance(run.step, PlannedWait)
     assert run.until is not None
     whole, names = run.step.length, [host for host in run.clocks if host in clocks]
     if not names:

@@ -68,11 +68,6 @@ def effects(command: str) -> frozenset[Effect]:
     return frozenset(effect for pattern, effect in _READ if re.search(pattern, command, re.DOTALL))
 
 
-def disturbs(command: str) -> bool:
-    """Whether users or their mail notice it; those who are moved from a backend that serves do not."""
-    return Effect.STOP in effects(command)
-
-
 def restores(command: str) -> bool:
     """Whether the command gives a backend users again."""
     return Effect.RESTORE in effects(command)

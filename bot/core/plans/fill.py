@@ -5,14 +5,28 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Target
 from bot.core.plans import procedure as file
-from bot.core.plans.plan import REFUSES, Action, Expected, Hoped, Kind, LeftOut, Plan, PlannedStage, PlannedStep, Value
+from bot.core.plans.plan import (
+    REFUSES,
+    Action,
+    Expected,
+    Hoped,
+    LeftOut,
+    Plan,
+    PlannedApproval,
+    PlannedChange,
+    PlannedCheck,
+    PlannedStage,
+    PlannedStep,
+    PlannedWait,
+    Value,
+)
 from bot.core.plans.procedure import Gate, Need
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.errors import Misconfigured, Refused
@@ -183,22 +197,21 @@ class Filling:
             planned = self._step(step)
         except Misconfigured as error:
             raise Misconfigured(f"step {step.step}: {error}") from None
-        if planned.action and "{observed." in planned.action.command.text:
+        if isinstance(planned, PlannedChange) and "{observed." in planned.action.command.text:
             raise Misconfigured(f"step {step.step}: {{observed.…}} can stand in an undo or a check only")
         return planned
 
     def _step(self, step: file.Step) -> PlannedStep:
-        base = PlannedStep(
-            name=step.step,
-            kind=Kind.CHECK,
-            says=self.text(step.says),
-            because=self.text(step.because),
-            runbook=step.runbook,
-        )
+        said: dict[str, Any] = {
+            "name": step.step,
+            "says": self.text(step.says),
+            "because": self.text(step.because),
+            "runbook": step.runbook,
+        }
         match step:
             case file.Check():
-                return replace(
-                    base,
+                return PlannedCheck(
+                    **said,
                     expect=self._expectations(step.expect),
                     within=step.within,
                     hopes=self._hoped(step.hopes),
@@ -206,9 +219,8 @@ class Filling:
                     attach=step.attach,
                 )
             case file.Change():
-                return replace(
-                    base,
-                    kind=Kind.CHANGE,
+                return PlannedChange(
+                    **said,
                     where=step.where,
                     action=self.action(step),
                     undo=self.action(step.undo) if step.undo else None,
@@ -217,18 +229,21 @@ class Filling:
                     only_if=self._expectations(step.only_if),
                 )
             case file.Wait():
-                length = self._drain if step.wait == "drain" else step.wait
-                watch = self.expected(step.watch) if step.watch else None
-                return replace(base, kind=Kind.WAIT, length=length, watch=watch)
+                return PlannedWait(
+                    **said,
+                    length=self._drain if step.wait == "drain" else step.wait,
+                    watch=self.expected(step.watch) if step.watch else None,
+                )
             case file.Approval():
-                return replace(
-                    base,
-                    kind=Kind.APPROVAL,
+                return PlannedApproval(
+                    **said,
                     gate=Gate(step.approval),
                     evidence=step.evidence,
                     length=self._approval_open,
                     repeats=self._approval_repeats,
                 )
+            case _:
+                assert_never(step)
 
 
 def _values(order: Order) -> Iterator[tuple[str, list[str]]]:

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bot.core.plans.effects import Effect, effects, restores
-from bot.core.plans.plan import Action, Plan
+from bot.core.plans.plan import Action, Plan, PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.errors import Misconfigured
 
@@ -114,11 +114,11 @@ def check_rules(plan: Plan, rules: Rules, ip: str) -> None:
 def _behind_its_gates(plan: Plan, rules: Rules) -> None:
     opened: set[Gate] = set()
     for step in plan.steps:
-        if step.gate:
+        if isinstance(step, PlannedApproval):
             opened.add(step.gate)
-        text = step.action.command.text if step.action else None
-        if text is None:
+        if not isinstance(step, PlannedChange):
             continue
+        text = step.action.command.text
         if missing := gates_needed(text) - opened:
             raise Misconfigured(f"step {step.name}: `{text}` stands before the {min(missing)} approval")
         if Gate.FLUSH not in opened and needs_flush_approval(text, rules.harmless):
@@ -144,12 +144,11 @@ _ADDRESSED = re.compile(r"\bdirector\s+(?:update|down|up|flush)\s+(\S+)")
 def _can_be_undone(plan: Plan) -> None:
     """A way back that gives users back needs the restore approval of the plan that it undoes."""
     restoring = [placed.step for placed in _actions(plan) if restores(placed.action.command.text)]
-    if restoring and not plan.back and Gate.RESTORE not in {step.gate for step in plan.steps}:
+    if restoring and not plan.back and plan.approval(Gate.RESTORE) is None:
         raise Misconfigured(f"step {restoring[0]}: there is no restore approval in this procedure, and it needs one")
 
 
 def _actions(plan: Plan) -> Iterator[_Placed]:
     for step in plan.steps:
-        for action in (step.action, step.undo):
-            if action:
-                yield _Placed(step=step.name, action=action)
+        for action in step.actions:
+            yield _Placed(step=step.name, action=action)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bot.core.plans.plan import Action, Expected, PlannedStep, Value
+from bot.core.plans.plan import Action, Expected, PlannedChange, PlannedCheck, PlannedStep, Value
 from bot.errors import Refused
 
 OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
@@ -15,13 +15,13 @@ OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
 
 def wanted(step: PlannedStep) -> set[str]:
     """The names of all that a step takes from what was observed."""
-    done_when = step.undo.done_when if step.undo else ()
-    asked = [str(value) for expected in (*step.expect, *done_when) for value in expected.asks.values()]
-    argv = step.undo.command.argv if step.undo else ()
-    return {name for text in (*argv, *asked) for name in OBSERVED.findall(text)}
+    undo = step.undo if isinstance(step, PlannedChange) else None
+    looks = step.expect if isinstance(step, PlannedCheck) else undo.done_when if undo else ()
+    asked = [str(value) for expected in looks for value in expected.asks.values()]
+    return {name for text in (*(undo.command.argv if undo else ()), *asked) for name in OBSERVED.findall(text)}
 
 
-def expected_of(step: PlannedStep, observed: Mapping[str, str]) -> tuple[Expected, ...]:
+def expected_of(step: PlannedCheck, observed: Mapping[str, str]) -> tuple[Expected, ...]:
     """What a check expects; what was never seen stays open, and no probe takes that for an answer."""
     return tuple(_expected(one, lambda found: observed.get(found[1], found[0])) for one in step.expect)
 

@@ -10,29 +10,19 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from functools import cached_property
 from itertools import takewhile
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, WrapSerializer
 
 from bot.core.hosts.command import OUTPUT_KEPT, Command
-from bot.core.plans.effects import Effect, disturbs, effects
+from bot.core.plans.effects import Effect, effects
 from bot.core.plans.procedure import Gate, Where
 
 Value = str | int | bool | list[str | int | bool] | dict[str, str | int]
-
-
-class Kind(StrEnum):
-    """What a step is: the only four."""
-
-    CHECK = "check"
-    CHANGE = "change"
-    WAIT = "wait"
-    APPROVAL = "approval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,40 +66,138 @@ class Hoped:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedStep:
-    """One step with everything filled in; which fields are set goes by its kind."""
+class _Planned:
+    """What every step says of itself."""
 
     name: str
-    kind: Kind
     says: str
     because: str
     runbook: int | None = None
-    where: Where | None = None
-    expect: tuple[Expected, ...] = ()
-    within: timedelta = timedelta(0)
-    remember: Mapping[str, str] | None = None
-    attach: bool = False
-    action: Action | None = None
-    undo: Action | None = None
-    no_undo_because: str | None = None
-    repeatable: bool = True
-    length: timedelta = timedelta(0)
-    watch: Expected | None = None
-    gate: Gate | None = None
-    evidence: tuple[str, ...] = ()
-    repeats: tuple[timedelta, ...] = ()
-    only_if: tuple[Expected, ...] = ()
-    hopes: Hoped | None = None
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What it does, and what undoes that; nothing where it is no change."""
+        return ()
+
+    @property
+    def looks(self) -> tuple[Expected, ...]:
+        """All that it looks at, but for what the laws ask for."""
+        return ()
 
     @property
     def does(self) -> frozenset[Effect]:
         """What its command does to mail; nothing where it is no change."""
-        return self.action.does if self.action else frozenset()
+        return frozenset()
 
     @property
     def disturbs(self) -> bool:
         """Whether users or their mail notice it; those who are moved from a backend that serves do not."""
-        return self.action is not None and disturbs(self.action.command.text)
+        return Effect.STOP in self.does
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedCheck(_Planned):
+    """Reads and judges."""
+
+    kind: Literal["check"] = "check"
+    expect: tuple[Expected, ...]
+    within: timedelta = timedelta(0)
+    hopes: Hoped | None = None
+    remember: Mapping[str, str] = field(default_factory=dict)
+    attach: bool = False
+
+    @property
+    def looks(self) -> tuple[Expected, ...]:
+        """What must be so, and what is hoped for."""
+        return (*self.expect, *(self.hopes.expect if self.hopes else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedChange(_Planned):
+    """Alters a host, and is undone or says why not."""
+
+    kind: Literal["change"] = "change"
+    where: Where
+    action: Action
+    only_if: tuple[Expected, ...] = ()
+    undo: Action | None = None
+    no_undo_because: str | None = None
+    repeatable: bool = True
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What it does, and what undoes that."""
+        return (self.action, self.undo) if self.undo else (self.action,)
+
+    @property
+    def looks(self) -> tuple[Expected, ...]:
+        """What must be so before it, and what shows that it is done, or undone."""
+        return (*self.only_if, *(one for action in self.actions for one in action.done_when))
+
+    @property
+    def does(self) -> frozenset[Effect]:
+        """What its command does to mail."""
+        return self.action.does
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedWait(_Planned):
+    """Lets time pass, and counts users meanwhile."""
+
+    kind: Literal["wait"] = "wait"
+    length: timedelta
+    watch: Expected | None = None
+
+    @property
+    def looks(self) -> tuple[Expected, ...]:
+        """What is counted."""
+        return (self.watch,) if self.watch else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedApproval(_Planned):
+    """Asks for a gate: open for `length`, repeated after each of `repeats`; `evidence` names the checks it shows."""
+
+    kind: Literal["approval"] = "approval"
+    gate: Gate
+    length: timedelta
+    evidence: tuple[str, ...] = ()
+    repeats: tuple[timedelta, ...] = ()
+
+
+_STORED_EMPTY: Mapping[str, object] = {
+    "where": None,
+    "expect": [],
+    "within": "PT0S",
+    "remember": None,
+    "attach": False,
+    "action": None,
+    "undo": None,
+    "no_undo_because": None,
+    "repeatable": True,
+    "length": "PT0S",
+    "watch": None,
+    "gate": None,
+    "evidence": [],
+    "repeats": [],
+    "only_if": [],
+    "hopes": None,
+}
+"""A stored step has the fields of all kinds, those of the others empty: so the first version wrote them, and digests
+are of that. Read again, what its kind does not have is passed over.
+"""
+
+
+def _stored(step: object, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    return {**_STORED_EMPTY, **write(step)}
+
+
+PlannedStep = Annotated[
+    PlannedCheck | PlannedChange | PlannedWait | PlannedApproval,
+    Field(discriminator="kind"),
+    WrapSerializer(_stored, when_used="json"),
+]
+"""One step with everything filled in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +237,19 @@ class Plan:
         return tuple(step for stage in self.stages for step in stage.steps)
 
     @property
+    def changes(self) -> tuple[PlannedChange, ...]:
+        """The steps that alter a host, in order."""
+        return tuple(step for step in self.steps if isinstance(step, PlannedChange))
+
+    @property
     def preparing(self) -> tuple[PlannedStage, ...]:
         """The stages at the beginning that leave nothing to be undone: a failure there refuses the run."""
         first, *later = self.stages
         return (first, *takewhile(_prepares, later))
+
+    def approval(self, gate: Gate) -> PlannedApproval | None:
+        """The step that asks for a gate; None where there is none."""
+        return next((step for step in self.steps if isinstance(step, PlannedApproval) and step.gate is gate), None)
 
     def stage_of(self, step: PlannedStep) -> PlannedStage:
         """The stage that a step of this plan stands in."""
@@ -173,7 +270,7 @@ class Plan:
 
 
 def _prepares(stage: PlannedStage) -> bool:
-    return all(step.kind is Kind.CHECK or (step.kind is Kind.CHANGE and step.undo is None) for step in stage.steps)
+    return all(isinstance(step, PlannedCheck | PlannedChange) and len(step.actions) < 2 for step in stage.steps)
 
 
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
@@ -181,8 +278,8 @@ PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
 def _leave_out(written: dict[str, Any], **usual: object) -> None:
     for key, value in usual.items():
-        if written[key] == value:
-            del written[key]
+        if written.get(key, value) == value:
+            written.pop(key, None)
 
 
 def digest(value: object) -> str:

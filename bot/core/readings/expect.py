@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.core.plans.plan import Expected, Plan, PlannedStep, Value
+from bot.core.plans.plan import Expected, Plan, PlannedCheck, Value
 from bot.core.plans.procedure import Where
 from bot.core.readings.outputs import Reading, version_key
 from bot.core.readings.probes import PROBES
@@ -114,7 +114,7 @@ def _not_all(own: Mapping[str, str], members: Mapping[str, str], *, whole: bool)
             yield f"{address} is a member of the ring, and no director of the settings answers as it"
 
 
-def counts_only(check: PlannedStep) -> bool:
+def counts_only(check: PlannedCheck) -> bool:
     """Whether nothing that it reads can be against it: numbers that move by themselves, for people to see."""
     wanted = [value for expected in check.expect for value in _conditions(expected).values()]
     return bool(wanted) and all(value == {"at_least": 0} for value in wanted)
@@ -215,15 +215,7 @@ def _held(key: str, reading: Reading) -> str:
 def check_expectations(plan: Plan) -> None:
     """Raises Misconfigured, naming the step, for an unknown probe, a missing parameter or a key it does not have."""
     for step in plan.steps:
-        watched = (step.watch,) if step.watch else ()
-        actions = [action for action in (step.action, step.undo) if action]
-        for expected in (
-            *step.expect,
-            *step.only_if,
-            *(step.hopes.expect if step.hopes else ()),
-            *watched,
-            *(one for action in actions for one in action.done_when),
-        ):
+        for expected in step.looks:
             if mistake := _mistake(expected):
                 raise Misconfigured(f"step {step.name}: {mistake}")
 

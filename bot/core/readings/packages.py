@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.proposal import PackageChange
 from bot.core.readings.outputs import Asks, Reading, specs
 from bot.errors import Unreadable
@@ -165,7 +165,7 @@ def alarm(line: str) -> bool:
 
 def lock_wait(steps: Iterable[PlannedStep]) -> timedelta | None:
     """How long the first installation of these waits for dpkg's lock, read from its command; None where none does."""
-    commands = (step.action.command.text for step in steps if step.action)
+    commands = (step.action.command.text for step in steps if isinstance(step, PlannedChange))
     commands = (text for text in commands if "--download-only" not in text)
     found = next(filter(None, (re.search(r"DPkg::Lock::Timeout=(\d+)", text) for text in commands)), None)
     return timedelta(seconds=int(found[1])) if found else None

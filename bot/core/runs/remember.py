@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import GUARD_REFUSED, Kind, PlannedStep
+from bot.core.plans.plan import GUARD_REFUSED, Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -32,7 +32,7 @@ def _next(run: Run) -> Run:
 
 def _touch(run: Run, step: PlannedStep) -> Run:
     """Also what was found done already counts: the run relies on it, so going back has to answer for it."""
-    if step.kind is not Kind.CHANGE or run.plan.back or step in run.touched:
+    if not isinstance(step, PlannedChange) or run.plan.back or step in run.touched:
         return run
     return replace(run, touched=(*run.touched, step))
 
@@ -62,7 +62,7 @@ def step_started(run: Run, entry: Entry) -> Run:
 
 def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
     """Directors from which the end of a change was heard, or which certainly got none: nothing can still come there."""
-    text = run.step.action.command.text if run.step and run.step.action else ""
+    text = run.step.action.command.text if isinstance(run.step, PlannedChange) else ""
     ended = {one.host for one in commands if one.changes and one.exit_status is not None}
     ended |= {one.host for one in commands if not one.changes and one.exit_status is None and one.command == text}
     last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
@@ -74,7 +74,7 @@ def step_done(run: Run, entry: Entry) -> Run:
     done = entry.fact
     assert isinstance(done, fact.StepDone)
     step = _named_step(run, done.step)
-    if step.kind is Kind.APPROVAL:
+    if isinstance(step, PlannedApproval):
         raise Illegal(f"run {run.id}, fact {entry.seq}: an approval is given by somebody, not done")
     run = replace(
         _heard(run, done.ran),
@@ -121,7 +121,11 @@ def _stops(step: PlannedStep) -> bool:
 
 def _looks_at_dovecot(step: PlannedStep) -> bool:
     """Whether the units that this step looks at are dovecot alone."""
-    looks = (*step.expect, *step.only_if, *(step.action.done_when if step.action else ()))
+    looks: tuple[Expected, ...] = ()
+    if isinstance(step, PlannedCheck):
+        looks = step.expect
+    elif isinstance(step, PlannedChange):
+        looks = (*step.only_if, *step.action.done_when)
     return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
 
 
@@ -180,8 +184,7 @@ def approved(run: Run, entry: Entry) -> Run:
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     verified = asked.verified or run.verified
     given = replace(run, grants=(*others, grant), judged_since=entry.seq, lapsed=None, verified=verified)
-    at_its_gate = run.step is not None and run.step.kind is Kind.APPROVAL
-    return _next(given) if at_its_gate else replace(given, asked=None, failed=None)
+    return _next(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
 
 
 def lapsed(run: Run, entry: Entry) -> Run:
@@ -195,8 +198,8 @@ def lapsed(run: Run, entry: Entry) -> Run:
         _named_step(run, entry.fact.at)
         return replace(run, grants=kept, lapsed=lapsed)
     # As an older version of the bot had it: back to the gate.
-    position = next(at for at, step in enumerate(run.plan.steps) if step.gate is gate)
-    stage = run.plan.stage_of(run.plan.steps[position])
+    step = next(step for step in run.plan.steps if isinstance(step, PlannedApproval) and step.gate is gate)
+    position, stage = run.plan.steps.index(step), run.plan.stage_of(step)
     return replace(_next(run), position=position, grants=kept, stage_begun=stage.name)
 
 

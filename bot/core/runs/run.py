@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Kind, Plan, PlannedStage, PlannedStep, digest
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
@@ -172,7 +172,7 @@ class Run:
     """What was given and may not be acted on any more: it is asked for again at the change at hand."""
     judged_since: int = 0
     """The last fact since which an approval has to be judged again before it is acted on."""
-    touched: tuple[PlannedStep, ...] = ()
+    touched: tuple[PlannedChange, ...] = ()
     looks: Mapping[str, str] = field(default_factory=dict)
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
@@ -260,11 +260,11 @@ class Run:
         return any(Effect.RESTORE in step.does for step in (*self.touched, *done, *allowed))
 
     @property
-    def made(self) -> tuple[PlannedStep, ...]:
+    def made(self) -> tuple[PlannedChange, ...]:
         """The changes of the forward plan that were seen done, in order."""
-        return tuple(step for step in self.touched if step.name in self.seen_done and step.action)
+        return tuple(step for step in self.touched if step.name in self.seen_done)
 
-    def made_by(self, effect: Effect) -> PlannedStep | None:
+    def made_by(self, effect: Effect) -> PlannedChange | None:
         """The last change that was seen done and had this effect."""
         return next((step for step in reversed(self.made) if effect in step.does), None)
 
@@ -280,21 +280,18 @@ class Run:
         waiting = False
         for step in (*self.request.plan.steps, *back):
             done = step.does if step.name in self.seen_done else frozenset()
-            if Effect.STOP_DOVECOT in done or (step == self.step and self.attempt and self._stops(step)):
+            sent = step == self.step and self.attempt
+            if Effect.STOP_DOVECOT in (step.does if sent else done):
                 waiting = True
             if done & {Effect.FLUSH, Effect.START_DOVECOT}:
                 waiting = False
         return waiting
 
-    @staticmethod
-    def _stops(step: PlannedStep) -> bool:
-        return Effect.STOP_DOVECOT in step.does
-
     @property
-    def covering(self) -> PlannedStep | None:
+    def covering(self) -> PlannedApproval | None:
         """The approval that the step at hand stands behind."""
         before = self.plan.steps[: self.position]
-        return next((step for step in reversed(before) if step.gate), None)
+        return next((step for step in reversed(before) if isinstance(step, PlannedApproval)), None)
 
     @property
     def grant(self) -> Grant | None:
@@ -315,7 +312,7 @@ class Run:
         if stage is None or step is None or not stage.uninterrupted or self.stage_begun != stage.name:
             return False
         before = stage.steps[: [member.name for member in stage.steps].index(step.name)]
-        return self.attempt > 0 or any(member.kind is Kind.CHANGE for member in before)
+        return self.attempt > 0 or any(isinstance(member, PlannedChange) for member in before)
 
     @property
     def stands_safely(self) -> bool:

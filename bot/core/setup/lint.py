@@ -10,7 +10,7 @@ from bot.core.hosts.inventory import Ring, TakeDown, Target
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import wanted
-from bot.core.plans.plan import Plan
+from bot.core.plans.plan import Plan, PlannedCheck
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.expect import check_expectations
@@ -77,8 +77,10 @@ def _check_observed(plan: Plan) -> None:
         for name in sorted(wanted(step) - known):
             there = ", ".join(sorted(known)) or "nothing"
             raise Misconfigured(f"step {step.name}: no earlier check remembers {name}; remembered is: {there}")
+        if not isinstance(step, PlannedCheck):
+            continue
         fields = {field for expected in step.expect for field in PROBES[expected.probe].fields}
-        for name, field in (step.remember or {}).items():
+        for name, field in step.remember.items():
             if field not in fields:
                 raise Misconfigured(f"step {step.name}: {name} is to be {field}, which none of its probes reads")
             known.add(name)

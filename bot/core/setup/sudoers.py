@@ -16,7 +16,7 @@ from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Backend, Host, Ring, Target
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.newer import question
-from bot.core.plans.plan import Expected, Plan, PlannedStep
+from bot.core.plans.plan import Expected, Plan, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Need, Procedure, Where
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.probes import PROBES
@@ -75,22 +75,13 @@ def _fullest(procedure: Procedure, target: Target, *, config: bool) -> Plan:
 
 def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
     for step in plan.steps:
-        for expected in (*_looks(step), *_by_law(plan, step, target)):
+        for expected in (*step.looks, *_by_law(plan, step, target)):
             if _is_for(expected.where, host):
                 yield PROBES[expected.probe].command(target, expected.asks)
-        if step.where and _is_for(step.where, host):
-            yield from (action.command for action in (step.action, step.undo) if action)
+        if isinstance(step, PlannedChange) and _is_for(step.where, host):
+            yield from (action.command for action in step.actions)
     if plan.config_digest and isinstance(host, Backend):
         yield question(CONFIGURATION)  # `plan` asks, before there is a run
-
-
-def _looks(step: PlannedStep) -> Iterator[Expected]:
-    yield from step.expect
-    yield from step.hopes.expect if step.hopes else ()
-    if step.watch:
-        yield step.watch
-    for action in (step.action, step.undo):
-        yield from action.done_when if action else ()
 
 
 def _by_law(plan: Plan, step: PlannedStep, target: Target) -> Iterator[Expected]:

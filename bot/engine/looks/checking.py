@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.core.decisions.upnext import length
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedCheck
 from bot.engine.looks.looking import Looking, Observation
 from bot.engine.ports import Clock
 
 
-async def seen(step: PlannedStep, looking: Looking, clock: Clock) -> Observation:
+async def seen(step: PlannedCheck, looking: Looking, clock: Clock) -> Observation:
     """What was seen in the end, judged by what the step expects alone."""
     hopes = step.hopes
     if hopes is None:

@@ -52,7 +52,7 @@ class Observation:
         """Every reading."""
         return tuple(seen for look in self.looks for seen in look.seen)
 
-    def remembered(self, names: dict[str, str]) -> dict[str, str]:
+    def remembered(self, names: Mapping[str, str]) -> dict[str, str]:
         """The readings to be remembered: by name, the field that a probe read."""
         found: dict[str, str] = {}
         for name, key in names.items():

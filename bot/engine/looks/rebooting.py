@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.engine.looks.looking import Looking
@@ -15,7 +15,6 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
     host = run.request.target.backend.name
     booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
     for step in _relied_on(run):
-        assert step.action is not None
         observation = await looking.until_seen(step.action.done_when, step.action.within)
         said = observation.verdict.reason
         booted = fact.BackendRebooted(
@@ -34,7 +33,7 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
     return booted
 
 
-def _relied_on(run: Run) -> list[PlannedStep]:
+def _relied_on(run: Run) -> list[PlannedChange]:
     """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
     if run.plan.back or run.giving_back:
         return []

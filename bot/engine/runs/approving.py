@@ -11,9 +11,9 @@ from bot.core.decisions.approved import evidence as standing
 from bot.core.decisions.approved import to_read
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
 from bot.core.decisions.upnext import answered_already, question, users_first
-from bot.core.plans.effects import restores
+from bot.core.plans.effects import Effect
 from bot.core.plans.observed import expected_of
-from bot.core.plans.plan import Expected, PlannedStep
+from bot.core.plans.plan import Expected, PlannedCheck
 from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
@@ -95,11 +95,11 @@ class Approvals:
         await self._runlog.record(failed, only_after=run.moved)
 
     @staticmethod
-    def _evidence(gate: Gate, run: Run) -> tuple[PlannedStep, ...]:
+    def _evidence(gate: Gate, run: Run) -> tuple[PlannedCheck, ...]:
         """The checks whose readings a gate shows; on the way back, as far as it has them."""
-        at = next((step for step in run.plan.steps if step.gate is gate), None)
+        at = run.plan.approval(gate)
         names = at.evidence if at else ()
-        return tuple(step for step in run.plan.steps if step.name in names)
+        return tuple(step for step in run.plan.steps if isinstance(step, PlannedCheck) and step.name in names)
 
     async def judged(self, run: Run) -> str | fact.ApprovalLapsed | timedelta:
         """Whether the approval that the step at hand stands behind may be acted on now.
@@ -128,7 +128,7 @@ class Approvals:
     async def _not_so(self, run: Run, grant: Grant) -> str:
         """What the approval showed and is not so any more; counts that move by themselves are not judged."""
         assert run.step is not None
-        if run.step.action and restores(run.step.action.command.text) and "configuration" not in run.verified:
+        if Effect.RESTORE in run.step.does and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         for check in self._evidence(grant.gate, run):
             if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
@@ -139,7 +139,7 @@ class Approvals:
         return ""
 
 
-def _is_past(gate: Gate, check: PlannedStep, run: Run) -> bool:
+def _is_past(gate: Gate, check: PlannedCheck, run: Run) -> bool:
     """Whether it saw the backend as it was before this run changed its packages or its configuration.
 
     A proposed configuration that was put in place stands no longer where it was looked at: had that to be so still,

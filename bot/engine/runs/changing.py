@@ -13,7 +13,7 @@ from bot.core.decisions.conclude import Conclusion, Heard, conclude, may_repeat,
 from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
-from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedStep, is_guarded
+from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedChange, is_guarded
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -49,12 +49,11 @@ class Changing:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def make(self, step: PlannedStep, decided: Run, word: str = "") -> None:
+    async def make(self, step: PlannedChange, decided: Run, word: str = "") -> None:
         """Find it done already, or do it; every way it can come out is recorded as a fact.
 
         `decided`: the run as it was when this was decided; `word`: see StepStarted.
         """
-        assert step.action is not None
         ready = await self._judging.judged(step, decided)
         if not isinstance(ready, Ready):
             await self._runlog.record(ready, only_after=decided.moved)
@@ -75,9 +74,8 @@ class Changing:
             return  # somebody said something while this looked: ask again what is next
         await self._send(step, step.action, ready)
 
-    async def found(self, step: PlannedStep, decided: Run) -> bool:
+    async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""
-        assert step.action is not None
         if not step.action.done_when:
             return False
         observation = await self._looking.until(_known, step.action.done_when, self._ports.timings.patience)
@@ -90,7 +88,7 @@ class Changing:
 
     # sending
 
-    async def _send(self, step: PlannedStep, action: Action, ready: Ready) -> None:
+    async def _send(self, step: PlannedChange, action: Action, ready: Ready) -> None:
         sent = self._ports.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
         try:
             if step.where is Where.BACKEND:
@@ -112,7 +110,7 @@ class Changing:
             await self._judge(step, action, result)
 
     async def _heard_or_seen(
-        self, step: PlannedStep, action: Action, host: Host, running: asyncio.Future[Result]
+        self, step: PlannedChange, action: Action, host: Host, running: asyncio.Future[Result]
     ) -> Result | None:
         """A director's answer; or None when it was seen done while the command still ran, which is recorded then.
 
@@ -136,14 +134,14 @@ class Changing:
                 task.cancel()
             await asyncio.gather(running, looking, return_exceptions=True)
 
-    async def _seen_beside(self, step: PlannedStep, action: Action) -> Observation:
+    async def _seen_beside(self, step: PlannedChange, action: Action) -> Observation:
         await asyncio.sleep(_BESIDE.total_seconds())
         patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
         return await self._looking.until_seen(action.done_when, patience, action.steady)
 
     # proving
 
-    async def _judge(self, step: PlannedStep, action: Action, result: Result) -> None:
+    async def _judge(self, step: PlannedChange, action: Action, result: Result) -> None:
         told = (ran(result, changes=True),)
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
@@ -158,9 +156,8 @@ class Changing:
         again = f"exit {EX_TEMPFAIL}; looked up: {found}"
         await self._conclude(step, heard, observation, told, reason=f"{_said(result)}; {found}", again=again)
 
-    async def look_up(self, step: PlannedStep) -> None:
+    async def look_up(self, step: PlannedChange) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
-        assert step.action is not None
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
         unknown = f"it is not known whether it was done: {found}{'' if over else _MAY_RUN}"
@@ -169,7 +166,7 @@ class Changing:
 
     async def _conclude(
         self,
-        step: PlannedStep,
+        step: PlannedChange,
         heard: Heard,
         looked: Observation | None,
         told: tuple[fact.Ran, ...],
@@ -181,7 +178,6 @@ class Changing:
 
         `reason`: why it is in doubt or for a person; `again`: why it may be sent again, where that says it better.
         """
-        assert step.action is not None
         seen, ran = (looked.seen, (*told, *looked.ran)) if looked else ((), told)
         on_hosts = shown(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
         came = conclude(heard, on_hosts, repeatable=step.repeatable, attempt=self._run.attempt)
@@ -202,7 +198,7 @@ class Changing:
         await self._runlog.record(recorded)
         return came
 
-    async def _until_over(self, step: PlannedStep, action: Action) -> tuple[Observation, bool]:
+    async def _until_over(self, step: PlannedChange, action: Action) -> tuple[Observation, bool]:
         """A look at what came of it, and whether nothing of it can come any more, waited for as long as it may take.
 
         On a director the same command may be sent beside one that hangs; on the backend it has to be over.
@@ -233,7 +229,7 @@ class Changing:
         except HostError:
             return False
 
-    def _until_repeated(self, step: PlannedStep, action: Action) -> timedelta:
+    def _until_repeated(self, step: PlannedChange, action: Action) -> timedelta:
         """Not long where it will be sent again; the last time, as long as it takes."""
         within = self._within(action)
         return min(within, _DOUBTFUL) if self._may_repeat(step) else within
@@ -241,7 +237,7 @@ class Changing:
     def _within(self, action: Action) -> timedelta:
         return action.patience(max(self._run.users.values(), default=0))
 
-    def _may_repeat(self, step: PlannedStep) -> bool:
+    def _may_repeat(self, step: PlannedChange) -> bool:
         return may_repeat(repeatable=step.repeatable, attempt=self._run.attempt)
 
 

@@ -25,7 +25,7 @@ from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity, objection
 from bot.core.hosts.inventory import Backend, Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Action, Expected, PlannedStep
+from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.plans.proposal import Proposal
 from bot.core.runs import events as fact
@@ -71,18 +71,17 @@ class Judging:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def judged(self, step: PlannedStep, decided: Run) -> Ready | Fact:
+    async def judged(self, step: PlannedChange, decided: Run) -> Ready | Fact:
         """What is needed to send it; or the fact that it makes instead: done already, not to be begun, or booted.
 
         `decided`: the run as it was when this was decided; the fact is to be written only while it still is.
         """
-        assert step.action is not None
         try:
             return await self._ready(step, step.action, decided)
         except (HostError, Refused) as error:
             return _not_begun(step, str(error), None)
 
-    async def _ready(self, step: PlannedStep, action: Action, decided: Run) -> Ready | Fact:
+    async def _ready(self, step: PlannedChange, action: Action, decided: Run) -> Ready | Fact:
         """Look, judge and fence."""
         for _ in range(_LOOKS):
             boot_id, connection = "", ""
@@ -127,7 +126,7 @@ class Judging:
                     raise
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
-    async def _looked(self, step: PlannedStep, action: Action, decided: Run) -> Observation | Fact:
+    async def _looked(self, step: PlannedChange, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
         beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
@@ -164,7 +163,7 @@ class Judging:
         return _not_begun(step, reason, observation)
 
     @staticmethod
-    def _is_not_as_shown(step: PlannedStep, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
+    def _is_not_as_shown(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
         """The lapse of the approval where the backend is not as it showed it."""
         shown = shown_now(decided)
         observation = observation.part(as_shown(shown, decided.plan))
@@ -174,7 +173,7 @@ class Judging:
         return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
 
     @staticmethod
-    def _moved_again(step: PlannedStep, decided: Run, observation: Observation) -> fact.UsersCameBack | None:
+    def _moved_again(step: PlannedChange, decided: Run, observation: Observation) -> fact.UsersCameBack | None:
         """The users who came back before the stop are moved again; not for ever."""
         moved = moved_before(decided.plan, step)
         if moved is None or decided.came_back >= _MOVES:
@@ -182,9 +181,8 @@ class Judging:
         back = observation.part((NOBODY_IS_MAPPED,))
         return fact.UsersCameBack(back_to=moved.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
 
-    def _host(self, step: PlannedStep, observation: Observation) -> Host | None:
+    def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: of the directors that just said who they are, another one at every attempt."""
-        assert step.where is not None
         hosts = hosts_for(self._run.request.target, step.where)
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
@@ -254,7 +252,7 @@ class Judging:
         return observation.remembered({"in_place": "listing"})["in_place"]
 
     async def done(
-        self, step: PlannedStep, how: fact.How, observation: Observation, told: Sequence[fact.Ran]
+        self, step: PlannedChange, how: fact.How, observation: Observation, told: Sequence[fact.Ran]
     ) -> fact.StepDone:
         """The fact that it was seen done; after a stop of dovecot, with what that left of its metacache's flush."""
         flush = await self._flush(step)
@@ -266,14 +264,14 @@ class Judging:
             reason=observation.verdict.reason,
         )
 
-    async def _flush(self, step: PlannedStep) -> Observation | None:
+    async def _flush(self, step: PlannedChange) -> Observation | None:
         """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
         wanted = flush_seen(self._run.request.target)
         stops = Effect.STOP_DOVECOT in step.does
         return await self._looking.look(wanted) if stops and wanted else None
 
 
-def _not_begun(step: PlannedStep, reason: str, observation: Observation | None) -> fact.StepFailed:
+def _not_begun(step: PlannedChange, reason: str, observation: Observation | None) -> fact.StepFailed:
     return fact.StepFailed(
         step=step.name,
         reason=f"not begun: {redact(reason)}",

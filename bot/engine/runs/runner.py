@@ -17,7 +17,7 @@ from bot.core.decisions import upnext
 from bot.core.decisions.goback import going_back
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import expected_of
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.plan import PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
@@ -182,7 +182,7 @@ class Runner:
         )
         await self._runlog.record(failed, only_after=run.moved)
 
-    async def _check(self, step: PlannedStep) -> None:
+    async def _check(self, step: PlannedCheck) -> None:
         seq = self._runlog.run.seq
         # What the ring forgot is set back before it is judged; nobody need be called for it.
         await self._watch.check_ring()
@@ -205,7 +205,7 @@ class Runner:
                 ran=observation.ran,
                 seen=observation.seen,
                 reason=observation.verdict.reason,
-                remembered=observation.remembered(dict(step.remember or {})),
+                remembered=observation.remembered(step.remember),
                 attachment=observation.last_output if step.attach else "",
             ),
             *self._counted(observation),
@@ -221,12 +221,12 @@ class Runner:
     async def _ask(self, gate: Gate, run: Run) -> bool:
         """Put a gate to people; where a change is at hand that is done already, nobody need be asked for it."""
         step = run.step
-        if step is not None and step.kind is Kind.CHANGE and await self._changing.found(step, run):
+        if isinstance(step, PlannedChange) and await self._changing.found(step, run):
             return True
         await self._approvals.ask(gate, run)
         return True
 
-    async def _change(self, step: PlannedStep, run: Run) -> bool:
+    async def _change(self, step: PlannedChange, run: Run) -> bool:
         if not await self._people_can_see(run, step):
             return False
         match await self._approvals.judged(run):
@@ -242,10 +242,10 @@ class Runner:
                     await self._changing.make(step, run, word)
                 return True
 
-    async def _people_can_see(self, run: Run, step: PlannedStep) -> bool:
+    async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:
         """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
         stage = run.plan.stage_of(step)
-        begun = any(earlier.kind is Kind.CHANGE for earlier in stage.steps[: stage.steps.index(step)])
+        begun = any(isinstance(earlier, PlannedChange) for earlier in stage.steps[: stage.steps.index(step)])
         if (stage.uninterrupted and begun) or upnext.users_first(run):
             return True
         bound = self._ports.timings.shown_within
@@ -261,7 +261,7 @@ class Runner:
 
     async def _count_users(self, run: Run) -> None:
         """While the run waits, count now and then; it is a glance, nothing is decided by it, and none ends the run."""
-        if run.step and run.step.watch:
+        if isinstance(run.step, PlannedWait) and run.step.watch:
             try:
                 observation = await self._look.look([run.step.watch])
                 await self._runlog.record(*self._counted(observation), only_after=run.moved)

@@ -16,7 +16,7 @@ from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Action, Expected, PlannedStep
+from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Run, Status
@@ -115,13 +115,12 @@ class Watch:
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
         await self._runlog.record(deviated)
         for step in steps if not helpless else ():
-            assert step.action is not None
             if missing_gates(run, step):
                 continue
             await self._set_back(step, step.action, observation, run.request.target.host(host))
         self._told()
 
-    async def _set_back(self, step: PlannedStep, action: Action, observation: Observation, host: Host) -> None:
+    async def _set_back(self, step: PlannedChange, action: Action, observation: Observation, host: Host) -> None:
         """On the very director that says otherwise: the others have nothing to tell it."""
         not_after = 0
         try:
@@ -172,7 +171,7 @@ class Watch:
             self._told()
 
 
-def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedStep]:
+def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
     """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
     vhosts = any("vhosts is 0," not in says for says in ring.given_users.values())
     wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()

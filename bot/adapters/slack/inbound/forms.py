@@ -13,7 +13,7 @@ from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.messages.plans import write_left_out, write_step
 from bot.adapters.slack.messages.text import changes, who
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
-from bot.core.plans.plan import Kind, Plan
+from bot.core.plans.plan import Plan, PlannedApproval
 from bot.core.runs.run import Run
 from bot.errors import Refused
 
@@ -127,9 +127,8 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
     if plan is None:
         builder.say(f"Nothing was changed on {name} that needs undoing: the run ends.")
         return builder.message().blocks
-    made = [step for step in plan.steps if step.kind is Kind.CHANGE]
-    gates = [f"*{step.gate}*" for step in plan.steps if step.gate]
-    builder.say(f"*{changes(len(made))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
+    gates = [f"*{step.gate}*" for step in plan.steps if isinstance(step, PlannedApproval)]
+    builder.say(f"*{changes(len(plan.changes))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
     requester = who(run.request.requester)
     if gives_vhosts_only(plan):
         builder.say(
@@ -138,7 +137,7 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
         )
     else:
         builder.say(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
-    for step in made:
+    for step in plan.changes:
         write_step(builder, plan, step)
     write_left_out(builder, plan)
     return builder.message().blocks

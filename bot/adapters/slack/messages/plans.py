@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.text import clock, file_name, length, number, p
 from bot.core.decisions.guards import guards_planned
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
-from bot.core.plans.plan import Kind, Plan, PlannedStep
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.readings.packages import alarm
 from bot.core.runs.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.text.shown import in_line, set_in
@@ -23,24 +23,24 @@ _DIGEST = 12
 
 def _kind(step: PlannedStep) -> str:
     """What kind of step it is and where it happens, in small words."""
-    match step.kind:
-        case Kind.CHECK:
+    match step:
+        case PlannedCheck():
             return "looks only"
-        case Kind.CHANGE:
+        case PlannedChange():
             return f"on {step.where}"
-        case Kind.WAIT:
+        case PlannedWait():
             return f"waits {length(step.length)}"
-        case Kind.APPROVAL:
+        case PlannedApproval():
             return f"asks for the {step.gate} approval, open for {length(step.length)}"
         case _:
-            assert_never(step.kind)
+            assert_never(step)
 
 
 def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     """One step that is to come: its number, which kind it is, and its command if it has one."""
     runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
     said = f"*{number(plan, step)}* · {escape(step.says)}{runbook} · _{_kind(step)}_"
-    if step.action:
+    if isinstance(step, PlannedChange):
         builder.code(said, step.action.command.text)
     else:
         builder.say(said)
@@ -119,9 +119,10 @@ def plan_text(plan: Plan, target: Target) -> str:
 
 def _step_text(plan: Plan, step: PlannedStep, target: Target) -> list[str]:
     lines = [f"  {place(plan, step)}: {in_line(step.says)}", f"    {_kind(step)}; because {in_line(step.because)}"]
-    if step.action:
-        lines.append(set_in(f"$ {step.action.command.text}"))
-        lines += [f"    only if: {in_line(guard.says)}" for guard in guards_planned(plan, step, target)]
+    if not isinstance(step, PlannedChange):
+        return lines
+    lines.append(set_in(f"$ {step.action.command.text}"))
+    lines += [f"    only if: {in_line(guard.says)}" for guard in guards_planned(plan, step, target)]
     if step.undo:
         lines.append(set_in(f"undo: $ {step.undo.command.text}"))
     if step.no_undo_because:

@@ -35,7 +35,7 @@ from bot.adapters.slack.messages.text import (
     why,
 )
 from bot.core.decisions.decide import no_skip
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import alarm, lock_wait
 from bot.core.runs import events as fact
@@ -53,7 +53,7 @@ def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -
     builder.say(_terms(entry, asked, run))
     for line in asked.evidence:
         builder.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
-    count = sum(1 for one in covered if one.kind is Kind.CHANGE)
+    count = sum(1 for one in covered if isinstance(one, PlannedChange))
     builder.say(f"*What will run*: {changes(count)}, until the next approval or the end")
     for one in covered:
         write_step(builder, run.plan, one)
@@ -114,9 +114,9 @@ def covers(run: Run) -> tuple[PlannedStep, ...]:
     the next approval, or the end.
     """
     steps: list[PlannedStep] = []
-    at_its_gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    at_its_gate = isinstance(run.step, PlannedApproval)
     for step in run.plan.steps[run.position + at_its_gate :]:
-        if step.kind is Kind.APPROVAL:
+        if isinstance(step, PlannedApproval):
             break
         steps.append(step)
     return tuple(steps)
@@ -136,7 +136,7 @@ def holds(entry: Entry, story: Story, builder: MessageBuilder) -> tuple[Json, ..
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
     run = story.run
     builder.say(f"*What it means* {_meaning(run)}")
-    gate = run.step is not None and run.step.kind is Kind.APPROVAL
+    gate = isinstance(run.step, PlannedApproval)
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
     if run.users_wait and not against:

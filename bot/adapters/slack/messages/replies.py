@@ -24,7 +24,7 @@ from bot.adapters.slack.messages.text import (
     who,
 )
 from bot.core.decisions.goback import left_there
-from bot.core.plans.plan import Kind, PlannedStep
+from bot.core.plans.plan import PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, How, Outcome, Ran
 from bot.core.runs.run import Run
@@ -35,10 +35,10 @@ _HOW = {
     How.LOOKED_UP: ":white_check_mark: *Done*, found so when looked up",
 }
 _RAN = {
-    Kind.CHECK: ":white_check_mark: *Checked*, it is so",
-    Kind.CHANGE: ":white_check_mark: *Done*",
-    Kind.WAIT: ":white_check_mark: *Waited*",
-    Kind.APPROVAL: ":white_check_mark: *Done*",
+    "check": ":white_check_mark: *Checked*, it is so",
+    "change": ":white_check_mark: *Done*",
+    "wait": ":white_check_mark: *Waited*",
+    "approval": ":white_check_mark: *Done*",
 }
 _OUTCOMES = {
     Outcome.DONE: ":white_check_mark: *Done*",
@@ -169,7 +169,7 @@ def _of_step(entry: Entry, before: Story, after: Story) -> Message:
             return builder.message(name=file_name(entry, "output"), files=files)
         case fact.WaitBegan(until=until) | fact.WaitGoesOn(until=until):
             builder = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
-            watched = " What was reached is watched meanwhile." if step and step.watch else ""
+            watched = " What was reached is watched meanwhile." if isinstance(step, PlannedWait) and step.watch else ""
             builder.say(f"Until {moment(until)}.{watched}")
             if isinstance(entry.fact, fact.WaitGoesOn):
                 builder.quote("*Seen*", entry.fact.reason)

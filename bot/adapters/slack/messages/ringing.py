@@ -6,6 +6,7 @@ from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, 
 from bot.adapters.slack.messages.markup import escape, inline, prose
 from bot.adapters.slack.messages.text import clock, file_name, value, who
 from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedApproval
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -79,7 +80,7 @@ def ready(run: Run) -> str:
     if run.covering and run.covering.gate is Gate.RESTORE:
         return f"{name} is verified and about to be put back."
     step = run.step
-    if step and step.gate is Gate.RESTORE:
+    if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
         return f"{name} is verified: approve the restore, and it gets users at once."
     if not run.disturbed:
         return (

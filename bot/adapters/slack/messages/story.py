@@ -8,7 +8,7 @@ from datetime import datetime
 
 from bot.core.decisions.goback import may_turn
 from bot.core.decisions.upnext import Sleep, next_action
-from bot.core.plans.plan import Kind
+from bot.core.plans.plan import PlannedCheck
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import apply, begin
@@ -78,7 +78,7 @@ def story_of(entries: Iterable[Entry]) -> Story | None:
 def _more_than_looks(run: Run, entry: Entry) -> bool:
     """Whether it is past a first stage of nothing but checks, or wants people there, or has come to a good end."""
     first = run.request.plan.stages[0]
-    if any(step.kind is not Kind.CHECK for step in first.steps) or run.stage_begun not in {None, first.name}:
+    if not all(isinstance(step, PlannedCheck) for step in first.steps) or run.stage_begun not in {None, first.name}:
         return True
     match run.status:
         case Status.READY:
