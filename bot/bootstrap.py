@@ -75,7 +75,7 @@ def timings(settings: Settings) -> Timings:
     )
 
 
-def hosts(settings: Settings) -> SshHosts:
+def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
     """The way to the hosts; raises Misconfigured for files that are not there."""
     ssh = settings.ssh
     chosen = "config" in ssh.model_fields_set
@@ -83,7 +83,7 @@ def hosts(settings: Settings) -> SshHosts:
     for path in config:
         if not os.access(path, os.R_OK):
             raise Misconfigured(f"{path}: the settings name this SSH config, and it is not there or cannot be read")
-    return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, SystemClock())
+    return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, clock)
 
 
 def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
@@ -123,7 +123,8 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     async with AsyncExitStack() as stack:
         stack.enter_context(single_instance(settings.bot.journal))
         kept = await stack.enter_async_context(journal(settings))
-        reach = hosts(settings)
+        clock = SystemClock()
+        reach = hosts(settings, clock)
         stack.push_async_callback(reach.close)
         token = tokens.bot_token.get_secret_value()
         client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
@@ -144,7 +145,6 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             home=settings.slack.channels,
         )
         stack.push_async_callback(thread.close)
-        clock = SystemClock()
         alarms = ApsAlarms(clock)
         ports = Ports(
             journal=kept,
@@ -198,12 +198,11 @@ async def serve(settings: Settings, tokens: Tokens) -> int:
 
 async def dry_run(settings: Settings, request: Request) -> DryRun:
     """What would run, with its preflight looked at now; needs no Slack and no journal. Raises Refused."""
-    reach = hosts(settings)
-    proposals = FolderProposals(settings.bot.configs)
+    clock = SystemClock()
+    reach = hosts(settings, clock)
+    planner = Planner(catalogue(settings), reach, clock, timings(settings), FolderProposals(settings.bot.configs))
     try:
-        return await Planner(catalogue(settings), reach, SystemClock(), timings(settings), proposals).dry_run(
-            request, new_id()
-        )
+        return await planner.dry_run(request, new_id())
     finally:
         await reach.close()
 

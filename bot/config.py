@@ -30,6 +30,7 @@ from bot.core.plans.laws import Rules
 from bot.core.plans.procedure import Duration, Procedure
 from bot.core.setup.lint import try_out
 from bot.core.text.redact import redact
+from bot.engine.ports import Timings
 from bot.errors import Misconfigured
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
@@ -57,14 +58,14 @@ class BotPart(_Part):
     journal: Path
     configs: Path | None = None
     procedures: Path | None = None
-    drain: Length = timedelta(minutes=15)
-    approval_open: Length = timedelta(minutes=60)
-    approval_repeats: tuple[Length, ...] = (timedelta(minutes=5), timedelta(minutes=15))
-    count_every: Length = timedelta(seconds=30)
-    watch_every: Length = timedelta(seconds=30)
+    drain: Length = Timings.drain
+    approval_open: Length = Timings.approval_open
+    approval_repeats: tuple[Length, ...] = Timings.approval_repeats
+    count_every: Length = Timings.count_every
+    watch_every: Length = Timings.watch_every
     require_reason: bool = False
     require_ticket: bool = False
-    package_lists_old: Length = timedelta(hours=24)
+    package_lists_old: Length = Timings.lists_old
 
     @field_validator("journal", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The time, from the operating system. The only place that asks for it; it knows nothing of runs."""
+"""The clock that runs go by, from the operating system: one per bot, made in bootstrap. It knows nothing of runs."""
 
 from __future__ import annotations
 

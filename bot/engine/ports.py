@@ -134,7 +134,7 @@ class Proposals(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Timings:
-    """The lengths of time that the settings give."""
+    """Lengths of time, with their defaults: those above `shown_within` are the settings' to give."""
 
     drain: timedelta = timedelta(minutes=15)
     approval_open: timedelta = timedelta(minutes=60)

@@ -23,6 +23,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Status
 from bot.engine.planning import Request
+from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
 from bot.practice.slack.server import LocalSlack, Message
@@ -62,14 +63,12 @@ class FakePosts:
 
 
 @dataclass
-class FakeService:
+class FakeService(Service):
     """A service with one run, that decides as the core does and tells the thread."""
 
     journal: FakeJournal
     thread: SlackAnnouncer
     story: Story
-    commands: Mapping[str, str] = field(default_factory=lambda: {"/dovecot-upgrade": "Upgrades a backend"})
-    backends: Sequence[str] = ("backend-1", "backend-2", "backend-3")
     requests: list[Request] = field(default_factory=list)
     steered: list[Steering] = field(default_factory=list)
     fails: Exception | None = None
@@ -77,6 +76,14 @@ class FakeService:
 
     def __post_init__(self) -> None:
         self.journal_answers.set()
+
+    @property
+    def commands(self) -> Mapping[str, str]:
+        return {"/dovecot-upgrade": "Upgrades a backend"}
+
+    @property
+    def backends(self) -> Sequence[str]:
+        return ("backend-1", "backend-2", "backend-3")
 
     async def request(self, request: Request) -> str:
         self.requests.append(request)

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from bot import bootstrap
+from bot.adapters.clock import SystemClock
 from bot.config import Tokens, procedures_folder, read_library, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
@@ -77,7 +78,7 @@ def test_an_ssh_config_that_the_settings_name_has_to_be_there(tmp_path: Path) ->
     """Without it the bot would try other users and addresses than somebody has set up."""
     named = GOOD.replace("[slack]", '[ssh]\nconfig = "nowhere"\n[slack]')
     with pytest.raises(Misconfigured, match="nowhere: the settings name this SSH config"):
-        bootstrap.hosts(read_settings(settings(tmp_path, named)))
+        bootstrap.hosts(read_settings(settings(tmp_path, named)), SystemClock())
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

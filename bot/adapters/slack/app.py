@@ -22,8 +22,11 @@ from bot.adapters.slack.errors import ERRORS, name_of, passes
 from bot.adapters.slack.inbound.answers import Answers, Work
 from bot.adapters.slack.inbound.clicks import Clicks
 from bot.adapters.slack.inbound.listeners import Listeners
-from bot.adapters.slack.inbound.slash import Commands, People, Service, Threads
+from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.inbound.socket import Socket
+from bot.adapters.slack.people import SlackPeople
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
+from bot.engine.service import Service
 from bot.errors import Misconfigured
 
 API_URL = "https://slack.com/api/"
@@ -59,8 +62,8 @@ class SlackApp:
         client: AsyncWebClient,
         app_token: str,
         service: Service,
-        people: People,
-        threads: Threads,
+        people: SlackPeople,
+        threads: SlackAnnouncer,
         silence: timedelta = timedelta(minutes=1),
     ) -> None:
         _check_prefix("app-level token", app_token, "xapp-")

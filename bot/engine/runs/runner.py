@@ -245,8 +245,7 @@ class Runner:
     async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:
         """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
         stage = run.plan.stage_of(step)
-        begun = any(isinstance(earlier, PlannedChange) for earlier in stage.steps[: stage.steps.index(step)])
-        if (stage.uninterrupted and begun) or upnext.users_first(run):
+        if run.committed or upnext.users_first(run):
             return True
         bound = self._ports.timings.shown_within
         try:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.adapters.slack.inbound.slash import RUN_ID, People, Service
+from bot.adapters.slack.inbound.slash import RUN_ID
+from bot.adapters.slack.people import SlackPeople
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -22,6 +23,7 @@ from bot.core.decisions.decide import (
 )
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
+from bot.engine.service import Service
 from bot.errors import Refused
 
 _VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
@@ -48,7 +50,7 @@ class Click:
 class Clicks:
     """Does what was clicked; raises a BotError whose text is the answer."""
 
-    def __init__(self, *, service: Service, people: People) -> None:
+    def __init__(self, *, service: Service, people: SlackPeople) -> None:
         self._service = service
         self._people = people
 

@@ -22,7 +22,7 @@ from bot.adapters.slack.errors import ERRORS, name_of
 from bot.adapters.slack.inbound.answers import Asker, Work, note
 from bot.adapters.slack.inbound.clicks import Click, Clicks
 from bot.adapters.slack.inbound.forms import FORMS, REASON, form, sent
-from bot.adapters.slack.inbound.slash import Commands, Typed
+from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
 from bot.engine.planning import Request
 from bot.errors import SlackAway
@@ -72,8 +72,7 @@ class Listeners:
             channel=str(body["channel_id"]),
         )
         asker = _of_command(body)
-        typed = Typed(request=request, say=partial(self._work.say, asker))
-        self._work.begin(asker, lambda: self._commands.do(typed))
+        self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.say, asker)))
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
