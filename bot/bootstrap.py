@@ -30,6 +30,7 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
 from bot.core.setup.sudoers import sudoers
 from bot.core.text.redact import redact
+from bot.core.text.shown import in_line
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
@@ -99,8 +100,16 @@ def _allowed(people: PeoplePart) -> Allowed:
     return Allowed(users=frozenset(people.users), usergroup=people.usergroup)
 
 
-class _Hiding(logging.Formatter):
-    """A line of the log, with the traceback below it: an error's text may be what a host or a person said."""
+class LogLine(logging.Formatter):
+    """One line of the log, and below it the traceback if there is one: an error's text may be of a host or a person.
+
+    What is about a run has `run=… seq=… step=…` at its end: its id, its last fact, its step at hand.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        given = ((key, getattr(record, key, None)) for key in ("run", "seq", "step"))
+        fields = [f"{key}={value}" for key, value in given if value is not None]
+        return " ".join([in_line(redact(super().formatMessage(record))), *fields])
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
@@ -109,7 +118,7 @@ class _Hiding(logging.Formatter):
 def log_to(stream: TextIO) -> logging.Handler:
     """Have everything from INFO on logged there, secrets hidden; what nobody catches too."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Hiding("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LogLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for loud in ("apscheduler", "asyncssh"):
         logging.getLogger(loud).setLevel(logging.WARNING)

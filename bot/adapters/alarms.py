@@ -74,7 +74,7 @@ class ApsAlarms:
     async def _ring(self, run: str) -> None:
         """Begin the call and come back: how long it takes is no business of the scheduler's."""
         if self._call is None:
-            _LOG.error("the alarm of run %s rang and nobody listens", run)
+            _LOG.error("the alarm of run %s rang and nobody listens", run, extra={"run": run})
             return
         ringing = asyncio.ensure_future(self._call(run))
         self._ringing.add(ringing)
@@ -85,4 +85,4 @@ class ApsAlarms:
         if ringing.cancelled():
             return
         if error := ringing.exception():
-            _LOG.error("the alarm of run %s rang, and what it called failed", run, exc_info=error)
+            _LOG.error("the alarm of run %s rang, and what it called failed", run, exc_info=error, extra={"run": run})

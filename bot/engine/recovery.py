@@ -9,6 +9,7 @@ from bot.core.runs.events import StepUnclear
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run, Status
 from bot.engine.ports import Ports
+from bot.engine.runs.runlog import fields
 from bot.engine.service import Service
 from bot.errors import Illegal, JournalError
 
@@ -30,7 +31,7 @@ async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
                 (entry,) = await ports.journal.append(run_id, run.seq, ports.clock.now(), (unclear,))
                 run = apply(run, entry)
             except JournalError:
-                log.exception("run %s: its doubt cannot be written down now; it is looked up all the same", run_id)
+                log.exception("its doubt cannot be written down now; it is looked up all the same", extra=fields(run))
         service.take_up(run)
         taken.append(run_id)
     return tuple(taken)
@@ -46,7 +47,7 @@ async def _readable(ports: Ports, run: str) -> Run | None:
         if found is None:
             await _say_damaged(ports, run)
     except JournalError:
-        log.exception("run %s is left alone: the journal does not give it", run)
+        log.exception("is left alone: the journal does not give it", extra={"run": run})
         return None
     return found
 
@@ -54,5 +55,5 @@ async def _readable(ports: Ports, run: str) -> Run | None:
 async def _say_damaged(ports: Ports, run: str) -> None:
     found = await ports.journal.examine(run)
     if found is not None:
-        log.error("%s", in_words(found))
+        log.error("%s", in_words(found), extra={"run": run})
         ports.announcer.damaged(found)

@@ -22,7 +22,7 @@ from bot.core.runs.run import Run
 from bot.core.text.redact import redact
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports
-from bot.engine.runs.runlog import RunLog
+from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.runner import Runner
 from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Refused, RingHeld
@@ -69,6 +69,7 @@ class Service:
             raise Refused(await self._who_holds(error)) from None
         begun = fold(entries)
         assert begun is not None
+        log.info("RunRequested", extra=fields(begun))
         self._ports.announcer.wake(run)
         self.take_up(begun)
         return run
@@ -139,7 +140,7 @@ class Service:
         release = let_go(run, found, person, redact(reason), self._ports.clock.now())
         assert found is not None
         await journal.release(release)
-        log.warning("run %s %s", run, let_go_words(release))
+        log.warning("%s", let_go_words(release), extra={"run": run})
         released = replace(found, release=release)
         self._ports.announcer.damaged(released)
         return released
@@ -162,7 +163,7 @@ class Service:
     def _over(self, run: str, task: asyncio.Task[None]) -> None:
         self._live.pop(run, None)
         if not task.cancelled() and (error := task.exception()):
-            log.error("run %s stands still after an error of the bot's own", run, exc_info=error)
+            log.error("stands still after an error of the bot's own", exc_info=error, extra={"run": run})
 
     async def _ring(self, run: str) -> None:
         if live := self._live.get(run):

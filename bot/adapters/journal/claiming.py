@@ -62,6 +62,7 @@ async def claim_what_is_free(database: Database, run: str, keys: Sequence[str]) 
             "run %s and run %s both hold %s: an older version of the bot began both. Two backends behind the same"
             " directors may be out at once: look at both runs, and bring one of them to its end first",
             *(run, other, shared),
+            extra={"run": run},
         )
     if set(keys) <= set(holders):
         return
@@ -70,7 +71,7 @@ async def claim_what_is_free(database: Database, run: str, keys: Sequence[str]) 
             holders = await _holders(connection, keys)
             await _take(connection, run, (key for key in keys if key not in holders))
     except IntegrityError:
-        log.info("run %s: another program is claiming the same at this moment", run)
+        log.info("another program is claiming the same at this moment", extra={"run": run})
 
 
 async def _holders(connection: AsyncConnection, keys: Sequence[str]) -> dict[str, str]:

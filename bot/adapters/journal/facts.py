@@ -87,7 +87,8 @@ class SqlJournal:
         """What it holds by its facts, which a version of the bot may have written that held less."""
         entries, damage = await self._read(run)
         if not entries:
-            log.error("what run %s holds besides its ring is not known: %s", run, damage or "its facts are gone")
+            unknown = damage or "its facts are gone"
+            log.error("what run %s holds besides its ring is not known: %s", run, unknown, extra={"run": run})
         keys = dict.fromkeys(key for entry in entries for key in claims(entry.fact))
         await claiming.claim_what_is_free(self._database, run, tuple(keys))
 

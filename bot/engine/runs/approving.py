@@ -20,7 +20,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
 from bot.engine.looks.looking import Looking, Observation
 from bot.engine.ports import Ports
-from bot.engine.runs.runlog import RunLog
+from bot.engine.runs.runlog import RunLog, fields
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Approvals:
             return ""
         person = await self._ports.people.person(run.grant.by)
         if person.unsure:
-            log.warning("run %s waits: who approved cannot be looked up now: %s", run.id, person.barred)
+            log.warning("waits: who approved cannot be looked up now: %s", person.barred, extra=fields(run))
             return self._ports.timings.shown_within
         against = still_good(run, run.grant, person, self._ports.clock.now()) or await self._not_so(run, run.grant)
         if against:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from bot.core.decisions.decide import Steering, decide
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.fold import apply
 from bot.core.runs.run import Run
 from bot.engine.ports import Ports
+
+log = logging.getLogger(__name__)
+
+
+def fields(run: Run) -> dict[str, object]:
+    """The fields of a line of the log about a run: see bootstrap.log_to."""
+    return {"run": run.id, "seq": run.seq, "step": run.step.name if run.step else None}
 
 
 class RunLog:
@@ -48,7 +56,9 @@ class RunLog:
         await _to_its_end(asyncio.ensure_future(self._write(facts, moved)))
 
     async def _write(self, facts: tuple[Fact, ...], moved: Run) -> None:
-        await self._ports.journal.append(self.run.id, self.run.seq, moved.at, facts)
+        before = fields(self.run)
+        for entry in await self._ports.journal.append(self.run.id, self.run.seq, moved.at, facts):
+            log.info("%s", type(entry.fact).__name__, extra={**before, "seq": entry.seq})
         self.run = moved
         self._ports.announcer.wake(moved.id)
 

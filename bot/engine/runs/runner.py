@@ -27,7 +27,7 @@ from bot.engine.looks.proving import prove
 from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals
 from bot.engine.runs.changing import Changing
-from bot.engine.runs.runlog import RunLog
+from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.waiting import Waiting
 from bot.engine.runs.watch import Watch
 from bot.errors import JournalError, Misconfigured, Refused, RingHeld
@@ -79,17 +79,17 @@ class Runner:
             self._ports.alarms.clear(self._runlog.run.id)
 
     async def _go_on_if_written(self) -> None:
-        run = self._runlog.run.id
         try:
             await self._go_on()
         except JournalError as error:
-            log.exception("run %s stands still: its journal cannot be written", run)
-            self._ports.announcer.warn(run, f"This run stands still, and changes nothing more: {error}")
+            log.exception("stands still: its journal cannot be written", extra=fields(self._runlog.run))
+            self._ports.announcer.warn(self._runlog.run.id, f"This run stands still, and changes nothing more: {error}")
             await self._try_again()
         except Exception:
             # The task's boundary: a run that died unseen would hold its ring for ever.
-            log.exception("run %s stands still after an error of the bot's own", run)
-            self._ports.announcer.warn(run, "This run stands still after an error of the bot's own; its log has it.")
+            run = self._runlog.run
+            log.exception("stands still after an error of the bot's own", extra=fields(run))
+            self._ports.announcer.warn(run.id, "This run stands still after an error of the bot's own; its log has it.")
             await self._try_again()
 
     async def _try_again(self) -> None:
@@ -244,14 +244,15 @@ class Runner:
 
     async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:
         """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
-        stage = run.plan.stage_of(step)
         if run.committed or upnext.users_first(run):
             return True
         bound = self._ports.timings.shown_within
         try:
             await asyncio.wait_for(self._ports.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
         except TimeoutError:
-            log.warning("run %s stands before stage %s: Slack has not taken its announcement", run.id, stage.name)
+            log.warning(
+                "Slack has not taken the announcement of stage %s", run.plan.stage_of(step).name, extra=fields(run)
+            )
             self._alarm_in(bound)
             return False
         return True
@@ -268,7 +269,7 @@ class Runner:
                 return
             except Exception:
                 # The task's boundary, as above: a run that died unseen would hold its ring for ever.
-                log.exception("run %s: its users could not be counted; that is tried again", run.id)
+                log.exception("its users could not be counted; that is tried again", extra=fields(run))
 
     async def _turn(self, run: Run) -> None:
         await self._runlog.record(self._turned(run), only_after=run.moved)

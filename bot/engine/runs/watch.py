@@ -26,7 +26,7 @@ from bot.engine.looks.looking import ran as as_ran
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
-from bot.engine.runs.runlog import RunLog
+from bot.engine.runs.runlog import RunLog, fields
 from bot.errors import HostError
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Watch:
                     await self._round()
                 except Exception:
                     # The task's boundary: a watch that ended unseen would watch nothing.
-                    log.exception("run %s: a look at the ring went wrong; it goes on being watched", self._run.id)
+                    log.exception("a look at the ring went wrong; it goes on being watched", extra=fields(self._run))
         finally:
             if self._asking:
                 self._asking.cancel()

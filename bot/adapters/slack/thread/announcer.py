@@ -94,7 +94,7 @@ class SlackAnnouncer:
             async with asyncio.timeout(_LINK_WITHIN):
                 answer = await self._client.chat_getPermalink(channel=rows[0].channel, message_ts=rows[0].ts or "")
         except ERRORS:
-            _log.info("run %s: Slack did not give its address", run)
+            _log.info("Slack did not give the address of its thread", extra={"run": run})
             return ""
         return str(answer["permalink"])
 
@@ -124,7 +124,7 @@ class SlackAnnouncer:
             known += [row.channel for row in await self._posts.of(run)]
             link = await self.permalink(run)
         except JournalError:
-            _log.exception("run %s: where its thread is, the journal does not say", run)
+            _log.exception("where its thread is, the journal does not say", extra={"run": run})
             link = ""
         if channels := tuple(dict.fromkeys((*known, *self._home))):
             message = damaged(found, approvers=self._approvers.mention, link=link)

@@ -52,6 +52,7 @@ class Outbox:
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
         self._run = run
+        self._fields = {"run": run}
         self._client = client
         self._posts = posts
         self._pace = pace
@@ -134,7 +135,7 @@ class Outbox:
                     channel=post.channel, ts=post.ts or "", text=message.text, blocks=list(message.blocks)
                 )
             except ERRORS as error:
-                _log.warning("run %s: message %s is not edited: %s", self._run, post.ts, name_of(error))
+                _log.warning("message %s is not edited: %s", post.ts, name_of(error), extra=self._fields)
                 if judged(error) is DeliveryFailure.CONTENT and message.blocks:
                     message = plainer(message)
                 elif not passes(error):
@@ -157,7 +158,7 @@ class Outbox:
                 )
             except ERRORS as error:
                 trouble = judged(error)
-                _log.warning("run %s: %s is not told: %s: %s", self._run, user, name_of(error), trouble.value)
+                _log.warning("%s is not told: %s: %s", user, name_of(error), trouble.value, extra=self._fields)
                 if once or trouble is DeliveryFailure.REFUSED:
                     return False
                 message = plainer(message) if trouble is DeliveryFailure.CONTENT else message
@@ -173,7 +174,7 @@ class Outbox:
                 channel=root.channel, thread_ts=root.ts, text=f":warning: {escape(text)} (Not in the journal.)"
             )
         except ERRORS as error:
-            _log.warning("run %s: a warning was not posted: %s", self._run, name_of(error))
+            _log.warning("a warning was not posted: %s", name_of(error), extra=self._fields)
             return False
         return True
 
@@ -207,7 +208,7 @@ class Outbox:
                     if found := await delivery.find():
                         return found, was_marked
                 except SlackAway as away:
-                    _log.warning("run %s: %s: message %s.%s may be posted twice", self._run, away, *delivery.place)
+                    _log.warning("%s: message %s.%s may be posted twice", away, *delivery.place, extra=self._fields)
                     said, was_marked = marked(message, _REPEAT), True
             try:
                 return await delivery.send(said), said is not message
@@ -222,7 +223,7 @@ class Outbox:
     def _trouble(self, error: BaseException, place: Place, message: Message, failures: int) -> DeliveryFailure:
         """What went wrong, for this message; raises RootGone."""
         trouble = judged(error)
-        _log.warning("run %s: message %s.%s: %s: %s", self._run, *place, name_of(error), trouble.value)
+        _log.warning("message %s.%s: %s: %s", *place, name_of(error), trouble.value, extra=self._fields)
         if trouble is DeliveryFailure.NO_ROOT:
             raise RootGone from error
         given_up = isinstance(error, SlackRequestError) and failures >= _UPLOADS

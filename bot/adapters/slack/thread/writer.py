@@ -96,11 +96,11 @@ class ThreadWriter:
                     return
                 await self._wait(pause)
             except Illegal as error:
-                _log.exception("run %s cannot be told: its journal is damaged", self._run)
+                _log.exception("cannot be told: its journal is damaged", extra={"run": self._run})
                 await self.warn(_DAMAGED.format(error=error))
                 return
             except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
-                _log.exception("run %s: telling failed, it is tried again", self._run)
+                _log.exception("telling failed, it is tried again", extra={"run": self._run})
                 await self._pace.rest(failures)
                 failures += 1
 
@@ -167,7 +167,7 @@ class ThreadWriter:
         try:
             await self._tell_fact(entry, before, after)
         except RootGone:
-            _log.warning("run %s: its first message is gone, another one is posted", self._run)
+            _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
             message = marked(root(after), _GONE)
             await self._outbox.post_root(after.run.request.channel, message, after.run.began, again=True)
             await self._tell_fact(entry, before, after)
