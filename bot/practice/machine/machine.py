@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.practice.machine.files import Disk
-from bot.practice.machine.filewords import file_words
+from bot.practice.machine.gnu import gnu_words
 from bot.practice.machine.shell import Shell
 from bot.practice.values import Answer, Call, HostLog, Now, Ran, Stdin, Word, failed, said
 
@@ -69,7 +69,7 @@ class Machine:
         self.addresses = ["127.0.0.1", ip]
         self.environment = {"HOME": HOME, "PATH": "/usr/bin:/bin", "SSH_CONNECTION": "127.0.0.1 50022 127.0.0.1 22"}
         self.clock_off = timedelta(0)
-        self.words: dict[str, Word] = {**file_words(disk), **self._own_words()}
+        self.words: dict[str, Word] = {**gnu_words(disk), **self._own_words()}
         self.greeting: Callable[[str, str], Answer] | None = None
         self.now = now
         self.log = log
@@ -176,7 +176,7 @@ class Machine:
         """One command of this host, by its name and arguments; 127 when it has no such command."""
         word = self.words.get(words[0]) if words else None
         if word is None:
-            return failed(127, f"sh: {words[0] if words else ''}: not found")
+            return failed(127, f"sh: 1: {words[0] if words else ''}: not found")
         try:
             answer = word(Call(args=words[1:], stdin=stdin))
             return answer if isinstance(answer, Answer) else await answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bot.practice.machine.files import Directory, Disk, parts
-from bot.practice.machine.filewords import file_words
+from bot.practice.machine.gnu import gnu_words
 from bot.practice.machine.shell import Shell
 from bot.practice.values import Answer, Call, Now, Stdin, Word, failed
 
@@ -42,7 +42,7 @@ class _Inside:
         self.disk = Disk(now)
         self.disk.root = Directory(entries=dict(disk.root.entries))
         self._may_mount = may_mount
-        self._words = {**file_words(self.disk), "mount": self._mount, **words(self.disk)}
+        self._words = {**gnu_words(self.disk), "mount": self._mount, **words(self.disk)}
 
     async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
         word = self._words.get(words[0])
