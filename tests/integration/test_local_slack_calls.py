@@ -116,7 +116,6 @@ async def test_people_groups_and_channels_are_described_as_slack_does(
     assert "is_stranger" not in users["U0ALICE"]
     assert users["U0OTHER"]["is_stranger"]
     assert (await client.usergroups_users_list(usergroup="S0MAIL"))["users"] == ["U0ALICE", "U0BOB"]
-    assert [g["handle"] for g in (await client.usergroups_list())["usergroups"]] == ["mail-engineers"]
     channel = (await client.conversations_info(channel="C0SHARED"))["channel"]
     assert (channel["is_ext_shared"], channel["is_member"]) == (True, False)
     assert (await client.auth_test())["user_id"] == "U0BOT"
@@ -136,10 +135,8 @@ async def test_people_groups_and_channels_are_described_as_slack_does(
         ("user_not_found", lambda c: c.users_info(user="U0NONE")),
         ("no_such_subteam", lambda c: c.usergroups_users_list(usergroup="S0NONE")),
         ("invalid_trigger_id", lambda c: c.views_open(trigger_id="1.2.x", view=FORM)),
-        ("not_found", lambda c: c.views_update(view_id="V0NONE", view=FORM)),
         ("invalid_arguments", lambda c: c.api_call("users.info", params={})),
         ("unknown_method", lambda c: c.api_call("chat.postMassage")),
-        ("missing_scope", lambda c: c.reactions_add(channel="C0OPS", timestamp="1.000001", name="eyes")),
         ("not_allowed_token_type", lambda c: c.apps_connections_open(app_token="xoxb-practice")),
         ("invalid_auth", lambda c: c.auth_test(token="xoxb-stolen")),
         ("file_not_found", lambda c: c.files_completeUploadExternal(files=[{"id": "F0"}])),

@@ -19,12 +19,12 @@ def test_blocks_within_the_limits_are_taken() -> None:
     button = {"type": "button", "text": {"type": "plain_text", "text": "Flush"}, "confirm": confirm, "style": "danger"}
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": "x" * 150}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}, "accessory": button},
+        {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}},
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 10},
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 10},
         {"type": "actions", "elements": [button]},
         {"type": "divider"},
-        {"type": "table", "rows": [[{"type": "raw_text", "text": "x"}] * 20]},
+        {"type": "input", "label": text(2000), "element": {"type": "plain_text_input", "action_id": "reason"}},
     ]
     assert problems(blocks) == []
 
@@ -76,11 +76,8 @@ def with_button(**more: Any) -> list[dict[str, Any]]:
             "must be less than 31 characters",
             FIRST + "/confirm/confirm/text",
         ),
-        (
-            [{"type": "table", "rows": [[{"type": "raw_text", "text": "x"}] * 21]}],
-            "no more than 20 items allowed",
-            "/0/rows/0",
-        ),
+        ([{"type": "input", "label": text(1)}], "missing required field: element", "/0"),
+        ([{"type": "actions", "elements": [{"type": "overflow"}]}], "unsupported type: overflow", FIRST + "/type"),
         (
             [{"type": "section", "text": text(2700)}] * 5,
             "msg_blocks_too_long: more than about 13200 characters in all",

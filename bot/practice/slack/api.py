@@ -44,13 +44,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             run=slack_reading.conversations_history, scopes=("channels:history", "groups:history")
         ),
         "users.info": Method(run=slack_reading.users_info, scopes=("users:read",)),
-        "usergroups.list": Method(run=slack_reading.usergroups_list, scopes=("usergroups:read",)),
         "usergroups.users.list": Method(run=slack_reading.usergroups_users_list, scopes=("usergroups:read",)),
         "views.open": Method(run=slack_forms.views_open),
-        "views.update": Method(run=slack_forms.views_update),
         "files.getUploadURLExternal": Method(run=slack_forms.get_upload_url, scopes=("files:write",)),
         "files.completeUploadExternal": Method(run=slack_forms.complete_upload, scopes=("files:write",)),
-        "reactions.add": Method(run=slack_posting.reactions_add, scopes=("reactions:write",)),
     }
 )
 
@@ -117,7 +114,7 @@ class Api:
         self, request: web.Request, name: str, answer: Callable[[Json, str | None], web.Response]
     ) -> web.StreamResponse:
         """Read the request, have it answered or go wrong, and write down what became of it."""
-        values = await (_content(request) if name == "upload" else _values(request))
+        values = {"content": await request.read()} if name == "upload" else await _values(request)
         token = _token(request, values)
         fault = self._faults.strike(name)
         if fault is not None and fault.what != "drop_after_accept":
@@ -210,12 +207,3 @@ async def _values(request: web.Request) -> Json:
             body = None
         return values | (body if isinstance(body, dict) else {"not_json": True})
     return values | dict(await request.post())
-
-
-async def _content(request: web.Request) -> Json:
-    """Read an uploaded file, sent as it is or in a form."""
-    if request.content_type == "multipart/form-data":
-        fields = (await request.post()).values()
-        files = [field.file.read() for field in fields if isinstance(field, web.FileField)]
-        return {"content": files[0] if files else b""}
-    return {"content": await request.read()}

@@ -84,33 +84,6 @@ def views_open(context: ApiContext, args: Args) -> Json:
     return {"view": view_body(context, view)}
 
 
-def views_update(context: ApiContext, args: Args) -> Json:
-    """Answer `views.update`; only what is still shown can be updated."""
-    body = _modal(context, args)
-    view = _shown(context, args)
-    if args.maybe("hash") not in (None, view.hash):
-        refuse("hash_conflict")
-    change_view(context, view, body)
-    return {"view": view_body(context, view)}
-
-
-def _shown(context: ApiContext, args: Args) -> View:
-    view_id, external_id = args.maybe("view_id"), args.maybe("external_id")
-    if view_id is None and external_id is None:
-        refuse("invalid_arguments", "missing required field: view_id")
-    shown = [v for v in context.workspace.views if v.shown]
-    if external_id is not None:
-        found = [v for v in shown if v.body.get("external_id") == external_id]
-    else:
-        found = [v for v in shown if v.id == view_id]
-    return found[0] if found else refuse("not_found")
-
-
-def change_view(context: ApiContext, view: View, body: Json) -> None:
-    """Show something else in a modal that is open."""
-    view.body, view.hash = body, context.workspace.next_id("hash")
-
-
 def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
     if not isinstance(body, dict):
@@ -131,7 +104,7 @@ def modal_problems(body: Json) -> list[str]:
             found.append(f"must be less than 25 characters [json-pointer:/view/{name}/text]")
         if needed and not isinstance(text, dict):
             found.append(f"missing required field: {name} [json-pointer:/view]")
-    for name, most in (("callback_id", 255), ("external_id", 255), ("private_metadata", 3000)):
+    for name, most in (("callback_id", 255), ("private_metadata", 3000)):
         if len(str(body.get(name) or "")) > most:
             found.append(f"must be less than {most + 1} characters [json-pointer:/view/{name}]")
     blocks = body.get("blocks")
@@ -182,34 +155,7 @@ def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
             if value in (None, "", []) and not block.get("optional"):
                 raise ValueError(f"{block_id}/{action_id} has to be filled in")
             left.discard((block_id, action_id))
-            values.setdefault(block_id, {})[action_id] = state_of(element, value)
+            values.setdefault(block_id, {})[action_id] = {"type": element["type"], "value": value or None}
     if left:
         raise LookupError(f"the modal has no {sorted(left)}")
     return values
-
-
-def state_of(element: Json, value: Any) -> Json:
-    """Return one element's state: texts as they are, choices by the value of their option."""
-    kind = element["type"]
-    match kind:
-        case "plain_text_input" | "number_input":
-            return {"type": kind, "value": value or None}
-        case "static_select" | "radio_buttons" | "overflow":
-            return {"type": kind, "selected_option": _option(element, value) if value else None}
-        case "checkboxes" | "multi_static_select":
-            return {"type": kind, "selected_options": [_option(element, each) for each in value or []]}
-        case _:
-            names = {
-                "users_select": "selected_user",
-                "datepicker": "selected_date",
-                "timepicker": "selected_time",
-            }
-            return {"type": kind, names.get(kind, "value"): value}
-
-
-def _option(element: Json, value: Any) -> Json:
-    groups = [group["options"] for group in element.get("option_groups", [])]
-    for option in [*element.get("options", []), *(o for group in groups for o in group)]:
-        if option["value"] == value:
-            return dict(option)
-    raise LookupError(f"{element.get('action_id')} has no option {value!r}")

@@ -4,10 +4,9 @@ Pure but for the ids that it hands out. It knows nothing of sockets or of the bo
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from bot.practice.slack.context import ApiContext
-from bot.practice.slack.forms import state_of, view_body
+from bot.practice.slack.forms import view_body
 from bot.practice.slack.posting import clickable
 from bot.practice.slack.workspace import Edit, Ephemeral, Json, Message, User, View, message_body
 
@@ -70,10 +69,8 @@ def _by(context: ApiContext, user: User, kind: str) -> Json:
     }
 
 
-def click(
-    context: ApiContext, user: User, message: Message | Ephemeral, *, block: Json, element: Json, value: Any
-) -> Json:
-    """Return a `block_actions` payload for an element of a message; only real messages come along with it."""
+def click(context: ApiContext, user: User, message: Message | Ephemeral, *, block: Json, element: Json) -> Json:
+    """Return a `block_actions` payload for a button of a message; only real messages come along with it."""
     workspace = context.workspace
     container: Json = {
         "type": "message",
@@ -88,23 +85,21 @@ def click(
         "channel": {"id": message.channel, "name": workspace.channels[message.channel].name},
         "state": {"values": {}},
         "response_url": context.new_hook(user.id, message.channel, message),
-        "actions": [_action(context, block, element, value)],
+        "actions": [_action(context, block, element)],
     }
     if isinstance(message, Message):
         payload["message"] = message_body(workspace, message)
     return payload
 
 
-def _action(context: ApiContext, block: Json, element: Json, value: Any) -> Json:
-    action: Json = {
-        "type": element["type"],
+def _action(context: ApiContext, block: Json, element: Json) -> Json:
+    named = {name: element[name] for name in ("text", "value", "style", "confirm") if name in element}
+    return named | {
+        "type": "button",
         "action_id": element["action_id"],
         "block_id": block["block_id"],
         "action_ts": context.workspace.next_ts(),
     }
-    if element["type"] != "button":
-        return action | state_of(element, value)
-    return action | {name: element[name] for name in ("text", "value", "style", "confirm", "url") if name in element}
 
 
 def submission(context: ApiContext, user: User, view: View, values: Json) -> Json:
@@ -115,8 +110,8 @@ def submission(context: ApiContext, user: User, view: View, values: Json) -> Jso
     }
 
 
-def to_click(message: Message | Ephemeral, action_id: str, value: Any, *, stale: bool) -> tuple[Json, Json]:
-    """Return the block and the element with this action id, and for buttons this value where one is given.
+def to_click(message: Message | Ephemeral, action_id: str, value: str | None, *, stale: bool) -> tuple[Json, Json]:
+    """Return the block and the button with this action id, and this value where one is given.
 
     `stale` looks at what the message was before its edits, as somebody does whose screen is behind; the
     latest first. Raises LookupError, which says what there is, when it is not there.
@@ -127,13 +122,9 @@ def to_click(message: Message | Ephemeral, action_id: str, value: Any, *, stale:
     for blocks in versions:
         for block in blocks:
             for element in clickable(block):
-                if element.get("action_id") == action_id and _fits(element, value):
+                if element.get("action_id") == action_id and value in {None, element.get("value")}:
                     return block, element
                 seen.append(f"{element.get('action_id')}={element.get('value')}")
     raise LookupError(
         f"nothing to click as {action_id}={value} in {message.text[:80]!r}; there is: {seen or 'nothing'}"
     )
-
-
-def _fits(element: Json, value: Any) -> bool:
-    return element["type"] != "button" or value is None or element.get("value") == value

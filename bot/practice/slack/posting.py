@@ -27,12 +27,11 @@ class Content:
 
     text: str | None
     blocks: list[Json] | None
-    attachments: list[Json] | None
 
     @property
     def empty(self) -> bool:
         """Say whether nothing at all would be shown."""
-        return not (self.text or self.blocks or self.attachments)
+        return not (self.text or self.blocks)
 
 
 def content(workspace: Workspace, args: Args) -> Content:
@@ -46,10 +45,7 @@ def content(workspace: Workspace, args: Args) -> Content:
         if found := slack_limits.problems(blocks):
             refuse("invalid_blocks", *found)
         blocks = with_ids(workspace, blocks)
-    attachments = args.structure("attachments", "invalid_attachments")
-    if attachments is not None and not isinstance(attachments, list):
-        refuse("invalid_attachments")
-    return Content(text=args.maybe("text"), blocks=blocks, attachments=attachments)
+    return Content(text=args.maybe("text"), blocks=blocks)
 
 
 def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
@@ -58,8 +54,7 @@ def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
     for block in made:
         block.setdefault("block_id", workspace.next_id("B"))
         for element in clickable(block):
-            if element.get("type") != "image":
-                element.setdefault("action_id", workspace.next_id("a"))
+            element.setdefault("action_id", workspace.next_id("a"))
     return made
 
 
@@ -68,8 +63,6 @@ def clickable(block: Json) -> list[Json]:
     match block.get("type"):
         case "actions":
             return list(block["elements"])
-        case "section" if "accessory" in block:
-            return [block["accessory"]]
         case "input":
             return [block["element"]]
         case _:
@@ -118,7 +111,6 @@ def chat_post_message(context: ApiContext, args: Args) -> Json:
         bot_id=workspace.bot_id,
         text=(said.text or "")[: slack_limits.MOST_TEXT_POSTED],
         blocks=said.blocks or [],
-        attachments=said.attachments or [],
         metadata=_metadata(args) or None,
         reply_broadcast=args.flag("reply_broadcast"),
     )
@@ -138,7 +130,7 @@ def chat_update(context: ApiContext, args: Args) -> Json:
     said = content(workspace, args)
     if len(said.text or "") > slack_limits.MOST_TEXT_UPDATED:
         refuse("msg_too_long")
-    if said.text is None and said.blocks is None and said.attachments is None:
+    if said.text is None and said.blocks is None:
         refuse("no_text")
     metadata = _metadata(args)
     edit(workspace, message, said)
@@ -160,8 +152,6 @@ def edit(workspace: Workspace, message: Message, said: Content) -> None:
         message.text = said.text
     if said.blocks is not None or said.text is not None:
         message.blocks = said.blocks or []
-    if said.attachments is not None:
-        message.attachments = said.attachments
 
 
 def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
@@ -195,34 +185,6 @@ def whisper(
     return shown
 
 
-def say(workspace: Workspace, channel: str, said: Content, *, thread_ts: str | None = None) -> Message:
-    """Post something in the bot's name that was not posted through the Web API."""
-    message = Message(
-        channel=channel,
-        ts=workspace.next_ts(),
-        thread_ts=thread_ts,
-        user=workspace.bot_user,
-        bot_id=workspace.bot_id,
-        text=said.text or "",
-        blocks=said.blocks or [],
-        attachments=said.attachments or [],
-    )
-    workspace.messages.append(message)
-    return message
-
-
-def reactions_add(context: ApiContext, args: Args) -> Json:
-    """Answer `reactions.add`."""
-    channel, name = context.channel(args.text("channel")), args.text("name")
-    message = context.workspace.message(channel.id, args.text("timestamp"))
-    if message is None:
-        refuse("message_not_found")
-    if name in message.reactions:
-        refuse("already_reacted")
-    message.reactions.append(name)
-    return {}
-
-
 def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
     """Answer what was sent to a `response_url`: a new message, or another text for the one it belongs to."""
     workspace = context.workspace
@@ -231,15 +193,11 @@ def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
     if hook.used >= HOOK_USES:
         refuse("used_url")
     said = content(workspace, args)
-    if said.empty and not args.flag("delete_original"):
+    if said.empty:
         refuse("no_text")
     hook.used += 1
-    if hook.message is not None and args.flag("delete_original"):
-        _delete(workspace, hook.message)
-    elif hook.message is not None and _replaces(args):
-        _replace(workspace, hook.message, said)
-    elif args.maybe("response_type") == "in_channel":
-        say(workspace, hook.channel, said, thread_ts=args.maybe("thread_ts"))
+    if isinstance(hook.message, Message) and _replaces(args):
+        edit(workspace, hook.message, said)
     else:
         whisper(workspace, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
     return {}
@@ -250,17 +208,3 @@ def _replaces(args: Args) -> bool:
     if args.maybe("replace_original") is None:
         return args.maybe("response_type") is None
     return args.flag("replace_original")
-
-
-def _replace(workspace: Workspace, original: Message | Ephemeral, said: Content) -> None:
-    if isinstance(original, Message):
-        edit(workspace, original, said)
-    else:
-        original.text, original.blocks = said.text or "", said.blocks or []
-
-
-def _delete(workspace: Workspace, original: Message | Ephemeral) -> None:
-    if isinstance(original, Message):
-        workspace.messages.remove(original)
-    else:
-        workspace.ephemerals.remove(original)

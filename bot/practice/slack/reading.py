@@ -62,28 +62,10 @@ def _user_body(context: ApiContext, user: User) -> Json:
     return body
 
 
-def usergroups_list(context: ApiContext, args: Args) -> Json:
-    """Answer `usergroups.list`."""
-    groups = [g for g in context.workspace.usergroups.values() if args.flag("include_disabled") or not g.disabled]
-    bodies = []
-    for group in groups:
-        body: Json = {
-            "id": group.id,
-            "team_id": context.workspace.team_id,
-            "is_usergroup": True,
-            "name": group.handle,
-            "handle": group.handle,
-            "date_delete": int(group.disabled),
-            "user_count": len(group.users),
-        }
-        bodies.append(body | ({"users": list(group.users)} if args.flag("include_users") else {}))
-    return {"usergroups": bodies}
-
-
 def usergroups_users_list(context: ApiContext, args: Args) -> Json:
     """Answer `usergroups.users.list`."""
     group = context.workspace.usergroups.get(args.text("usergroup"))
-    if group is None or (group.disabled and not args.flag("include_disabled")):
+    if group is None:
         refuse("no_such_subteam")
     return {"users": list(group.users)}
 

@@ -150,9 +150,9 @@ class LocalSlack:
         self.workspace.changed()
         return self.workspace.channels[channel_id]
 
-    def add_usergroup(self, group_id: str, *, handle: str, users: Iterable[str], disabled: bool = False) -> Usergroup:
+    def add_usergroup(self, group_id: str, *, handle: str, users: Iterable[str]) -> Usergroup:
         """Add a group of users, or take another's place."""
-        group = Usergroup(id=group_id, handle=handle, users=tuple(users), disabled=disabled)
+        group = Usergroup(id=group_id, handle=handle, users=tuple(users))
         self.workspace.usergroups[group_id] = group
         self.workspace.changed()
         return group
@@ -182,10 +182,7 @@ class LocalSlack:
             said = slack_posting.content(self.workspace, Args(values=reply.payload))
         except SlackError as error:
             raise SlackUserError(f"invalid_command_response: {error.name} {error.more}") from error
-        if reply.payload.get("response_type") == "in_channel":
-            slack_posting.say(self.workspace, channel, said)
-        else:
-            slack_posting.whisper(self.workspace, user, channel, said, via="ack")
+        slack_posting.whisper(self.workspace, user, channel, said, via="ack")
         self.workspace.changed()
 
     async def click(
@@ -193,24 +190,24 @@ class LocalSlack:
         user: str,
         message: Message | Ephemeral,
         action_id: str,
-        value: Any = None,
+        value: str | None = None,
         *,
         stale: bool = False,
     ) -> Reply:
-        """Click a button, or choose the option `value`, in a message, and return the acknowledgement.
+        """Click a button in a message, and return the acknowledgement.
 
         `value` tells buttons with the same action id apart. `stale` clicks what an edit has taken away.
         Raises LookupError when there is no such button, and SlackTimeout when the app did not acknowledge.
         """
         block, element = slack_payloads.to_click(message, action_id, value, stale=stale)
         who = self.workspace.users[user]
-        payload = slack_payloads.click(self._context, who, message, block=block, element=element, value=value)
+        payload = slack_payloads.click(self._context, who, message, block=block, element=element)
         return await self._deliver("interactive", payload, answerable=False)
 
     async def submit(self, user: str, view: View, values: dict[str, dict[str, Any]] | None = None) -> Reply:
         """Fill in a modal, by block id and action id, send it, and return the acknowledgement.
 
-        The modal closes unless the answer says otherwise. Raises LookupError for a value without a place,
+        The modal closes unless the answer names errors. Raises LookupError for a value without a place,
         ValueError for a place that must not be left empty, and SlackTimeout.
         """
         if not view.shown or view.user != user:
@@ -218,10 +215,7 @@ class LocalSlack:
         filled = slack_forms.filled(view, values or {})
         payload = slack_payloads.submission(self._context, self.workspace.users[user], view, filled)
         reply = await self._deliver("interactive", payload, answerable=True)
-        action = reply.payload.get("response_action")
-        if action == "update":
-            slack_forms.change_view(self._context, view, reply.payload["view"])
-        view.shown = action in ("errors", "update")
+        view.shown = reply.payload.get("response_action") == "errors"
         self.workspace.changed()
         return reply
 

@@ -59,7 +59,6 @@ class Usergroup:
     id: str
     handle: str
     users: tuple[str, ...]
-    disabled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +98,9 @@ class Message:
     bot_id: str | None = None
     thread_ts: str | None = None
     blocks: list[Json] = field(default_factory=list)
-    attachments: list[Json] = field(default_factory=list)
     metadata: Json | None = None
     reply_broadcast: bool = False
     files: tuple[SharedFile, ...] = ()
-    reactions: list[str] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
 
 
@@ -254,9 +251,8 @@ def message_body(workspace: Workspace, message: Message, *, metadata: bool = Fal
             "team_id": workspace.team_id,
         }
         body |= {"bot_id": message.bot_id, "app_id": workspace.app_id, "bot_profile": profile}
-    for name in ("blocks", "attachments"):
-        if getattr(message, name):
-            body[name] = getattr(message, name)
+    if message.blocks:
+        body["blocks"] = message.blocks
     if message.files:
         body["files"] = [{"id": f.id, "name": f.name, "title": f.title} for f in message.files]
     if message.edits and not message.blocks:
