@@ -219,8 +219,8 @@ def on_files(plan: Plan) -> dict[str, tuple[str, ...]]:
     """The changes of files alone, by step."""
     return {
         step.name: step.action.command.argv
-        for step in plan.steps
-        if step.action and re.search(r"\b(tar|mv|rm|find)\b", " ".join(step.action.command.argv))
+        for step in plan.changes
+        if re.search(r"\b(tar|mv|rm|find)\b", " ".join(step.action.command.argv))
     }
 
 
