@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from bot.config import Library, procedures_folder, read_library
+from bot.core.decisions.approval import answered_already, question
 from bot.core.decisions.upnext import (
     Ask,
     BeginWait,
@@ -14,9 +15,7 @@ from bot.core.decisions.upnext import (
     Prove,
     Record,
     RunCheck,
-    answered_already,
     next_action,
-    question,
 )
 from bot.core.hosts.inventory import Ring, Target
 from bot.core.plans.effects import Effect

@@ -213,10 +213,12 @@ def _of_the_run(entry: Entry) -> Iterator[str]:
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
             yield f"{step} goes on, until {_time(until)}"
             yield _code(reason)
-        case fact.ApprovalAsked(gate=gate, evidence=evidence, expires=expires, digest=digest, not_by=not_by):
-            yield f"The {gate} approval was asked for, until {_time(expires)}"
-            yield from (f"- Evidence: {_code(line)}" for line in evidence)
-            yield f"- For digest {digest}; not by {', '.join(not_by)}"
+        case fact.ApprovalAsked() as asked:
+            yield f"The {asked.gate} approval was asked for, until {_time(asked.expires)}"
+            yield from (f"- Alarm: {_code(line)}" for line in asked.alarms)
+            yield from (f"- Shown: {_code(line)}" for line in asked.brief)
+            yield from (f"- Evidence: {_code(line)}" for line in asked.evidence)
+            yield f"- For digest {asked.digest}; not by {', '.join(asked.not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
         case fact.RunHeld(reason=reason):

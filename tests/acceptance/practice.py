@@ -167,6 +167,10 @@ async def staged(
             yield ring, scene
 
 
+OPENS = {"flush": "take backend-3 down", "restore": "give backend-3 its users back", "go back": "go back on backend-3"}
+"""What each gate opens, as its question says it."""
+
+
 def run_of(scene: Scene) -> str:
     """The id of the newest run."""
     return str((scene.root.metadata or {})["event_payload"]["run"])
@@ -174,7 +178,7 @@ def run_of(scene: Scene) -> str:
 
 async def at_gate(scene: Scene, gate: str) -> Message:
     """Wait until that approval is asked for; returns the message with the buttons."""
-    question = f"Approval needed: {gate} backend-3"
+    question = f"Approval needed: {OPENS[gate]}"
     asked = await scene.slack.until(
         lambda: [one for one in scene.open_buttons("approve") if question in one.text], timeout=60
     )

@@ -89,7 +89,9 @@ async def interrupted(stop: Stop) -> Tale:
             changed=made,
             entries=tuple(await facts(scene)),
             outcome=outcome,
-            asked=[gate for one in scene.thread for gate in GATES if f"Approval needed: {gate} " in one.text],
+            asked=[
+                gate for one in scene.thread for gate in GATES if f"Approval needed: {practice.OPENS[gate]}" in one.text
+            ],
         )
 
 

@@ -19,7 +19,7 @@ from bot.practice.values import Ran
 from tests.build import SECOND, Story, plan
 from tests.chaos.act import JUDGES
 from tests.chaos.evidence import Click, Evidence, Sample, hosts_of
-from tests.chaos.threads import UNTOLD
+from tests.chaos.threads import OPENS, UNTOLD
 
 BLINK = timedelta(milliseconds=100)
 EVERYBODY = frozenset({"backend-1", "backend-2", "backend-3"})
@@ -84,7 +84,7 @@ def made_thread(entries: tuple[Entry, ...]) -> Iterator[Message]:
             case fact.StageBegan(stage=name):
                 text = f"Stage {stages[name][0]} of {len(stages)} begins: {stages[name][1]}."
             case fact.ApprovalAsked(gate=gate):
-                text = f"Approval needed: {gate} backend-3."
+                text = f"Approval needed: {OPENS[gate]}3."
             case fact.RunEnded(outcome=outcome):
                 text = f"Run {entry.run} on backend-3 has ended: {outcome}."
         yield message(entry.seq, entry.at, text)

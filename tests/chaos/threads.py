@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -125,10 +124,14 @@ def _questions(seen: Evidence) -> Iterator[str]:
             yield f"the {gate} approval stands {shown[gate]} times in the thread, and was asked {asked[gate]} times"
 
 
+OPENS = {"flush": "take backend-", "restore": "give backend-", "go back": "go back on backend-"}
+"""How the question of each gate begins."""
+
+
 def gate_of(message: Message) -> str | None:
     """The gate that a message asks for, as its text says."""
-    found = re.search(r"Approval needed: (flush|restore|go back)\b", message.text)
-    return found[1] if found and (place_of(message) or (0, 0))[1] < _REPOSTED else None
+    gate = next((gate for gate, opens in OPENS.items() if f"Approval needed: {opens}" in message.text), None)
+    return gate if gate and (place_of(message) or (0, 0))[1] < _REPOSTED else None
 
 
 def _timers(seen: Evidence) -> Iterator[str]:

@@ -299,8 +299,8 @@ class Drill(Play):
         return said
 
     def thread(self, kind: type[Fact] | None = None) -> list[str]:
-        """What those replies say."""
-        return [wording(one) for _, one in self.messages(kind)]
+        """What those replies say, their files included."""
+        return ["\n".join([wording(one), *(file.content for file in one.files)]) for _, one in self.messages(kind)]
 
     def buttons(self) -> set[str]:
         """Of the last reply that has any."""

@@ -46,7 +46,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "StepFailed": frozenset({"reason"}),
     "WaitGoesOn": frozenset({"reason"}),
     "UsersCounted": frozenset({"users"}),
-    "ApprovalAsked": frozenset({"evidence", "verified"}),
+    "ApprovalAsked": frozenset({"evidence", "verified", "alarms", "brief"}),
     "ApprovalRefused": frozenset({"reason"}),
     "ApprovalLapsed": frozenset({"reason"}),
     "Postponed": frozenset({"reason"}),

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.approval import Person, answered_already, question, still_good
 from bot.core.decisions.conclude import ATTEMPTS
 from bot.core.decisions.decide import (
     AgreeToSkip,
@@ -37,9 +37,7 @@ from bot.core.decisions.upnext import (
     RunCheck,
     Sleep,
     Turn,
-    answered_already,
     next_action,
-    question,
     users_first,
 )
 from bot.core.plans.effects import Effect, effects

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.slack.messages.questions import covers
-from bot.core.decisions.approval import still_good
+from bot.adapters.slack.messages.approval import covers
+from bot.core.decisions.approval import question, still_good
 from bot.core.decisions.goback import going_back
-from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action, question, users_first
+from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action, users_first
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story
-from tests.unit.messages import last, seen
+from tests.unit.messages import last
 from tests.unit.test_decide import person
 
 RETRY = fact.RetryChosen(by=REQUESTER)
@@ -114,7 +114,7 @@ def test_what_is_approved_again_is_shown_with_the_change_at_hand() -> None:
     """It is the first thing that will run."""
     story = lapsed("stop-dovecot").until("stop-dovecot", on=Status.ASKING)
     assert [step.name for step in covers(story.run)][:2] == ["stop-dovecot", "director-down"]
-    assert "systemctl stop dovecot" in seen(last(story))
+    assert "systemctl stop dovecot" in last(story).files[0].content
     gate = Story().until("approve-flush", on=Status.ASKING)
     assert covers(gate.run)[0].name == "ring-is-still-whole"
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from bot.core.decisions.brief import brief
 from bot.core.decisions.guards import moved_before
-from bot.core.runs.events import ApprovalAsked
+from bot.core.plans.procedure import Gate
+from bot.core.runs.events import ApprovalAsked, Approved, Seen
 from bot.core.runs.run import Grant, Run, Status
 from bot.errors import Refused
 
@@ -40,6 +43,43 @@ def _what_happened(run: Run) -> str:
     if run.grants:
         return f"<@{run.grants[-1].by}> was first, the {run.grants[-1].gate} approval is given."
     return f"the run is {run.status}."
+
+
+def question(
+    run: Run,
+    gate: Gate,
+    now: datetime,
+    evidence: tuple[str, ...],
+    verified: Mapping[str, str],
+    *,
+    seen: Sequence[Seen] = (),
+) -> ApprovalAsked:
+    """The question that puts a gate to the approvers; `seen`: all that was just read for it."""
+    decides = brief(run, gate, seen, verified, now)
+    step = run.step
+    assert step is not None
+    own = run.plan.approval(gate)
+    open_for, repeats = (own.length, own.repeats) if own else (timedelta(0), ())
+    return ApprovalAsked(
+        step=step.name,
+        gate=gate,
+        digest=run.digest_for(gate, (*evidence, *decides.alarms, *decides.lines), verified),
+        evidence=evidence,
+        not_by=run.not_by,
+        expires=now + open_for,
+        repeats=tuple(now + after for after in repeats if after < open_for),
+        verified=verified,
+        word_of=(run.back_asked_by or "") if run.on_their_word else "",
+        alarms=decides.alarms,
+        brief=decides.lines,
+    )
+
+
+def answered_already(asked: ApprovalAsked) -> tuple[Approved, ...]:
+    """The approval of whoever gave it by asking to go back, to be written with the question."""
+    if not asked.word_of:
+        return ()
+    return (Approved(step=asked.step, gate=asked.gate, by=asked.word_of, digest=asked.digest, message=""),)
 
 
 def felt(run: Run) -> tuple[str, ...]:

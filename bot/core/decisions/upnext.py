@@ -6,7 +6,7 @@ is not the time's alone to say: see core/decisions/waited.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -241,33 +241,6 @@ def users_first(run: Run) -> bool:
     does = step.does if step else frozenset()
     starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
     return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
-
-
-def question(
-    run: Run, gate: Gate, now: datetime, evidence: tuple[str, ...], verified: Mapping[str, str]
-) -> fact.ApprovalAsked:
-    """The question that puts a gate to the approvers, with what was just seen."""
-    step = _at_hand(run)
-    own = run.plan.approval(gate)
-    open_for, repeats = (own.length, own.repeats) if own else (timedelta(0), ())
-    return fact.ApprovalAsked(
-        step=step.name,
-        gate=gate,
-        digest=run.digest_for(gate, evidence, verified),
-        evidence=evidence,
-        not_by=run.not_by,
-        expires=now + open_for,
-        repeats=tuple(now + after for after in repeats if after < open_for),
-        verified=verified,
-        word_of=(run.back_asked_by or "") if run.on_their_word else "",
-    )
-
-
-def answered_already(asked: fact.ApprovalAsked) -> tuple[Fact, ...]:
-    """The approval of whoever gave it by asking to go back, to be written with the question."""
-    if not asked.word_of:
-        return ()
-    return (fact.Approved(step=asked.step, gate=asked.gate, by=asked.word_of, digest=asked.digest, message=""),)
 
 
 def length(time: timedelta) -> str:

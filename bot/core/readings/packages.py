@@ -89,6 +89,32 @@ def candidates(_target: Target, asks: Asks, result: Result) -> Reading:
     return {"candidates": " ".join(map(str, found)), "unchanged": ", ".join(same) or "none"}
 
 
+def is_older(version: str, than: str) -> bool:
+    """Whether a version comes before another in dpkg's order: see deb-version(7)."""
+    return _order(version) < _order(than)
+
+
+_Order = list[tuple[tuple[int, ...], int]]
+
+
+def _order(version: str) -> tuple[int, _Order, _Order]:
+    epoch, colon, rest = version.partition(":") if ":" in version else ("", "", version)
+    upstream, _, revision = rest.rpartition("-") if "-" in rest else (rest, "", "")
+    return int(epoch) if colon and epoch.isdecimal() else 0, _parts(upstream), _parts(revision or "0")
+
+
+def _parts(text: str) -> _Order:
+    """Words and numbers in turn; in a word, a tilde comes before its end, and letters before what else there is."""
+    found = re.findall(r"(\D*)(\d*)", text)
+    return [((*map(_rank, word), 0), int(number or 0)) for word, number in found]
+
+
+def _rank(character: str) -> int:
+    if character == "~":
+        return -1
+    return ord(character) + (0 if character.isalpha() else 256)
+
+
 def as_changes(text: str) -> tuple[PackageChange, ...]:
     """NAME=VERSION NAME=VERSION … as it is read from a host."""
     return tuple(PackageChange(name=name, version=version) for name, version in specs({"names": text}))

@@ -218,6 +218,7 @@ class ApprovalAsked:
     before users are disturbed the names of core/decisions/approved.py, `in_place` being the listing of the
     configuration.
     `word_of`: who approved it already, by asking to go back; their Approved follows in the same transaction.
+    `alarms` and `brief`: what decides, in a few lines, made of the evidence; see core/decisions/brief.py.
     """
 
     step: str
@@ -229,6 +230,8 @@ class ApprovalAsked:
     repeats: tuple[datetime, ...] = ()
     verified: Mapping[str, str] = field(default_factory=dict)
     word_of: str = ""
+    alarms: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

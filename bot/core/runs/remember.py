@@ -53,6 +53,7 @@ def step_started(run: Run, entry: Entry) -> Run:
         # A stop that is sent again may find the flush over already: what the first one was preceded by counts.
         before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
         run = replace(run, flush_ready=run.flush_ready or any(reading["ready"] for reading in before))
+    run = _out(run, step, entry)
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
     if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
@@ -84,7 +85,11 @@ def step_done(run: Run, entry: Entry) -> Run:
         seen_done=run.seen_done | {step.name},
         flushed=_flushed(run, step, done),
     )
-    return _next(_touch(run, step))
+    return _next(_touch(_out(run, step, entry), step))
+
+
+def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
+    return replace(run, out_since=run.out_since or entry.at) if Effect.TAKES_VHOSTS in step.does else run
 
 
 def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:

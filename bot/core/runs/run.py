@@ -177,6 +177,8 @@ class Run:
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    out_since: datetime | None = None
+    """When its vhosts were taken away."""
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
     turning: bool = False

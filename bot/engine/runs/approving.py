@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from bot.core.decisions.approval import felt, still_good
+from bot.core.decisions.approval import answered_already, felt, question, still_good
 from bot.core.decisions.approved import evidence as standing
 from bot.core.decisions.approved import to_read
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
-from bot.core.decisions.upnext import answered_already, question, users_first
+from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
 from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import Expected, PlannedCheck
@@ -42,14 +42,16 @@ class Approvals:
         if verified is None:
             return
         evidence: list[str] = []
+        seen: list[fact.Seen] = []
         for check in self._evidence(gate, run):
             if check.name not in run.seen_done or _is_past(gate, check, run):
                 evidence += [run.looks[check.name]] if check.name in run.looks else []
                 continue
             if counts_only(check):
-                counted = (await self._looking.look(check.expect)).verdict
+                counted = await self._looking.look(check.expect)
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
-                evidence.append(counted.reason if counted.holds else run.looks[check.name])
+                evidence.append(counted.verdict.reason if counted.verdict.holds else run.looks[check.name])
+                seen += counted.seen
                 continue
             observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
             # Where it is asked for again, for what is left, people are shown what is so now, and decide.
@@ -59,9 +61,10 @@ class Approvals:
                 )
                 return
             evidence.append(observation.verdict.reason)
+            seen += observation.seen
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
-        asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified)
+        asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified, seen=seen)
         await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
 
     async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:

@@ -21,6 +21,7 @@ from bot.core.decisions.decide import (
     Steering,
     TakeOver,
 )
+from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.engine.service import Service
@@ -80,6 +81,17 @@ class Clicks:
         run = fold(await self._service.entries(click.place[0]))
         assert run is not None
         return run
+
+    async def question_of(self, click: Click) -> tuple[Entry, Run, bool]:
+        """The question that the button is of, the run as it was then, and whether it is open still."""
+        run, seq = click.place
+        entries = await self._service.entries(run)
+        if seq > len(entries) or not isinstance(entries[seq - 1].fact, ApprovalAsked):
+            raise Refused("This button is of no question that the bot knows.")
+        then, now = fold(entries[:seq]), fold(entries)
+        assert then is not None
+        assert now is not None
+        return entries[seq - 1], then, now.asked is not None and now.asked.seq == seq
 
     async def sent(self, click: Click, reason: str, shown: str) -> None:
         """The form that a button opened was sent; `shown` is what it showed of the way back."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.inbound.answers import Asker
 from bot.adapters.slack.inbound.clicks import Click
+from bot.adapters.slack.messages.approval import everything
 from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.messages.plans import write_left_out, write_step
-from bot.adapters.slack.messages.text import changes, who
+from bot.adapters.slack.messages.text import changes, file_name, who
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
 from bot.core.plans.plan import Plan, PlannedApproval
+from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
 from bot.errors import Refused
 
@@ -108,6 +110,29 @@ def form(click: Click, asker: Asker, run: Run) -> Json:
     asked: Json = {"type": "input", "block_id": REASON, "label": plain(asks.label, 200), "element": box}
     view = _view(asks, (*blocks, asked | ({"optional": True} if asks.optional else {})))
     return view | {"private_metadata": json.dumps(hidden), "submit": plain(asks.submit, 24)}
+
+
+def loading() -> Json:
+    """What is shown at once, as Slack waits three seconds for a view."""
+    return _commands((section("Reading the run …"),))
+
+
+def all_commands(question: Entry, run: Run, *, is_open: bool) -> Json:
+    """All that an approval is about; `run`: as it was when it was asked for."""
+    assert isinstance(question.fact, ApprovalAsked)
+    builder = everything(question, question.fact, run)
+    over = () if is_open else (section(":information_source: *This question is closed*; the thread says how."),)
+    return _commands((*over, *builder.message(name=file_name(question, "approval")).blocks))
+
+
+def no_commands(why: str) -> Json:
+    """Why there is nothing to be shown."""
+    return _commands((section(escape(why)),))
+
+
+def _commands(blocks: Sequence[Json]) -> Json:
+    shown = {"title": plain("All commands", 24), "close": plain("Close", 24), "blocks": list(blocks)}
+    return {"type": "modal", "callback_id": "all_commands", **shown}
 
 
 def _view(asks: Form, blocks: Sequence[Json]) -> Json:

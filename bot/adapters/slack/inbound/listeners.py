@@ -21,11 +21,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS, name_of
 from bot.adapters.slack.inbound.answers import Asker, Work, note
 from bot.adapters.slack.inbound.clicks import Click, Clicks
-from bot.adapters.slack.inbound.forms import FORMS, REASON, form, sent
+from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
 from bot.engine.planning import Request
-from bot.errors import SlackAway
+from bot.errors import Refused, SlackAway
 
 _BUTTONS = ("approve", "agree_skip", "retry", "start_again", "stays_out")
 _ANY = re.compile("")
@@ -53,6 +53,7 @@ class Listeners:
             app.action(action)(self._on_click)
         for action in FORMS:
             app.action(action)(self._on_form_wanted)
+        app.action("commands")(self._on_commands_wanted)
         app.action(_ANY)(self._on_unknown_click)
         for name in {asks.name for asks in FORMS.values()}:
             app.view(name)(self._on_form)
@@ -96,6 +97,29 @@ class Listeners:
                 f"Slack did not open the form ({name_of(error)}); nothing was done. Click again; to turn the run round,"
                 f" `abort {click.place[0]}` after the slash command does it without a form."
             ) from error
+
+    async def _on_commands_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        self._work.begin(_of_click(body), lambda: self._show_commands(body))
+
+    async def _show_commands(self, body: dict[str, Any]) -> None:
+        click = _click(body)
+        try:
+            shown = (await self._client.views_open(trigger_id=str(body["trigger_id"]), view=loading()))["view"]
+            view = await self._commands_of(click)
+            await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
+        except ERRORS as error:
+            raise SlackAway(
+                f"Slack did not show the commands ({name_of(error)}). The same is in the file below the question in its"
+                " thread."
+            ) from error
+
+    async def _commands_of(self, click: Click) -> dict[str, Any]:
+        try:
+            question, run, is_open = await self._clicks.question_of(click)
+        except Refused as refused:
+            return no_commands(str(refused))
+        return all_commands(question, run, is_open=is_open)
 
     async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         came = sent(view, str(body["user"]["id"]))

@@ -145,6 +145,11 @@ class MessageBuilder:
         self._room -= size
         self._blocks.append(block)
 
+    @property
+    def whole(self) -> str:
+        """All of it as plain text, for a file."""
+        return "\n\n".join(self._full)
+
     def message(
         self, *, name: str = "", buttons: Sequence[Json] = (), broadcast: bool = False, files: Sequence[File] = ()
     ) -> Message:
@@ -155,7 +160,7 @@ class MessageBuilder:
                 context(f"… (shortened; all of it is in the file {inline(name)})" if name else "… (shortened)")
             )
         if self._left_out and name:
-            more.append(File(name=name, content="\n\n".join(self._full)))
+            more.append(File(name=name, content=self.whole))
         if buttons:
             blocks.append({"type": "actions", "elements": list(buttons)})
         return Message(text=self._text, blocks=tuple(blocks), broadcast=broadcast, files=tuple(more))

@@ -6,7 +6,6 @@ Pure: from the facts and the story. The message with the buttons is always the f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import (
@@ -18,118 +17,24 @@ from bot.adapters.slack.messages.blocks import (
     without_buttons,
 )
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.story import Story, no_way_back
 from bot.adapters.slack.messages.text import (
     changes,
     clock,
     file_name,
     known,
-    length,
     moment,
     opens,
     stamp,
     title,
     value,
     who,
-    why,
 )
 from bot.core.decisions.decide import no_skip
-from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
-from bot.core.plans.procedure import Gate
-from bot.core.readings.packages import alarm, lock_wait
+from bot.core.plans.plan import PlannedApproval
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
-
-
-def approval(entry: Entry, asked: ApprovalAsked, story: Story, approvers: str) -> Message:
-    """The question, shown in the channel too: what will run, on which host, the evidence, until when."""
-    run = story.run
-    covered = covers(run)
-    builder = _given(asked, run) if asked.word_of else _needed(asked, run, approvers)
-    step = next(step for step in run.plan.steps if step.name == asked.step)
-    builder.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
-    builder.say(_terms(entry, asked, run))
-    for line in asked.evidence:
-        builder.say(f"{':warning: *Alarm*' if alarm(line) else '*Evidence*'} {escape(line)}")
-    count = sum(1 for one in covered if isinstance(one, PlannedChange))
-    builder.say(f"*What will run*: {changes(count)}, until the next approval or the end")
-    for one in covered:
-        write_step(builder, run.plan, one)
-    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
-    return builder.message(name=file_name(entry, "approval"), broadcast=bool(buttons), buttons=buttons)
-
-
-def _needed(asked: ApprovalAsked, run: Run, approvers: str) -> MessageBuilder:
-    what = escape(opens(asked.gate, run))
-    builder = MessageBuilder(
-        f"{approvers} Approval needed: {what}. Asked for by {who(run.request.requester)}, run {escape(run.id)},"
-        f" open until {clock(asked.expires)}."
-    )
-    builder.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
-    return builder
-
-
-def _given(asked: ApprovalAsked, run: Run) -> MessageBuilder:
-    """Nobody is asked: the command was in the form that they sent."""
-    what = escape(opens(asked.gate, run))
-    line = f"{who(asked.word_of)} approved it by asking to go back, as the vhost count is all that was changed"
-    builder = MessageBuilder(f"Approval given: {what}. {line}.")
-    builder.say(f":information_source: *Approval given: {what}*. {line}.")
-    return builder
-
-
-def _terms(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
-    host = run.request.target.backend
-    lines = [
-        f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
-        f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {clock(entry.at)}",
-        *([why(run.request)] if run.request.reason or run.request.ticket else []),
-        f"*Open until* {moment(asked.expires)}; then the run holds, and nothing is done",
-        f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
-        f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
-    ]
-    if run.plan.brings:
-        lines.insert(0, f"*Brings* {'; '.join(inline(line) for line in run.plan.brings)}")
-    if run.lapsed:
-        lines.insert(0, f"*Asked again*, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
-    if "in_place" in asked.verified:
-        shown = sha256(asked.verified["in_place"].encode()).hexdigest()
-        until = "it is replaced" if run.plan.config_digest else "users are disturbed"
-        then = f"if it changes before {until}, you are asked again"
-        lines.append(f"*Configuration in place* digest {inline(shown[:12])}; {then}")
-    if "configuration" in asked.verified:
-        packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")
-        lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
-    if run.plan.config_digest:
-        lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
-    if waits := lock_wait(covers(run)):
-        lines.append(f"*Waits* up to {length(waits)} for dpkg's lock, where another program holds it")
-    return "\n".join(lines)
-
-
-def covers(run: Run) -> tuple[PlannedStep, ...]:
-    """The steps that an approval lets run: those behind its own, or, asked for again, from the change at hand on; up to
-    the next approval, or the end.
-    """
-    steps: list[PlannedStep] = []
-    at_its_gate = isinstance(run.step, PlannedApproval)
-    for step in run.plan.steps[run.position + at_its_gate :]:
-        if isinstance(step, PlannedApproval):
-            break
-        steps.append(step)
-    return tuple(steps)
-
-
-def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
-    what = opens(asked.gate, run)
-    yes = dialog(f"Approve: {what}", f"Let run {run.id} {what}? It begins at once.", f"Approve {asked.gate}")
-    style = "primary" if asked.gate is Gate.RESTORE else "danger"
-    approve = button(f"Approve: {what}", "approve", answer, style=style, confirm={**yes, "style": style})
-    # The dialogs of these are the forms that they open.
-    not_now = button("Not now…", "not_now", answer)
-    return (approve, not_now) if no_way_back(run) else (approve, not_now, button("Go back…", "go_back", answer))
 
 
 def holds(entry: Entry, story: Story, builder: MessageBuilder) -> tuple[Json, ...]:

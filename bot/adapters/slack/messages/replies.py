@@ -7,9 +7,10 @@ from typing import assert_never
 
 from bot.adapters.slack.messages import plans, ringing
 from bot.adapters.slack.messages import questions as asking
+from bot.adapters.slack.messages.approval import approval
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.story import Story, waits_for_people
+from bot.adapters.slack.messages.story import Story, no_way_back, waits_for_people
 from bot.adapters.slack.messages.text import (
     clock,
     file_name,
@@ -74,7 +75,8 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
         case fact.TurnedBack() as turned:
             return (plans.turned_back(entry, turned),)
         case fact.ApprovalAsked() as asked:
-            return (asking.approval(entry, asked, after, approvers),)
+            back = not no_way_back(after.run)
+            return (approval(entry, asked, after.run, approvers, back=back),)
         case fact.ApprovalRefused() as attempt:
             return (asking.refused(entry, attempt, after.run),)
         case fact.ApprovalRepeated() as again:

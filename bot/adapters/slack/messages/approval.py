@@ -1,0 +1,170 @@
+"""The question that puts a gate to the approvers: what decides, in a few lines; and every command behind it.
+
+Pure: from the fact that asked and the state up to it. The few lines fit a phone whatever the names and numbers are; the
+whole is in a file beside the question and in the view that *All commands* opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog
+from bot.adapters.slack.messages.markup import as_text, escape, inline, short
+from bot.adapters.slack.messages.plans import write_step
+from bot.adapters.slack.messages.text import (
+    changes,
+    clock,
+    file_name,
+    length,
+    moment,
+    stamp,
+    title,
+    value,
+    who,
+    why,
+)
+from bot.core.decisions.brief import begins
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
+from bot.core.plans.procedure import Gate
+from bot.core.readings.packages import lock_wait
+from bot.core.runs.events import ApprovalAsked, Entry
+from bot.core.runs.run import Run
+
+_ROOM = 890
+"""Characters of a question as people read it, a little under 900."""
+
+_ALARMS, _READ = 3, 5
+"""Alarms and lines that are shown; the other alarms are counted."""
+
+
+def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str, *, back: bool) -> Message:
+    """The question, shown in the channel too. `back`: whether the run can be turned round."""
+    what = escape(_what(asked.gate, run))
+    if asked.word_of:
+        builder = MessageBuilder(f"Approval given: {what}, by {who(asked.word_of)}, who asked to go back.")
+        builder.say(f":information_source: *Approval given: {what}*, by {who(asked.word_of)}, who asked to go back")
+    else:
+        builder = MessageBuilder(
+            f"{approvers} Approval needed: {what}. {' '.join(f'Alarm: {escape(one)}.' for one in asked.alarms[:1])}"
+            f" Asked for by {who(run.request.requester)}, run {escape(run.id)}, open until {clock(asked.expires)}."
+        )
+        builder.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
+    terms = _terms(asked, run)
+    builder.say("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
+    builder.say("\n".join(terms))
+    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq), back=back)
+    whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)
+    return builder.message(broadcast=bool(buttons), buttons=buttons, files=(whole,))
+
+
+def _what(gate: Gate, run: Run) -> str:
+    """What the gate opens, as people say it."""
+    name = short(run.request.target.backend.name, 80)
+    match gate:
+        case Gate.FLUSH:
+            packages = any("→" in one for one in run.plan.brings)
+            return f"take {name} down and {'upgrade' if packages else 'restart'} it"
+        case Gate.RESTORE:
+            return f"give {name} its users back"
+        case Gate.GO_BACK:
+            return f"go back on {name}"
+
+
+def _read(asked: ApprovalAsked, room: int) -> list[str]:
+    alarms = list(asked.alarms[:_ALARMS])
+    if more := len(asked.alarms) - len(alarms):
+        alarms[-1] = f"{more + 1} more alarms, behind All commands"
+    # A question of an older version of the bot has its evidence alone.
+    lines = list(asked.brief or asked.evidence)[:_READ]
+    most = _fitting([len(one) + len(":warning: ") for one in (*alarms, *lines)], room)
+    return [*(f":warning: {escape(short(one, most))}" for one in alarms), *(escape(short(one, most)) for one in lines)]
+
+
+def _fitting(lengths: Sequence[int], room: int) -> int:
+    """The longest line with which all of them fit the room."""
+    return next((most for most in range(room, 20, -1) if sum(min(one, most) for one in lengths) <= room), 20)
+
+
+def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
+    given = why(run.request, 60)
+    lines = [f"Asked for by {who(run.request.requester)}{given and f' · {given}'}"]
+    if run.lapsed:
+        lines.append(f"Asked again, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
+    if not asked.word_of:
+        lines.append(f"Open until {moment(asked.expires)}; then the run holds, and {_as_it_is(run)}")
+    return lines
+
+
+def _as_it_is(run: Run) -> str:
+    name = escape(short(run.request.target.backend.name, 80))
+    return f"{name} stays at vhost count 0" if run.out_since else "nothing is done"
+
+
+def _answers(asked: ApprovalAsked, run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
+    what = _what(asked.gate, run)
+    style = "primary" if asked.gate is Gate.RESTORE else "danger"
+    yes = dialog(f"Approve: {what}", f"It begins at once: {begins(covers(run))}.", f"Approve {asked.gate}", style=style)
+    # The dialogs of the others are the forms that they open.
+    buttons = [button("Approve…", "approve", answer, style=style, confirm=yes), button("Not now…", "not_now", answer)]
+    if back:
+        buttons.append(button("Go back…", "go_back", answer))
+    return (*buttons, button("All commands", "commands", answer))
+
+
+def covers(run: Run) -> tuple[PlannedStep, ...]:
+    """The steps that an approval lets run: those behind its own, or, asked for again, from the change at hand on; up to
+    the next approval, or the end.
+    """
+    steps: list[PlannedStep] = []
+    at_its_gate = isinstance(run.step, PlannedApproval)
+    for step in run.plan.steps[run.position + at_its_gate :]:
+        if isinstance(step, PlannedApproval):
+            break
+        steps.append(step)
+    return tuple(steps)
+
+
+def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
+    """All that the question is about: what it is for, what was seen, every command in its order."""
+    covered = covers(run)
+    builder = MessageBuilder(f"All commands behind the {asked.gate} approval.")
+    step = next(step for step in run.plan.steps if step.name == asked.step)
+    builder.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
+    builder.say(_identity(entry, asked, run))
+    for line in asked.alarms:
+        builder.say(f":warning: *Alarm* {escape(line)}")
+    for line in asked.evidence:
+        builder.say(f"*Evidence* {escape(line)}")
+    count = sum(1 for one in covered if isinstance(one, PlannedChange))
+    builder.say(f"*What will run*: {changes(count)}, until the next approval or the end")
+    for one in covered:
+        write_step(builder, run.plan, one)
+    return builder
+
+
+def _identity(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
+    host = run.request.target.backend
+    lines = [
+        f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
+        f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {stamp(entry.at)}",
+        *([why(run.request)] if run.request.reason or run.request.ticket else []),
+        f"*Open until* {stamp(asked.expires)}",
+        f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",
+        f"*Digest* {inline(asked.digest[:12])} of these commands, the target, the configuration and the evidence",
+    ]
+    if run.plan.brings:
+        lines.insert(0, f"*Brings* {'; '.join(inline(line) for line in run.plan.brings)}")
+    if "in_place" in asked.verified:
+        shown = sha256(asked.verified["in_place"].encode()).hexdigest()
+        until = "it is replaced" if run.plan.config_digest else "users are disturbed"
+        then = f"if it changes before {until}, you are asked again"
+        lines.append(f"*Configuration in place* digest {inline(shown[:12])}; {then}")
+    if "configuration" in asked.verified:
+        packages, configuration = asked.verified.get("packages", ""), asked.verified.get("configuration", "")
+        lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
+    if run.plan.config_digest:
+        lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
+    if waits := lock_wait(covers(run)):
+        lines.append(f"*Waits* up to {length(waits)} for dpkg's lock, where another program holds it")
+    return "\n".join(lines)

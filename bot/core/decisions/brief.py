@@ -1,0 +1,213 @@
+"""What decides an approval, in a few lines: made of what was read when it was asked for, and kept with the question.
+
+Decisive things first; what should stop somebody who is about to click is an alarm. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.core.decisions.guards import moved_before
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedCheck, PlannedStep, PlannedWait
+from bot.core.plans.procedure import Gate
+from bot.core.readings.outputs import Reading
+from bot.core.readings.packages import is_older, way_back_in_words
+from bot.core.readings.starts import NOT_SEEN
+from bot.core.runs.events import Seen
+from bot.core.runs.run import Run
+
+NAMED = 3
+"""Names in an alarm; of more than these, only the number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brief:
+    """Plain sentences without a full stop: first the alarms, then what is as it should be."""
+
+    alarms: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+def brief(run: Run, gate: Gate, seen: Sequence[Seen], verified: Mapping[str, str], now: datetime) -> Brief:
+    """What somebody has to know to decide on this gate; `seen`: what was read for the question."""
+    readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
+    match gate:
+        case Gate.FLUSH:
+            found = (
+                *_users(run, readings),
+                *_brought(run),
+                *_packages(verified, readings),
+                *_configuration(run, readings),
+            )
+            found = (*found, *_others(readings), *_way_back(run, verified), *_drained(run))
+        case Gate.RESTORE:
+            found = (*_proved(run, readings), *_left(run), *_out(run, now))
+        case Gate.GO_BACK:
+            found = (*_undone(run), *_waiting(run), *_out(run, now))
+    alarms, lines = (tuple(one.text for one in found if one.alarm is alarm) for alarm in (True, False))
+    return Brief(alarms=alarms, lines=lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Line:
+    text: str
+    alarm: bool = False
+
+
+_Readings = Sequence[tuple[str, Reading]]
+
+
+def _of(readings: _Readings, probe: str) -> list[Reading]:
+    return [reading for name, reading in readings if name == probe]
+
+
+def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
+    """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
+    name = run.request.target.backend.name
+    counted = [int(reading["users"]) for reading in _of(readings, "director-hosts")]
+    users = max(counted or run.users.values(), default=0)
+    stop = next((step for step in run.plan.steps if step.disturbs), None)
+    if stop is None or run.lapsed is not None:
+        return
+    if not users:
+        yield _Line(text=f"no user is mapped to {name}")
+    elif moved_before(run.plan, stop):
+        waits = f"their logins wait at the directors, {math.ceil(users / 100) * 2} s at least"
+        yield _Line(text=f"{users} users are moved while {name} still serves; {waits}")
+    else:
+        fails = "about as many fail a login until they are moved"
+        yield _Line(text=f"{name} stops with {users} users mapped to it, and {fails}", alarm=True)
+    for reading in _of(readings, "sessions"):
+        if past := int(reading["past_directors"]):
+            cut = f"{past} sessions came past the directors, and the stop cuts them: {reading['who']}"
+            yield _Line(text=cut, alarm=True)
+
+
+_BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
+
+
+def _brought(run: Run) -> Iterator[_Line]:
+    """The packages that the run changes, those of one change together."""
+    changes: dict[tuple[str, str], list[str]] = {}
+    for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings)):
+        changes.setdefault((found[2], found[3]), []).append(found[1])
+    for (before, after), names in changes.items():
+        first, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield _Line(text=f"{first}{more}: {before} → {after}", alarm=is_older(after, before))
+
+
+def _packages(verified: Mapping[str, str], readings: _Readings) -> Iterator[_Line]:
+    for reading in _of(readings, "package-lists"):
+        if reading["old"] != "no":
+            yield _Line(text=str(reading["old"]), alarm=True)
+    if verified.get("downloaded", "none") != "none":
+        yield _Line(text=f"not downloaded, and asked of the mirror: {verified['downloaded']}", alarm=True)
+    if verified.get("dovecot_active", "active") != "active":
+        yield _Line(text=f"dovecot is {verified['dovecot_active'] or 'in no state'} now", alarm=True)
+
+
+def _configuration(run: Run, readings: _Readings) -> Iterator[_Line]:
+    name = run.request.config
+    for reading in _of(readings, "config-difference"):
+        files = sum(int(reading[how]) for how in ("changed", "added", "removed"))
+        yield _Line(text=f"configuration {name}: lines {reading['lines']} in {_count(files, 'file')}")
+        if removed := int(reading["removed"]):
+            yield _Line(text=f"{_count(removed, 'file')} of the configuration in place goes", alarm=True)
+        if reading["newer"] != "none":
+            yield _Line(text=f"newer on the host than in the proposal: {reading['newer']}", alarm=True)
+    for reading in _of(readings, "config-starts"):
+        if reading["starts"] == NOT_SEEN:
+            yield _Line(text=f"not seen: {reading['said']}", alarm=True)
+    for reading in _of(readings, "tree-changes"):
+        if reading["difference"] != "none":
+            yield _Line(text=f"/etc/dovecot has changed since it was compared: {reading['difference']}", alarm=True)
+
+
+def _others(readings: _Readings) -> Iterator[_Line]:
+    usable = [int(reading["usable_others"]) for reading in _of(readings, "director-hosts")]
+    if usable:
+        few = min(usable)
+        said = "one other backend alone is usable" if few == 1 else f"{few} other backends are usable"
+        yield _Line(text=said, alarm=few <= 1)
+
+
+def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
+    if verified.get("way_back", "there") != "there":
+        yield _Line(text=way_back_in_words(verified), alarm=True)
+    undone = frozenset[Effect]().union(*(step.undo.does for step in run.plan.changes if step.undo))
+    things = {Effect.INSTALL: "the packages", Effect.CONFIGURE: "the configuration"}
+    back = " and ".join(name for effect, name in things.items() if effect in undone)
+    gone = any(Effect.DELETE in step.does for step in run.plan.steps)
+    lines = [f"puts {back} back"] if back else ["gives it its users back"]
+    yield _Line(text=f"going back {', '.join([*lines, *(['and leaves the metacache empty'] if gone else [])])}")
+
+
+def _drained(run: Run) -> Iterator[_Line]:
+    """What did not go as the procedure has it."""
+    for step in run.plan.steps[: run.position]:
+        if isinstance(step, PlannedWait) and step.name not in run.seen_done:
+            yield _Line(text=f"the wait was skipped: {step.says}", alarm=True)
+
+
+def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
+    folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
+    mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
+    if folders and mails:
+        read = f"{_count(folders[0], 'folder')}, {_count(mails[0], 'mail')}"
+        yield _Line(text=f"the test user {run.request.target.ring.test_user} reads mail there: {read}")
+    else:
+        yield _Line(text="nothing was read as the test user for this question", alarm=True)
+    for step in run.plan.steps[: run.position]:
+        if isinstance(step, PlannedCheck) and step.name not in run.seen_done and step.name in run.looks:
+            yield _Line(text=f"skipped: {step.says}", alarm=True)
+
+
+def _left(run: Run) -> Iterator[_Line]:
+    """What is different there from before the run."""
+    if run.plan.back:
+        yield _Line(text="packages and configuration are judged to be as before the run")
+        return
+    yield from _brought(run)
+    if run.request.config:
+        yield _Line(text=f"configuration {run.request.config}")
+    if not run.plan.brings:
+        yield _Line(text="packages and configuration are as before the run")
+
+
+def _out(run: Run, now: datetime) -> Iterator[_Line]:
+    if run.out_since:
+        minutes = int((now - run.out_since).total_seconds() // 60)
+        yield _Line(text=f"without new users since {run.out_since:%H:%M:%S} UTC, for {minutes} min")
+
+
+def _undone(run: Run) -> Iterator[_Line]:
+    changes = run.plan.changes
+    yield _Line(text=f"{_count(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
+
+
+def _waiting(run: Run) -> Iterator[_Line]:
+    if run.users_wait:
+        yield _Line(text="users wait for the dovecot that is stopped", alarm=True)
+
+
+def _named(words: Sequence[str]) -> str:
+    more = f"; and {len(words) - NAMED} more" if len(words) > NAMED else ""
+    return "; ".join(words[:NAMED]) + more
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def begins(steps: Sequence[PlannedStep]) -> str:
+    """All that is done to mail by these steps, in their order, in one sentence without a subject."""
+    found: dict[Effect, None] = {}
+    for step in steps:
+        does = step.does - ({Effect.STOP} if Effect.STOP_DOVECOT in step.does else set())
+        found |= dict.fromkeys(sorted(does, key=list(Effect).index))
+    return ", ".join(found)

@@ -1,0 +1,166 @@
+"""The few lines that an approval is decided on: what is in them, what is an alarm, and that they fit a phone."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from shutil import which
+
+import pytest
+
+from bot.adapters.slack.messages.approval import approval
+from bot.core.decisions.brief import Brief, brief
+from bot.core.plans.procedure import Gate
+from bot.core.readings.packages import is_older
+from bot.core.runs import events as fact
+from bot.core.runs.events import Seen
+from bot.core.runs.run import Run, Status
+from tests.build import SECOND, Story, plan
+from tests.unit.messages import GROUP
+
+AT_GATE = Story().until("approve-flush", on=Status.ASKING)
+
+
+def of(probe: str, **reading: str | int) -> Seen:
+    return Seen(host="backend-3", probe=probe, reading=reading)
+
+
+def directors(**reading: str | int) -> Seen:
+    return of("director-hosts", **{"users": 14, "usable_others": 2, **reading})
+
+
+def made(run: Run, *seen: Seen, gate: Gate = Gate.FLUSH, verified: Mapping[str, str] | None = None) -> Brief:
+    return brief(run, gate, seen, verified or {}, run.at + timedelta(minutes=26))
+
+
+def test_users_of_the_runbook_order_fail_logins_and_that_is_an_alarm() -> None:
+    found = made(AT_GATE.run, directors())
+    assert (
+        "backend-3 stops with 14 users mapped to it, and about as many fail a login until they are moved"
+        in found.alarms
+    )
+
+
+def test_users_that_are_moved_first_wait_as_long_as_was_measured() -> None:
+    """2 s for each 100 of them, one batch after the other."""
+    run = Story(plan(move_first=True)).until("approve-flush", on=Status.ASKING).run
+    found = made(run, directors(users=201))
+    assert found.alarms == ()
+    assert (
+        "201 users are moved while backend-3 still serves; their logins wait at the directors, 6 s at least"
+        in found.lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "verified", "alarm"),
+    [
+        (directors(usable_others=1), {}, "one other backend alone is usable"),
+        (of("sessions", past_directors=3, who="ann, bob"), {}, "3 sessions came past the directors"),
+        (of("package-lists", old="old package lists: 30 hours old"), {}, "old package lists: 30 hours old"),
+        (of("config-difference", changed=1, added=0, removed=2, lines="+2 -9", newer="none"), {}, "2 files"),
+        (
+            of("config-difference", changed=1, added=0, removed=0, lines="+2 -9", newer="a, b"),
+            {},
+            "in the proposal: a, b",
+        ),
+        (
+            directors(users=0),
+            {"way_back": "no way back for the packages: x is not there"},
+            "no way back for the packages",
+        ),
+        (directors(users=0), {"downloaded": "dovecot-core=2"}, "asked of the mirror: dovecot-core=2"),
+        (directors(users=0), {"dovecot_active": "failed"}, "dovecot is failed now"),
+    ],
+)
+def test_what_should_stop_a_click_is_an_alarm(seen: Seen, verified: dict[str, str], alarm: str) -> None:
+    assert any(alarm in one for one in made(AT_GATE.run, seen, verified=verified).alarms)
+
+
+def test_a_version_that_goes_down_is_an_alarm() -> None:
+    down = replace(AT_GATE.run.request.plan, brings=("dovecot-core 1:2.3.21-1 → 1:2.3.19-1",))
+    run = replace(AT_GATE.run, request=replace(AT_GATE.run.request, plan=down))
+    assert made(run).alarms == ("dovecot-core: 1:2.3.21-1 → 1:2.3.19-1",)
+
+
+def test_packages_of_one_change_are_one_line() -> None:
+    names = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
+    up = replace(AT_GATE.run.request.plan, brings=tuple(f"{name} 2-1 → 2-10" for name in names))
+    run = replace(AT_GATE.run, request=replace(AT_GATE.run.request, plan=up))
+    assert "dovecot-core and 2 more: 2-1 → 2-10" in made(run).lines
+
+
+def test_a_drain_that_was_skipped_is_an_alarm() -> None:
+    story = Story().until("drain", on=Status.WAITING).tell(fact.RunHeld(reason="?"))
+    story.tell(fact.SkipProposed(by=SECOND, step="drain", reason="nobody is there"))
+    story.tell(fact.SkipAgreed(by="U0CAROL", step="drain")).until("approve-flush", on=Status.ASKING)
+    assert any("the wait was skipped" in one for one in made(story.run, directors(users=0)).alarms)
+
+
+def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_been_out() -> None:
+    run = Story().until("approve-restore", on=Status.ASKING).run
+    assert run.out_since is not None
+    mails = (of("mailbox-list", folders=3), of("mailbox-status", folders=3, messages=15))
+    found = brief(run, Gate.RESTORE, mails, {}, run.out_since + timedelta(minutes=26, seconds=9))
+    assert f"the test user {run.request.target.ring.test_user} reads mail there: 3 folders, 15 mails" in found.lines
+    assert f"without new users since {run.out_since:%H:%M:%S} UTC, for 26 min" in found.lines
+
+
+def test_a_restore_whose_proof_was_skipped_is_an_alarm() -> None:
+    run = Story().until("approve-restore", on=Status.ASKING).run
+    assert made(run, gate=Gate.RESTORE).alarms == ("nothing was read as the test user for this question",)
+
+
+LONG = "x" * 80
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_a_question_fits_a_phone_whatever_is_in_it(gate: Gate) -> None:
+    """Twelve lines and 900 characters: what is longer is scrolled past, and clicked."""
+    run = AT_GATE.run
+    assert run.asked is not None
+    asked = run.asked.fact
+    assert isinstance(asked, fact.ApprovalAsked)
+    hostile = f"<!channel> \u202e😀 {LONG * 9} & `*_"
+    worst = replace(asked, gate=gate, alarms=(hostile,) * 9, brief=(hostile,) * 9)
+    backend = run.request.target.backend.model_copy(update={"name": LONG})
+    target = run.request.target.model_copy(update={"backend": backend})
+    request = replace(run.request, reason=hostile, ticket=LONG, target=target)
+    message = approval(run.asked, worst, replace(run, request=request, out_since=run.at), GROUP, back=True)
+    text = as_read("\n".join(block["text"]["text"] for block in message.blocks if block["type"] == "section"))
+    assert len(text.split("\n")) <= 12
+    assert len(text) <= 900
+    assert "more alarms" in text
+
+
+def as_read(markup: str) -> str:
+    """As Slack shows it: its escapes as characters, a mention as a name, a time in the reader's zone."""
+    dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", markup)
+    return html.unescape(re.sub(r"<[@!](?:subteam\^)?([^>|]*)>", r"@\1", dated)).replace("*", "")
+
+
+VERSIONS = (
+    "1.0",
+    "1.0-0",
+    "1.0-1",
+    "1:0",
+    "1.0~rc1",
+    "1.0~",
+    "1.0a",
+    "1.0+dfsg",
+    "1.0.1",
+    "2-2.1+deb12u6",
+    "2-2.1+deb12u10",
+)
+
+
+@pytest.mark.skipif(which("dpkg") is None, reason="no dpkg here")
+def test_versions_are_ordered_as_dpkg_orders_them() -> None:
+    for one, other in itertools.product(VERSIONS, VERSIONS):
+        ran = subprocess.run(["dpkg", "--compare-versions", one, "lt", other], check=False)
+        assert is_older(one, other) is (ran.returncode == 0), (one, other)
