@@ -15,6 +15,7 @@ from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
 from bot.practice.slack.server import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, run_of, staged, wording
+from tests.unit.messages import as_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -112,10 +113,20 @@ async def test_the_difference_to_the_running_configuration_was_posted_as_a_file(
 
 async def test_the_approval_shows_how_many_users_are_mapped_and_what_will_run(whole: Story) -> None:
     """Whoever approves has to know how many users the flush will move."""
-    said = wording(whole.clicks[0][1])
-    assert re.search(r"director-1, director-2: vhosts 0, users \d+", said)
+    assert re.search(r"backend-3 stops with \d+ users mapped to it|no user is mapped", wording(whole.clicks[0][1]))
+    (flush, _) = (file.text for file in whole.scene.slack.files if file.name.endswith("-approval.txt"))
     for _, command in practice.TAKE_DOWN:
-        assert command in said
+        assert command in flush
+
+
+async def test_the_approvals_of_a_whole_run_fit_a_phone(whole: Story) -> None:
+    """Twelve lines and 900 characters, the buttons without scrolling."""
+    for _, question in whole.clicks:
+        # Answered: its last section says how it ended.
+        sections = [block["text"]["text"] for block in question.blocks if block["type"] == "section"][:-1]
+        text = as_read("\n".join(sections))
+        assert len(text.split("\n")) <= 12
+        assert len(text) <= 900
 
 
 async def test_no_mail_user_was_turned_away(whole: Story) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterable
 
 from slack_sdk.models.blocks import Block
@@ -54,6 +56,12 @@ def fits(message: Message) -> None:
 
 def seen(message: Message) -> str:
     return json.dumps(message.blocks, ensure_ascii=False)
+
+
+def as_read(markup: str) -> str:
+    """As Slack shows it: its escapes as characters, a mention as a name, a time in the reader's zone."""
+    dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", markup)
+    return html.unescape(re.sub(r"<[@!](?:subteam\^)?([^>|]*)>", r"@\1", dated)).replace("*", "")
 
 
 def buttons(message: Message) -> dict[str, dict[str, object]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import itertools
-import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +19,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run, Status
 from tests.build import SECOND, Story, plan
-from tests.unit.messages import GROUP
+from tests.unit.messages import GROUP, as_read
 
 AT_GATE = Story().until("approve-flush", on=Status.ASKING)
 
@@ -136,12 +134,6 @@ def test_a_question_fits_a_phone_whatever_is_in_it(gate: Gate) -> None:
     assert len(text.split("\n")) <= 12
     assert len(text) <= 900
     assert "more alarms" in text
-
-
-def as_read(markup: str) -> str:
-    """As Slack shows it: its escapes as characters, a mention as a name, a time in the reader's zone."""
-    dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", markup)
-    return html.unescape(re.sub(r"<[@!](?:subteam\^)?([^>|]*)>", r"@\1", dated)).replace("*", "")
 
 
 VERSIONS = (
