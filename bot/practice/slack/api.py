@@ -46,6 +46,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "users.info": Method(run=slack_reading.users_info, scopes=("users:read",)),
         "usergroups.users.list": Method(run=slack_reading.usergroups_users_list, scopes=("usergroups:read",)),
         "views.open": Method(run=slack_forms.views_open),
+        "views.update": Method(run=slack_forms.views_update),
         "files.getUploadURLExternal": Method(run=slack_forms.get_upload_url, scopes=("files:write",)),
         "files.completeUploadExternal": Method(run=slack_forms.complete_upload, scopes=("files:write",)),
     }

@@ -84,6 +84,16 @@ def views_open(context: ApiContext, args: Args) -> Json:
     return {"view": view_body(context, view)}
 
 
+def views_update(context: ApiContext, args: Args) -> Json:
+    """Answer `views.update`; only what is still shown can be updated."""
+    body, asked = _modal(context, args), args.text("view_id")
+    view = next((one for one in context.workspace.views if one.shown and one.id == asked), None) or refuse("not_found")
+    if args.maybe("hash") not in (None, view.hash):
+        refuse("hash_conflict")
+    view.body, view.hash = body, context.workspace.next_id("hash")
+    return {"view": view_body(context, view)}
+
+
 def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
     if not isinstance(body, dict):
