@@ -45,7 +45,11 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     story = asking()
     (told,) = decide(story.run, Approve(person=person(SECOND), ask=ask_of(story.run), message="9.9"), story.at)
     assert isinstance(told, fact.Approved)
-    asked_for = story.run.digest_for(Gate.FLUSH, ("as it should be",), STANDS)
+    assert story.run.asked is not None
+    asked = story.run.asked.fact
+    assert isinstance(asked, fact.ApprovalAsked)
+    shown = ("as it should be", *asked.alarms, *asked.brief)
+    asked_for = story.run.digest_for(Gate.FLUSH, shown, STANDS)
     assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 
 
