@@ -1,4 +1,4 @@
-"""One bot a journal: a lock on a file beside it, that the kernel lets go when the process ends, however it ends.
+"""One bot per journal: a lock on a file beside it, that the kernel lets go when the process ends, however it ends.
 
 Beside the file itself, whatever links lead to it; and never on it: closing a second descriptor of an SQLite file drops
 the locks that SQLite holds on it.

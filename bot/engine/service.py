@@ -1,4 +1,4 @@
-"""What Slack and the command line call: ask for a run, steer it, look at it. Every answer is a value or Refused."""
+"""What Slack calls: ask for a run, steer it, look at it. Every answer is a value or Refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Live:
 
 
 class Service:
-    """One a bot: every run that is under way, and the way to a new one."""
+    """One per bot: every run that is under way, and the way to a new one."""
 
     def __init__(self, ports: Ports, catalogue: Catalogue, new_id: Callable[[], str]) -> None:
         self._ports = ports
@@ -112,9 +112,9 @@ class Service:
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
         facts = await live.runlog.decide(_without_secrets(command))
         live.runner.wake()
-        for told in facts:
-            if isinstance(told, fact.ApprovalRefused):
-                raise Refused(f"This does not count: {told.reason}. The attempt is on the record.")
+        for one in facts:
+            if isinstance(one, fact.ApprovalRefused):
+                raise Refused(f"This does not count: {one.reason}. The attempt is on the record.")
 
     async def entries(self, run: str) -> tuple[Entry, ...]:
         """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""

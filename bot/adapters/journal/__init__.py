@@ -1,4 +1,6 @@
-"""The journal in a database, and the thread's own notes beside it. Knows SQL and facts, nothing of what they mean."""
+"""The journal in a database: the facts of all runs. Beside them: what runs claim, who let a run go, an index of the
+runs that have ended, and what was posted to Slack.
+"""
 
 from __future__ import annotations
 

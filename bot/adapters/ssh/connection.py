@@ -80,25 +80,25 @@ class Connection:
                 sent=False,
             ) from error
 
-    async def hear(self, command: Command, line: str, material: bytes, *, ahead: bool) -> CommandSession:
+    async def run(self, command: Command, line: str, material: bytes, *, ahead: bool) -> CommandSession:
         """Send the line, which is the command as it goes out, and listen to its end; raises Unheard."""
-        hearing = CommandSession(stdout=command.keeps if command.keeps_output else 0, stderr=command.keeps)
+        session = CommandSession(stdout=command.keeps if command.keeps_output else 0, stderr=command.keeps)
         limit = asyncio.timeout(command.timeout.total_seconds())
         try:
             async with limit:
-                await asyncio.shield(_opening(self.ssh, hearing, line))
-                hearing.feed(material)
-                lost = await asyncio.shield(hearing.ended)
+                await asyncio.shield(_opening(self.ssh, session, line))
+                session.feed(material)
+                lost = await asyncio.shield(session.ended)
         except (asyncssh.Error, OSError) as error:  # a TimeoutError may be the network's, too
             late = f"no end within {command.timeout.total_seconds():g} s" if limit.expired() else ""
-            raise Unheard(late or str(error) or type(error).__name__, sent=hearing.sent) from error
+            raise Unheard(late or str(error) or type(error).__name__, sent=session.sent) from error
         finally:
-            hearing.hang_up()
+            session.hang_up()
             if not ahead:
-                self._mind(hearing.ended)
-        if lost is not None or hearing.exit_status is None:  # what it printed may be incomplete, too
+                self._mind(session.ended)
+        if lost is not None or session.exit_status is None:  # what it printed may be incomplete, too
             raise Unheard(str(lost or "the channel was closed without an exit status"), sent=True)
-        return hearing
+        return session
 
     def _mind(self, ended: asyncio.Future[Any]) -> None:
         """It hangs until the host closes its channel, which OpenSSH does when the command has ended."""
@@ -107,16 +107,16 @@ class Connection:
             ended.add_done_callback(self._hanging.discard)
 
 
-def _opening(ssh: asyncssh.SSHClientConnection, hearing: CommandSession, line: str) -> asyncio.Task[None]:
+def _opening(ssh: asyncssh.SSHClientConnection, session: CommandSession, line: str) -> asyncio.Task[None]:
     """Open a channel and send the command, in a task: whoever gives up meanwhile leaves no channel open behind."""
 
     async def opened() -> None:
         try:
-            await ssh.create_session(lambda: hearing, line, encoding=None)
+            await ssh.create_session(lambda: session, line, encoding=None)
         except asyncssh.ChannelOpenError as error:
-            if not ssh.is_closed() and not hearing.ended.done():
-                hearing.sent = False  # the host answered that it does not begin it
-            hearing.connection_lost(error)  # a channel that never opened does not say so itself
+            if not ssh.is_closed() and not session.ended.done():
+                session.sent = False  # the host answered that it does not begin it
+            session.connection_lost(error)  # a channel that never opened does not say so itself
             raise
 
     opening = asyncio.ensure_future(opened())

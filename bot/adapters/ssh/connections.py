@@ -21,7 +21,7 @@ from typing import Any
 import asyncssh
 
 from bot.adapters.ssh.connection import Connection
-from bot.adapters.ssh.errors import FOREIGN, Endpoint, Shown, told, told_of_key
+from bot.adapters.ssh.errors import FOREIGN, Endpoint, Shown, explained, key_refused
 
 _KEEPALIVES_MISSED = 2
 """asyncssh gives a peer up when this many are unanswered and one more is due: after three intervals."""
@@ -54,7 +54,7 @@ class Route:
     via: Route | None = None
 
     @property
-    def said(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """What goes before the configuration."""
         given = {"host": self.host, "port": self.port, "username": self.user}
         return {key: value for key, value in given.items() if value is not None}
@@ -64,14 +64,14 @@ class Route:
 class _Configured:
     """What OpenSSH's configuration says of a host."""
 
-    way: Route
+    route: Route
     jump: Route | None
     known_hosts: tuple[Path, ...]
     where: Endpoint
 
 
 @dataclass
-class _Line:
+class _Pooled:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     connection: Connection | None = None
 
@@ -84,7 +84,7 @@ class Connections:
     ) -> None:
         self._known_hosts = known_hosts
         self._patience = connect_timeout.total_seconds()
-        self._connections: dict[Route, _Line] = {}
+        self._connections: dict[Route, _Pooled] = {}
         self._closed = False
         self._fixed: dict[str, Any] = {
             "config": [str(path.expanduser()) for path in config],
@@ -103,8 +103,8 @@ class Connections:
 
     def kept(self, name: str) -> Connection | None:
         """The connection to a host that there is, if it lives."""
-        line = self._connections.get(Route(host=name))
-        return line.connection if line and line.connection and line.connection.alive else None
+        pooled = self._connections.get(Route(host=name))
+        return pooled.connection if pooled and pooled.connection and pooled.connection.alive else None
 
     async def to(self, name: str) -> Connection:
         """The connection to a host, the kept one if it lives; raises Unreached."""
@@ -113,61 +113,67 @@ class Connections:
         host = await self._configured(Route(host=name))  # before the clock starts: it is the host's time, not ours
         try:
             async with asyncio.timeout(self._patience):
-                return await self._line_to(host, ())
+                return await self._pooled(host, ())
         except TimeoutError as error:
-            raise Unreached(told(error, host.where)) from error
+            raise Unreached(explained(error, host.where)) from error
 
     async def close(self) -> None:
         """Close every connection, and make no new one."""
         self._closed = True
-        connections = [line.connection.ssh for line in self._connections.values() if line.connection is not None]
+        connections = [pooled.connection.ssh for pooled in self._connections.values() if pooled.connection is not None]
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
 
-    async def _line_to(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
-        way = host.way
-        if way in before:
-            raise Unreached(f"{way.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it.")
-        line = self._connections.setdefault(way, _Line())
-        async with line.lock:  # whoever waits here finds the connection that the first has made
-            if line.connection is None or not line.connection.alive:
-                line.connection = await self._connect(host, (*before, way))
-            return line.connection
+    async def _pooled(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
+        route = host.route
+        if route in before:
+            raise Unreached(
+                f"{route.host}: ProxyJump in the SSH config goes round in a circle. What to do: correct it."
+            )
+        pooled = self._connections.setdefault(route, _Pooled())
+        async with pooled.lock:  # whoever waits here finds the connection that the first has made
+            if pooled.connection is None or not pooled.connection.alive:
+                pooled.connection = await self._connect(host, (*before, route))
+            return pooled.connection
 
     async def _connect(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
         witness = _Witness()
         try:
             witness.known = await asyncio.to_thread(_read, host.known_hosts)
-            tunnel = (await self._line_to(await self._configured(host.jump), before)).ssh if host.jump else None
+            tunnel = (await self._pooled(await self._configured(host.jump), before)).ssh if host.jump else None
             ssh = await asyncssh.connect(
-                **self._fixed, **host.way.said, tunnel=tunnel, known_hosts=witness.known, client_factory=lambda: witness
+                **self._fixed,
+                **host.route.options,
+                tunnel=tunnel,
+                known_hosts=witness.known,
+                client_factory=lambda: witness,
             )
         except asyncssh.HostKeyNotVerifiable as error:
-            text = told_of_key(witness.shown, host.where) if witness.shown else told(error, host.where)
+            text = key_refused(witness.shown, host.where) if witness.shown else explained(error, host.where)
             raise Unreached(text) from error
         except FOREIGN as error:
-            raise Unreached(told(error, host.where)) from error
+            raise Unreached(explained(error, host.where)) from error
         if self._closed:
             ssh.abort()
             raise Unreached(f"{host.where}: the bot is stopping")
-        return Connection(name=f"{host.way.host}#{secrets.token_hex(6)}", ssh=ssh)
+        return Connection(name=f"{host.route.host}#{secrets.token_hex(6)}", ssh=ssh)
 
-    async def _configured(self, way: Route) -> _Configured:
+    async def _configured(self, route: Route) -> _Configured:
         limit = READING.total_seconds()
         try:
             async with asyncio.timeout(limit):
-                options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **way.said)
-            jump = _jump(way, options.tunnel)
+                options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **route.options)
+            jump = _jump(route, options.tunnel)
             files = self._files(options.known_hosts)
         except TimeoutError as error:
             raise Unreached(
-                f"the SSH configuration of the bot's machine says nothing of {way.host} within {limit:g} s. What to do:"
-                " see which `Match exec` in it hangs"
+                f"the SSH configuration of the bot's machine says nothing of {route.host} within {limit:g} s. What to"
+                " do: see which `Match exec` in it hangs"
             ) from error
         except FOREIGN as error:
-            raise Unreached(told(error, self._guess(way))) from error
-        return _Configured(way, jump, files, self._where(way, options, jump, files))
+            raise Unreached(explained(error, self._guess(route))) from error
+        return _Configured(route, jump, files, self._where(route, options, jump, files))
 
     def _files(self, configured: object) -> tuple[Path, ...]:
         """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
@@ -179,23 +185,23 @@ class Connections:
         default = (Path("~/.ssh/known_hosts"),) if configured == [] and not own else ()
         return tuple(path.expanduser() for path in (*own, *named, *default))
 
-    def _guess(self, way: Route) -> Endpoint:
-        """What can be said of a way before its configuration is read."""
+    def _guess(self, route: Route) -> Endpoint:
+        """What can be said of a route before its configuration is read."""
         return Endpoint(
-            name=way.host,
-            host=way.host,
-            port=way.port or 22,
-            user=way.user or "the user of the SSH config",
+            name=route.host,
+            host=route.host,
+            port=route.port or 22,
+            user=route.user or "the user of the SSH config",
             jump="",
             seconds=self._patience,
             known_hosts=self._known_hosts or Path("~/.ssh/known_hosts"),
         )
 
     def _where(
-        self, way: Route, options: asyncssh.SSHClientConnectionOptions, jump: Route | None, files: Sequence[Path]
+        self, route: Route, options: asyncssh.SSHClientConnectionOptions, jump: Route | None, files: Sequence[Path]
     ) -> Endpoint:
         return Endpoint(
-            name=way.host,
+            name=route.host,
             host=options.host,
             port=options.port,
             user=options.username,
@@ -243,15 +249,15 @@ def _read(files: Iterable[Path]) -> asyncssh.SSHKnownHosts:
     return known
 
 
-def _jump(way: Route, configured: object) -> Route | None:
+def _jump(route: Route, configured: object) -> Route | None:
     """The last host before this one; a host that is named as its own jump host is reached directly."""
-    if way.via is not None:
-        return way.via
+    if route.via is not None:
+        return route.via
     jump = None
     for hop in str(configured or "").split(","):
         user, _, address = hop.strip().rpartition("@")
         host, port = _split(address.removeprefix("ssh://"))
-        if host and host != way.host:
+        if host and host != route.host:
             jump = Route(host=host, port=port, user=user.removeprefix("ssh://") or None, via=jump)
     return jump
 

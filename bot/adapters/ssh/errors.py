@@ -73,16 +73,16 @@ FOREIGN = (asyncssh.Error, asyncssh.ConfigParseError, asyncssh.KeyImportError, O
 """All that connecting may raise."""
 
 
-def told(error: Exception, where: Endpoint) -> str:
+def explained(error: Exception, where: Endpoint) -> str:
     """Why there is no connection, and what to do."""
     if isinstance(error, asyncssh.KeyExchangeFailed) and "host key" in str(error):
         return _changed(where, f"it shows no key of the kinds that are known of it ({error})")
     what, to_do = next((what, to_do) for kind, what, to_do in _WORDS if isinstance(error, kind))
-    said = " ".join(str(error).split())
-    return f"{where}: {what.format(where=where, error=said)}. What to do: {to_do.format(where=where)}."
+    text = " ".join(str(error).split())
+    return f"{where}: {what.format(where=where, error=text)}. What to do: {to_do.format(where=where)}."
 
 
-def told_of_key(shown: Shown, where: Endpoint) -> str:
+def key_refused(shown: Shown, where: Endpoint) -> str:
     """What is wrong with the host key that a host showed, and how to make it known."""
     fingerprint = f"{shown.key.get_algorithm()} {shown.key.get_fingerprint()}"
     if shown.known:

@@ -136,9 +136,9 @@ class SshHosts:
     async def _heard(self, connection: Connection, request: _Request) -> Result:
         async with connection.room(ahead=request.ahead):
             began, start = self._clock.now(), asyncio.get_running_loop().time()
-            hearing = await connection.hear(request.command, request.sent, request.material, ahead=request.ahead)
+            session = await connection.run(request.command, request.sent, request.material, ahead=request.ahead)
             took = timedelta(seconds=asyncio.get_running_loop().time() - start)
-        return _result(request, connection, hearing, began=began, took=took)
+        return _result(request, connection, session, began=began, took=took)
 
 
 def _begun(request: _Request, fence: Fence, result: Result) -> Result:
@@ -167,16 +167,16 @@ def _unheard(host: Host, *, sent: bool, why: str) -> HostError:
 
 
 def _result(
-    request: _Request, connection: Connection, hearing: CommandSession, *, began: datetime, took: timedelta
+    request: _Request, connection: Connection, session: CommandSession, *, began: datetime, took: timedelta
 ) -> Result:
-    assert hearing.exit_status is not None
+    assert session.exit_status is not None
     return Result(
         host=request.host.name,
         command=request.line,
-        exit_status=hearing.exit_status,
-        stdout=hearing.stdout.text,
-        stderr=hearing.stderr.text,
-        stdout_bytes=hearing.stdout.count,
+        exit_status=session.exit_status,
+        stdout=session.stdout.text,
+        stderr=session.stderr.text,
+        stdout_bytes=session.stdout.count,
         began=began,
         took=took,
         connection=connection.name,

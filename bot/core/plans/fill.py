@@ -202,7 +202,7 @@ class Filling:
         return planned
 
     def _step(self, step: file.Step) -> PlannedStep:
-        said: dict[str, Any] = {
+        common: dict[str, Any] = {
             "name": step.step,
             "says": self.text(step.says),
             "because": self.text(step.because),
@@ -211,7 +211,7 @@ class Filling:
         match step:
             case file.Check():
                 return PlannedCheck(
-                    **said,
+                    **common,
                     expect=self._expectations(step.expect),
                     within=step.within,
                     hopes=self._hoped(step.hopes),
@@ -220,7 +220,7 @@ class Filling:
                 )
             case file.Change():
                 return PlannedChange(
-                    **said,
+                    **common,
                     where=step.where,
                     action=self.action(step),
                     undo=self.action(step.undo) if step.undo else None,
@@ -230,13 +230,13 @@ class Filling:
                 )
             case file.Wait():
                 return PlannedWait(
-                    **said,
+                    **common,
                     length=self._drain if step.wait == "drain" else step.wait,
                     watch=self.expected(step.watch) if step.watch else None,
                 )
             case file.Approval():
                 return PlannedApproval(
-                    **said,
+                    **common,
                     gate=Gate(step.approval),
                     evidence=step.evidence,
                     length=self._approval_open,

@@ -142,8 +142,8 @@ def read_request(text: str) -> Asked:
         keeps_config="config" in given and config == KEEP,
         packages=() if versions == KEEP else packages(versions),
         keeps_packages="packages" in given and versions == KEEP,
-        reason=_told("reason", given.get("reason", "")),
-        ticket=_told("ticket", given.get("ticket", "")),
+        reason=_readable("reason", given.get("reason", "")),
+        ticket=_readable("ticket", given.get("ticket", "")),
         text=" ".join([backend, *(f"{key}={value}" for key, value in given.items() if key not in _MOST)]),
     )
     return _restarts(asked) if "restart" in given else asked
@@ -197,7 +197,7 @@ def _misread(option: str, before: str) -> str:
     return f"{option!r} is not understood. {USAGE}"
 
 
-def _told(key: str, value: str) -> str:
+def _readable(key: str, value: str) -> str:
     """A reason or a ticket as it is kept."""
     line = in_line(value)
     if value and not line:

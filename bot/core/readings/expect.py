@@ -51,8 +51,8 @@ def judge(looks: Sequence[Look]) -> Verdict:
 def _unread(looks: Sequence[Look]) -> list[str]:
     """What was not read and why, each host's reason once: a host that is away is so for every probe."""
     problems = [(seen.host, seen.problem) for look in looks for seen in look.seen if seen.reading is None]
-    told = (problem if problem.startswith(f"{host}: ") else f"{host}: {problem}" for host, problem in problems)
-    return list(dict.fromkeys(told))
+    named = (problem if problem.startswith(f"{host}: ") else f"{host}: {problem}" for host, problem in problems)
+    return list(dict.fromkeys(named))
 
 
 def _read_enough(look: Look) -> bool:
@@ -208,8 +208,8 @@ def _summary(look: Look) -> str:
 
 
 def _held(key: str, reading: Reading) -> str:
-    told = (key == "past_directors" and reading[key]) or reading[key] == NOT_SEEN
-    return f"{key.replace('_', ' ')} {_shown(reading[key])}{_detail(key, reading) if told else ''}"
+    explained = (key == "past_directors" and reading[key]) or reading[key] == NOT_SEEN
+    return f"{key.replace('_', ' ')} {_shown(reading[key])}{_detail(key, reading) if explained else ''}"
 
 
 def check_expectations(plan: Plan) -> None:

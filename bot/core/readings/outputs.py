@@ -368,8 +368,8 @@ def files(_target: Target, asks: Asks, result: Result) -> Reading:
 def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:
     found = difference(str(asks["path"]), str(asks["to"]), result)
     counts = {how: found.count(how) for how in ("changed", "added", "removed")}
-    told = {"lines": f"+{found.plus} -{found.minus}", "newer": found.newer}
-    return {"changed_lines": found.plus + found.minus, **counts, **told}
+    shown = {"lines": f"+{found.plus} -{found.minus}", "newer": found.newer}
+    return {"changed_lines": found.plus + found.minus, **counts, **shown}
 
 
 def shown_difference(asks: Asks, result: Result) -> tuple[str, str]:

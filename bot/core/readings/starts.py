@@ -52,10 +52,10 @@ def config_starts(_target: Target, _asks: Asks, result: Result) -> Reading:
         return {"starts": NOT_SEEN, "said": f"{_UNSEEN} {why[:200]}"}
     if result.exit_status == _NO_TREE:
         return {"starts": NOT_THERE, "said": ""}
-    return {"starts": not result.exit_status, "said": _told(said[-1]) if said and result.exit_status else ""}
+    return {"starts": not result.exit_status, "said": _reordered(said[-1]) if said and result.exit_status else ""}
 
 
-def _told(line: str) -> str:
+def _reordered(line: str) -> str:
     """`ssl_key: Can't open file PATH` the other way round: after such a name and a colon all is hidden as a secret."""
     return re.sub(r"([^\s:]+): (Can't open file .*)", r"\2 (\1)", line)[:300]
 

@@ -108,13 +108,13 @@ def step_not_done(run: Run, entry: Entry) -> Run:
     return _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
 
 
-def _of_the_flush(run: Run, told: fact.StepNotDone | fact.StepFailed) -> Run:
+def _of_the_flush(run: Run, heard: fact.StepNotDone | fact.StepFailed) -> Run:
     """A stop that did not happen had nothing right before it; and once dovecot was seen to run, nothing is flushed."""
-    states = {str(one.reading["active"]) for one in told.seen if one.probe == "unit" and one.reading}
-    never_sent = bool(told.ran) and not told.seen and not any(one.changes for one in told.ran)
+    states = {str(one.reading["active"]) for one in heard.seen if one.probe == "unit" and one.reading}
+    never_sent = bool(heard.ran) and not heard.seen and not any(one.changes for one in heard.ran)
     if run.step and _stops(run.step) and (never_sent or "active" in states):
         return replace(run, flush_ready=False)
-    refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in told.ran)
+    refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in heard.ran)
     if refused or (run.step and _looks_at_dovecot(run.step) and states - {"inactive", "failed"}):
         return replace(run, flushed=False)
     return run
@@ -137,8 +137,8 @@ def _looks_at_dovecot(step: PlannedStep) -> bool:
 def step_failed(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.StepFailed)
     _named_step(run, entry.fact.step)
-    told = _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
-    held = replace(told, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
+    run = _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
+    held = replace(run, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
     return replace(held, skip=None, judged_since=entry.seq)
 
 

@@ -238,9 +238,9 @@ class Looking:
         except Unreadable as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
             shown = (redact(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
-        told = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
+        looked = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
         whole = shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
-        return _One(seen=seen, ran=told, output=whole, connection=result.connection)
+        return _One(seen=seen, ran=looked, output=whole, connection=result.connection)
 
     async def _proved(self, host: Host, command: Command) -> Result:
         """What the host says, once it has proved on this very connection to be the backend; raises HostError.

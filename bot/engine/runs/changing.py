@@ -99,13 +99,13 @@ class Changing:
                     return
                 result = heard
         except NotRun as error:
-            told = (unheard(ready.host, action.command, error, changes=True),)
-            came = await self._conclude(step, Heard.NEVER_RAN, None, told, reason=str(error))
+            commands = (unheard(ready.host, action.command, error, changes=True),)
+            came = await self._conclude(step, Heard.NEVER_RAN, None, commands, reason=str(error))
             if came is Conclusion.AGAIN:
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
         except HostError as error:
-            told = (unheard(ready.host, action.command, error, changes=True),)
-            await self._conclude(step, Heard.NOTHING, None, told, reason=str(error))
+            commands = (unheard(ready.host, action.command, error, changes=True),)
+            await self._conclude(step, Heard.NOTHING, None, commands, reason=str(error))
         else:
             await self._judge(step, action, result)
 
@@ -125,9 +125,9 @@ class Changing:
             observation = await looking
             within = "its end was not heard"
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
-            told = (unheard(host, action.command, still, changes=True),)
+            commands = (unheard(host, action.command, still, changes=True),)
             reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
-            await self._conclude(step, Heard.NOTHING, observation, told, reason=reason)
+            await self._conclude(step, Heard.NOTHING, observation, commands, reason=reason)
             return None
         finally:
             for task in (running, looking):
@@ -142,19 +142,19 @@ class Changing:
     # proving
 
     async def _judge(self, step: PlannedChange, action: Action, result: Result) -> None:
-        told = (ran(result, changes=True),)
+        commands = (ran(result, changes=True),)
         # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
         heard = {0: Heard.YES, EX_TEMPFAIL: Heard.PERHAPS}.get(result.exit_status, Heard.NO)
         if heard is Heard.YES and not action.done_when:
             exited = "exit 0, and nothing more can be read of it"
-            await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=told, reason=exited))
+            await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=commands, reason=exited))
             return
         observation = await self._looking.until_seen(action.done_when, patience, action.steady)
         found = observation.verdict.reason
         again = f"exit {EX_TEMPFAIL}; looked up: {found}"
-        await self._conclude(step, heard, observation, told, reason=f"{_said(result)}; {found}", again=again)
+        await self._conclude(step, heard, observation, commands, reason=f"{_said(result)}; {found}", again=again)
 
     async def look_up(self, step: PlannedChange) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
@@ -169,7 +169,7 @@ class Changing:
         step: PlannedChange,
         heard: Heard,
         looked: Observation | None,
-        told: tuple[fact.Ran, ...],
+        commands: tuple[fact.Ran, ...],
         *,
         reason: str,
         again: str = "",
@@ -178,7 +178,7 @@ class Changing:
 
         `reason`: why it is in doubt or for a person; `again`: why it may be sent again, where that says it better.
         """
-        seen, ran = (looked.seen, (*told, *looked.ran)) if looked else ((), told)
+        seen, ran = (looked.seen, (*commands, *looked.ran)) if looked else ((), commands)
         on_hosts = shown(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
         came = conclude(heard, on_hosts, repeatable=step.repeatable, attempt=self._run.attempt)
         recorded: fact.Fact
@@ -186,11 +186,11 @@ class Changing:
             case Conclusion.DONE:
                 assert looked is not None
                 how = fact.How.LOOKED_UP if heard in {Heard.OVER, Heard.MAY_RUN} else fact.How.RAN
-                recorded = await self._judging.done(step, how, looked, told)
+                recorded = await self._judging.done(step, how, looked, commands)
             case Conclusion.AGAIN:
                 recorded = fact.StepNotDone(step=step.name, reason=again or reason, ran=ran, seen=seen)
             case Conclusion.DOUBT:
-                recorded = fact.StepUnclear(step=step.name, reason=reason, ran=told)
+                recorded = fact.StepUnclear(step=step.name, reason=reason, ran=commands)
             case Conclusion.FAILED:
                 recorded = fact.StepFailed(step=step.name, reason=reason, ran=ran, seen=seen)
             case _:

@@ -252,14 +252,14 @@ class Judging:
         return observation.remembered({"in_place": "listing"})["in_place"]
 
     async def done(
-        self, step: PlannedChange, how: fact.How, observation: Observation, told: Sequence[fact.Ran]
+        self, step: PlannedChange, how: fact.How, observation: Observation, commands: Sequence[fact.Ran]
     ) -> fact.StepDone:
         """The fact that it was seen done; after a stop of dovecot, with what that left of its metacache's flush."""
         flush = await self._flush(step)
         return fact.StepDone(
             step=step.name,
             how=how,
-            ran=(*told, *observation.ran, *(flush.ran if flush else ())),
+            ran=(*commands, *observation.ran, *(flush.ran if flush else ())),
             seen=(*observation.seen, *(flush.seen if flush else ())),
             reason=observation.verdict.reason,
         )

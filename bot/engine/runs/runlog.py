@@ -20,7 +20,7 @@ def fields(run: Run) -> dict[str, object]:
 
 
 class RunLog:
-    """Facts go in one at a time, whoever tells them: the runner, or a person."""
+    """Facts go in one at a time, whoever records them: the runner, or a person."""
 
     def __init__(self, ports: Ports, run: Run) -> None:
         self._ports = ports
@@ -28,9 +28,9 @@ class RunLog:
         self.run = run
 
     async def record(self, *facts: Fact, only_after: int | None = None) -> bool:
-        """Commit the facts; False, and nothing told, when the run has moved on from `only_after` meanwhile.
+        """Commit the facts; False, and nothing recorded, when the run has moved on from `only_after` meanwhile.
 
-        `only_after` is the `moved` of the run that this was decided on: facts that only tell something do not count.
+        `only_after` is the `moved` of the run that this was decided on: facts that move nothing do not count.
         Raises Illegal for facts that cannot follow, JournalError when they could not be written; then nothing moved.
         """
         async with self._lock:

@@ -1,7 +1,7 @@
 """One run's loop: asks the core what is next, does it through the ports, and records what came of it.
 
-What it may not know: Slack, SSH, databases, procedures. Every change is written down before the
-host hears of it, and is done only when it was seen to be.
+It knows no Slack, SSH or database. A change is recorded before its host hears of it, and counts as done only when that
+was seen.
 """
 
 from __future__ import annotations

@@ -42,15 +42,15 @@ class Waiting:
 
         A host that does not answer at the beginning has no say later.
         """
-        told: Fact
+        came: Fact
         match action:
             case BeginWait(step=step, until=until):
-                told = fact.WaitBegan(step=step.name, until=until, clocks=await self._clocks(run))
+                came = fact.WaitBegan(step=step.name, until=until, clocks=await self._clocks(run))
             case SeeWaited():
-                told = waited(run, await self._clocks_compared(run), self._ports.clock.now())
+                came = waited(run, await self._clocks_compared(run), self._ports.clock.now())
             case _:
                 assert_never(action)
-        if await self._runlog.record(told, only_after=run.moved):
+        if await self._runlog.record(came, only_after=run.moved):
             self._until = self._runlog.run.until
 
     async def _clocks_compared(self, run: Run) -> dict[str, int]:

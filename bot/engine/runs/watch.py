@@ -41,16 +41,16 @@ _DOVECOT = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", 
 
 
 class Watch:
-    """One run's. `hands` is held by whoever changes the ring for this run, so that nobody acts in between."""
+    """One run's. `ring_lock` is held by whoever changes the ring for this run, so that nobody acts in between."""
 
     def __init__(
-        self, ports: Ports, runlog: RunLog, looking: Looking, hands: asyncio.Lock, told: Callable[[], None]
+        self, ports: Ports, runlog: RunLog, looking: Looking, ring_lock: asyncio.Lock, wake: Callable[[], None]
     ) -> None:
         self._ports = ports
         self._runlog = runlog
         self._looking = looking
-        self._ring_lock = hands
-        self._told = told
+        self._ring_lock = ring_lock
+        self._wake = wake
         self._sending = Sending(ports.hosts, ports.timings.not_after)
         self._asking: asyncio.Task[None] | None = None
 
@@ -118,7 +118,7 @@ class Watch:
             if missing_gates(run, step):
                 continue
             await self._set_back(step, step.action, observation, run.request.target.host(host))
-        self._told()
+        self._wake()
 
     async def _set_back(self, step: PlannedChange, action: Action, observation: Observation, host: Host) -> None:
         """On the very director that says otherwise: the others have nothing to tell it."""
@@ -126,10 +126,10 @@ class Watch:
         try:
             fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
             not_after = fence.not_after
-            told = as_ran(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
+            sent = as_ran(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
         except HostError as error:
-            told = unheard(host, action.command, error, changes=True)
+            sent = unheard(host, action.command, error, changes=True)
             patience = timedelta(0)
         after = await self._looking.until_seen(action.done_when, patience)
         came = fact.RingSetBack(
@@ -137,7 +137,7 @@ class Watch:
             holds=after.verdict.holds is True,
             reason=after.verdict.reason,
             not_after=not_after,
-            ran=(told, *after.ran),
+            ran=(sent, *after.ran),
             seen=after.seen,
         )
         await self._runlog.record(came)
@@ -158,7 +158,7 @@ class Watch:
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
             await self._runlog.record(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
-            self._told()
+            self._wake()
 
     async def _until_in_use(self) -> None:
         """Somebody has taken over: the ring is let go when every director is seen to give the backend users again."""
@@ -168,7 +168,7 @@ class Watch:
         if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             said = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said), only_after=run.moved)
-            self._told()
+            self._wake()
 
 
 def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
