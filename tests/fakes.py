@@ -69,8 +69,8 @@ class FakeJournal:
                 if self.claims.get(key, run) != run:
                     raise RingHeld("", self.claims[key], what=in_words(key))
 
-    async def entries(self, run: str) -> tuple[Entry, ...]:
-        return tuple(self.facts.get(run, ()))
+    async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
+        return tuple(self.facts.get(run, ()))[after:]
 
     async def open_runs(self) -> tuple[str, ...]:
         gone = sorted(run for run in self.holds.values() if not self.facts.get(run))

@@ -28,8 +28,11 @@ class Journal(Protocol):
         after+1 is there already, RingHeld when another run holds the ring, JournalError when nothing was written.
         """
 
-    async def entries(self, run: str) -> tuple[Entry, ...]:
-        """All facts of a run, in order; empty for an unknown one. Raises JournalError, Illegal for a damaged one."""
+    async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
+        """The facts of a run after that number, by default all, in order; empty for an unknown one.
+
+        Raises JournalError, Illegal for a damaged one: what was read before is not read again.
+        """
 
     async def open_runs(self) -> tuple[str, ...]:
         """The runs that hold a ring, the oldest first."""

@@ -16,7 +16,6 @@ from typing import Any, ParamSpec, TypeVar
 
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.story import Story, told
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import (
     AgreeToSkip,
@@ -35,6 +34,7 @@ from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
+from bot.core.runs.fold import follow
 from bot.core.runs.run import Run, Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
@@ -290,10 +290,10 @@ class Drill(Play):
 
     def messages(self, kind: type[Fact] | None = None) -> list[tuple[Entry, Message]]:
         """All replies of the thread, or those of a kind of fact."""
-        story: Story | None = None
+        story: Run | None = None
         said: list[tuple[Entry, Message]] = []
         for entry in self.journal.facts[RUN]:
-            before, story = story, told(story, entry)
+            before, story = story, follow(story, entry)
             if kind is None or isinstance(entry.fact, kind):
                 said += [(entry, one) for one in replies(entry, before, story, approvers=GROUP)]
         return said

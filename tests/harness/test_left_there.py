@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.story import Story, told
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
@@ -29,7 +28,7 @@ async def test_a_run_that_is_refused_says_that_the_copy_stays_and_where() -> Non
         assert play.backend.disk.look(f"/etc/dovecot.{RUN}.proposed") is not None
         places = {
             "the thread": play.thread(fact.RunEnded)[-1],
-            "its head": wording(root(story(play))),
+            "its head": wording(root(play.run_now)),
             "status and list": wording(listing([run], {}, title="Runs")),
             "the record": markdown(play.journal.facts[RUN]),
         }
@@ -56,11 +55,3 @@ async def test_a_run_that_is_aborted_before_anything_needs_undoing_says_it_too()
         run = await play.until(lambda run: run.status is Status.ENDED)
         assert (run.outcome, run.reason) == (fact.Outcome.ABORTED, "nothing that needs undoing had been changed")
         assert f"/etc/dovecot.{RUN}.proposed" in play.thread(fact.RunEnded)[-1]
-
-
-def story(play: Drill) -> Story:
-    found: Story | None = None
-    for entry in play.journal.facts[RUN]:
-        found = told(found, entry)
-    assert found is not None
-    return found

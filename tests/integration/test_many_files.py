@@ -10,12 +10,12 @@ from pathlib import Path
 from bot.adapters.configs import FolderProposals
 from bot.adapters.journal import SqlJournal
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.story import story_of
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Host
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
 from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
 from bot.record.markdown import markdown
@@ -84,7 +84,7 @@ async def test_ten_thousand_files_are_staged_compared_listed_and_kept_and_none_i
         for entry in story.entries:
             await journal.append(entry.run, entry.seq - 1, entry.at, (entry.fact,))
         kept = await journal.entries(story.run.id)
-    told, after_it = story_of(kept[:-1]), story_of(kept)
+    told, after_it = fold(kept[:-1]), fold(kept)
     assert after_it is not None
     (message,) = replies(kept[-1], told, after_it, approvers="@mail")
     assert f"added {COUNT}" in str(message.blocks)

@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
-from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.posts import Pace, Row
 from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
 from bot.practice.slack.context import What
 from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
@@ -224,8 +224,8 @@ async def test_a_run_that_only_looks_is_not_in_the_channel_and_what_wants_saying
 
 async def test_a_run_that_holds_or_is_taken_over_where_it_only_looks_has_a_thread() -> None:
     """People are wanted there, and their buttons stand in a thread."""
-    taken = story_of(looking().tell(fact.TakenOver(by=SECOND, reason="I look into it")).entries)
-    done_at_once = story_of(Story(replace(plan(), stages=plan().stages[:1])).until(None, on=Status.ENDED).entries)
+    taken = fold(looking().tell(fact.TakenOver(by=SECOND, reason="I look into it")).entries)
+    done_at_once = fold(Story(replace(plan(), stages=plan().stages[:1])).until(None, on=Status.ENDED).entries)
     assert taken is not None
     assert done_at_once is not None
     assert (taken.in_channel, done_at_once.in_channel) == (True, True)

@@ -108,10 +108,10 @@ class FakeService(Service):
             if isinstance(one, fact.ApprovalRefused):
                 raise Refused(f"This does not count: {one.reason}.")
 
-    async def entries(self, run: str) -> tuple[Entry, ...]:
+    async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
         if run != self.story.run.id:
             raise Refused(f"There is no run {run}.")
-        return tuple(self.story.entries)
+        return tuple(self.story.entries)[after:]
 
     async def survey(self, *, open_only: bool = False, most: int | None = None) -> Survey:
         del most

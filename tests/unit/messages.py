@@ -12,9 +12,9 @@ from slack_sdk.models.blocks import Block
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import root
-from bot.adapters.slack.messages.story import Story as Shown
-from bot.adapters.slack.messages.story import story_of, told
 from bot.core.runs.events import Entry
+from bot.core.runs.fold import fold, follow
+from bot.core.runs.run import Run
 from bot.practice.slack.limits import problems
 from tests.build import Story
 
@@ -24,14 +24,14 @@ GROUP = "<!subteam^S0MAIL>"
 def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
     """Everything that a whole run says, the root after each fact and the questions' ends included."""
     said: list[tuple[Entry, Message]] = []
-    story: Shown | None = None
-    asked: dict[int, tuple[Entry, Shown | None, Shown]] = {}
+    run: Run | None = None
+    asked: dict[int, tuple[Entry, Run | None, Run]] = {}
     for entry in entries:
-        before, story = story, told(story, entry)
-        said += [(entry, message) for message in replies(entry, before, story, approvers=GROUP)]
-        said.append((entry, root(story)))
-        asked |= {question.seq: (question, before, story) for question in story.open_questions if question is entry}
-        still = {question.seq for question in story.open_questions}
+        before, run = run, follow(run, entry)
+        said += [(entry, message) for message in replies(entry, before, run, approvers=GROUP)]
+        said.append((entry, root(run)))
+        asked |= {question.seq: (question, before, run) for question in run.open_questions if question is entry}
+        still = {question.seq for question in run.open_questions}
         for gone in [question for question in (before.open_questions if before else ()) if question.seq not in still]:
             said.append((entry, answered(*asked[gone.seq], entry, approvers=GROUP)))
     return said
@@ -70,13 +70,7 @@ def buttons(message: Message) -> dict[str, dict[str, object]]:
 
 
 def last(story: Story) -> Message:
-    before, after = story_of(story.entries[:-1]), story_of(story.entries)
+    before, after = fold(story.entries[:-1]), fold(story.entries)
     assert after is not None
     (message,) = replies(story.entries[-1], before, after, approvers=GROUP)
     return message
-
-
-def shown(story: Story) -> Shown:
-    after = story_of(story.entries)
-    assert after is not None
-    return after

@@ -21,12 +21,12 @@ from bot.adapters.slack.messages import blocks
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.plans import dry_run, plan_text
 from bot.adapters.slack.messages.root import listing
-from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.thread.damage import beside, damaged
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact, Ran, Seen
+from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.practice.slack.workspace import Message as Posted
 from bot.practice.terminal import shown
@@ -145,7 +145,7 @@ def opened(run: Run, action: str) -> Message:
 
 def beside_the_thread(text: str) -> list[Message]:
     checks = tuple((text, holds, text) for holds in (True, False, None))
-    runs = [story.run for made in ALL if (story := story_of(run_of(entries_of(made), text)))]
+    runs = [run for made in ALL if (run := fold(run_of(entries_of(made), text)))]
     found = told_damaged(text)
     return [
         *dry_run(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),

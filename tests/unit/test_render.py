@@ -12,16 +12,16 @@ from bot.adapters.slack.messages.approval import covers
 from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.messages.text import clock, length, moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
-from tests.unit.messages import GROUP, buttons, fits, last, seen, shown
+from tests.unit.messages import GROUP, buttons, fits, last, seen
 from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
 
 
@@ -31,8 +31,8 @@ def test_a_poll_and_a_start_make_no_reply() -> None:
     quiet = [entry for entry in story.entries if isinstance(entry.fact, fact.UsersCounted | fact.StepStarted)]
     assert len(quiet) == 5
     for entry in quiet:
-        before = story_of(story.entries[: entry.seq - 1])
-        assert replies(entry, before, shown(story), approvers=GROUP) == ()
+        before = fold(story.entries[: entry.seq - 1])
+        assert replies(entry, before, story.run, approvers=GROUP) == ()
 
 
 def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
@@ -40,28 +40,28 @@ def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
     until = story.run.until
     assert until is not None
     story.tell(fact.UsersCounted(users={"director-1": 12, "director-2": 11}))
-    said = seen(root(shown(story)))
+    said = seen(root(story.run))
     for part in ("backend-3", "192.0.2.13", "r2025a", f"<@{REQUESTER}>", "change record", "director-1: 12"):
         assert part in said
     assert f"<!date^{int(until.timestamp())}^" in said
     assert clock(until) in said
     assert f"{story.run.position} of {len(story.run.plan.steps)}" in said
-    assert list(buttons(root(shown(story)))) == ["abort", "take_over"]
+    assert list(buttons(root(story.run))) == ["abort", "take_over"]
 
 
 def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:
     story = Story().until("drain", on=Status.WAITING)
-    before = shown(story)
+    before = story.run
     story.tell(fact.UsersCounted(users={"director-1": 12}))
-    assert shown(story).since == before.since
-    assert root(shown(story)) != root(before)
+    assert story.run.since == before.since
+    assert root(story.run) != root(before)
 
 
 def test_a_run_that_ended_has_nothing_to_click() -> None:
     for story in (happy(), turned_round(), refused()):
-        assert not buttons(root(shown(story)))
+        assert not buttons(root(story.run))
         assert not buttons(last(story))
-        assert shown(story).open_questions == ()
+        assert story.run.open_questions == ()
 
 
 def test_a_stage_is_announced_with_every_command_and_where_it_runs() -> None:
@@ -125,10 +125,10 @@ def test_every_approval_and_the_root_show_the_reason_and_the_ticket(gate: Gate) 
         at for at, one in enumerate(entries) if isinstance(one.fact, fact.ApprovalAsked) and one.fact.gate is gate
     )
     begins = len(happy().entries) if at >= len(happy().entries) else 0
-    story = story_of(entries[begins : at + 1])
-    assert story is not None
-    (asked,) = replies(entries[at], story_of(entries[begins:at]), story, approvers=GROUP)
-    for message in (asked, root(story), listing((story.run,), {}, title="Open runs")):
+    run = fold(entries[begins : at + 1])
+    assert run is not None
+    (asked,) = replies(entries[at], fold(entries[begins:at]), run, approvers=GROUP)
+    for message in (asked, root(run), listing((run,), {}, title="Open runs")):
         assert "*Reason* `the security update of November` · *Ticket* `OPS-4711`" in seen(message)
 
 
@@ -137,16 +137,16 @@ def test_a_run_without_a_reason_shows_none() -> None:
     first = Story().entries[0]
     assert isinstance(first.fact, fact.RunRequested)
     first = replace(first, fact=replace(first.fact, reason="", ticket=""))
-    story = story_of([first])
-    assert story is not None
-    for message in (root(story), *replies(first, None, story, approvers=GROUP), listing((story.run,), {}, title="All")):
+    run = fold([first])
+    assert run is not None
+    for message in (root(run), *replies(first, None, run, approvers=GROUP), listing((run,), {}, title="All")):
         assert "*Reason*" not in seen(message)
 
 
 def test_an_answered_question_keeps_its_subject_and_loses_its_buttons() -> None:
     story = Story().until("approve-flush", on=Status.ASKING)
     asked, question = story.entries[-1], last(story)
-    before, after = story_of(story.entries[:-1]), shown(story)
+    before, after = fold(story.entries[:-1]), story.run
     story.tell(*story.well())
     message = answered(asked, before, after, story.entries[-1], approvers=GROUP)
     fits(message)
@@ -167,9 +167,9 @@ def test_an_answered_question_keeps_its_subject_and_loses_its_buttons() -> None:
 )
 def test_whatever_ends_a_gate_is_said_in_the_question_and_in_a_reply(ending: fact.Fact, word: str) -> None:
     story = Story().until("approve-flush", on=Status.ASKING)
-    asked, before, after = story.entries[-1], story_of(story.entries[:-1]), shown(story)
+    asked, before, after = story.entries[-1], fold(story.entries[:-1]), story.run
     story.tell(ending)
-    assert asked not in shown(story).open_questions
+    assert asked not in story.run.open_questions
     assert word in seen(answered(asked, before, after, story.entries[-1], approvers=GROUP))
     assert clock(story.at) in seen(last(story))
 
@@ -234,7 +234,7 @@ def test_a_run_that_goes_back_cannot_be_turned_again() -> None:
     way_back = going_back(story.run)
     assert way_back is not None
     story.tell(fact.TurnedBack(plan=way_back)).until("approve-going-back", on=Status.ASKING)
-    assert set(buttons(root(shown(story)))) == {"take_over"}
+    assert set(buttons(root(story.run))) == {"take_over"}
     story.until(way_back.changes[0].name).fail()
     assert set(buttons(last(story))) == {"retry", "skip", "take_over"}
 
@@ -245,7 +245,7 @@ def test_nobody_is_called_for_a_run_that_is_refused_before_anything_was_changed(
     message = last(story)
     assert not buttons(message)
     assert f"<@{REQUESTER}>" not in message.text
-    assert shown(story).open_questions == ()
+    assert story.run.open_questions == ()
     story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
     assert f"<@{REQUESTER}>" in last(story).text
 

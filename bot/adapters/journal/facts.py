@@ -138,9 +138,9 @@ class SqlJournal:
                 return Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
         return JournalError(f"run {run}: fact {after + 1} was refused by the database: {error.orig}")
 
-    async def entries(self, run: str) -> tuple[Entry, ...]:
-        """All facts of a run, in order; raises Illegal, naming the first place that does not fit."""
-        entries, damage = await self._read(run)
+    async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
+        """The facts of a run after that number, in order; raises Illegal, naming the first place that does not fit."""
+        entries, damage = await self._read(run, after)
         if damage:
             raise Illegal(damage)
         return entries
@@ -175,9 +175,9 @@ class SqlJournal:
         """Every run there is; of those that have ended only what a list shows, of the newest `most`."""
         return await summaries.listed(self._database, self._read, most, all_have_rows=self._all_have_rows)
 
-    async def _read(self, run: str) -> tuple[tuple[Entry, ...], str | None]:
+    async def _read(self, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
         async with self._database.reading() as connection:
-            return await _read(connection, run)
+            return await _read(connection, run, after)
 
     async def open_runs(self) -> tuple[str, ...]:
         """The runs that hold a ring, the oldest first."""
@@ -192,13 +192,14 @@ class SqlJournal:
             return tuple((await connection.execute(query)).scalars())
 
 
-async def _read(connection: AsyncConnection, run: str) -> tuple[tuple[Entry, ...], str | None]:
-    """The facts of a run before the first place that does not fit, and how that does not."""
-    query = select(EVENTS).where(EVENTS.c.run == run).order_by(EVENTS.c.seq)
+async def _read(connection: AsyncConnection, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
+    """The facts of a run after that number and before the first place that does not fit, and how that does not."""
+    query = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
     rows = (await connection.execute(query)).mappings().all()
     entries: list[Entry] = []
-    previous = ""
-    for number, columns in enumerate(rows, 1):
+    before = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
+    previous = (await connection.execute(before)).scalar() or "" if after else ""
+    for number, columns in enumerate(rows, after + 1):
         values = dict(columns)
         stored = values.pop("hash")
         row = _Row(**values)

@@ -23,7 +23,7 @@ from bot.core.plans.plan import (
 )
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Outcome
-from bot.core.runs.run import Run
+from bot.core.runs.run import Run, Status
 from bot.errors import Refused
 
 _OPEN = timedelta(hours=1)
@@ -173,3 +173,18 @@ def _restoring(steps: tuple[PlannedChange, ...], run: Run) -> tuple[PlannedStep,
     checks_before = tuple(step for step in forward[at:first] if isinstance(step, PlannedCheck))
     checks_after = tuple(step for step in forward[last + 1 :] if isinstance(step, PlannedCheck))
     return (approval, *checks_before, *steps, *checks_after)
+
+
+def no_way_back(run: Run) -> str:
+    """Why this run cannot be turned round now, empty when it can."""
+    if run.status is Status.ENDED:
+        return "the run is over"
+    if run.status is Status.TAKEN:
+        return "somebody has taken over by hand"
+    if run.turning:
+        return "somebody has asked for that already"
+    try:
+        may_turn(run)
+    except Refused as refused:
+        return str(refused)
+    return ""

@@ -104,8 +104,7 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
             return _end(run, fact.Outcome.REFUSED)
         case Status.HELD:
             # It holds already, for another reason; whoever looks into that has to hear of the ring too.
-            new = run.must_hold is not None or run.deviations >= DEVIATIONS > run.deviations_told
-            return Record(fact=_hold(run)) if new else Sleep(until=None)
+            return Record(fact=_hold(run)) if run.holds_anew else Sleep(until=None)
         case Status.BUSY | Status.DOUBT:
             step = _at_hand(run)
             assert isinstance(step, PlannedChange)

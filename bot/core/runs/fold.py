@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
+from bot.core.plans.plan import PlannedCheck
 from bot.core.runs import events as fact
 from bot.core.runs import remember
 from bot.core.runs.events import Entry, RunRequested
@@ -20,15 +21,23 @@ def fold(entries: Iterable[Entry]) -> Run | None:
     """The state that the facts make, None when there are none; raises Illegal for facts that cannot be."""
     run: Run | None = None
     for entry in entries:
-        run = begin(entry) if run is None else apply(run, entry)
+        run = follow(run, entry)
     return run
+
+
+def follow(run: Run | None, entry: Entry) -> Run:
+    """The run after one more fact, or after its first; raises Illegal for one that cannot be."""
+    return begin(entry) if run is None else apply(run, entry)
 
 
 def begin(entry: Entry) -> Run:
     """The run that its first fact makes."""
     if not isinstance(entry.fact, RunRequested) or entry.seq != 1:
         raise Illegal(f"run {entry.run} does not begin with its request")
-    return Run(id=entry.run, seq=1, request=entry.fact, began=entry.at, at=entry.at, plan=entry.fact.plan)
+    run = Run(
+        id=entry.run, seq=1, request=entry.fact, began=entry.at, at=entry.at, since=entry.at, plan=entry.fact.plan
+    )
+    return replace(run, in_channel=_more_than_looks(run))
 
 
 def apply(run: Run, entry: Entry) -> Run:
@@ -42,7 +51,33 @@ def apply(run: Run, entry: Entry) -> Run:
     moved = replace(run, seq=entry.seq, at=entry.at, status=allowed.get(kind, run.status))
     if kind in allowed:
         moved = replace(moved, moved=entry.seq)
-    return _remember(moved, entry)
+    return _shown(run, _remember(moved, entry), entry)
+
+
+def _shown(before: Run, run: Run, entry: Entry) -> Run:
+    """What people see of it: since when it is as it is, whether it has a thread, which hold has buttons that count."""
+    changed = (run.status, run.position, run.turning) != (before.status, before.position, before.turning)
+    held_at = before.held_at if run.status is Status.HELD else None
+    if run.status is Status.HELD and run.held == entry.seq:  # also where it held before: the newest hold counts
+        held_at = entry if run.waits_for_people else None
+    since = entry.at if changed else before.since
+    return replace(run, since=since, held_at=held_at, in_channel=before.in_channel or _more_than_looks(run))
+
+
+def _more_than_looks(run: Run) -> bool:
+    """Whether it is past a first stage of nothing but checks, or wants people there, or has come to a good end."""
+    for first in run.request.plan.stages[:1]:
+        if not all(isinstance(step, PlannedCheck) for step in first.steps) or run.stage_begun not in {None, first.name}:
+            return True
+    match run.status:
+        case Status.READY:
+            return False
+        case Status.HELD:
+            return run.waits_for_people
+        case Status.ENDED:
+            return run.outcome not in {fact.Outcome.REFUSED, fact.Outcome.ABORTED}
+        case _:
+            return True
 
 
 def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case per kind, so that mypy names a new one

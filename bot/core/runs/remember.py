@@ -188,7 +188,14 @@ def approved(run: Run, entry: Entry) -> Run:
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     verified = asked.verified or run.verified
-    given = replace(run, grants=(*others, grant), judged_since=entry.seq, lapsed=None, verified=verified)
+    given = replace(
+        run,
+        grants=(*others, grant),
+        approvals=(*run.approvals, entry),
+        judged_since=entry.seq,
+        lapsed=None,
+        verified=verified,
+    )
     return _next(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
 
 
@@ -309,7 +316,7 @@ def monitor(run: Run, _entry: Entry) -> Run:
 
 def taken(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.TakenOver)
-    taken = replace(run, taken_by=entry.fact.by, reason=entry.fact.reason, asked=None, until=None, skip=None)
+    taken = replace(run, taken=entry, reason=entry.fact.reason, asked=None, until=None, skip=None)
     return replace(taken, turning=False, must_hold=None)
 
 
@@ -346,7 +353,7 @@ def turned_back(run: Run, entry: Entry) -> Run:
 
 def counted(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.UsersCounted)
-    return replace(run, users=entry.fact.users)
+    return replace(run, users=entry.fact.users, users_before=run.users_before or entry.fact.users)
 
 
 def ended(run: Run, entry: Entry) -> Run:

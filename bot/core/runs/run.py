@@ -160,6 +160,12 @@ class Run:
     stage_seq: int = 0
     failed: str | None = None
     held: int = 0
+    held_at: Entry | None = None
+    """The fact of `held`, where the run waits for people from then on."""
+    since: datetime
+    """When it came to be as it is."""
+    in_channel: bool = False
+    """Whether it has done more than look, or was about to: it has a thread from then on."""
     reason: str = ""
     until: datetime | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
@@ -168,6 +174,8 @@ class Run:
     repeated: int = 0
     skip: Entry | None = None
     grants: tuple[Grant, ...] = ()
+    approvals: tuple[Entry, ...] = ()
+    """All that were given, those that lapsed since, too."""
     lapsed: Grant | None = None
     """What was given and may not be acted on any more: it is asked for again at the change at hand."""
     judged_since: int = 0
@@ -177,6 +185,8 @@ class Run:
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    users_before: Mapping[str, int] = field(default_factory=dict)
+    """As they were first counted."""
     out_since: datetime | None = None
     """When its vhosts were taken away."""
     came_back: int = 0
@@ -209,8 +219,38 @@ class Run:
     """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
     others_low: bool = False
     monitor_told: bool = False
-    taken_by: str | None = None
+    taken: Entry | None = None
     outcome: fact.Outcome | None = None
+
+    @property
+    def taken_by(self) -> str | None:
+        """Who has taken over by hand."""
+        taken = self.taken.fact if self.taken else None
+        return taken.by if isinstance(taken, fact.TakenOver) else None
+
+    @property
+    def open_questions(self) -> tuple[Entry, ...]:
+        """The facts whose messages have buttons that count now."""
+        match self.status:
+            case Status.HELD:
+                found = (self.held_at, self.skip)
+            case Status.ASKING:
+                found = (self.asked, None)
+            case Status.TAKEN:
+                found = (self.taken, None)
+            case _:
+                found = (None, None)
+        return tuple(entry for entry in found if entry)
+
+    @property
+    def holds_anew(self) -> bool:
+        """Whether it is to hold for another reason than people were told of, which they have to hear."""
+        return self.must_hold is not None or self.deviations >= DEVIATIONS > self.deviations_told
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether it holds until somebody decides; a run that has only looked is refused by itself."""
+        return self.status is Status.HELD and not (self.turning or self.only_looked or self.holds_anew)
 
     @property
     def step(self) -> PlannedStep | None:

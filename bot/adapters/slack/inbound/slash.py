@@ -13,7 +13,6 @@ from bot.adapters.slack.messages.blocks import Message, marked
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.messages.plans import dry_run, help_text
 from bot.adapters.slack.messages.root import listing
-from bot.adapters.slack.messages.story import story_of
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.damage import beside
@@ -21,6 +20,7 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import held_words
 from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
+from bot.core.runs.fold import fold
 from bot.core.text.meant import near
 from bot.engine.planning import Request
 from bot.engine.service import Service
@@ -82,9 +82,9 @@ class Commands:
         # Before the hosts are read for the plan: with one that hangs, that takes a while.
         await say(note(f"Looking at {_first(typed)} …", ":mag:"))
         run = await self._service.request(typed)
-        begun = story_of((await self._service.entries(run))[:1])
+        begun = fold((await self._service.entries(run))[:1])
         if begun and not begun.in_channel:
-            return note(looks(begun.run), ":mag:")
+            return note(looks(begun), ":mag:")
         link = await self._link(run)
         return note(f"Run {run} has begun. Follow it in its thread in this channel. {link}".strip())
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.story import Story
 from bot.adapters.slack.messages.text import clock, title, who
 from bot.core.runs.events import Outcome
 from bot.core.runs.run import Run
@@ -18,9 +17,9 @@ def looks(run: Run) -> str:
     )
 
 
-def never_begun(story: Story) -> Message:
+def never_begun(run: Run) -> Message:
     """How a run ended that has only looked: what was seen, that nothing was changed, where it is on the record."""
-    run, name = story.run, escape(story.run.request.target.backend.name)
+    name = escape(run.request.target.backend.name)
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
     builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
     builder.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {clock(run.at)}")

@@ -25,6 +25,7 @@ from bot.adapters.slack.messages.text import (
     why,
 )
 from bot.core.decisions.brief import begins
+from bot.core.decisions.goback import no_way_back
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import lock_wait
@@ -38,8 +39,8 @@ _ALARMS, _READ = 3, 5
 """Alarms and lines that are shown; the other alarms are counted."""
 
 
-def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str, *, back: bool) -> Message:
-    """The question, shown in the channel too. `back`: whether the run can be turned round."""
+def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Message:
+    """The question, shown in the channel too."""
     what = escape(_what(asked.gate, run))
     if asked.word_of:
         builder = MessageBuilder(f"Approval given: {what}, by {who(asked.word_of)}, who asked to go back.")
@@ -53,7 +54,7 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str, *, ba
     terms = _terms(asked, run)
     builder.say("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
     builder.say("\n".join(terms))
-    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq), back=back)
+    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
     whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)
     return builder.message(broadcast=bool(buttons), buttons=buttons, files=(whole,))
 
@@ -101,13 +102,13 @@ def _as_it_is(run: Run) -> str:
     return f"{name} stays at vhost count 0" if run.out_since else "nothing is done"
 
 
-def _answers(asked: ApprovalAsked, run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
+def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     what = _what(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
     yes = dialog(f"Approve: {what}", f"It begins at once: {begins(covers(run))}.", f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
     buttons = [button("Approve…", "approve", answer, style=style, confirm=yes), button("Not now…", "not_now", answer)]
-    if back:
+    if not no_way_back(run):
         buttons.append(button("Go back…", "go_back", answer))
     return (*buttons, button("All commands", "commands", answer))
 

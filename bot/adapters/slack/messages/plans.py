@@ -7,7 +7,6 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline
-from bot.adapters.slack.messages.story import Story
 from bot.adapters.slack.messages.text import clock, file_name, length, number, place, who, why
 from bot.core.decisions.guards import guards_planned
 from bot.core.hosts.inventory import Target
@@ -15,6 +14,7 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.readings.packages import alarm
 from bot.core.runs.events import Entry, RunRequested, StageBegan, TurnedBack
+from bot.core.runs.run import Run
 from bot.core.text.shown import in_line, set_in
 
 _DIGEST = 12
@@ -65,9 +65,9 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     return builder.message(name=file_name(entry, "request"), files=(whole,))
 
 
-def stage_began(entry: Entry, began: StageBegan, story: Story) -> Message:
+def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message:
     """The announcement of a stage: every command of it, before the first one runs."""
-    plan = story.run.plan
+    plan = run.plan
     stage = next(stage for stage in plan.stages if stage.name == began.stage)
     place_of = [member.name for member in plan.stages].index(stage.name) + 1
     builder = MessageBuilder(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")

@@ -1,6 +1,6 @@
 """What needs a person: approvals, a run that holds, a proposed skip; and the same without buttons once it is over.
 
-Pure: from the facts and the story. The message with the buttons is always the first one of its fact.
+Pure: from the facts and the state. The message with the buttons is always the first one of its fact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from bot.adapters.slack.messages.blocks import (
     without_buttons,
 )
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.story import Story, no_way_back
 from bot.adapters.slack.messages.text import (
     changes,
     clock,
@@ -31,15 +30,15 @@ from bot.adapters.slack.messages.text import (
     who,
 )
 from bot.core.decisions.decide import no_skip
+from bot.core.decisions.goback import no_way_back
 from bot.core.plans.plan import PlannedApproval
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
 
 
-def holds(entry: Entry, story: Story, builder: MessageBuilder) -> tuple[Json, ...]:
+def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
-    run = story.run
     builder.say(f"*What it means* {_meaning(run)}")
     gate = isinstance(run.step, PlannedApproval)
     against = no_way_back(run)
@@ -88,9 +87,8 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     return tuple(buttons)
 
 
-def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers: str) -> Message:
+def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str) -> Message:
     """A skip put to a second engineer."""
-    run = story.run
     assert run.step is not None
     name = run.request.target.backend.name
     builder = MessageBuilder(
@@ -107,9 +105,9 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, story: Story, approvers:
     return builder.message(name=file_name(entry, "skip"), buttons=(agree,))
 
 
-def ended(question: Message, asked: Entry, story: Story, ending: Entry) -> Message:
+def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
     """A question's message once it is over: the same without buttons, and how it ended."""
-    how = how_it_ended(story.run, ending, gate=isinstance(asked.fact, ApprovalAsked))
+    how = how_it_ended(run, ending, gate=isinstance(asked.fact, ApprovalAsked))
     return without_buttons(question, how, f"{spoken(how)}. Before:")
 
 
@@ -168,9 +166,8 @@ def summary(approvals: Sequence[Entry]) -> str:
     return "\n".join(lines) or "• none were given"
 
 
-def repeated(entry: Entry, again: fact.ApprovalRepeated, story: Story, approvers: str) -> Message:
+def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str) -> Message:
     """A question that nobody answered, said again; the last time in the channel, to the requester too."""
-    run = story.run
     what = opens(again.gate, run)
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""

@@ -1,4 +1,4 @@
-"""What the thread says of each fact: pure, from the fact and the story before and after it; no client, no I/O."""
+"""What the thread says of each fact: pure, from the fact and the state before and after it; no client, no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.story import Story, no_way_back, waits_for_people
 from bot.adapters.slack.messages.text import (
     clock,
     file_name,
@@ -58,7 +57,7 @@ _LOOKS = 12
 """Looks that are listed in a message; all of them are in the file."""
 
 
-def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str) -> tuple[Message, ...]:  # noqa: C901, PLR0912
+def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Message, ...]:  # noqa: C901, PLR0912
     """What is said of one fact, in order; `approvers` is how they are mentioned.
 
     One case per kind, so that mypy names a new one.
@@ -68,17 +67,16 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
             return (plans.requested(entry, request),)
         case fact.StepStarted(word="") | fact.UsersCounted():
             return ()
-        case fact.WaitGoesOn(until=until) if before and before.run.until and abs(until - before.run.until) < _MOVED:
+        case fact.WaitGoesOn(until=until) if before and before.until and abs(until - before.until) < _MOVED:
             return ()
         case fact.StageBegan() as began:
             return (plans.stage_began(entry, began, after),)
         case fact.TurnedBack() as turned:
             return (plans.turned_back(entry, turned),)
         case fact.ApprovalAsked() as asked:
-            back = not no_way_back(after.run)
-            return (approval(entry, asked, after.run, approvers, back=back),)
+            return (approval(entry, asked, after, approvers),)
         case fact.ApprovalRefused() as attempt:
-            return (asking.refused(entry, attempt, after.run),)
+            return (asking.refused(entry, attempt, after),)
         case fact.ApprovalRepeated() as again:
             return (asking.repeated(entry, again, after, approvers),)
         case fact.SkipProposed() as proposed:
@@ -88,13 +86,13 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
         case fact.HostsProved() as proved:
             return (ringing.proved(entry, proved),)
         case fact.OthersCounted() as counted:
-            return (ringing.others(entry, counted, after.run, approvers),)
+            return (ringing.others(entry, counted, after, approvers),)
         case fact.TakenOver() as taken:
-            return (ringing.taken_over(entry, taken, after.run),)
+            return (ringing.taken_over(entry, taken, after),)
         case fact.StepStarted(word=word):
             return (_line(entry, ":loudspeaker:", f"{prose(word, None)}, {clock(entry.at)}"),)
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
-            return (_of_the_ring(entry, after.run),)
+            return (_of_the_ring(entry, after),)
         case (
             fact.StepDone()
             | fact.StepFailed()
@@ -118,12 +116,12 @@ def replies(entry: Entry, before: Story | None, after: Story, *, approvers: str)
             | fact.GoBackAsked()
         ):
             assert before is not None
-            return (_of_people(entry, before.run),)
+            return (_of_people(entry, before),)
         case _:
             assert_never(entry.fact)
 
 
-def answered(asked: Entry, before: Story | None, after: Story, ending: Entry, *, approvers: str) -> Message:
+def answered(asked: Entry, before: Run | None, after: Run, ending: Entry, *, approvers: str) -> Message:
     """The message of a fact that asked, without its buttons: the stories are those around the fact that asked."""
     return asking.ended(replies(asked, before, after, approvers=approvers)[0], asked, after, ending)
 
@@ -145,32 +143,32 @@ def _of_the_ring(entry: Entry, run: Run) -> Message:
     return builder.message(name=file_name(entry, "ring"), files=files)
 
 
-def _of_step(entry: Entry, before: Story, after: Story) -> Message:
-    step = before.run.step
+def _of_step(entry: Entry, before: Run, after: Run) -> Message:
+    step = before.step
     match entry.fact:
         case fact.StepDone() as done:
-            return _step_done(entry, done, before.run)
+            return _step_done(entry, done, before)
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
-            return _held(entry, before.run, after)
+            return _held(entry, before, after)
         case fact.StepUnclear(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before.run, ":grey_question: *Unclear*, it may have run")
+            builder = _sheet(entry, step, before, ":grey_question: *Unclear*, it may have run")
             builder.quote("The command was sent and its end was not seen. It is looked up now.", reason)
             files = _commands(builder, entry, commands)
             return builder.message(name=file_name(entry, "output"), files=files)
         case fact.UsersCameBack(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before.run, ":repeat: *Not yet*, users came back")
+            builder = _sheet(entry, step, before, ":repeat: *Not yet*, users came back")
             builder.say("They are moved again, before anything stops.")
             builder.quote("*What was seen*", reason)
             files = _commands(builder, entry, commands)
             return builder.message(name=file_name(entry, "output"), files=files)
         case fact.StepNotDone(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before.run, ":mag: *Not done*")
+            builder = _sheet(entry, step, before, ":mag: *Not done*")
             builder.say("It may be tried again.")
             builder.quote("*What was seen*", reason)
             files = _commands(builder, entry, commands)
             return builder.message(name=file_name(entry, "output"), files=files)
         case fact.WaitBegan(until=until) | fact.WaitGoesOn(until=until):
-            builder = _sheet(entry, step, before.run, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
+            builder = _sheet(entry, step, before, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
             watched = " What was reached is watched meanwhile." if isinstance(step, PlannedWait) and step.watch else ""
             builder.say(f"Until {moment(until)}.{watched}")
             if isinstance(entry.fact, fact.WaitGoesOn):
@@ -260,9 +258,9 @@ def _unheard(one: Ran) -> str:
     return f": {inline(one.output, 300)}" if one.exit_status is None and one.output else ""
 
 
-def _held(entry: Entry, before: Run, after: Story) -> Message:
+def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
-    run, step, needed = after.run, before.step, waits_for_people(after.run, entry)
+    run, step, needed = after, before.step, after.waits_for_people
     call = f"{who(run.request.requester)} " if needed else ""
     builder = MessageBuilder(
         f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
@@ -284,8 +282,7 @@ def _held(entry: Entry, before: Run, after: Story) -> Message:
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
 
-def _run_ended(entry: Entry, end: fact.RunEnded, story: Story) -> Message:
-    run = story.run
+def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     name = escape(run.request.target.backend.name)
     why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
     builder = MessageBuilder(
@@ -301,9 +298,9 @@ def _run_ended(entry: Entry, end: fact.RunEnded, story: Story) -> Message:
     if left := left_there(run):
         builder.say(f":card_file_box: *Left there* {escape(left)}")
     if run.users:
-        lines.append(f"*Users, first and last count* {users(story.users_before)} → {users(run.users)}")
+        lines.append(f"*Users, first and last count* {users(run.users_before)} → {users(run.users)}")
     builder.say("\n".join(lines))
-    builder.say(f"*Approvals*\n{asking.summary(story.approvals)}")
+    builder.say(f"*Approvals*\n{asking.summary(run.approvals)}")
     builder.note(
         f"Plan digest {inline(run.request.plan.digest[:12])}. The ring {inline(run.request.target.ring.name)} is free."
     )

@@ -1,4 +1,4 @@
-"""The root message of a run (the only one that is edited in place), and runs in a list. Pure: from the story alone."""
+"""The root message of a run (the only one that is edited in place), and runs in a list. Pure: from the state alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.story import Story, no_way_back
 from bot.adapters.slack.messages.text import clock, known, length, moment, place, stamp, users, value, who, why
+from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
 from bot.core.runs.events import ApprovalAsked, Outcome
@@ -32,9 +32,8 @@ _ENDS = {
 }
 
 
-def root(story: Story) -> Message:
+def root(run: Run) -> Message:
     """What stands at the top of the thread; nothing in it depends on the time of drawing."""
-    run = story.run
     target = run.request.target
     name, state = target.backend.name, state_of(run)
     builder = MessageBuilder(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
@@ -45,7 +44,7 @@ def root(story: Story) -> Message:
     if run.request.plan.brings:
         builder.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
     builder.say(f"*State* {state}")
-    builder.say(_progress(story))
+    builder.say(_progress(run))
     if run.users:
         over = run.status is Status.ENDED
         builder.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
@@ -66,13 +65,12 @@ def abort_button(run: Run) -> Json:
     return button("Abort…", "abort", value(run.id, 1), style="danger")  # its dialog is the form that shows the way back
 
 
-def _progress(story: Story) -> str:
-    run = story.run
+def _progress(run: Run) -> str:
     steps = len(run.plan.steps)
     done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
     if run.status is Status.ENDED:
         return f"{done} · ended {stamp(run.at)}, after {length(run.at - run.began)}"
-    return f"{done} · like this since {clock(story.since)}"
+    return f"{done} · like this since {clock(run.since)}"
 
 
 def state_of(run: Run) -> str:

@@ -17,11 +17,12 @@ from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import abort_button, root
-from bot.adapters.slack.messages.story import Story, no_way_back, story_of, told
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.posts import Pace, Posts
 from bot.adapters.slack.thread.search import RootGone
+from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
+from bot.core.runs.fold import follow
 from bot.core.runs.run import Run, Status
 from bot.engine.ports import Journal
 from bot.errors import Illegal, Refused
@@ -71,8 +72,10 @@ class ThreadWriter:
         self._moved = asyncio.Condition()
         self._posting = asyncio.Lock()
         self._cursor: int | None = None
-        self._entries: tuple[Entry, ...] = ()
-        self._story: Story | None = None
+        self._entries: list[Entry] = []
+        self._read: Run | None = None
+        self._written: Run | None = None
+        self._asked: dict[int, tuple[Run | None, Run]] = {}
         self._drawn: Message | None = None
         self._next_edit = 0.0
 
@@ -106,7 +109,7 @@ class ThreadWriter:
 
     @property
     def _over(self) -> bool:
-        return self._story is not None and self._story.run.status is Status.ENDED
+        return self._written is not None and self._written.status is Status.ENDED
 
     async def _wait(self, pause: float | None) -> None:
         try:
@@ -118,39 +121,49 @@ class ThreadWriter:
         """Write what is new; returns in how many seconds the root is due for an edit, None when it is up to date."""
         self._news.clear()
         async with self._posting:
-            self._entries = await self._journal.entries(self._run)
+            await self._read_on()
             if self._cursor is None:
                 await self._outbox.load()
                 await self._reached(await self._posts.cursor(self._run))
-            if self._story is None and not await self._begins():
+            if self._written is None and not await self._begins():
                 return None
-            for entry in self._entries[self._story.run.seq if self._story else 0 :]:
-                after = told(self._story, entry)
-                if entry.seq > (self._cursor or 0):
-                    await self._tell_one(entry, after)
-                self._story = after
-            return await self._draw(self._story) if self._story and not self._told_before else None
+            for entry in self._entries[self._written.seq if self._written else 0 :]:
+                await self._write(entry)
+            return await self._draw(self._written) if self._written and not self._written_before else None
+
+    async def _read_on(self) -> None:
+        for entry in await self._journal.entries(self._run, after=len(self._entries)):
+            self._read = follow(self._read, entry)
+            self._entries.append(entry)
 
     async def _begins(self) -> bool:
         """Whether there is a thread now; of a run that is over without one, whoever asked is told here."""
-        story = story_of(self._entries)
-        if story is None or story.in_channel or self._outbox.begun:
-            return story is not None
-        if story.run.status is Status.ENDED:
-            await self._tell_alone(story)
+        run = self._read
+        if run is None or run.in_channel or self._outbox.begun:
+            return run is not None
+        if run.status is Status.ENDED:
+            await self._answer_alone(run)
         return False
 
-    async def _tell_alone(self, story: Story) -> None:
+    async def _answer_alone(self, run: Run) -> None:
         """Where Slack does not want to (they may have left the channel), it is tried again at the next start."""
-        run, asked = story.run, story.run.request
-        if self._cursor != run.seq and await self._outbox.whisper(asked.channel, asked.requester, never_begun(story)):
+        asked = run.request
+        if self._cursor != run.seq and await self._outbox.whisper(asked.channel, asked.requester, never_begun(run)):
             await self._posts.advance(self._run, run.seq)
             await self._reached(run.seq)
-        self._story = story
+        self._written = run
+
+    async def _write(self, entry: Entry) -> None:
+        before, after = self._written, follow(self._written, entry)
+        if entry in after.open_questions:
+            self._asked[entry.seq] = (before, after)
+        if entry.seq > (self._cursor or 0):
+            await self._post(entry, before, after)
+        self._written = after
 
     @property
-    def _told_before(self) -> bool:
-        """Whether the run was over and told when this began; its root was drawn before its last fact was passed."""
+    def _written_before(self) -> bool:
+        """Whether the run was over and shown when this began; its root was drawn before its last fact was passed."""
         return self._over and self._drawn is None
 
     async def _reached(self, seq: int) -> None:
@@ -158,25 +171,24 @@ class ThreadWriter:
             self._cursor = seq
             self._moved.notify_all()
 
-    async def _tell_one(self, entry: Entry, after: Story) -> None:
-        before = self._story
+    async def _post(self, entry: Entry, before: Run | None, after: Run) -> None:
         if entry.seq == 1:
             self._drawn = root(after)
-            await self._outbox.post_root(after.run.request.channel, self._drawn, after.run.began)
+            await self._outbox.post_root(after.request.channel, self._drawn, after.began)
             self._pause_edits()
         try:
-            await self._tell_fact(entry, before, after)
+            await self._post_replies(entry, before, after)
         except RootGone:
             _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
             message = marked(root(after), _GONE)
-            await self._outbox.post_root(after.run.request.channel, message, after.run.began, again=True)
-            await self._tell_fact(entry, before, after)
-        if after.run.status is Status.ENDED:
+            await self._outbox.post_root(after.request.channel, message, after.began, again=True)
+            await self._post_replies(entry, before, after)
+        if after.status is Status.ENDED:
             await self._draw_at_last(after)
         await self._posts.advance(self._run, entry.seq)
         await self._reached(entry.seq)
 
-    async def _tell_fact(self, entry: Entry, before: Story | None, after: Story) -> None:
+    async def _post_replies(self, entry: Entry, before: Run | None, after: Run) -> None:
         if before:
             await self._take_buttons(before, after, entry)
         for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
@@ -190,34 +202,28 @@ class ThreadWriter:
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
-    async def _take_buttons(self, before: Story, after: Story, ending: Entry) -> None:
+    async def _take_buttons(self, before: Run, after: Run, ending: Entry) -> None:
         """Edit the messages of the questions that this fact ended."""
-        still = {entry.seq for entry in after.open_questions}
         for asked in before.open_questions:
-            if asked.seq in still:
+            if asked in after.open_questions:
                 continue
-            story = story_of(self._entries[: asked.seq])
+            _, then = self._asked[asked.seq]
             message = self._question(asked)
-            assert story is not None
             for post in self._outbox.of(asked.seq):
                 if post.part == 1 or post.part >= _REPOSTED:
-                    await self._outbox.edit(post, ended(message, asked, story, ending))
-        if no_way_back(after.run) and not no_way_back(before.run):
+                    await self._outbox.edit(post, ended(message, asked, then, ending))
+        if no_way_back(after) and not no_way_back(before):
             for post in self._outbox.of(1):
                 if post.part >= _REPOSTED:
-                    over = without_buttons(
-                        self._abort_again(before.run), "The run can no longer be aborted here.", "Over:"
-                    )
+                    over = without_buttons(self._abort_again(before), "The run can no longer be aborted here.", "Over:")
                     await self._outbox.edit(post, over)
 
     def _question(self, asked: Entry) -> Message:
-        before, after = story_of(self._entries[: asked.seq - 1]), story_of(self._entries[: asked.seq])
-        assert after is not None
-        return replies(asked, before, after, approvers=self._approvers)[0]
+        return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
 
-    async def _draw(self, story: Story) -> float | None:
+    async def _draw(self, run: Run) -> float | None:
         """Edit the root if it is time and if it would change."""
-        message, now = root(story), asyncio.get_running_loop().time()
+        message, now = root(run), asyncio.get_running_loop().time()
         post = self._outbox.root
         if message == self._drawn or post is None:
             return None
@@ -231,10 +237,10 @@ class ThreadWriter:
     def _pause_edits(self) -> None:
         self._next_edit = asyncio.get_running_loop().time() + self._pace.edits.total_seconds()
 
-    async def _draw_at_last(self, story: Story) -> None:
-        if (pause := await self._draw(story)) is not None:
+    async def _draw_at_last(self, run: Run) -> None:
+        if (pause := await self._draw(run)) is not None:
             await asyncio.sleep(pause)
-            await self._draw(story)
+            await self._draw(run)
 
     async def warn(self, text: str) -> bool:
         """Say something that stands in no journal; False when it could not be said. Never raises."""
@@ -259,15 +265,15 @@ class ThreadWriter:
             self._posting.release()
 
     async def _repost(self) -> str:
-        story = self._story
-        if story is None:
+        run = self._written
+        if run is None:
             looks = (
                 f"Run {self._run} only looks so far: it has no thread and no buttons yet. `abort` with its id ends it."
             )
             raise Refused(looks if self._entries else f"There is no run {self._run}.")
-        again = [(asked.seq, self._question(asked)) for asked in story.open_questions]
-        if not no_way_back(story.run):
-            again.append((1, self._abort_again(story.run)))
+        again = [(asked.seq, self._question(asked)) for asked in run.open_questions]
+        if not no_way_back(run):
+            again.append((1, self._abort_again(run)))
         if not again:
             raise Refused(f"Run {self._run} has no buttons that count now.")
         for seq, message in again:
