@@ -63,6 +63,15 @@ async def test_facts_come_back_as_they_were_in_order_and_numbered(journal: Journ
     assert {(entry.run, entry.at) for entry in written} == {("r1", MORNING)}
 
 
+async def test_who_has_read_a_run_reads_on_from_there(journal: Journal) -> None:
+    """The thread does at every fact: read from the first one, a long run would be read a hundred times."""
+    written = await journal.append("r1", 0, MORNING, (requested(), StageBegan(stage="drain"), DONE))
+    assert await journal.entries("r1", after=1) == written[1:]
+    assert await journal.entries("r1", after=3) == ()
+    more = await journal.append("r1", 3, MORNING, (UsersCounted(users={}),))
+    assert await journal.entries("r1", after=3) == more
+
+
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "\u2028", "\N{PILE OF POO}", "a" * 1_000_000, ""])
 async def test_whatever_somebody_types_or_a_host_prints_comes_back(journal: Journal, text: str) -> None:
     await journal.append("r1", 0, MORNING, [requested(), RunHeld(reason=text)])

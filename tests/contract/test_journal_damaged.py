@@ -46,8 +46,9 @@ async def test_whatever_a_row_holds_the_run_is_damaged_there_and_the_others_are_
     sound = await begun(sql)
     await sql.append("r2", 0, MORNING + SECOND, [requested("red")])
     spoil(path, f"{spoilt} AND run = 'r1'")
-    with pytest.raises(Illegal, match=r"^run r1, fact 3: "):
-        await sql.entries("r1")
+    for after in (0, 2):
+        with pytest.raises(Illegal, match=r"^run r1, fact 3: "):
+            await sql.entries("r1", after=after)
     found = await sql.examine("r1")
     assert found is not None
     assert found.flaw.startswith("fact 3: ")
