@@ -84,9 +84,9 @@ def plan(
 
 def _print_plan(dry_run: DryRun) -> None:
     from bot.core.decisions.guards import guards_planned
-    from bot.core.decisions.upnext import length
     from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedWait
     from bot.core.readings.packages import alarm
+    from bot.core.text.duration import length
     from bot.core.text.shown import in_line, set_in
 
     print(in_line(dry_run.plan.title))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from bot.core.decisions.goback import left_there
-from bot.core.decisions.upnext import length
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 from bot.core.text.shown import in_line, in_lines
 from bot.errors import Refused
 
@@ -55,18 +55,11 @@ def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     yield f"- Plan: {request.plan.digest}"
     for left in request.plan.left_out:
         yield f"- Not part of this run: {_name(left.step)}, as {_words(left.because)}"
-    ended = f"{run.outcome}, {_time(run.at)}, after {length_between(run.began, run.at)}" if run.outcome else "not yet"
+    ended = f"{run.outcome}, {_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({_code(run.reason)})" if run.outcome and run.reason else "")
     if there := left_there(run):
         yield f"- Left there: {_code(there)}"
     yield f"- Facts: {len(entries)}"
-
-
-def length_between(began: datetime, ended: datetime) -> str:
-    """How long it took, as people say it."""
-    seconds = round((ended - began).total_seconds())
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _people(entries: Sequence[Entry]) -> Iterator[str]:
@@ -287,13 +280,9 @@ def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:
     for one in ran:
         status = "end not heard" if one.exit_status is None else f"exit {one.exit_status}"
         mark = "**" if one.changes else ""
-        yield f"- {mark}{_name(one.host)}{mark}: {_code(one.command)}: {status}, {length(_rounded(one))}"
+        yield f"- {mark}{_name(one.host)}{mark}: {_code(one.command)}: {status}, {length(one.took)}"
         if one.output:
             yield from _block(one.output)
-
-
-def _rounded(one: fact.Ran) -> timedelta:
-    return timedelta(milliseconds=round(one.took.total_seconds() * 1000))
 
 
 def _code(text: str) -> str:

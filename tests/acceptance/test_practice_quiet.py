@@ -26,5 +26,5 @@ async def test_on_a_quiet_ring_the_run_ends_and_its_thread_says_that_nobody_came
         assert await ended(scene) == "done"
         assert usual(ring)
         thread = [wording(message) for message in scene.thread]
-        assert any("in vain, for 3 seconds: director-1: users is 0" in text for text in thread)
+        assert any("in vain, for 3 s: director-1: users is 0" in text for text in thread)
         assert "→ 0 (director-1: 0, director-2: 0)" in thread[-1]

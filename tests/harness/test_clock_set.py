@@ -74,7 +74,7 @@ async def test_a_restart_that_moves_no_date_is_on_the_record_and_says_nothing_in
         await play.start_bot()
         await to_the_end_of_the_drain(play)
         assert (len(play.facts(fact.WaitGoesOn)), play.thread(fact.WaitGoesOn)) == (1, [])
-        assert how_it_ended(play) == "90 seconds have passed"
+        assert how_it_ended(play) == "1 min 30 s have passed"
 
 
 @pytest.mark.parametrize("host", HOSTS)

@@ -47,7 +47,7 @@ async def test_a_run_of_a_quiet_ring_ends_after_two_minutes_and_says_that_nobody
         assert play.journal.holds == {}
         said = last_look(play).reason
         assert "vhosts 100" in said
-        assert "for 2 minutes: director-1: users is 0, expected at least 1" in said
+        assert "for 2 min: director-1: users is 0, expected at least 1" in said
         assert play.facts(fact.UsersCounted)[-1].users == {"director-1": 0, "director-2": 0}
         assert "→ 0 (director-1: 0, director-2: 0)" in play.thread(fact.RunEnded)[-1]
         assert play.broken() == []

@@ -99,10 +99,10 @@ def test_commands_have_host_exit_status_length_and_output() -> None:
         command("no end within 60 s", text="doveadm reload", status=None),
     )
     record = markdown(story.tell(fact.StepFailed(step="stop-lmtp", reason="it is not so", ran=ran)).entries)
-    assert "- **backend-3**: `doveadm service stop lmtp`: exit 75, 0.4 seconds" in record
+    assert "- **backend-3**: `doveadm service stop lmtp`: exit 75, 400 ms" in record
     assert "```text\nit said this\nand that\n```" in record
-    assert "- backend-3: `systemctl show dovecot`: exit 0, 0.4 seconds" in record
-    assert "- **backend-3**: `doveadm reload`: end not heard, 0.4 seconds" in record
+    assert "- backend-3: `systemctl show dovecot`: exit 0, 400 ms" in record
+    assert "- **backend-3**: `doveadm reload`: end not heard, 400 ms" in record
 
 
 def test_the_way_back_is_shown_with_its_commands() -> None:

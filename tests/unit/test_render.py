@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.approval import covers
 from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.text import clock, length, moment
+from bot.adapters.slack.messages.text import clock, moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import PlannedChange
@@ -20,6 +20,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
+from bot.core.text.duration import length
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.unit.messages import GROUP, buttons, fits, last, seen
 from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from bot.core.decisions.upnext import BeginWait, SeeWaited, Sleep, next_action
-from bot.core.decisions.waited import waited
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
+from bot.core.runs.waited import waited
 from tests.build import Story
 
 THEN = {"director-1": 1000, "director-2": 5000, "backend-3": 9000}
@@ -65,11 +65,11 @@ def test_a_second_less_than_lies_between_two_readings_is_proved_as_they_are_whol
 def test_what_was_seen_is_said_in_words() -> None:
     run = waiting(THEN)
     assert said(run, later(a=1200, b=1201, c=1202), timedelta(minutes=20)).reason == (
-        "15 minutes have passed by the clocks of director-1, director-2 and backend-3, as the bot was away"
+        "15 min have passed by the clocks of director-1, director-2 and backend-3, as the bot was away"
     )
     assert said(run, later(a=362, b=361), timedelta(minutes=65)).reason == (
-        "the bot was away; by its own clock 65 minutes have passed, by the clocks of director-1 and director-2"
-        " 6 minutes of 15 minutes: the rest is waited"
+        "the bot was away; by its own clock 1 h 5 min have passed, by the clocks of director-1 and director-2"
+        " 6 min of 15 min: the rest is waited"
     )
     assert "by its own clock none has, as it was set back" in said(run, later(a=361), -LENGTH).reason
 

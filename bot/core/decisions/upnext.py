@@ -1,14 +1,14 @@
 """The facts and the time → what is next; asked again after every fact and at every alarm.
 
 The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was. What it did not see pass
-is not the time's alone to say: see core/decisions/waited.py.
+is not the time's alone to say: see core/runs/waited.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from bot.core.plans.effects import Effect
@@ -18,6 +18,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import DEVIATIONS, Run, Status
+from bot.core.text.duration import length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,11 +241,3 @@ def users_first(run: Run) -> bool:
     does = step.does if step else frozenset()
     starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
     return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
-
-
-def length(time: timedelta) -> str:
-    """A length of time as people say it: 15 minutes, 90 seconds."""
-    seconds = time.total_seconds()
-    if seconds >= 120 and seconds % 60 == 0:
-        return f"{seconds / 60:.0f} minutes"
-    return "1 second" if seconds == 1 else f"{seconds:g} seconds"

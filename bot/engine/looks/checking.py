@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from bot.core.decisions.upnext import length
 from bot.core.plans.plan import PlannedCheck
+from bot.core.text.duration import length
 from bot.engine.looks.looking import Looking, Observation
 from bot.engine.ports import Clock
 

@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.core.decisions.upnext import BeginWait, SeeWaited
-from bot.core.decisions.waited import waited
 from bot.core.hosts.fence import CLOCK, read_clock
 from bot.core.hosts.inventory import Host
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
+from bot.core.runs.waited import waited
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError

@@ -16,7 +16,6 @@ from bot.adapters.slack.messages.text import (
     changes,
     clock,
     file_name,
-    length,
     moment,
     stamp,
     title,
@@ -31,6 +30,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import lock_wait
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 
 _ROOM = 890
 """Characters of a question as people read it, a little under 900."""

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline
-from bot.adapters.slack.messages.text import clock, file_name, length, number, place, who, why
+from bot.adapters.slack.messages.text import clock, file_name, number, place, who, why
 from bot.core.decisions.guards import guards_planned
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -15,6 +15,7 @@ from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedChe
 from bot.core.readings.packages import alarm
 from bot.core.runs.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 from bot.core.text.shown import in_line, set_in
 
 _DIGEST = 12

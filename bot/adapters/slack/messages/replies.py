@@ -14,7 +14,6 @@ from bot.adapters.slack.messages.text import (
     clock,
     file_name,
     known,
-    length,
     moment,
     opens,
     ran,
@@ -28,6 +27,7 @@ from bot.core.plans.plan import PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, How, Outcome, Ran
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 from bot.core.text.shown import in_lines, set_in
 
 _HOW = {

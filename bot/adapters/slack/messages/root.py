@@ -7,12 +7,13 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import clock, known, length, moment, place, stamp, users, value, who, why
+from bot.adapters.slack.messages.text import clock, known, moment, place, stamp, users, value, who, why
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
 from bot.core.runs.events import ApprovalAsked, Outcome
 from bot.core.runs.run import Run, Status
+from bot.core.text.duration import length
 
 _SHOWN = 20
 """Runs in a list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from bot.adapters.slack.messages.markup import SPAN, escape, inline
 from bot.core.decisions.summary import Summary, mentioned
@@ -12,6 +12,7 @@ from bot.core.plans.plan import Plan, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Entry, Ran, RunRequested
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 
@@ -29,19 +30,6 @@ def stamp(at: datetime) -> str:
 def moment(at: datetime) -> str:
     """UTC, and beside it the reader's own time as Slack writes it (UTC again where it cannot)."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{date_num}} {{time_secs}}|{stamp(at)}>)"
-
-
-def length(took: timedelta) -> str:
-    """A length of time: 12 ms, 1.4 s, 3 min 20 s, 1 h 15 min."""
-    seconds = took.total_seconds()
-    if 0 < seconds < 0.95:
-        return f"{max(1, round(seconds * 1000))} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest else "")
-    return " ".join(part for part in parts[: 2 if hours else 3] if part) or "0 s"
 
 
 def changes(count: int) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.core.decisions.upnext import length
 from bot.core.plans.plan import PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 
 _UNKNOWN = (
     "the bot was away, and no host's clock was read both when the wait began and now, so nobody knows how much of it"
