@@ -3,10 +3,11 @@
 Knows nothing of hosts, rings or SSH.
 """
 
-from collections.abc import Awaitable, Callable
+import shlex
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 
 class Stdin(Protocol):
@@ -17,12 +18,16 @@ class Stdin(Protocol):
         ...
 
 
-class NoStdin:
-    """An empty standard input, as from /dev/null."""
+class Sent:
+    """Standard input that has come whole; nothing, as from /dev/null, unless something is given."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        """Have these bytes, and then the end of file."""
+        self._data = data
 
     async def read(self) -> bytes:
-        """Nothing."""
-        return b""
+        """All of it."""
+        return self._data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +67,19 @@ def said(text: str) -> Answer:
 def failed(exit_status: int, *lines: str) -> Answer:
     """Failure with this exit status, and these lines on standard error."""
     return Answer(exit_status=exit_status, err="".join(f"{line}\n" for line in lines).encode())
+
+
+async def run_word(known: Mapping[str, Word], words: tuple[str, ...], stdin: Stdin) -> Answer:
+    """One command, by its name and arguments; 127 when it is not known."""
+    word = known.get(words[0]) if words else None
+    if word is None:
+        return failed(127, f"sh: 1: {words[0] if words else ''}: not found")
+    try:
+        answer = word(Call(args=words[1:], stdin=stdin))
+        return answer if isinstance(answer, Answer) else await answer
+    except (IndexError, ValueError):
+        # An option without its value, or a number that is none: the real command would refuse too.
+        return failed(1, f"{words[0]}: invalid arguments: {shlex.join(words[1:])}")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -114,6 +132,16 @@ class FailedLogin:
     backend: str
 
 
+class Lasting(Protocol):
+    """What goes wrong so many times; None: until it is taken back."""
+
+    @property
+    def times(self) -> int | None: ...
+
+
+F = TypeVar("F", bound=Lasting)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """Something that goes wrong with the next `times` commands that contain `matches`.
@@ -132,26 +160,31 @@ class Fault:
     times: int = 1
     delay: timedelta = timedelta(0)
 
+    def hits(self, host: str, command: str) -> bool:
+        """Whether it is meant for this command."""
+        return self.host in {None, host} and self.matches in command
 
-class Faults:
-    """The faults that are still to strike."""
+
+class Faults(Generic[F]):
+    """The faults that are still to strike, in the order in which they were armed."""
 
     def __init__(self) -> None:
         """No faults."""
-        self._armed: list[tuple[Fault, int]] = []
+        self._armed: list[F] = []
 
-    def add(self, fault: Fault) -> None:
+    def add(self, fault: F) -> None:
         """Arm a fault; those armed first strike first."""
-        self._armed.append((fault, fault.times))
+        self._armed += [fault] * (fault.times or 1)
 
     def clear(self) -> None:
         """Disarm what has not struck."""
         self._armed.clear()
 
-    def strike(self, host: str, command: str) -> Fault | None:
-        """The fault that hits this command, if any; it is used up by one."""
-        for index, (fault, left) in enumerate(self._armed):
-            if fault.host in {None, host} and fault.matches in command:
-                self._armed[index : index + 1] = [(fault, left - 1)] if left > 1 else []
+    def strike(self, hits: Callable[[F], bool]) -> F | None:
+        """The first fault that hits, if any; it is used up by one, unless it is to last until it is cleared."""
+        for index, fault in enumerate(self._armed):
+            if hits(fault):
+                if fault.times is not None:
+                    del self._armed[index]
                 return fault
         return None

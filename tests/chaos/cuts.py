@@ -19,11 +19,12 @@ def command(
     """Something goes wrong with the next commands that contain this; see practice.values.Fault."""
 
     async def trouble(play: Play) -> None:
-        play.ring.fault(Fault(matches=part, when=when, what=what, times=times))
+        fault = Fault(matches=part, when=when, what=what, times=times)
+        play.ring.fault(fault)
         if when == "during":
             play.unheard.append(part)
         while armed := play.ring._faults._armed:
-            play.struck = play.struck or armed[0][1] < times
+            play.struck = play.struck or armed.count(fault) < times
             play.facts.look()
             if play.facts.over:
                 raise RunOver(part)

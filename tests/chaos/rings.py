@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from bot.practice.scene import CHANNEL, THIRD
-from bot.practice.values import NoStdin
+from bot.practice.values import Sent
 from tests.chaos.case import Trouble
 from tests.chaos.play import Play
 
@@ -56,7 +56,7 @@ def somebody_starts_dovecot_at(fact: str) -> Trouble:
         backend = play.ring.backends["backend-3"]
         backend.dovecot_unit.start()
         await play.until(lambda: any(name.startswith("StepFailed") for name in play.facts.look()), within=10)
-        await backend.run(("systemctl", "stop", "dovecot"), NoStdin())
+        await backend.run(("systemctl", "stop", "dovecot"), Sent())
 
     return trouble
 

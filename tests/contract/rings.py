@@ -176,7 +176,7 @@ class Practice(EitherRing):
         self._ring.directors[director].away = away
 
     async def empty_mailboxes(self) -> None:
-        self._ring.backends[NAME].mailboxes_empty = True
+        self._ring.backends[NAME].dovecot.mailboxes_empty = True
 
     async def know_only_some_users(self) -> None:
         """It does."""

@@ -23,22 +23,12 @@ from bot.core.plans.plan import Plan
 from bot.core.readings.probes import PROBES
 from bot.practice.machine.files import Directory, Disk, File, Link, Node, letter
 from bot.practice.machine.machine import Machine
-from bot.practice.values import HostLog, machine_time, said
+from bot.practice.values import HostLog, Sent, machine_time, said
 from tests import build
 from tests.build import Story
 
 _AT = 1_700_000_000
 """When every file of a tree was changed."""
-
-
-class _Sent:
-    """Standard input that is already there."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        return self._data
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ class Both:
         return Outcome(done.returncode, _shown(done.stdout), _complaints(done.stderr), tree)
 
     async def _pretended(self, line: str, sent: bytes) -> Outcome:
-        answer = await self._machine.begin(line, _Sent(sent))
+        answer = await self._machine.begin(line, Sent(sent))
         tree = {}
         for path, node in self._disk.tree(str(self._root)):
             data = node.target.encode() if isinstance(node, Link) else node.data if isinstance(node, File) else b""

@@ -139,7 +139,7 @@ async def test_people_are_called_while_the_run_holds_as_well() -> None:
     """Who looks into a hold has to hear of it, too."""
     async with a_run() as play:
         await play.reaches("start-dovecot")
-        play.backend.start_fails = True
+        play.backend.dovecot.start_fails = True
         await play.held()
         others_fail(play)
         await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))

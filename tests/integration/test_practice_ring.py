@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from datetime import timedelta
 
 import pytest
@@ -125,15 +124,3 @@ async def test_director_commands_exit_as_the_real_ones_and_may_be_repeated(
     """Exit codes are what the bot's doubt is built on."""
     for _ in range(2):
         assert (await ssh("director-1", f"doveadm director {command}")).exit_status == status
-
-
-async def test_director_status_as_json_and_a_moved_user(ring: PracticeRing, ssh: Client) -> None:
-    """`move` pins a user to a backend even at vhosts 0, which a canary login needs."""
-    await ssh.out("director-1", f"doveadm director update {IP} 0")
-    user = next(name for name, mapping in ring.state.mapped.items() if mapping.backend != IP)
-    await ssh.out("director-1", f"doveadm director move {user} {IP}")
-    assert ring.state.mapped[user].backend == IP
-    await until(lambda: ring.people.connected.get(user) == IP, "the user logs in there")
-    rows = json.loads(await ssh.out("director-2", "doveadm -f json director status"))
-    assert set(rows[0]) == {"mail server ip", "tag", "vhosts", "state", "state-changed", "users"}
-    assert [row["vhosts"] for row in rows] == ["100", "100", "0"]

@@ -53,7 +53,7 @@ async def test_mail_commands_answer_for_the_test_user(ring: PracticeRing, ssh: C
     assert "INBOX messages=12\n" in await ssh.out("backend-1", f"doveadm mailbox status -u {user} messages '*'")
     assert "Hello." in await ssh.out("backend-1", f"doveadm fetch -u {user} text all")
     assert (await ssh("backend-1", "doveadm fetch -u nobody text all")).exit_status == 67
-    ring.backends["backend-1"].mailboxes_empty = True
+    ring.backends["backend-1"].dovecot.mailboxes_empty = True
     assert await ssh.out("backend-1", f"doveadm fetch -u {user} text all") == ""
     assert "INBOX messages=0\n" in await ssh.out("backend-1", f"doveadm mailbox status -u {user} messages '*'")
 
@@ -83,14 +83,15 @@ async def test_installing_starts_dovecot_unless_it_is_masked(ssh: Client, masked
 
 async def test_a_broken_configuration_is_refused_by_doveconf_and_by_the_start(ring: PracticeRing, ssh: Client) -> None:
     """An included file counts too."""
-    assert "auth_mechanisms = plain login" in await ssh.out("backend-1", "doveconf -n")
+    assert "auth_mechanisms = plain login" in await ssh.out("backend-1", "doveconf -n -c /etc/dovecot/dovecot.conf")
     ring.backends["backend-1"].disk.write("/etc/dovecot/conf.d/50-new.conf", "\nBROKEN = yes\n")
     wrong = await ssh("backend-1", "doveconf -n -c /etc/dovecot/dovecot.conf")
     assert wrong.exit_status == 89
     assert "Error in configuration file /etc/dovecot/conf.d/50-new.conf line 2" in str(wrong.stderr)
-    restart = await ssh("backend-1", "systemctl restart dovecot")
+    await ssh.out("backend-1", "systemctl stop dovecot")
+    start = await ssh("backend-1", "systemctl start dovecot")
     shown = await ssh.out("backend-1", "systemctl show --property=ActiveState,Result dovecot")
-    assert (restart.exit_status, shown) == (1, "Result=exit-code\nActiveState=failed\n")
+    assert (start.exit_status, shown) == (1, "Result=exit-code\nActiveState=failed\n")
 
 
 async def test_the_flush_unit_can_be_there_disabled_or_missing(ring: PracticeRing, ssh: Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bot.practice.ring.hosts import FLUSH_UNIT, Backend
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.values import NoStdin
+from bot.practice.values import Sent
 from tests.harness.virtual import MORNING, run_virtual
 from tests.integration.sshclient import IP
 
@@ -20,7 +20,7 @@ Act = Callable[[Backend], None]
 async def out(ring: PracticeRing, host: str, line: str) -> tuple[int, str]:
     """One line on one host, without SSH."""
     machine = (ring.directors | ring.backends)[host]
-    answer = await machine.begin(line, NoStdin())
+    answer = await machine.begin(line, Sent())
     return answer.exit_status, answer.out.decode() + answer.err.decode()
 
 

@@ -160,7 +160,7 @@ CASES = {
         reason=("lmtp stopped is yes, expected no",),
     ),
     "a test user without mail": Case(
-        spoil=lambda ring: setattr(ring.backends["backend-3"], "mailboxes_empty", True),
+        spoil=lambda ring: setattr(ring.backends["backend-3"].dovecot, "mailboxes_empty", True),
         step=WELL,
         reason=("messages is 0, expected at least 1",),
     ),

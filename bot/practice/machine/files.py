@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -146,10 +145,6 @@ class Disk:
         if node is not None:
             self.removed("/" + "/".join(names), node)
         return node
-
-    def copy(self, path: str) -> Node | None:
-        """A separate copy of what is at a path, modes and times kept."""
-        return deepcopy(self.look(path, follow=False))
 
     def names(self, path: str) -> list[str]:
         """The names in a directory, dot files too; none when it is not there."""

@@ -10,7 +10,7 @@ import asyncssh
 
 from bot.practice.machine.files import Disk
 from bot.practice.machine.machine import Machine, read_fenced
-from bot.practice.values import Answer, Fault, Faults, HostLog, Now, failed
+from bot.practice.values import Answer, Fault, Faults, HostLog, Now, Sent, failed
 
 _Process = asyncssh.SSHServerProcess[bytes]
 
@@ -60,7 +60,7 @@ class _Server(asyncssh.SSHServer):
 class Host(Machine):
     """One host: a machine, and an SSH server."""
 
-    def __init__(self, name: str, ip: str, disk: Disk, *, now: Now, log: HostLog, faults: Faults) -> None:
+    def __init__(self, name: str, ip: str, disk: Disk, *, now: Now, log: HostLog, faults: Faults[Fault]) -> None:
         """`ip` is what directors call it; nothing ever connects there."""
         super().__init__(name, ip, disk, now=now, log=log)
         self.port = 0
@@ -136,7 +136,8 @@ class Host(Machine):
     async def _serve(self, process: _Process) -> None:
         command = process.command or ""
         fence = read_fenced(command)
-        fault = self._faults.strike(self.name, fence.line if fence is not None else command)
+        line = fence.line if fence is not None else command
+        fault = self._faults.strike(lambda one: one.hits(self.name, line))
         if fault is not None and fault.when == "before":
             await self._break(process, fault)
             return
@@ -169,23 +170,13 @@ class Host(Machine):
                 await _reply(process, failed(fault.exit_status, "practice: this command was made to fail"))
 
 
-class _Received:
-    """Standard input that has come whole."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        return self._data
-
-
-async def _received(stdin: _ChannelInput) -> _Received:
+async def _received(stdin: _ChannelInput) -> Sent:
     """What was sent for a command that lies in the network: nothing, from a sender who keeps its end open."""
     try:
         async with asyncio.timeout(0.2):
-            return _Received(await stdin.read())
+            return Sent(await stdin.read())
     except TimeoutError:
-        return _Received(b"")
+        return Sent()
 
 
 async def _reply(process: _Process, answer: Answer) -> None:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from bot.practice.machine.files import Disk
 from bot.practice.machine.gnu import gnu_words
 from bot.practice.machine.shell import Shell
-from bot.practice.values import Answer, Call, HostLog, Now, Ran, Stdin, Word, failed, said
+from bot.practice.values import Answer, Call, HostLog, Now, Ran, Stdin, Word, failed, run_word, said
 
 HOME = "/home/practice"
 _MACHINE_ID, _BOOT_ID = "/etc/machine-id", "/proc/sys/kernel/random/boot_id"
@@ -86,7 +86,6 @@ class Machine:
     def _own_words(self) -> dict[str, Word]:
         return {
             "true": lambda _call: Answer(),
-            ":": lambda _call: Answer(),
             "false": lambda _call: Answer(exit_status=1),
             "echo": lambda call: said(f"{' '.join(call.args)}\n"),
             "date": self._date,
@@ -174,22 +173,12 @@ class Machine:
 
     async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
         """One command of this host, by its name and arguments; 127 when it has no such command."""
-        word = self.words.get(words[0]) if words else None
-        if word is None:
-            return failed(127, f"sh: 1: {words[0] if words else ''}: not found")
-        try:
-            answer = word(Call(args=words[1:], stdin=stdin))
-            return answer if isinstance(answer, Answer) else await answer
-        except (IndexError, ValueError):
-            # An option without its value, or a number that is none: the real command would refuse too.
-            return failed(1, f"{words[0]}: invalid arguments: {shlex.join(words[1:])}")
+        return await run_word(self.words, words, stdin)
 
     async def _sh(self, call: Call) -> Answer:
         match call.args:
             case ("-c", script, *arguments):
                 return await self._script(script, tuple(arguments), call.stdin)
-            case ("-ec" | "-euc", script, *arguments):
-                return await self._script(f"set -e\n{script}", tuple(arguments), call.stdin)
             case _:
                 return failed(2, "sh: only -c SCRIPT is understood here")
 

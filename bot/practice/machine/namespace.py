@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from bot.practice.machine.files import Directory, Disk, parts
 from bot.practice.machine.gnu import gnu_words
 from bot.practice.machine.shell import Shell
-from bot.practice.values import Answer, Call, Now, Stdin, Word, failed
+from bot.practice.values import Answer, Call, Now, Stdin, Word, failed, run_word
 
 
 class Namespaces:
@@ -45,11 +45,7 @@ class _Inside:
         self._words = {**gnu_words(self.disk), "mount": self._mount, **words(self.disk)}
 
     async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
-        word = self._words.get(words[0])
-        if word is None:
-            return failed(127, f"sh: 1: {words[0]}: not found")
-        answer = word(Call(args=words[1:], stdin=stdin))
-        return answer if isinstance(answer, Answer) else await answer
+        return await run_word(self._words, words, stdin)
 
     def _mount(self, call: Call) -> Answer:
         match call.args:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bot.practice.machine.files import Disk
-from bot.practice.values import Answer, NoStdin, Stdin, failed
+from bot.practice.values import Answer, Sent, Stdin, failed
 
 Runner = Callable[[tuple[str, ...], Stdin], Awaitable[Answer]]
 
@@ -192,7 +192,7 @@ class Shell:
         except NotUnderstood as problem:
             return failed(2, f"sh: 1: Syntax error: {problem}")
         parameters = {str(index): value for index, value in enumerate(arguments or ("sh",))}
-        frame = _Frame(parameters={**self._environment, **parameters}, stdin=stdin or NoStdin())
+        frame = _Frame(parameters={**self._environment, **parameters}, stdin=stdin or Sent())
         return frame.answer(await self._whole(script, frame))
 
     async def _whole(self, script: Script, frame: _Frame) -> int:

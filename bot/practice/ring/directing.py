@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +22,6 @@ _USAGE = {
     "up": "[-a <director socket path>] <host>",
     "down": "[-a <director socket path>] <host>",
     "flush": "[-a <director socket path>] [-F] [--max-parallel <n>] <host>|all",
-    "move": "[-a <director socket path>] <user> <host>",
     "ring status": "[-a <director socket path>]",
 }
 
@@ -44,10 +42,8 @@ class Directing:
     async def doveadm(self, call: Call) -> Answer:
         """Exit status 64: usage, 68: no such backend, 75: this director does not answer."""
         match call.args:
-            case ("-f", "tab" | "json" as shape, "director", *words):
+            case ("-f", "tab", "director", *words) | ("director", *words):
                 pass
-            case ("director", *words):
-                shape = "tab"
             case _:
                 return failed(64, "usage: doveadm [-Dv] [-f <formatter>] <command> [<args>]")
         if self._view.away:
@@ -59,9 +55,9 @@ class Directing:
             # What a director that hangs has in its socket is carried out when it wakes; by then, this was given up.
             return failed(75, "Error: Timeout waiting for a reply from director")
         if words == ["status"]:
-            return _printed(_HOSTS, self._hosts(), shape)
+            return _printed(_HOSTS, self._hosts())
         if words == ["ring", "status"]:
-            return _printed(_RING, self._directors(), shape)
+            return _printed(_RING, self._directors())
         answer = self._change(words)
         return await self._confirmed(words) if answer.exit_status == 0 else answer
 
@@ -103,29 +99,20 @@ class Directing:
                 return self._on(ip, lambda: self._ring.change(ip, now=now, up=True))
             case ["down", ip]:
                 return self._on(ip, lambda: self._ring.change(ip, now=now, up=False))
-            case ["flush", "all"]:
-                for each in self._view.backends:
-                    self._ring.flush(each, now)
-                return Answer()
             case ["flush", ip] if not ip.startswith("-"):
                 return self._on(ip, lambda: self._ring.flush(ip, now), level="Warning")
-            case ["move", user, ip]:
-                missing = f"Host '{ip}' doesn't exist"
-                return self._on(ip, lambda: self._ring.move(user, ip, now), missing=missing)
             case [verb, *_] if verb in _USAGE:
                 return failed(64, f"doveadm director {verb} {_USAGE[verb]}")
             case _:
                 return failed(64, *(f"doveadm director {verb} {usage}" for verb, usage in _USAGE.items()))
 
-    def _on(
-        self, ip: str, act: Callable[[], None], *, level: str = "Error", missing: str = "", unknown: int = 68
-    ) -> Answer:
+    def _on(self, ip: str, act: Callable[[], None], *, level: str = "Error", unknown: int = 68) -> Answer:
         try:
             ipaddress.ip_address(ip)
         except ValueError:
             return failed(75, f"Error: gethostname({ip}) failed: Name or service not known")
         if ip not in self._view.backends:
-            return failed(unknown, f"{level}: {missing or f'{ip}: doesn{chr(39)}t exist'}")
+            return failed(unknown, f"{level}: {ip}: doesn't exist")
         act()
         return Answer()
 
@@ -184,8 +171,5 @@ def _stamp(moment: datetime | None, never: str) -> str:
     return never if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _printed(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]], shape: str) -> Answer:
-    if shape == "tab":
-        return said("".join("\t".join(row) + "\n" for row in (columns, *rows)))
-    keys = ["state-changed" if column == "state changed" else column for column in columns]
-    return said(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], separators=(",", ":")))
+def _printed(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Answer:
+    return said("".join("\t".join(row) + "\n" for row in (columns, *rows)))

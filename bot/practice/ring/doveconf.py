@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.practice.machine.files import Disk
-from bot.practice.ring.fixtures import CONFIG
 from bot.practice.values import Answer, Call, failed, said
 
 
@@ -92,13 +91,11 @@ class Doveconf:
         return f"Unknown setting: {name}" if re.search(r"\bBROKEN\b", text) or name in self.unknown else None
 
     def answer(self, call: Call) -> Answer:
-        """`doveconf [-x] -n [-c PATH]`: the settings outside of sections; exit status 89 for a broken file."""
+        """`doveconf [-x] -n -c PATH`: the settings outside of sections; exit status 89 for a broken file."""
         expand = call.args[:1] == ("-x",)
         match call.args[expand:]:
-            case ("-n",):
-                path = f"{CONFIG}/dovecot.conf"
-            case ("-n", "-c", given) | ("-c", given, "-n"):
-                path = given
+            case ("-n", "-c", path):
+                pass
             case _:
                 return failed(64, "usage: doveconf [-x] [-n] [-c <config file>]")
         if (trouble := self.trouble(path, expand=expand)) is not None:

@@ -13,7 +13,7 @@ from bot.practice.ring.fixtures import METACACHE, VMAIL, backend_disk
 from bot.practice.ring.packages import Packages
 from bot.practice.ring.state import RingState
 from bot.practice.ring.systemd import Systemd, Unit
-from bot.practice.values import Answer, Call, Faults, HostLog, Loss, Now, failed, said
+from bot.practice.values import Answer, Call, Fault, Faults, HostLog, Loss, Now, failed, said
 
 FLUSH_UNIT = "dovecot-metacache-flush"
 
@@ -21,7 +21,7 @@ FLUSH_UNIT = "dovecot-metacache-flush"
 class Director(Host):
     """A director. Set `version_text` for another Dovecot."""
 
-    def __init__(self, name: str, ip: str, *, ring: RingState, now: Now, log: HostLog, faults: Faults) -> None:
+    def __init__(self, name: str, ip: str, *, ring: RingState, now: Now, log: HostLog, faults: Faults[Fault]) -> None:
         """Its view of the ring is in `ring`, under its name."""
         super().__init__(name, ip, Disk(now), now=now, log=log, faults=faults)
         self.version_text = VERSION
@@ -79,7 +79,7 @@ class Backend(Host):
         metacache: bool,
         now: Now,
         log: HostLog,
-        faults: Faults,
+        faults: Faults[Fault],
         cut_off: Callable[[], None],
     ) -> None:
         """With dovecot running, and everything as a well-kept backend has it; `cut_off` cuts its users' connections."""
@@ -154,24 +154,6 @@ class Backend(Host):
     def serving(self) -> bool:
         """Whether its dovecot takes logins."""
         return self.dovecot.serving
-
-    @property
-    def start_fails(self) -> bool:
-        """Whether the next starts of dovecot fail."""
-        return self.dovecot.start_fails
-
-    @start_fails.setter
-    def start_fails(self, value: bool) -> None:
-        self.dovecot.start_fails = value
-
-    @property
-    def mailboxes_empty(self) -> bool:
-        """Whether no mailbox here has a mail in it."""
-        return self.dovecot.mailboxes_empty
-
-    @mailboxes_empty.setter
-    def mailboxes_empty(self, value: bool) -> None:
-        self.dovecot.mailboxes_empty = value
 
     @property
     def metacache_flush(self) -> str | None:

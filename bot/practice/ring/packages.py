@@ -2,7 +2,7 @@
 
 import asyncio
 import fnmatch
-import re
+import getopt
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,12 +16,8 @@ _READING = "Reading package lists...\nBuilding dependency tree...\nReading state
 _SOURCE = "http://deb.example/debian bookworm/main amd64 Packages"
 LISTS, ARCHIVES = "/var/lib/apt/lists", "/var/cache/apt/archives"
 _LOCK = "/var/lib/dpkg/lock-frontend"
-_WITH_VALUE = {"-o", "--option", "-t", "--target-release"}
-_KNOWN = {
-    *("--yes", "-y", "--allow-downgrades", "--no-remove", "--no-install-recommends", "--only-upgrade"),
-    *("--download-only", "--reinstall"),
-    *("-q", "-qq", "--quiet", "--simulate", "-s", "--allow-change-held-packages"),
-}
+_OPTIONS = ("yes", "allow-downgrades", "no-remove", "download-only", "reinstall", "simulate")
+_FORMAT = r"${Package}\t${Version}\t${db:Status-Status}\n"
 
 
 class Packages:
@@ -52,31 +48,16 @@ class Packages:
         self._start_dovecot = start_dovecot
 
     def dpkg_query(self, call: Call) -> Answer:
-        """`dpkg-query --show --showformat=FORMAT NAME…`."""
-        shape = r"${binary:Package}\t${Version}\n"
-        names = []
-        for argument in call.args:
-            if argument.startswith("--showformat="):
-                shape = argument.partition("=")[2]
-            elif argument not in {"--show", "-W"}:
-                names.append(argument)
-        names = [found for name in names for found in fnmatch.filter(sorted(self.installed), name) or [name]]
+        """`dpkg-query --show --showformat=FORMAT NAME…`, with the format of the probes."""
+        match call.args:
+            case ("--show", shape, *patterns) if shape == f"--showformat={_FORMAT}":
+                names = [found for one in patterns for found in fnmatch.filter(sorted(self.installed), one) or [one]]
+            case _:
+                return failed(2, f"dpkg-query: not understood here: {' '.join(call.args)}")
         missing = [name for name in names if name not in self.installed]
-        out = "".join(self._formatted(shape, name) for name in names if name in self.installed)
+        out = "".join(f"{name}\t{self.installed[name]}\tinstalled\n" for name in names if name in self.installed)
         err = "".join(f"dpkg-query: no packages found matching {name}\n" for name in missing)
         return Answer(exit_status=1 if missing else 0, out=out.encode(), err=err.encode())
-
-    def _formatted(self, shape: str, name: str) -> str:
-        values = {
-            "Package": name,
-            "binary:Package": name,
-            "Version": self.installed[name],
-            "db:Status-Status": "installed",
-            "Status": "install ok installed",
-            "Architecture": "amd64",
-        }
-        filled = re.sub(r"\$\{([^}]*)\}", lambda found: values.get(found[1], ""), shape)
-        return filled.replace(r"\t", "\t").replace(r"\n", "\n")
 
     def apt_cache(self, call: Call) -> Answer:
         """`apt-cache madison NAME…` or `apt-cache policy NAME…`; an unknown name is passed over in silence."""
@@ -110,26 +91,17 @@ class Packages:
         return said(f"{header}/dev/sda1 20000 {20_000 - self.free[path]} {self.free[path]} 50% /\n")
 
     async def apt_get(self, call: Call) -> Answer:
-        """`apt-get [OPTION…] install NAME[=VERSION]…`, `apt-get check` or `apt-get update`."""
-        operands, options, rest, values = [], set(), list(call.args), dict[str, str]()
-        while rest:
-            argument = rest.pop(0)
-            if argument in _WITH_VALUE:
-                key, _, value = rest.pop(0).partition("=")
-                values[key] = value
-            elif argument.startswith("-"):
-                options.add(argument)
-            else:
-                operands.append(argument)
-        if wrong := options - _KNOWN:
-            return failed(100, f"E: Command line option {wrong.pop()} is not understood in combination here")
+        """`apt-get [OPTION…] install NAME=VERSION…`, or `apt-get check`."""
+        try:
+            given, operands = getopt.gnu_getopt(list(call.args), "o:", _OPTIONS)
+        except getopt.GetoptError as problem:
+            return failed(100, f"E: Command line option {problem.opt} is not understood")
+        values = dict(value.split("=", 1) for name, value in given if name == "-o")
         match operands:
-            case ["update"]:
-                return said("Reading package lists...\n")
             case ["check"]:
                 return _refused(*against) if (against := self._not_ready()) else said(_READING)
             case ["install", *specs]:
-                return await self._install(specs, options, values)
+                return await self._install(specs, {name for name, _ in given}, values)
             case _:
                 return failed(100, f"E: Invalid operation {' '.join(operands)}")
 
@@ -172,10 +144,10 @@ class Packages:
         return []
 
     async def _install(self, specs: list[str], options: set[str], values: dict[str, str]) -> Answer:
-        simulated = bool(options & {"--simulate", "-s"})
+        simulated = "--simulate" in options
         if not simulated and (refusal := await self._refusal(values)):
             return refusal
-        wanted = {name: version or self.offered.get(name, [""])[-1] for name, _, version in map(_spec, specs)}
+        wanted = dict(spec.split("=", 1) for spec in specs)
         together = self._together(wanted)
         if against := self._against(wanted, together, options):
             removed = together[1] if together else []
@@ -213,10 +185,8 @@ class Packages:
         changed, removed = together
         if removed and "--no-remove" in options:
             return "E: Packages need to be removed but remove is disabled."
-        if self.held & set(changed) and {"--yes", "-y"} & options:
+        if self.held & set(changed) and "--yes" in options:
             return "E: Held packages were changed and -y was used without --allow-change-held-packages."
-        if any(self._is_older(*change) for change in changed.items()) and "--allow-downgrades" not in options:
-            return "E: Packages were downgraded and -y was used without --allow-downgrades."
         return ""
 
     def _together(self, wanted: dict[str, str]) -> tuple[dict[str, str], list[str]] | None:
@@ -243,11 +213,6 @@ class Packages:
         lines += [f"Conf {name} ({version} Debian [amd64])" for name, version in changed.items()]
         return said("NOTE: This is only a simulation!\n" + _READING + "".join(f"{line}\n" for line in lines))
 
-    def _is_older(self, name: str, version: str) -> bool:
-        order = self.offered[name]
-        current = self.installed.get(name, "")
-        return current in order and order.index(version) < order.index(current)
-
     def _set_up(self, changed: dict[str, str]) -> Answer:
         self.installed |= changed
         self.unpacks()
@@ -258,10 +223,6 @@ class Packages:
                 "E: Sub-process /usr/bin/dpkg returned an error code (1)",
             )
         return said(_READING + "".join(f"{line}\n" for line in lines))
-
-
-def _spec(text: str) -> tuple[str, str, str]:
-    return text.partition("=")
 
 
 def _refused(*lines: str, said_too: str = "") -> Answer:

@@ -58,7 +58,7 @@ class PracticeRing:
         self.hostlog = HostLog()
         self.now = now
         self.test_user = TEST_USER
-        self._faults = Faults()
+        self._faults = Faults[Fault]()
         self._known_users = {TEST_USER}
         self.backends = self._made_backends(backends, metacache=metacache)
         views = {

@@ -108,23 +108,17 @@ class Systemd:
                 del self.units[name]  # it was nothing but a mask
 
     async def systemctl(self, call: Call) -> Answer:
-        """`systemctl VERB [OPTION…] UNIT…`."""
+        """`systemctl show [OPTION…] UNIT…`, or another verb with one unit."""
         options = [argument for argument in call.args if argument.startswith("-")]
         verb, *names = [argument for argument in call.args if not argument.startswith("-")] or [""]
         names = [name.removesuffix(".service") for name in names]
         match verb:
             case "show":
                 return self._show(options, names)
-            case "start" | "restart" | "stop":
-                return await self._for_each(verb, names)
-            case "mask" | "unmask" if options == ["--runtime"]:
-                return self._mask(names, masked=verb == "mask")
-            case "is-active":
-                states = [self._properties(name)["ActiveState"] for name in names]
-                status = 0 if "active" in states else 3
-                return Answer(exit_status=status, out="".join(f"{state}\n" for state in states).encode())
-            case "reset-failed" | "daemon-reload":
-                return self._reset(names)
+            case "start" | "stop" if len(names) == 1:
+                return await self._start_or_stop(verb, names[0])
+            case "mask" | "unmask" if options == ["--runtime"] and len(names) == 1:
+                return self._mask(names[0], masked=verb == "mask")
             case _:
                 return failed(1, f"Unknown command verb {verb}.")
 
@@ -150,47 +144,34 @@ class Systemd:
         ]
         return said("\n".join(blocks))
 
-    async def _for_each(self, verb: str, names: list[str]) -> Answer:
-        for name in names:
-            unit = self.units.get(name)
-            if unit is None:
-                found = "found" if verb != "stop" else "loaded"
-                return failed(5, f"Failed to {verb} {name}.service: Unit {name}.service not {found}.")
-            if verb != "start" and not (verb == "restart" and unit.masked):
-                await unit.stop()
-            if verb == "stop":
-                continue
-            if unit.masked:
-                return failed(1, f"Failed to {verb} {name}.service: Unit {name}.service is masked.")
-            if unit.active == "deactivating":
-                await unit.stop()
-            if not unit.start():
-                return failed(
-                    1,
-                    f"Job for {name}.service failed because the control process exited with error code.",
-                    _LONGER.format(f"{name}.service"),
-                )
-        return Answer()
+    async def _start_or_stop(self, verb: str, name: str) -> Answer:
+        unit = self.units.get(name)
+        if unit is None:
+            found = "found" if verb == "start" else "loaded"
+            return failed(5, f"Failed to {verb} {name}.service: Unit {name}.service not {found}.")
+        if verb == "stop":
+            await unit.stop()
+            return Answer()
+        if unit.masked:
+            return failed(1, f"Failed to {verb} {name}.service: Unit {name}.service is masked.")
+        if unit.active == "deactivating":
+            await unit.stop()
+        if unit.start():
+            return Answer()
+        wrong = f"Job for {name}.service failed because the control process exited with error code."
+        return failed(1, wrong, _LONGER.format(f"{name}.service"))
 
-    def _mask(self, names: list[str], *, masked: bool) -> Answer:
+    def _mask(self, name: str, *, masked: bool) -> Answer:
         lines = []
-        for name in names:
+        if name not in self.units:
+            # A mask is only a link: systemd lays it for a name that it does not know, too.
+            lines.append(f"Unit {name}.service does not exist, proceeding anyway.")
+            self.units[name] = Unit(file_state="")
+        unit = self.units[name]
+        if unit.masked != masked:
             link = f"/run/systemd/system/{name}.service"
-            if name not in self.units:
-                # A mask is only a link: systemd lays it for a name that it does not know, too.
-                lines.append(f"Unit {name}.service does not exist, proceeding anyway.")
-                self.units[name] = Unit(file_state="")
-            unit = self.units[name]
-            if unit.masked != masked:
-                lines.append(f"Created symlink {link} → /dev/null." if masked else f'Removed "{link}".')
-            unit.masked = masked
-            if not masked and not unit.file_state:
-                del self.units[name]
+            lines.append(f"Created symlink {link} → /dev/null." if masked else f'Removed "{link}".')
+        unit.masked = masked
+        if not masked and not unit.file_state:
+            del self.units[name]
         return Answer(err="".join(f"{line}\n" for line in lines).encode())
-
-    def _reset(self, names: list[str]) -> Answer:
-        for name in names or list(self.units):
-            unit = self.units.get(name)
-            if unit is not None and unit.active == "failed":
-                unit.active, unit.sub, unit.result = "inactive", "dead", "success"
-        return Answer()

@@ -15,8 +15,9 @@ from aiohttp import web
 from bot.practice.slack import forms as slack_forms
 from bot.practice.slack import posting as slack_posting
 from bot.practice.slack import reading as slack_reading
-from bot.practice.slack.context import ApiContext, Args, Fault, Faults, Meter, SlackError, refuse
+from bot.practice.slack.context import ApiContext, Args, Fault, Meter, SlackError, refuse
 from bot.practice.slack.workspace import Call, Json
+from bot.practice.values import Faults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 class Api:
     """Answers HTTP requests for the workspace."""
 
-    def __init__(self, *, context: ApiContext, bot_token: str, app_token: str, faults: Faults, meter: Meter) -> None:
+    def __init__(
+        self, *, context: ApiContext, bot_token: str, app_token: str, faults: Faults[Fault], meter: Meter
+    ) -> None:
         """Answer those who show one of these two tokens."""
         self._context = context
         self._bot_token = bot_token
@@ -117,7 +120,7 @@ class Api:
         """Read the request, have it answered or go wrong, and write down what became of it."""
         values = {"content": await request.read()} if name == "upload" else await _values(request)
         token = _token(request, values)
-        fault = self._faults.strike(name)
+        fault = self._faults.strike(lambda one: one.hits(name))
         if fault is not None and fault.what != "drop_after_accept":
             self._note(name, values, fault.what)
             return await self._go_wrong(request, fault)

@@ -191,31 +191,9 @@ class Fault:
     times: int | None = 1
     error: str = "internal_error"
 
-
-@dataclass(kw_only=True)
-class Faults:
-    """The faults still to come, in the order they were asked for."""
-
-    _coming: list[tuple[Fault, int | None]] = field(default_factory=list)
-
-    def add(self, fault: Fault) -> None:
-        """Have this fault happen from now on."""
-        self._coming.append((fault, fault.times))
-
-    def clear(self) -> None:
-        """Have no fault happen any more."""
-        self._coming.clear()
-
-    def strike(self, method: str) -> Fault | None:
-        """Return the fault that strikes this call, and count it; None when the call goes well."""
-        for number, (fault, left) in enumerate(self._coming):
-            if fault.method in (method, "*"):
-                if left is not None and left <= 1:
-                    del self._coming[number]
-                elif left is not None:
-                    self._coming[number] = (fault, left - 1)
-                return fault
-        return None
+    def hits(self, method: str) -> bool:
+        """Whether it is meant for a call of this method."""
+        return self.method in (method, "*")
 
 
 @dataclass(frozen=True, kw_only=True)

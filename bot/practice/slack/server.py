@@ -16,7 +16,7 @@ from bot.practice.slack import forms as slack_forms
 from bot.practice.slack import payloads as slack_payloads
 from bot.practice.slack import posting as slack_posting
 from bot.practice.slack.api import Api
-from bot.practice.slack.context import ApiContext, Args, Fault, Faults, Meter, Rate, SlackError
+from bot.practice.slack.context import ApiContext, Args, Fault, Meter, Rate, SlackError
 from bot.practice.slack.payloads import Reply
 from bot.practice.slack.socket import Listener, SlackTimeout, SlackUserError, Sockets
 from bot.practice.slack.workspace import (
@@ -32,6 +32,7 @@ from bot.practice.slack.workspace import (
     View,
     Workspace,
 )
+from bot.practice.values import Faults
 
 __all__ = [
     "SCOPES",
@@ -66,6 +67,9 @@ SCOPES = frozenset(
 class LocalSlack:
     """A Slack that lives as long as its `async with` block.
 
+    What is to be seen, in order: `messages`, `ephemerals` (each seen by one person alone), `files` that were shared,
+    `views` (modals that were opened), `calls` (every request of the app, uploads and `response_url`s too).
+
     `port=0` takes a free port; `rate` limits posting, which is unlimited otherwise; `ack_within` and
     `ping_every` are seconds; `clock` gives seconds since 1970, and moving it makes what Slack hands out
     expire.
@@ -85,11 +89,16 @@ class LocalSlack:
     ) -> None:
         """Prepare; nothing listens before the block is entered."""
         self.workspace = Workspace(clock=clock)
+        self.messages = self.workspace.messages
+        self.ephemerals = self.workspace.ephemerals
+        self.files = self.workspace.files
+        self.views = self.workspace.views
+        self.calls = self.workspace.calls
         self.send_envelopes_twice = False
         self.lose_envelopes = False
         self.lose_acknowledgements = False
         self._context = ApiContext(workspace=self.workspace, scopes=frozenset(scopes))
-        self._faults = Faults()
+        self._faults = Faults[Fault]()
         meter = Meter(rate=rate, clock=clock)
         self._sockets = Sockets(context=self._context, ack_within=ack_within, ping_every=ping_every)
         self._api = Api(
@@ -236,31 +245,6 @@ class LocalSlack:
         return Reply(payload=answer, response_url=payload.get("response_url"))
 
     # What is to be seen
-
-    @property
-    def messages(self) -> list[Message]:
-        """Every message, in order."""
-        return self.workspace.messages
-
-    @property
-    def ephemerals(self) -> list[Ephemeral]:
-        """Every message that one person alone saw, in order."""
-        return self.workspace.ephemerals
-
-    @property
-    def files(self) -> list[SharedFile]:
-        """Every file that was shared, in order."""
-        return self.workspace.files
-
-    @property
-    def views(self) -> list[View]:
-        """Every modal that was opened, in order."""
-        return self.workspace.views
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every request of the app, in order, uploads and `response_url`s too."""
-        return self.workspace.calls
 
     @property
     def sockets(self) -> int:
