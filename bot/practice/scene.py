@@ -13,12 +13,12 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
@@ -60,10 +60,44 @@ def practice_site(ring: PracticeRing, *, metacache: bool = True, take_down: str 
     )
 
 
+class Running(Protocol):
+    """The bot as a process."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+    def send_signal(self, number: signal.Signals, /) -> None:
+        """Send a signal."""
+
+    async def wait(self) -> int:
+        """Wait for its end."""
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Awaitable[Running]]
+"""Starts the program with arguments and an environment; what it says goes to the end of a file."""
+
+
+async def executed(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Running:
+    """Start `python -m bot`."""
+    here = Path(__file__).parents[2]
+    with log.open("ab") as out:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", *arguments, env=environment, cwd=here, stdout=out, stderr=out
+        )
+
+
 class Scene:
     """A Slack and a bot for a site, for as long as its `async with` lasts; `folder` stays if it was given.
 
-    `settings` are further settings of the bot's own part, as TOML has them.
+    `settings` are further settings of the bot's own part, as TOML has them; `launch` starts the program.
     """
 
     def __init__(
@@ -73,14 +107,16 @@ class Scene:
         folder: Path | None = None,
         drain: timedelta = timedelta(seconds=2),
         settings: Mapping[str, str] | None = None,
+        launch: Launch = executed,
     ) -> None:
         self._site = site
+        self._launch = launch
         self._own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="dovecot-bot-"))
         self.slack = LocalSlack()
         self._drain = drain
         self._more = settings or {}
-        self._bot: asyncio.subprocess.Process | None = None
+        self._bot: Running | None = None
         self._clicked: set[str] = set()
 
     @property
@@ -166,12 +202,9 @@ class Scene:
             "SLACK_APP_TOKEN": "xapp-practice",
             "SLACK_API_URL": self.slack.api_url,
         }
-        arguments = ("-m", "bot", "serve", "--config", str(self.settings))
-        with (self.folder / "bot.log").open("ab") as log:
-            self._bot = await asyncio.create_subprocess_exec(
-                sys.executable, *arguments, env=environment, cwd=Path(__file__).parents[2], stdout=log, stderr=log
-            )
+        arguments = ("serve", "--config", str(self.settings))
         before = self.slack.sockets
+        self._bot = await self._launch(arguments, environment, self.folder / "bot.log")
         started = asyncio.create_task(self.slack.until(lambda: self.slack.sockets > before, timeout=within))
         ended = asyncio.create_task(self._bot.wait())
         done, waiting = await asyncio.wait({started, ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import shlex
-import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
 from bot.practice.slack.server import Ephemeral, Message
 from bot.practice.values import Ran
+from tests.forked import forked
 from tests.lab.ring import BACKENDS
 
 K = TypeVar("K")
@@ -160,7 +161,7 @@ async def staged(
     )
     async with ring:
         site = practice_site(ring, metacache=metacache)
-        async with Scene(site, drain=timedelta(seconds=drain), settings=settings) as scene:
+        async with Scene(site, drain=timedelta(seconds=drain), settings=settings, launch=forked) as scene:
             scene.propose(CONFIG, reviewed_config(ring))
             if start:
                 await scene.start_bot()
@@ -284,19 +285,16 @@ class Said:
 
 
 async def cli(*arguments: str, env: Mapping[str, str] | None = None) -> Said:
-    """`python -m bot …` to its end; `env` takes the place of all SLACK_ variables."""
+    """The program with these arguments to its end; `env` takes the place of all SLACK_ variables."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SLACK_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *arguments),
-        cwd=CHECKOUT,
-        env={**clean, **(env or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 30)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
-    return Said(status=process.returncode or 0, out=out.decode(), err=err.decode())
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = await forked(arguments, {**clean, **(env or {})}, out, err)
+        try:
+            status = await asyncio.wait_for(process.wait(), 30)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+        said, wrong = await asyncio.gather(*(asyncio.to_thread(path.read_text) for path in (out, err)))
+        return Said(status=status, out=said, err=wrong)

@@ -9,13 +9,14 @@ from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site
 from tests.acceptance.practice import answer, ended, facts_of, wording
+from tests.forked import forked
 
 
 async def test_the_bare_command_upgrades_and_typed_again_begins_nothing() -> None:
     """Every package to what apt offers, the configuration to the proposed one; old and new are shown."""
     async with PracticeRing(user_expire=timedelta(seconds=1), login_patience=timedelta(seconds=8)) as ring:
         site = practice_site(ring, proposed=CONFIG)
-        async with Scene(site, drain=timedelta(seconds=1)) as scene:
+        async with Scene(site, drain=timedelta(seconds=1), launch=forked) as scene:
             backend = ring.backends["backend-3"]
             scene.propose_a_small_change(CONFIG, backend.disk)
             await scene.start_bot()
@@ -40,7 +41,7 @@ async def test_the_bare_command_upgrades_and_typed_again_begins_nothing() -> Non
 async def test_with_the_mirror_gone_the_way_back_for_the_packages_is_said_to_be_none() -> None:
     async with (
         PracticeRing(user_expire=timedelta(seconds=1), login_patience=timedelta(seconds=8)) as ring,
-        Scene(practice_site(ring), drain=timedelta(seconds=1)) as scene,
+        Scene(practice_site(ring), drain=timedelta(seconds=1), launch=forked) as scene,
     ):
         ring.backends["backend-3"].packages.gone = {OLD}
         await scene.start_bot()

@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, Scene, practice_site, reviewed_config
+from bot.practice.scene import CONFIG, Scene, executed, practice_site, reviewed_config
 from tests.chaos.facts import FactWatch, RunOver
 from tests.chaos.patience import impatient
+from tests.forked import forked
 
 DRAIN = timedelta(seconds=1)
 USERS = 30
@@ -85,7 +86,9 @@ async def stage(
     async with PracticeRing(users=USERS, user_expire=timedelta(seconds=1), chance=chance) as ring:
         more = {"procedures": str(impatient(folder)), "watch_every": "1s", **settings}
         site = practice_site(ring, take_down=take_down)
-        async with Scene(site, folder=folder, drain=DRAIN, settings=more) as scene:
+        # Where no login may fail, a start of the bot is as long as it is.
+        launch = executed if take_down else forked
+        async with Scene(site, folder=folder, drain=DRAIN, settings=more, launch=launch) as scene:
             scene.propose(CONFIG, reviewed_config(ring))
             play = Play(ring=ring, scene=scene, facts=FactWatch(folder / "journal.db"))
             try:
