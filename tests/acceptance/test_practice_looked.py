@@ -205,7 +205,7 @@ async def test_while_slack_is_away_nothing_but_looks_is_done_and_all_of_it_is_to
     with looks(ring):
         await holds(scene, await typed(scene))
         scene.slack.away()
-    await scene.slack.until(lambda: "Slack has not taken its announcement" in scene.log, timeout=40)
+    await scene.slack.until(lambda: "Slack has not taken the announcement of stage" in scene.log, timeout=40)
     assert changed(ring) == sent
     scene.slack.away(False)
     await at_gate(scene, "flush")
