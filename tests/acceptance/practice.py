@@ -168,7 +168,11 @@ async def staged(
             yield ring, scene
 
 
-OPENS = {"flush": "take backend-3 down", "restore": "give backend-3 its users back", "go back": "go back on backend-3"}
+OPENS = {
+    "flush": "take backend-3 down",
+    "restore": "give backend-3 its users back",
+    "go back on": "go back on backend-3",
+}
 """What each gate opens, as its question says it."""
 
 
@@ -184,6 +188,14 @@ async def at_gate(scene: Scene, gate: str) -> Message:
         lambda: [one for one in scene.open_buttons("approve") if question in one.text], timeout=60
     )
     return asked[-1]
+
+
+async def whole(scene: Scene, question: Message) -> str:
+    """All that a question says, its file with every command and all evidence included."""
+    of = (question.metadata or {})["event_payload"]
+    name = f"{of['run']}-{of['seq']}-approval.txt"
+    file = await scene.slack.until(lambda: next((one for one in scene.slack.files if one.name == name), None))
+    return f"{wording(question)}\n{file.text}"
 
 
 async def ended(scene: Scene) -> str:

@@ -8,7 +8,7 @@ from bot.core.runs import events as fact
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site
-from tests.acceptance.practice import answer, ended, facts_of, wording
+from tests.acceptance.practice import answer, ended, facts_of, whole, wording
 from tests.forked import forked
 
 
@@ -23,8 +23,9 @@ async def test_the_bare_command_upgrades_and_typed_again_begins_nothing() -> Non
             await scene.ask("backend-3")
             flush = await scene.click(SECOND, "approve")
             for name in backend.packages.installed:
-                assert f"{name} {OLD} → {NEW}" in wording(flush)
-            assert "lines +2 -1, newer none, removed 0" in wording(flush)
+                assert f"{name} {OLD} → {NEW}" in await whole(scene, flush)
+            assert f"dovecot-core and 2 more: {OLD} → {NEW}" in wording(flush)
+            assert "lines +2 -1 in 2 files" in wording(flush)
             await scene.click(SECOND, "approve")
             assert await ended(scene) == "done"
             assert set(backend.packages.installed.values()) == {NEW}

@@ -50,7 +50,7 @@ async def test_before_the_flush_an_approvers_word_to_go_back_gives_the_vhosts_ba
     (approved,) = await facts_of(scene, fact.Approved)
     assert isinstance(approved, fact.Approved)
     assert (approved.gate, approved.by) == (Gate.RESTORE, SECOND)
-    given = f"<@{SECOND}> approved it by asking to go back"
+    given = f"by <@{SECOND}>, who asked to go back"
     assert any(given in practice.wording(one) for one in scene.thread)
     assert practice.usual(ring)
     await practice.assert_thread_is_whole(scene)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.core.runs import events as fact
 from bot.practice.scene import CONFIG, REQUESTER, SECOND
 from tests.acceptance import practice
-from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, run_of, staged, tree, wording
+from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, run_of, staged, tree, whole, wording
 
 HOTFIX = "conf.d/99-hotfix.conf"
 
@@ -18,7 +18,7 @@ async def test_a_hotfix_that_comes_while_the_question_is_open_is_asked_about_aga
         assert closed is not None
         closed.group, closed.mode = "dovecot", 0o640
         await scene.ask(f"backend-3 config={CONFIG}")
-        asked = wording(await at_gate(scene, "flush"))
+        asked = await whole(scene, await at_gate(scene, "flush"))
         assert "/etc/dovecot difference none" in asked
         assert "new conf.d/20-imap.conf root:root 644 as those beside it" in asked
         assert "Configuration in place" in asked
