@@ -81,13 +81,13 @@ class Announcer(Protocol):
         """Returns when people can see the run up to that fact; wait for it with a bound."""
 
     def warn(self, run: str, text: str) -> None:
-        """Say something in the run's thread that the journal cannot hold now; returns at once, may come to nothing."""
+        """Post something in the run's thread that the journal cannot hold now; returns at once, may come to nothing."""
 
     async def permalink(self, run: str) -> str:
         """Where people can see the run, empty when that is not known."""
 
     def damaged(self, found: Damaged) -> None:
-        """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
+        """Post in the channel that a run is damaged, or was let go; returns at once, is tried until it was posted."""
 
 
 class Alarms(Protocol):

@@ -26,13 +26,13 @@ from bot.adapters.slack.messages.markup import prose
 from bot.core.text.redact import redact_in_words
 from bot.errors import BotError
 
-Said = Message | tuple[Message, ...] | None
-Doing = Callable[[], Coroutine[Any, Any, Said]]
+Answer = Message | tuple[Message, ...] | None
+Doing = Callable[[], Coroutine[Any, Any, Answer]]
 """Work to be done; returns what to answer, raises a BotError whose text is the answer."""
 
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
 """Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
-_SAID_WITHIN = 3.0
+_FIRST_ANSWER_WITHIN = 3.0
 """Seconds that work waits for a first answer to be taken."""
 
 _log = logging.getLogger(__name__)
@@ -55,8 +55,8 @@ class Answers:
         self._client = client
         self._session = session
 
-    async def tell(self, asker: Asker, *messages: Message) -> None:
-        """Say it; that it could not be said is logged, it never fails."""
+    async def post(self, asker: Asker, *messages: Message) -> None:
+        """Post them; that one could not be posted is logged, it never fails."""
         for message in messages:
             if not (asker.response_url and await self._respond(asker, message)):
                 await self._whisper(asker, message)
@@ -104,9 +104,9 @@ class Work:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, asker: Asker, doing: Doing) -> asyncio.Event:
-        """Do it in a task of its own, and tell the asker what came of it; returns at once.
+        """Do it in a task of its own, and answer the asker with what came of it; returns at once.
 
-        The event is set when it is done, or has failed, before anybody is told.
+        The event is set when it is done, or has failed, before anybody gets the answer.
         """
         over = asyncio.Event()
         task = asyncio.create_task(self._done(asker, doing, over))
@@ -114,11 +114,11 @@ class Work:
         task.add_done_callback(self._tasks.discard)
         return over
 
-    async def say(self, asker: Asker, message: Message) -> None:
-        """Say something to the asker while the work goes on; a Slack that hangs keeps the work waiting but a moment."""
+    async def respond(self, asker: Asker, message: Message) -> None:
+        """Post something to the asker while the work goes on; a Slack that hangs keeps it waiting but a moment."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_SAID_WITHIN):
-                await self._answers.tell(asker, message)
+            async with asyncio.timeout(_FIRST_ANSWER_WITHIN):
+                await self._answers.post(asker, message)
 
     async def close(self, within: timedelta) -> None:
         """Let what was begun be finished, as long as `within`."""
@@ -130,18 +130,18 @@ class Work:
 
     async def _done(self, asker: Asker, doing: Doing, over: asyncio.Event) -> None:
         try:
-            said = await doing()
+            answer = await doing()
         except BotError as error:
-            said = note(redact_in_words(str(error)), ":no_entry:")
-        except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked is told, and the log has the rest
+            answer = note(redact_in_words(str(error)), ":no_entry:")
+        except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked gets an answer, and the log has the rest
             reference = secrets.token_hex(4)
             _log.exception("error %s behind something that %s did", reference, asker.user)
-            said = note(
+            answer = note(
                 f"The bot failed at this, for a reason of its own (error {reference} in its log). It may or may not"
                 " have been done: look at the thread.",
                 ":x: Error:",
             )
         finally:
             over.set()
-        if said:
-            await self._answers.tell(asker, *(said if isinstance(said, tuple) else (said,)))
+        if answer:
+            await self._answers.post(asker, *(answer if isinstance(answer, tuple) else (answer,)))

@@ -73,11 +73,11 @@ class Listeners:
             channel=str(body["channel_id"]),
         )
         asker = _of_command(body)
-        self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.say, asker)))
+        self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.respond, asker)))
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
-        self._say(_of_command(body), f"This bot does not know {body.get('command')}; nothing was done.")
+        self._answer(_of_command(body), f"This bot does not know {body.get('command')}; nothing was done.")
 
     async def _on_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await _on_record(self._work.begin(_of_click(body), lambda: self._clicks.do(_click(body))))
@@ -132,18 +132,18 @@ class Listeners:
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
-        self._say(_of_click(body), "This button does nothing any more; nothing was done.")
+        self._answer(_of_click(body), "This button does nothing any more; nothing was done.")
 
     async def _on_unknown_shortcut(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         if (body.get("channel") or {}).get("id"):
-            self._say(_of_click(body), "This bot has no such shortcut; nothing was done.")
+            self._answer(_of_click(body), "This bot has no such shortcut; nothing was done.")
 
-    def _say(self, asker: Asker, text: str) -> None:
-        async def said() -> Message:
+    def _answer(self, asker: Asker, text: str) -> None:
+        async def answer() -> Message:
             return note(text, ":no_entry:")
 
-        self._work.begin(asker, said)
+        self._work.begin(asker, answer)
 
 
 async def _on_record(done: asyncio.Event) -> None:

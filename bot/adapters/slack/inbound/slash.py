@@ -27,7 +27,7 @@ from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
 
-Say = Callable[[Message], Awaitable[None]]
+Respond = Callable[[Message], Awaitable[None]]
 """A first answer to whoever typed, while the work goes on."""
 
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -35,12 +35,12 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LINK_WITHIN = 5.0
 """Seconds that an answer waits for the address of a thread that is just being begun."""
 
-_WHERE_TOLD = "its thread says what happens or, while it has none, whoever asked for it is told"
+_WHERE_SHOWN = "its thread says what happens or, while it has none, whoever asked for it is told"
 
 _LISTED = 20
 
-_TOLD = 3
-"""Damaged runs that are told in full: an answer has room for five messages."""
+_IN_FULL = 3
+"""Damaged runs that are shown in full: an answer has room for five messages."""
 
 
 class Commands:
@@ -59,7 +59,7 @@ class Commands:
             "release": self._release,
         }
 
-    async def do(self, typed: Request, say: Say) -> Message | tuple[Message, ...]:
+    async def do(self, typed: Request, respond: Respond) -> Message | tuple[Message, ...]:
         """What was typed, by its first word; what is none of them is a request for a run."""
         if _word(typed) == "help":
             return self._help(typed)
@@ -70,17 +70,17 @@ class Commands:
             raise Refused(f"Not done: {person.barred}.")
         if word := self._words.get(_word(typed)):
             return await word(typed, person)
-        return await self._request(typed, person, say)
+        return await self._request(typed, person, respond)
 
     def _help(self, typed: Request) -> Message:
         return help_text(self._service.commands, only=(typed.command,))
 
-    async def _request(self, typed: Request, person: Person, say: Say) -> Message:
+    async def _request(self, typed: Request, person: Person, respond: Respond) -> Message:
         if _first(typed) not in self._service.backends:
             return self._unknown(typed)
         _may_ask(person)
         # Before the hosts are read for the plan: with one that hangs, that takes a while.
-        await say(note(f"Looking at {_first(typed)} …", ":mag:"))
+        await respond(note(f"Looking at {_first(typed)} …", ":mag:"))
         run = await self._service.request(typed)
         begun = fold((await self._service.entries(run))[:1])
         if begun and not begun.in_channel:
@@ -97,8 +97,8 @@ class Commands:
         if backend := next((word for word in _rest(typed).split() if word in backends), ""):
             raise Refused(f"Nothing was begun. The backend comes first: `{command} {backend} …`")
         known = ", ".join(map(escape, backends[:_LISTED])) + (", …" if len(backends) > _LISTED else "")
-        said = "What you typed is neither a backend nor one of the words below; nothing was begun."
-        return marked(self._help(typed), f":no_entry: {said} The backends: {known}.")
+        unknown = "What you typed is neither a backend nor one of the words below; nothing was begun."
+        return marked(self._help(typed), f":no_entry: {unknown} The backends: {known}.")
 
     async def _link(self, run: str) -> str:
         try:
@@ -128,20 +128,22 @@ class Commands:
         runs = found.runs
         ids = [run.id for run in runs[:_LISTED]]
         links = dict(zip(ids, await asyncio.gather(*map(self._threads.permalink, ids)), strict=True))
-        told = tuple(beside(one) for one in found.damaged[:_TOLD])
-        if len(found.damaged) > _TOLD:
-            told += (note(f"{len(found.damaged) - _TOLD} more runs are damaged: `dovecot-bot runs` names them all."),)
-        if told and not runs:
-            return told
+        damaged = tuple(beside(one) for one in found.damaged[:_IN_FULL])
+        if len(found.damaged) > _IN_FULL:
+            damaged += (
+                note(f"{len(found.damaged) - _IN_FULL} more runs are damaged: `dovecot-bot runs` names them all."),
+            )
+        if damaged and not runs:
+            return damaged
         return (
-            *told,
+            *damaged,
             listing(runs, {run: link for run, link in links.items() if link}, title=title, count=found.count),
         )
 
     async def _abort(self, typed: Request, person: Person) -> Message:
         run = await self._run(typed, _rest(typed))
         await self._service.steer(run, GoBack(person=person, reason=f"{typed.command} abort was typed"))
-        return note(f"Run {run} turns round at its next safe point; {_WHERE_TOLD}.")
+        return note(f"Run {run} turns round at its next safe point; {_WHERE_SHOWN}.")
 
     async def _repost(self, typed: Request, person: Person) -> Message:
         run = await self._run(typed, _rest(typed))
@@ -194,12 +196,12 @@ def _rest(typed: Request) -> str:
     return "".join(typed.text.split(maxsplit=1)[1:]).strip()
 
 
-def _alone(typed: Request, told: tuple[Message, ...]) -> tuple[Message, ...]:
+def _alone(typed: Request, answer: tuple[Message, ...]) -> tuple[Message, ...]:
     """The answer to a word that takes no more words, with a remark where there were some."""
     if not _rest(typed):
-        return told
+        return answer
     remark = f"`{_word(typed)}` takes nothing more: what stands behind it was not looked at."
-    return (marked(told[0], remark), *told[1:])
+    return (marked(answer[0], remark), *answer[1:])
 
 
 def _may_ask(person: Person) -> None:

@@ -180,12 +180,12 @@ def marked(message: Message, remark: str) -> Message:
 
 def bare(message: Message) -> Message:
     """The message as plain text, for when Slack refuses its blocks: nothing in it that could be refused."""
-    said = "\n".join(_said(block) for block in message.blocks)
-    text = f"{message.text}\n{said}"[: TEXT - len(_FENCE)]
+    shown = "\n".join(_text_of(block) for block in message.blocks)
+    text = f"{message.text}\n{shown}"[: TEXT - len(_FENCE)]
     # A block of code that was cut off would not be one.
     return replace(message, text=text + _FENCE * (text.count("```") % 2), blocks=())
 
 
-def _said(block: Mapping[str, Any]) -> str:
+def _text_of(block: Mapping[str, Any]) -> str:
     texts = [block.get("text"), *block.get("elements", ())] if block.get("type") != "actions" else []
     return " · ".join(str(text.get("text", "")) for text in texts if isinstance(text, Mapping))

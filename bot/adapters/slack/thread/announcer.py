@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
-from bot.adapters.slack.thread.damage import damaged, said
+from bot.adapters.slack.thread.damage import damaged, post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.posts import Pace, Post, Posts
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
@@ -23,10 +23,10 @@ from bot.errors import JournalError
 __all__ = ["Pace", "Post", "Posts", "SlackAnnouncer"]
 
 _RECENT = 20
-"""Runs that are looked at when starting though they have ended: their last words may not have been said."""
+"""Runs that are looked at when starting though they have ended: their last facts may not have been posted."""
 
 _ONCE_IN = 600.0
-"""Seconds before the same warning is said again."""
+"""Seconds before the same warning is posted again."""
 
 _LINK_WITHIN = 3.0
 """Seconds that an answer waits for an address; it is of use without one."""
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
-    `home`: the channels of the settings, for what is said of a run whose own channel is not known.
+    `home`: the channels of the settings, for messages about a run whose own channel is not known.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class SlackAnnouncer:
         self._warnings: set[asyncio.Task[Any]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
-        """Go on telling these runs, and those that ended lately; raises JournalError."""
+        """Go on posting these runs, and those that ended lately; raises JournalError."""
         for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
             self.wake(run)
 
     async def close(self) -> None:
-        """Stop telling, at once; what is half posted is recognised at the next start."""
+        """Stop posting, at once; what is half posted is recognised at the next start."""
         self._closed = True
         tasks: list[asyncio.Task[Any]] = [*(task for _, task in self._writers.values()), *self._warnings]
         for task in tasks:
@@ -99,7 +99,7 @@ class SlackAnnouncer:
         return str(answer["permalink"])
 
     def warn(self, run: str, text: str) -> None:
-        """Say something in the thread that the journal cannot hold now; the same text once in ten minutes."""
+        """Post something in the thread that the journal cannot hold now; the same text once in ten minutes."""
         now = asyncio.get_running_loop().time()
         if self._closed or now < self._warned.get((run, text), 0.0):
             return
@@ -108,16 +108,16 @@ class SlackAnnouncer:
         self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
 
     def damaged(self, found: Damaged) -> None:
-        """Say in the channel that a run is damaged, or was let go; returns at once, is tried until it was said."""
+        """Post in the channel that a run is damaged, or was let go; returns at once, is tried until it was posted."""
         if not self._closed:
-            self._beside(self._say_damaged(found), f"damage of {found.run}")
+            self._beside(self._post_damaged(found), f"damage of {found.run}")
 
-    def _beside(self, saying: Coroutine[Any, Any, Any], name: str) -> None:
-        task = asyncio.create_task(saying, name=name)
+    def _beside(self, posting: Coroutine[Any, Any, Any], name: str) -> None:
+        task = asyncio.create_task(posting, name=name)
         self._warnings.add(task)
         task.add_done_callback(self._warnings.discard)
 
-    async def _say_damaged(self, found: Damaged) -> None:
+    async def _post_damaged(self, found: Damaged) -> None:
         run = found.run
         known = [found.last.request.channel] if found.last else []
         try:
@@ -128,7 +128,7 @@ class SlackAnnouncer:
             link = ""
         if channels := tuple(dict.fromkeys((*known, *self._home))):
             message = damaged(found, approvers=self._approvers.mention, link=link)
-            await said(self._client, self._pace, channels, message)
+            await post(self._client, self._pace, channels, message)
 
     async def repost(self, run: str) -> str:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
@@ -148,7 +148,7 @@ class SlackAnnouncer:
             record=self._record,
             pace=self._pace,
         )
-        task = asyncio.create_task(writer.tell(), name=f"thread of {run}")
+        task = asyncio.create_task(writer.write(), name=f"thread of {run}")
         self._writers[run] = writer, task
         task.add_done_callback(lambda done: self._forget(run, done))
         return writer

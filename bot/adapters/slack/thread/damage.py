@@ -1,6 +1,6 @@
-"""Damaged runs in Slack: said in the channel, outside of their threads, until Slack has taken it.
+"""Damaged runs in Slack: posted in the channel, outside of their threads, until Slack has taken it.
 
-What is said comes from core/decisions/damage.py; nothing of it stands in the journal, whose facts are what is damaged.
+The text comes from core/decisions/damage.py; nothing of it stands in the journal, whose facts are what is damaged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def damaged(found: Damaged, *, approvers: str, link: str) -> Message:
-    """What the channel is told: of a damaged run, or of one that somebody has just let go."""
+    """The message to the channel: of a damaged run, or of one that somebody has just let go."""
     return _let_go(found) if found.release else _found(found, approvers=approvers, link=link)
 
 
@@ -38,23 +38,23 @@ def _found(found: Damaged, *, approvers: str, link: str) -> Message:
 def _let_go(found: Damaged) -> Message:
     release = found.release
     assert release is not None
-    said = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
-    builder = MessageBuilder(said)
-    builder.say(f":unlock: {said}")
+    text = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
+    builder = MessageBuilder(text)
+    builder.say(f":unlock: {text}")
     builder.quote("*Reason given*", release.reason)
     builder.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
     return builder.message()
 
 
 def beside(found: Damaged) -> Message:
-    """What one person is told besides the answer to what they typed."""
+    """The message to one person besides the answer to what they typed."""
     builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
     for line in in_words(found).split("\n"):
         builder.say(prose(line, people=None, spans=True))
     return builder.message()
 
 
-async def said(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
+async def post(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
     """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence."""
     failures, turn = 0, 0
     while True:

@@ -87,7 +87,7 @@ class Outbox:
                 place=ROOT,
                 channel=channel,
                 message=message,
-                send=lambda said: self._say(ROOT, channel, None, said),
+                send=lambda message: self._post(ROOT, channel, None, message),
                 find=lambda: self._search.root(channel, ROOT, began.timestamp() - _CLOCKS_DIFFER),
             )
         )
@@ -100,19 +100,19 @@ class Outbox:
                 place=place,
                 channel=channel,
                 message=replace(message, files=()),
-                send=lambda said: self._say(place, channel, thread, said),
+                send=lambda message: self._post(place, channel, thread, message),
                 find=lambda: self._search.reply(channel, thread, place),
             )
         )
 
     async def share(self, place: Place, file: File) -> None:
-        """Post a file into the thread; one that Slack will not take is said in a reply instead. Raises RootGone."""
+        """Post a file into the thread; one that Slack will not take is posted in a reply instead. Raises RootGone."""
         channel, thread = self._thread()
         text = f"The file {file.name} could not be posted. What it holds is in the journal."
 
-        async def send(said: Message) -> str:
-            if not said.files:
-                return await self._say(place, channel, thread, said)
+        async def send(message: Message) -> str:
+            if not message.files:
+                return await self._post(place, channel, thread, message)
             answer = await self._client.files_upload_v2(
                 channel=channel, thread_ts=thread, filename=file.name, title=file.name, content=file.content or "-"
             )
@@ -146,9 +146,9 @@ class Outbox:
                 return
 
     async def whisper(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
-        """Say something to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
+        """Post to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
 
-        Nobody can look up what became of one: after a connection that dropped it may be said twice.
+        Nobody can look up what became of one: after a connection that dropped it may be posted twice.
         """
         failures = 0
         while True:
@@ -202,16 +202,16 @@ class Outbox:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
         message, failures, was_marked = delivery.message, 0, False
         while True:
-            said = message
+            sent = message
             if doubt:
                 try:
                     if found := await delivery.find():
                         return found, was_marked
                 except SlackAway as away:
                     _log.warning("%s: message %s.%s may be posted twice", away, *delivery.place, extra=self._fields)
-                    said, was_marked = marked(message, _REPEAT), True
+                    sent, was_marked = marked(message, _REPEAT), True
             try:
-                return await delivery.send(said), said is not message
+                return await delivery.send(sent), sent is not message
             except ERRORS as error:
                 trouble = self._trouble(error, delivery.place, message, failures)
             if trouble is DeliveryFailure.CONTENT:
@@ -231,7 +231,7 @@ class Outbox:
             return DeliveryFailure.CONTENT
         return trouble
 
-    async def _say(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
+    async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
         answer = await self._client.chat_postMessage(
             channel=channel,
             thread_ts=thread,

@@ -18,7 +18,7 @@ class Post(Protocol):
 
     @property
     def seq(self) -> int:
-        """The fact that it tells."""
+        """The fact that it shows."""
 
     @property
     def part(self) -> int:
@@ -50,10 +50,10 @@ class Posts(Protocol):
         """All rows of a run."""
 
     async def cursor(self, run: str) -> int:
-        """The last fact that was told whole; 0 at first."""
+        """The last fact that was posted whole; 0 at first."""
 
     async def advance(self, run: str, seq: int) -> None:
-        """Everything up to this fact was told."""
+        """Everything up to this fact was posted."""
 
 
 @dataclass(frozen=True, kw_only=True)

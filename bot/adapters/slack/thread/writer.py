@@ -1,7 +1,7 @@
-"""Tells one run in its thread: reads the journal from its own cursor on and posts fact after fact, in order.
+"""Writes one run into its thread: reads the journal from its own cursor on and posts fact after fact, in order.
 
-The thread begins when the run does more than look; of one that ends before, whoever asked is told alone. It decides
-nothing, and a failure here never changes a run: what cannot be told now is told later.
+The thread begins when the run does more than look; of one that ends before, whoever asked gets a message alone. It
+decides nothing, and a failure here never changes a run: what cannot be posted now is posted later.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _REPOSTED = 1_000
 """Parts from here on are buttons that were posted again."""
 
 _TURN_WITHIN = 3.0
-"""Seconds that whoever wants the buttons again waits for what Slack is being told at that moment."""
+"""Seconds that whoever wants the buttons again waits for what is being posted at that moment."""
 
 Record = Callable[[Sequence[Entry]], str]
 """What makes the whole record of a run from its facts, for the file at the thread's end."""
@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class ThreadWriter:
-    """Tells one run until it has ended and all of it was told."""
+    """Writes one run until it has ended and all of it was posted."""
 
     def __init__(
         self,
@@ -80,15 +80,15 @@ class ThreadWriter:
         self._next_edit = 0.0
 
     def wake(self) -> None:
-        """There is more to tell."""
+        """There is more to write."""
         self._news.set()
 
     async def shown(self, seq: int) -> None:
-        """Returns when everything up to this fact was told."""
+        """Returns when everything up to this fact was posted."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._cursor is not None and self._cursor >= seq)
 
-    async def tell(self) -> None:
+    async def write(self) -> None:
         """Write all there is and all that comes, until the run's end."""
         failures = 0
         while True:
@@ -137,7 +137,7 @@ class ThreadWriter:
             self._entries.append(entry)
 
     async def _begins(self) -> bool:
-        """Whether there is a thread now; of a run that is over without one, whoever asked is told here."""
+        """Whether there is a thread now; of a run that is over without one, whoever asked gets a message here."""
         run = self._read
         if run is None or run.in_channel or self._outbox.begun:
             return run is not None
@@ -243,7 +243,7 @@ class ThreadWriter:
             await self._draw(run)
 
     async def warn(self, text: str) -> bool:
-        """Say something that stands in no journal; False when it could not be said. Never raises."""
+        """Post something that stands in no journal; False when it could not be posted. Never raises."""
         if root := self._outbox.root:
             return await self._outbox.warn(root, text)
         asked = self._entries[0].fact if self._entries else None
