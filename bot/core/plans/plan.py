@@ -244,8 +244,7 @@ class Plan:
     @property
     def preparing(self) -> tuple[PlannedStage, ...]:
         """The stages at the beginning that leave nothing to be undone: a failure there refuses the run."""
-        first, *later = self.stages
-        return (first, *takewhile(_prepares, later))
+        return (*self.stages[:1], *takewhile(_prepares, self.stages[1:]))
 
     def approval(self, gate: Gate) -> PlannedApproval | None:
         """The step that asks for a gate; None where there is none."""

@@ -219,6 +219,8 @@ def _printed(shape: str, root: str, path: str, node: Node) -> str:
 # diff
 
 _DIFF = ("--recursive", "--unified", "--new-file", "--no-dereference")
+_FOLLOWS = _DIFF[:-1]
+"""As a test asks, to see what would come out then: links are followed."""
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS = {Directory: "directory", File: "regular file", Link: "symbolic link"}
 
@@ -226,26 +228,28 @@ _KINDS = {Directory: "directory", File: "regular file", Link: "symbolic link"}
 def _diff(disk: Disk, call: Call) -> Answer:
     """Exit status 0: same; 1: they differ; 2: trouble."""
     match call.args:
-        case (*options, left, right) if tuple(options) == _DIFF:
-            pass
+        case (*options, left, right) if tuple(options) in {_DIFF, _FOLLOWS}:
+            follow = tuple(options) == _FOLLOWS
         case _:
             return _not_known("diff", call, 2)
     if disk.look(left) is None and disk.look(right) is None:
         return failed(2, *(f"diff: {path}: {_GONE}" for path in (left, right)))
     complaints: list[str] = []
-    text = "".join(_compared(disk, left, right, complaints))
+    text = "".join(_compared(disk, left, right, complaints, follow=follow))
     answer = _finished(text, complaints, exit_status=2)
     return answer if complaints else Answer(exit_status=int(bool(text)), out=answer.out)
 
 
-def _compared(disk: Disk, left: str, right: str, complaints: list[str]) -> Iterator[str]:
-    one, two = (disk.look(path, follow=False) for path in (left, right))
+def _compared(disk: Disk, left: str, right: str, complaints: list[str], *, follow: bool) -> Iterator[str]:
+    one, two = (disk.look(path, follow=follow) for path in (left, right))
     kinds = [type(node) for node in (one, two) if node is not None]
+    if not kinds:
+        return
     if len(set(kinds)) == 2:
         yield f"File {left} is a {_KINDS[kinds[0]]} while file {right} is a {_KINDS[kinds[1]]}\n"
     elif kinds[0] is Directory:
         for name in sorted({*disk.names(left), *disk.names(right)}):
-            yield from _compared(disk, f"{left}/{name}", f"{right}/{name}", complaints)
+            yield from _compared(disk, f"{left}/{name}", f"{right}/{name}", complaints, follow=follow)
     elif kinds[0] is Link:
         # GNU diff 3.8 complains of a link that is on one side only, and goes on.
         complaints += [f"diff: {path}: {_GONE}" for path, node in ((left, one), (right, two)) if node is None]
