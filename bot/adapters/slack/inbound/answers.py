@@ -1,6 +1,6 @@
 """Answers to one person (short, seen by nobody else, never part of the record) and the work behind what they did.
 
-Work is done in tasks of the bot's own, so that nothing keeps Slack waiting and nothing is lost when the bot is told to
+Work is done in tasks of the bot's own, so that nothing keeps Slack waiting and nothing is lost when the bot is asked to
 stop.
 """
 

@@ -29,7 +29,7 @@ class Form:
     name: str
     title: str
     submit: str
-    says: str
+    text: str
     label: str
     optional: bool = False
     shows: bool = False
@@ -39,14 +39,14 @@ _NOT_NOW = Form(
     name="not_now_reason",
     title="Not now",
     submit="Not now",
-    says="Run {run} holds as it is and nothing is undone; *Retry* asks the approvers again.",
+    text="Run {run} holds as it is and nothing is undone; *Retry* asks the approvers again.",
     label="Why not now?",
 )
 _GO_BACK = Form(
     name="go_back_reason",
     title="Go back",
     submit="Go back",
-    says="",
+    text="",
     label="Why? The record keeps it.",
     optional=True,
     shows=True,
@@ -57,19 +57,19 @@ FORMS = {
         name="skip_reason",
         title="Skip this step",
         submit="Propose",
-        says="Run {run} goes on without the step once a second engineer agrees.",
+        text="Run {run} goes on without the step once a second engineer agrees.",
         label="Why may it be left out?",
     ),
     "take_over": Form(
         name="take_over_reason",
         title="Take over by hand",
         submit="Take over",
-        says="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
+        text="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
         " is seen in use again, or when somebody says that it stays out.",
         label="Why do you take over?",
     ),
     "not_now": _NOT_NOW,
-    # Of threads that older versions began: what it said would follow is now shown first, under another button.
+    # Of threads that older versions began: what its text announced is now shown first, under another button.
     "deny": _NOT_NOW,
     "go_back": _GO_BACK,
     "abort": _GO_BACK,
@@ -90,7 +90,7 @@ class Sent:
 def form(click: Click, asker: Asker, run: Run) -> Json:
     """The form that a button opens."""
     asks = FORMS[click.action]
-    blocks: Sequence[Json] = (section(asks.says.format(run=escape(run.id))),) if asks.says else ()
+    blocks: Sequence[Json] = (section(asks.text.format(run=escape(run.id))),) if asks.text else ()
     shown = ""
     if asks.shows:
         try:

@@ -130,7 +130,7 @@ class Socket(AsyncBaseSocketModeHandler):
         self._heard = time.monotonic()
 
     async def _frame(self, message: WSMessage) -> None:
-        """Every text frame, before it is worked on: `hello` and `disconnect` tell about the connection itself."""
+        """Every text frame, before it is worked on: `hello` and `disconnect` are about the connection itself."""
         self._hear()
         try:
             frame = json.loads(message.data)

@@ -1,4 +1,4 @@
-"""What whoever asked is told alone, of a run without a thread: how it ended while it only looked, warnings. Pure."""
+"""What only the requester sees, of a run without a thread: how it ended while it only looked, warnings. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def never_begun(run: Run) -> Message:
 
 def warning(run: str, text: str) -> Message:
     """Something that stands in no journal."""
-    said = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
-    builder = MessageBuilder(spoken(said))
-    builder.say(said)
+    warning = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
+    builder = MessageBuilder(spoken(warning))
+    builder.say(warning)
     return builder.message()

@@ -22,7 +22,7 @@ TEXT = 3_000
 
 _BLOCKS = 44
 _ROOM = 9_000
-"""Characters of JSON for all that is said; what is left to 12,000 is kept for buttons and for how it ended."""
+"""Characters of JSON for all text; what is left to 12,000 is kept for buttons and for how it ended."""
 
 _FENCE = "\n```"
 

@@ -17,10 +17,10 @@ SECTION = 2_900
 """Characters of one text: a little under Slack's 3,000."""
 
 BLOCK = 1_500
-"""Characters of a code block, if nothing else is said."""
+"""Characters of a code block by default."""
 
 SPAN = 600
-"""Characters of a code span, if nothing else is said."""
+"""Characters of a code span by default."""
 
 _HEAD, _TAIL = 4, 10
 _LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
@@ -110,7 +110,7 @@ def shortened(text: str, most: int = BLOCK) -> tuple[str, int]:
     room = most // len(kept)
     long = len(_literal("\n".join(kept))) > most
     shown = [cut(line, max(room, 40)) if long else _literal(line) for line in kept]
-    left += sum(1 for line, said in zip(kept, shown, strict=True) if said != _literal(line))
+    left += sum(1 for line, part in zip(kept, shown, strict=True) if part != _literal(line))
     if len(lines) > len(kept):
         shown.insert(_HEAD, f"… ({len(lines) - len(kept)} more lines, in the file)")
     return "\n".join(shown), left

@@ -40,11 +40,11 @@ def _kind(step: PlannedStep) -> str:
 def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     """One step that is to come: its number, which kind it is, and its command if it has one."""
     runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    said = f"*{number(plan, step)}* · {escape(step.says)}{runbook} · _{_kind(step)}_"
+    line = f"*{number(plan, step)}* · {escape(step.says)}{runbook} · _{_kind(step)}_"
     if isinstance(step, PlannedChange):
-        builder.code(said, step.action.command.text)
+        builder.code(line, step.action.command.text)
     else:
-        builder.say(said)
+        builder.say(line)
 
 
 def requested(entry: Entry, request: RunRequested) -> Message:
@@ -143,11 +143,11 @@ def dry_run(found: DryRun) -> tuple[Message, ...]:
     builder.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
     if plan.brings:
         builder.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
-    for says, holds, reason in found.checks:
-        builder.say(f"*{_HOLDS[holds]}* · {escape(says)}")
+    for text, holds, reason in found.checks:
+        builder.say(f"*{_HOLDS[holds]}* · {escape(text)}")
         builder.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
-    for says in found.later:
-        builder.say(f"*:fast_forward: seen in the run itself* · {escape(says)}")
+    for text in found.later:
+        builder.say(f"*:fast_forward: seen in the run itself* · {escape(text)}")
     write_left_out(builder, plan)
     builder.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
     messages: list[Message] = []
@@ -164,14 +164,14 @@ def dry_run(found: DryRun) -> tuple[Message, ...]:
 
 
 def _verdict(found: DryRun) -> str:
-    """How the checks stand, in a clause: what cannot be said now is neither for the run nor against it."""
-    said = [holds for _, holds, _ in found.checks]
-    against, unsaid = said.count(False), said.count(None)
-    if not against and not unsaid:
+    """How the checks stand, in a clause: what is not known now is neither for the run nor against it."""
+    results = [holds for _, holds, _ in found.checks]
+    against, unknown = results.count(False), results.count(None)
+    if not against and not unknown:
         return "every check holds now"
-    counts = ((against, "does not hold now", "do not hold now"), (unsaid, "cannot be said now", "cannot be said now"))
+    counts = ((against, "does not hold now", "do not hold now"), (unknown, "cannot be said now", "cannot be said now"))
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
-    return f"of {len(said)} checks, {' and '.join(parts)}"
+    return f"of {len(results)} checks, {' and '.join(parts)}"
 
 
 BEGINNING = (

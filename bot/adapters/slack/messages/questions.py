@@ -167,7 +167,7 @@ def summary(approvals: Sequence[Entry]) -> str:
 
 
 def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str) -> Message:
-    """A question that nobody answered, said again; the last time in the channel, to the requester too."""
+    """A question that nobody answered, asked again; the last time in the channel, to the requester too."""
     what = opens(again.gate, run)
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""

@@ -51,14 +51,14 @@ _TYPED = 2_500
 """Characters of a reason that was typed, once they are escaped: all 500 of it."""
 
 _MOVED = timedelta(seconds=5)
-"""A wait whose date moves by less goes on as it was told: the hosts say whole seconds, and take their time."""
+"""A wait whose date moves by less goes on as it was posted: the hosts print whole seconds, and take their time."""
 
 _LOOKS = 12
 """Looks that are listed in a message; all of them are in the file."""
 
 
 def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Message, ...]:  # noqa: C901, PLR0912
-    """What is said of one fact, in order; `approvers` is how they are mentioned.
+    """The messages of one fact, in order; `approvers` is how they are mentioned.
 
     One case per kind, so that mypy names a new one.
     """
@@ -131,8 +131,8 @@ def _of_the_ring(entry: Entry, run: Run) -> Message:
     match entry.fact:
         case fact.RingDeviated() as seen:
             return ringing.deviated(entry, seen, run)
-        case fact.MonitorSaysUp() as said:
-            return ringing.monitor(entry, said)
+        case fact.MonitorSaysUp() as reported:
+            return ringing.monitor(entry, reported)
         case fact.BackendRebooted(ran=commands) as boot:
             builder = ringing.booted(entry, boot)
         case fact.RingSetBack(ran=commands) as came:
@@ -179,7 +179,7 @@ def _of_step(entry: Entry, before: Run, after: Run) -> Message:
 
 
 def _of_people(entry: Entry, run: Run) -> Message:
-    """Facts that somebody said something: one sentence."""
+    """What a person answered or asked for: one sentence."""
     at, name = clock(entry.at), escape(run.request.target.backend.name)
     match entry.fact:
         case fact.Approved() as yes:
@@ -216,10 +216,10 @@ def _step_line(run: Run) -> str:
     return title(run.plan, run.step) if run.step else "at its end"
 
 
-def _sheet(entry: Entry, step: PlannedStep | None, run: Run, says: str) -> MessageBuilder:
+def _sheet(entry: Entry, step: PlannedStep | None, run: Run, text: str) -> MessageBuilder:
     line = title(run.plan, step) if step else "The run"
-    builder = MessageBuilder(f"{spoken(says)}: {line}, {clock(entry.at)}.")
-    builder.say(f"*{line}*\n{says} · {clock(entry.at)}")
+    builder = MessageBuilder(f"{spoken(text)}: {line}, {clock(entry.at)}.")
+    builder.say(f"*{line}*\n{text} · {clock(entry.at)}")
     return builder
 
 

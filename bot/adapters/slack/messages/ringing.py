@@ -91,11 +91,13 @@ def ready(run: Run) -> str:
     return f"{name} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
 
 
-def monitor(entry: Entry, said: fact.MonitorSaysUp) -> Message:
+def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
     """A health monitor says up: nobody is called for it."""
-    builder = MessageBuilder(f"A health monitor says up on {escape(said.host)}, {clock(entry.at)}; it harms nobody.")
+    builder = MessageBuilder(
+        f"A health monitor says up on {escape(reported.host)}, {clock(entry.at)}; it harms nobody."
+    )
     builder.say(f":information_source: *A health monitor says up*, {clock(entry.at)}")
-    builder.quote("*Seen*", said.reason)
+    builder.quote("*Seen*", reported.reason)
     builder.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
     return builder.message(name=file_name(entry, "monitor"))
 

@@ -55,7 +55,7 @@ def root(run: Run) -> Message:
 
 
 def steering(run: Run) -> tuple[Json, ...]:
-    """What can be said of a run at any time: turn round, or take it over."""
+    """What can be asked of a run at any time: turn round, or take it over."""
     abort = () if no_way_back(run) or run.plan.back else (abort_button(run),)
     over = run.status in {Status.TAKEN, Status.ENDED}
     return abort if over else (*abort, button("I take over by hand…", "take_over", value(run.id, 1)))
@@ -141,9 +141,9 @@ def listing(
     for run in runs[:_SHOWN]:
         one, state = summary_of(run), _ended(run) if isinstance(run, Summary) else state_of(run)
         link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
-        told = why(one, _WHY)
+        reason = why(one, _WHY)
         builder.say(
             f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
-            f" · {stamp(one.began)}{link}{f' · {told}' if told else ''}\n{state}"
+            f" · {stamp(one.began)}{link}{f' · {reason}' if reason else ''}\n{state}"
         )
     return builder.message()

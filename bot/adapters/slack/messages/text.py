@@ -91,8 +91,8 @@ def known(run: Run) -> tuple[str, ...]:
 
 def why(request: RunRequested | Summary, most: int = SPAN) -> str:
     """The reason and the ticket as whoever asked typed them, in a line; empty where there is neither."""
-    told = (("Reason", request.reason), ("Ticket", request.ticket))
-    return " · ".join(f"*{label}* {inline(text, most)}" for label, text in told if text)
+    parts = (("Reason", request.reason), ("Ticket", request.ticket))
+    return " · ".join(f"*{label}* {inline(text, most)}" for label, text in parts if text)
 
 
 def value(run: str, seq: int) -> str:
