@@ -67,8 +67,8 @@ class Result:
     @property
     def complaint(self) -> str:
         """The last line that it complains with, secrets hidden; empty where it says nothing."""
-        said = (self.stderr.strip() or self.stdout[-_LAST:].strip())[-_LAST:]
-        return redact(said).split("\n")[-1][:300]
+        output = (self.stderr.strip() or self.stdout[-_LAST:].strip())[-_LAST:]
+        return redact(output).split("\n")[-1][:300]
 
     @property
     def cut_short(self) -> bool:

@@ -1,4 +1,4 @@
-"""Who a host is: what it said of itself over a connection, and whether that proves it.
+"""Who a host is: what it answered over a connection, and whether that proves it.
 
 A name in the settings, in the SSH configuration and in the ring are three claims. The host itself says that they are
 one, on the connection that a change then goes over.
@@ -28,7 +28,7 @@ QUESTION = Command(argv=("sh", "-c", _SCRIPT), root=False, timeout=timedelta(sec
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What a host said of itself. `connection` names the connection, and no other one ever.
+    """What a host answered when it was asked who it is. `connection` names the connection, and no other one ever.
 
     `reached` is the host's own address of that connection, empty where sshd does not say it; `addresses` are those of
     its interfaces. `boot_id` changes with every boot.

@@ -192,12 +192,12 @@ def _in_two(one: Ring, other: Ring) -> Iterator[str]:
 
 
 def _differences(first: Host, one: Ring, second: Host, other: Ring) -> list[str]:
-    said = {
+    values = {
         "ssh": (first.address, second.address),
         "sudo": tuple("yes" if host.sudo else "no" for host in (first, second)),
         "machine_id": (first.machine_id or "not set", second.machine_id or "not set"),
     }
-    return [f"{what} {a} in ring {one.name}, {b} in ring {other.name}" for what, (a, b) in said.items() if a != b]
+    return [f"{what} {a} in ring {one.name}, {b} in ring {other.name}" for what, (a, b) in values.items() if a != b]
 
 
 def _twice(names: Iterable[str]) -> list[str]:

@@ -15,7 +15,7 @@ class DryRun:
     plan: Plan
     target: Target
     checks: tuple[tuple[str, bool | None, str], ...]
-    """(what the step says, holds: yes, no or cannot be said, the reason)."""
+    """(the text of the step, whether it holds: yes, no or not known, the reason)."""
 
     later: tuple[str, ...] = ()
     """The checks of the first stage that need what an earlier step of the run makes."""

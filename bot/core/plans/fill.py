@@ -153,7 +153,7 @@ class Filling:
 
     def expected(self, expectation: file.Expectation) -> Expected:
         """One expectation with its values filled in."""
-        asks = {key: self._value(value) for key, value in expectation.says.items()}
+        asks = {key: self._value(value) for key, value in expectation.asks.items()}
         return Expected(probe=expectation.probe, where=expectation.where, asks=asks)
 
     def _value(self, value: Any) -> Value:

@@ -33,8 +33,8 @@ def question(path: str) -> Command:
 def contents(path: str, result: Result) -> Contents:
     """The answer; raises Unreadable for anything else."""
     if result.exit_status or result.cut_short:
-        said = "the list is too long" if result.cut_short else result.complaint
-        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {said}")
+        reason = "the list is too long" if result.cut_short else result.complaint
+        raise Unreadable(f"`{result.command}` exited with {result.exit_status}: {reason}")
     lines = result.stdout.splitlines()
     (there,) = listing(filterfalse(_SUM.fullmatch, lines), path)
     sums = {found[2].removeprefix(f"{path}/"): found[1] for line in lines if (found := _SUM.fullmatch(line))}

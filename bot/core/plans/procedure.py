@@ -111,7 +111,7 @@ class Expectation(BaseModel):
     __pydantic_extra__: dict[str, Wanted]
 
     @property
-    def says(self) -> dict[str, Wanted]:
+    def asks(self) -> dict[str, Wanted]:
         """The probe's own keys: its parameters and its conditions."""
         return dict(self.__pydantic_extra__)
 

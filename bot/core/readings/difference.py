@@ -49,8 +49,8 @@ class Changed:
     newer: bool = False
 
     def __str__(self) -> str:
-        said = "; ".join(part for part in ("newer on the host" if self.newer else "", self.remark) if part)
-        return f"{self.how}: {self.path}" + (f" ({said})" if said else "")
+        remarks = "; ".join(part for part in ("newer on the host" if self.newer else "", self.remark) if part)
+        return f"{self.how}: {self.path}" + (f" ({remarks})" if remarks else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +99,11 @@ def difference(path: str, to: str, result: Result) -> Difference:
 
 def _must_be_whole(result: Result, path: str, to: str, before: Tree, after: Tree, *, differs: bool) -> None:
     """Exit 0: the same; 1: they differ, and it says how; 2: trouble, or a link that is on one side only."""
-    said = [line for line in result.stderr.splitlines() if line.startswith("diff: ")]
+    complaints = [line for line in result.stderr.splitlines() if line.startswith("diff: ")]
     links = {f"{path}/{name}" for name in after.keys() - before.keys() if after[name].kind == "l"}
     links |= {f"{to}/{name}" for name in before.keys() - after.keys() if before[name].kind == "l"}
-    missing = [found[1] if (found := _MISSING.fullmatch(line)) else "" for line in said]
-    explained = bool(said) and links.issuperset(map(_unquoted, missing))
+    missing = [found[1] if (found := _MISSING.fullmatch(line)) else "" for line in complaints]
+    explained = bool(complaints) and links.issuperset(map(_unquoted, missing))
     fine = {0: not differs, 1: differs, 2: explained}
     if not fine.get(result.exit_status, False) or "." not in before or "." not in after:
         why = result.complaint if result.stderr.strip() else "nothing that it says is an answer"
@@ -193,19 +193,19 @@ def _is_kept_from_others(path: str, side: Tree) -> bool:
 
 
 def _remark(old: Listed | None, new: Listed | None, *, kept: bool) -> str:
-    said = []
+    remarks = []
     if any(one is not None and one.kind == "l" for one in (old, new)):
         links = [one.target if one.kind == "l" else "no link" for one in (old, new) if one]
-        said.append("a link: " + " → ".join(links))
+        remarks.append("a link: " + " → ".join(links))
     elif old and new and Owned.of(old) != Owned.of(new):
-        said.append(f"{Owned.of(old)} → {Owned.of(new)}")
+        remarks.append(f"{Owned.of(old)} → {Owned.of(new)}")
     if kept:
-        said.append("its content is not shown")
-    return "; ".join(said)
+        remarks.append("its content is not shown")
+    return "; ".join(remarks)
 
 
 def _as_room_allows(texts: Mapping[str, Sequence[str]]) -> str:
-    """The beginning of each text, secrets hidden; what is left out is said. Short ones have their room first."""
+    """The beginning of each text, secrets hidden; what is left out is noted. Short ones have their room first."""
     room, shares = TEXT, {}
     sizes = {name: sum(map(len, text)) + len(text) for name, text in texts.items()}
     for left, name in zip(range(len(sizes), 0, -1), sorted(sizes, key=sizes.__getitem__), strict=True):

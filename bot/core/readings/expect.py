@@ -1,4 +1,4 @@
-"""A reading judged, with its reason in words: it holds, it does not, or it cannot be said."""
+"""A reading judged, with its reason in words: it holds, it does not, or it is not known."""
 
 from __future__ import annotations
 
@@ -77,17 +77,17 @@ def _contradictions(look: Look) -> list[str]:
     together = look.expected.where in {Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS}
     if look.expected.probe != "director-ring" or not together:
         return []
-    said = {seen.host: seen.reading for seen in look.seen if seen.reading is not None}
-    own = {host: str(reading["self"]) for host, reading in said.items()}
-    members = {host: str(reading["members"]) for host, reading in said.items()}
+    readings = {seen.host: seen.reading for seen in look.seen if seen.reading is not None}
+    own = {host: str(reading["self"]) for host, reading in readings.items()}
+    members = {host: str(reading["members"]) for host, reading in readings.items()}
     if look.expected.where is Where.ANSWERING_DIRECTORS:
         return [*_the_same(own), *_strangers(own, members)]
-    return [*_the_same(own), *_not_all(own, members, whole=len(said) == len(look.seen))]
+    return [*_the_same(own), *_not_all(own, members, whole=len(readings) == len(look.seen))]
 
 
 def _the_same(own: Mapping[str, str]) -> Iterator[str]:
     for address in dict.fromkeys(own.values()):
-        *others, last = (host for host, said in own.items() if said == address)
+        *others, last = (host for host, shown in own.items() if shown == address)
         if others:
             wrong = "one of the two `ssh` names" if len(others) == 1 else "more than one of their `ssh` names"
             yield (
@@ -135,12 +135,12 @@ def _problems(expected: Expected, reading: Reading) -> list[str]:
 
 
 def _detail(key: str, reading: Reading) -> str:
-    """What the host itself said of it, where a yes or no says too little."""
-    said = _SAYS_MORE.get(key)
-    return f" ({reading[said]})" if said and reading.get(said) else ""
+    """What the host itself printed, where a yes or no is too little."""
+    detail = _DETAILS.get(key)
+    return f" ({reading[detail]})" if detail and reading.get(detail) else ""
 
 
-_SAYS_MORE = {
+_DETAILS = {
     "parses": "said",
     "starts": "said",
     "greets": "said",
@@ -201,7 +201,7 @@ def _summary(look: Look) -> str:
     for seen in look.seen:
         if seen.reading is None:
             continue
-        words = probe.tells(seen.reading) if probe.tells and not conditions else None
+        words = probe.in_words(seen.reading) if probe.in_words and not conditions else None
         read = words or ", ".join(_held(key, seen.reading) for key in keys)
         by_reading.setdefault(_named(look.expected) + read, []).append(seen.host)
     return "; ".join(f"{', '.join(hosts)}: {read}" for read, hosts in by_reading.items())

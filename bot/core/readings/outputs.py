@@ -29,12 +29,12 @@ Exits = Mapping[int, str]
 def own_answer(result: Result, exits: Exits) -> None:
     """Raises Unreadable for an exit that is not the command's own.
 
-    sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself says.
+    sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself prints.
     """
-    status, said = result.exit_status, result.stderr or result.stdout
+    status, output = result.exit_status, result.stderr or result.stdout
     begins = exits.get(status) if status else ""
-    silent = status == 1 and not said.strip()
-    if begins is None or silent or (begins and not any(re.match(begins, line) for line in said.splitlines())):
+    silent = status == 1 and not output.strip()
+    if begins is None or silent or (begins and not any(re.match(begins, line) for line in output.splitlines())):
         raise no_answer(result)
 
 
@@ -42,7 +42,7 @@ _NAMED = 100
 
 
 def no_answer(result: Result) -> Unreadable:
-    """The error for an exit that is none, with what was said; a script is named by how it begins."""
+    """The error for an exit that is none, with what was printed; a script is named by how it begins."""
     command = result.command if len(result.command) <= _NAMED else f"{result.command[:_NAMED]}…"
     return Unreadable(f"`{command}` exited with {result.exit_status}: {result.complaint or 'it says nothing'}")
 
@@ -142,7 +142,7 @@ _ALL_ARE_NEIGHBOURS = 3
 
 
 def _is_away(row: Mapping[str, str], members: int) -> bool:
-    """In a small ring everybody is left or right of oneself; in a larger one only a failure tells."""
+    """In a small ring everybody is left or right of oneself; in a larger one only a failure shows it."""
     return not row["type"] and (members <= _ALL_ARE_NEIGHBOURS or row.get("last failed", "never") != "never")
 
 
@@ -171,8 +171,8 @@ def service(_target: Target, asks: Asks, result: Result) -> Reading:
 
 
 def config_parses(_target: Target, _asks: Asks, result: Result) -> Reading:
-    said = [line for line in result.stderr.splitlines() if line.strip()]
-    return {"parses": result.exit_status == 0, "said": said[-1][:300] if said and result.exit_status else ""}
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    return {"parses": result.exit_status == 0, "said": lines[-1][:300] if lines and result.exit_status else ""}
 
 
 def mailbox_status(_target: Target, _asks: Asks, result: Result) -> Reading:
@@ -228,8 +228,8 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     # Disabled in the moment between this look and the stop, it is inactive afterwards too, and has flushed nothing.
     there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
     flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
-    said = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
-    return {"ready": there and unit == "active", "flushed": flushed, "said": said}
+    text = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
+    return {"ready": there and unit == "active", "flushed": flushed, "said": text}
 
 
 _FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")
@@ -341,9 +341,9 @@ def tree(_target: Target, asks: Asks, result: Result) -> Reading:
 
 def _must_not_be_there(result: Result, path: str) -> None:
     """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
-    said = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
+    lines = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
     otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
-    if result.stdout or otherwise or len(said) != 1 or path not in said[0]:
+    if result.stdout or otherwise or len(lines) != 1 or path not in lines[0]:
         raise no_answer(result)
 
 

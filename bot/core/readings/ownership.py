@@ -55,7 +55,7 @@ class Assigned:
         return self.by != _AS_THERE
 
 
-_AS_THERE, _AS_BESIDE, _AS_SAID = "as on the host", "as those beside it", f"as {MANIFEST} says"
+_AS_THERE, _AS_BESIDE, _AS_LISTED = "as on the host", "as those beside it", f"as {MANIFEST} says"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +111,8 @@ def assigned(
     found: dict[str, Assigned] = {}
     for path in sorted(kinds, key=lambda name: (name != ".", name.split("/"))):
         kind, there = kinds[path], like.get(path)
-        if rule := _said(manifest, path, kind):
-            given = Assigned(owned=rule.owned, by=_AS_SAID)
+        if rule := _rule_for(manifest, path, kind):
+            given = Assigned(owned=rule.owned, by=_AS_LISTED)
         elif there and there.kind == kind:
             given = Assigned(owned=Owned.of(there), by=_AS_THERE)
         else:
@@ -122,7 +122,7 @@ def assigned(
     return found
 
 
-def _said(manifest: tuple[Rule, ...], path: str, kind: str) -> Rule | None:
+def _rule_for(manifest: tuple[Rule, ...], path: str, kind: str) -> Rule | None:
     """An exact path goes before a folder, the nearest folder before those above it."""
     fitting = [rule for rule in manifest if _fits(rule, path, kind)]
     return max(fitting, key=lambda rule: (not rule.below, len(rule.path)), default=None)

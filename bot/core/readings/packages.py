@@ -58,9 +58,9 @@ _VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+$")
 
 
 def _offer(name: str, body: list[str]) -> Offer:
-    said = dict(line.strip().split(": ", 1) for line in body if ": " in line)
+    fields = dict(line.strip().split(": ", 1) for line in body if ": " in line)
     table = [found[1] for line in body if (found := _VERSION.match(line))]
-    installed, candidate = said.get("Installed", ""), said.get("Candidate", "")
+    installed, candidate = fields.get("Installed", ""), fields.get("Candidate", "")
     if not installed or not candidate:
         raise Unreadable(f"apt-cache policy does not say what is installed and offered of {name}")
     known = installed in table and candidate in table

@@ -22,9 +22,9 @@ from bot.core.readings.outputs import Asks, Exits, Reading
 class Probe:
     """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has.
 
-    `kept`: fields that are remembered and compared, and told to nobody. `shows`: what people are shown of an answer,
-    in short and whole, where that is not what was printed. `tells`: a reading in words,
-    where its fields say too little.
+    `kept`: fields that are remembered and compared, and shown to nobody. `shows`: what people are shown of an answer,
+    in short and whole, where that is not what was printed. `in_words`: a reading in words,
+    where its fields are too little.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Probe:
     command: Callable[[Target, Asks], Command]
     read: Callable[[Target, Asks, Result], Reading]
     shows: Callable[[Asks, Result], tuple[str, str]] | None = None
-    tells: Callable[[Reading], str] | None = None
+    in_words: Callable[[Reading], str] | None = None
 
 
 def _doveadm(*argv: str) -> Callable[[Target, Asks], Command]:
@@ -107,7 +107,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
     optional: str = "",
     exits: Exits = MappingProxyType({}),
     shows: Callable[[Asks, Result], tuple[str, str]] | None = None,
-    tells: Callable[[Reading], str] | None = None,
+    in_words: Callable[[Reading], str] | None = None,
 ) -> Probe:
     """`exits`: the exit statuses beside 0 with which the command answers; any other is somebody else's, or trouble."""
 
@@ -120,7 +120,7 @@ def _probe(  # noqa: PLR0917 - a table reads better without its column names
         command=command,
         read=answered,
         shows=shows,
-        tells=tells,
+        in_words=in_words,
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
@@ -283,7 +283,7 @@ _ALL = (
         packages.lists_age,
         "hours_allowed",
         "hours old",
-        tells=packages.lists_in_words,
+        in_words=packages.lists_in_words,
     ),
     _probe(
         "space",
@@ -307,7 +307,7 @@ _ALL = (
         "names folder",
         "way_back",
         exits={1: "find: "},
-        tells=packages.way_back_in_words,
+        in_words=packages.way_back_in_words,
     ),
     _probe(
         "tree",

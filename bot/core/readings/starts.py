@@ -46,13 +46,13 @@ def question(_target: Target, asks: Asks) -> Command:
 
 def config_starts(_target: Target, _asks: Asks, result: Result) -> Reading:
     """`said`: what doveconf complains of, or what was not looked at and why."""
-    said = [line for line in result.stderr.splitlines() if line.strip()]
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
     if result.exit_status == _ONLY_PARSED:
-        why = next(line for line in said if re.match(EXITS[_ONLY_PARSED], line))
+        why = next(line for line in lines if re.match(EXITS[_ONLY_PARSED], line))
         return {"starts": NOT_SEEN, "said": f"{_UNSEEN} {why[:200]}"}
     if result.exit_status == _NO_TREE:
         return {"starts": NOT_THERE, "said": ""}
-    return {"starts": not result.exit_status, "said": _reordered(said[-1]) if said and result.exit_status else ""}
+    return {"starts": not result.exit_status, "said": _reordered(lines[-1]) if lines and result.exit_status else ""}
 
 
 def _reordered(line: str) -> str:

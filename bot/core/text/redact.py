@@ -123,7 +123,7 @@ def _settings_redacted(line: str) -> str:
 
 
 def shorten(text: str, limit: int) -> str:
-    """At most `limit` characters, the middle left out and said so."""
+    """At most `limit` characters, the middle left out, with a note."""
     text = text.strip("\n")
     if len(text) <= limit:
         return text
