@@ -12,7 +12,7 @@ import pytest
 
 from bot.core.hosts.command import Result
 from bot.core.readings.probes import PROBES
-from bot.core.readings.sessions import KEPT, NAMES, told_apart
+from bot.core.readings.sessions import KEPT, NAMES, matched
 from bot.core.runs.events import Seen
 from bot.errors import Unreadable
 from tests.build import NOON, target
@@ -95,7 +95,7 @@ def who(*rows: str) -> Seen:
 
 def told(directors: Sequence[str], *rows: str) -> tuple[object, object]:
     seen = tuple(Seen(host="d", probe="proxied-sessions", reading={"sessions": 1, NAMES: names}) for names in directors)
-    (shown, *_), (one,) = told_apart([("proxied-sessions", seen), ("sessions", (who(*rows),))])
+    (shown, *_), (one,) = matched([("proxied-sessions", seen), ("sessions", (who(*rows),))])
     assert shown.reading == {"sessions": 1}, "the names are not kept"
     assert one.reading is not None
     assert NAMES not in one.reading

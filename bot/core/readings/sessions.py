@@ -32,7 +32,7 @@ KEPT = 4 * 1024 * 1024
 """Bytes of names that are kept: those of a hundred thousand users."""
 
 NAMED = 10
-"""Users who are told by name."""
+"""Users who are shown by name."""
 
 NAMES = "names"
 """The key of a reading that is dropped once the looks were put together."""
@@ -41,18 +41,18 @@ _HEAD = re.compile(r"sessions ([0-9]+) of [0-9]+")
 
 
 def proxied(_target: Target, _asks: Asks, result: Result) -> Reading:
-    """What a director said; anything but a whole answer is unreadable, and never *none*."""
+    """What a director answered; anything but a whole answer is unreadable, and never *none*."""
     head, *users = result.stdout.splitlines() or [""]
     counted = _HEAD.fullmatch(head)
-    # A login process that does not answer is said on standard error, with exit 0.
+    # A login process that does not answer is reported on standard error, with exit 0.
     if counted is None or result.exit_status or result.stderr.strip() or result.cut_short:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise Unreadable(f"the proxied sessions cannot be counted: exit {result.exit_status}: {said[-1:]}")
+        output = (result.stderr or result.stdout).strip().splitlines()
+        raise Unreadable(f"the proxied sessions cannot be counted: exit {result.exit_status}: {output[-1:]}")
     return {"sessions": int(counted[1]), NAMES: "\n".join(users)}
 
 
 def logged_in(_target: Target, _asks: Asks, result: Result) -> Reading:
-    """What `doveadm who` said on the backend; `past_directors` and `who` are filled in by `told_apart`."""
+    """What `doveadm who` printed on the backend; `past_directors` and `who` are filled in by `matched`."""
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     columns = {name: at for at, name in enumerate(rows[0])} if rows else {}
     if result.exit_status or result.cut_short or not {"username", "#"} <= columns.keys():
@@ -67,7 +67,7 @@ def logged_in(_target: Target, _asks: Asks, result: Result) -> Reading:
     return {"sessions": sum(count for _, count in sessions), "past_directors": 0, "who": "nobody", NAMES: names}
 
 
-def told_apart(looks: Sequence[tuple[str, tuple[Seen, ...]]]) -> tuple[tuple[Seen, ...], ...]:
+def matched(looks: Sequence[tuple[str, tuple[Seen, ...]]]) -> tuple[tuple[Seen, ...], ...]:
     """What several probes saw in one look, by their names: with who of the backend's users no director proxies to it,
     and without the lists of names.
     """

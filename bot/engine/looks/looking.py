@@ -14,7 +14,7 @@ from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.readings.probes import PROBES
-from bot.core.readings.sessions import told_apart
+from bot.core.readings.sessions import matched
 from bot.core.runs.events import Ran, Seen
 from bot.core.text.redact import redact, shorten
 from bot.engine.ports import Clock, Hosts, Timings
@@ -127,7 +127,7 @@ class Looking:
         """Look once, everywhere at the same time."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
         groups = await asyncio.gather(*map(self._everywhere, once))
-        read = told_apart(
+        read = matched(
             [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
         looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
