@@ -47,7 +47,7 @@ class Bringing:
 
     async def of(self, procedure: Procedure, asked: Asked, target: Target) -> Brought:
         """Raises Refused where a host cannot be read, what is asked cannot be, or nothing would change."""
-        proposal = await self._proposal(procedure, asked, target)  # asks no host: what is mistyped is told at once
+        proposal = await self._proposal(procedure, asked, target)  # asks no host: what is mistyped is answered at once
         packages = await self._packages(procedure, asked, target)
         there = await self._in_place(target) if proposal else {}
         new = None if proposal is None or _is_in_place(proposal, there) else proposal

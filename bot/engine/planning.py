@@ -149,7 +149,7 @@ def _files(backend: str, proposal: str, files: str) -> tuple[str, bool, str]:
 
 def _newer(backend: str, proposal: str, found: tuple[str, ...]) -> tuple[str, bool, str]:
     """Named already here: what a configuration that is some weeks old would take back."""
-    says = f"Looked for files of {backend} that are newer than those of {proposal}"
+    text = f"Looked for files of {backend} that are newer than those of {proposal}"
     if not found:
-        return says, True, f"{backend}: no file that differs is newer there"
-    return says, True, f"{backend}: newer there, and replaced or removed by a run: {in_short(found)}"
+        return text, True, f"{backend}: no file that differs is newer there"
+    return text, True, f"{backend}: newer there, and replaced or removed by a run: {in_short(found)}"

@@ -65,7 +65,7 @@ class Hosts(Protocol):
         """
 
     async def identity(self, host: Host) -> Identity:
-        """Who the host said that it is, when the connection that is kept to it was opened; opens one if there is none.
+        """Who the host answered that it is, when the kept connection to it was opened; opens one if there is none.
 
         Raises NotRun when there is no connection, or when the host does not say who it is.
         """

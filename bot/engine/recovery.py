@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
-    """Take up all open runs; returns their ids. A damaged run is left alone: it keeps what it holds, and it is said."""
+    """Take up all open runs; returns their ids. A damaged run is left alone and reported: it keeps what it holds."""
     taken = []
     for run_id in await ports.journal.open_runs():
         run = await _readable(ports, run_id)
@@ -38,21 +38,21 @@ async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
 
 
 async def _readable(ports: Ports, run: str) -> Run | None:
-    """The run, None for one that cannot be read: people are told."""
+    """The run, None for one that cannot be read: it is reported to people."""
     try:
         try:
             found = fold(await ports.journal.entries(run))
         except Illegal:
             found = None
         if found is None:
-            await _say_damaged(ports, run)
+            await _report_damaged(ports, run)
     except JournalError:
         log.exception("is left alone: the journal does not give it", extra={"run": run})
         return None
     return found
 
 
-async def _say_damaged(ports: Ports, run: str) -> None:
+async def _report_damaged(ports: Ports, run: str) -> None:
     found = await ports.journal.examine(run)
     if found is not None:
         log.error("%s", in_words(found), extra={"run": run})

@@ -132,7 +132,7 @@ class Service:
         return await surveyed(listed, self._known)
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
-        """Let go what a damaged run holds, on somebody's word; raises Refused. It is said in the channel."""
+        """Let go what a damaged run holds, on somebody's word; raises Refused. It is posted in the channel."""
         if run in self._live:
             raise Refused(f"Run {run} is under way: abort it, or take it over by hand.")
         journal = self._ports.journal

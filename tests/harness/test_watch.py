@@ -171,7 +171,7 @@ async def test_a_monitor_and_a_colleague_are_told_apart() -> None:
         await play.approve()
         await play.reaches("approve-restore")
         play.colleague_gives(vhosts=None)
-        await play.until(lambda run: run.monitor_told)
+        await play.until(lambda run: run.monitor_reported)
         play.colleague_gives()
         await play.until(lambda run: run.deviations == 1)
         await asyncio.sleep(5)

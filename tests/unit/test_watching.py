@@ -30,7 +30,7 @@ def out() -> Run:
 
 def test_as_the_run_left_it_nothing_is_said() -> None:
     ring = judge_ring(out(), [says(), says(host="director-2")])
-    assert (ring.given_users, ring.said_up) == ({}, {})
+    assert (ring.given_users, ring.reported_up) == ({}, {})
 
 
 @pytest.mark.parametrize("seen", [says(vhosts=100), says(vhosts=100, state="up"), says(users=3), says(0, "up", 3)])
@@ -43,13 +43,13 @@ def test_a_director_that_gives_it_users_is_named_with_what_it_says(seen: Seen) -
 def test_up_at_vhosts_0_harms_nobody_and_is_no_deviation() -> None:
     """A health monitor says so of every backend that answers; it stopped the run at the third time."""
     ring = judge_ring(out(), [says(state="up")])
-    assert (list(ring.given_users), list(ring.said_up)) == ([], ["director-1"])
+    assert (list(ring.given_users), list(ring.reported_up)) == ([], ["director-1"])
 
 
 def test_users_who_have_not_left_yet_are_no_deviation() -> None:
     """In the drain they are still mapped, and up: nothing was said of that by this run."""
     ring = judge_ring(Story().until("drain", on=Status.WAITING).run, [says(state="up", users=40)])
-    assert (ring.given_users, ring.said_up) == ({}, {})
+    assert (ring.given_users, ring.reported_up) == ({}, {})
 
 
 def test_up_with_vhosts_gives_users_also_where_a_procedure_never_took_them() -> None:
@@ -62,7 +62,7 @@ def test_up_with_vhosts_gives_users_also_where_a_procedure_never_took_them() -> 
 
 def test_a_director_that_does_not_answer_says_nothing() -> None:
     ring = judge_ring(out(), [SILENT])
-    assert (ring.given_users, ring.said_up, ring.usable_others) == ({}, {}, None)
+    assert (ring.given_users, ring.reported_up, ring.usable_others) == ({}, {}, None)
 
 
 def test_the_others_are_as_few_as_the_director_says_that_knows_the_fewest() -> None:

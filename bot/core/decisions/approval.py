@@ -90,13 +90,13 @@ def felt(run: Run) -> tuple[str, ...]:
         return ()
     if moved_before(run.plan, stop):
         waits = math.ceil(users / 100) * 2
-        said = (
+        text = (
             f"order move-first: {users} users are moved while {name} still serves; meanwhile their logins wait at the"
         )
-        return (f"{said} directors, {waits} s at least (100 users at a time, 2 s each)",)
-    said = f"order runbook: {name} stops with {users} users mapped to it, and about as many fail a login until they are"
+        return (f"{text} directors, {waits} s at least (100 users at a time, 2 s each)",)
+    text = f"order runbook: {name} stops with {users} users mapped to it, and about as many fail a login until they are"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
-    return (f"{said} moved: {why} (18 of 18, as measured)",)
+    return (f"{text} moved: {why} (18 of 18, as measured)",)
 
 
 def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:

@@ -113,10 +113,10 @@ def _as_shown(thing: _Thing, shown: Mapping[str, str]) -> Expected:
 def differences(shown: Mapping[str, str], looks: Sequence[Look]) -> str:
     """What is not as it was shown, in words; `looks` are those of `as_shown`."""
     return "; ".join(
-        said
+        line
         for look in looks
         if (verdict := judge((look,))).holds is False
-        for said in _differs(shown, look.expected.probe, look.seen[0].reading or {}, verdict.reason)
+        for line in _differs(shown, look.expected.probe, look.seen[0].reading or {}, verdict.reason)
     )
 
 

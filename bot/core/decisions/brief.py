@@ -132,8 +132,8 @@ def _others(readings: _Readings) -> Iterator[_Line]:
     usable = [int(reading["usable_others"]) for reading in _of(readings, "director-hosts")]
     if usable:
         few = min(usable)
-        said = "one other backend alone is usable" if few == 1 else f"{few} other backends are usable"
-        yield _Line(text=said, alarm=few <= 1)
+        text = "one other backend alone is usable" if few == 1 else f"{few} other backends are usable"
+        yield _Line(text=text, alarm=few <= 1)
 
 
 def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:

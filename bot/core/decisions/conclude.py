@@ -23,7 +23,7 @@ class Heard(StrEnum):
     NOTHING = "its end was not heard"
     YES = "exit 0"
     PERHAPS = "exit 75"
-    """doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
+    """doveadm's answer to much: not done, or done and not confirmed. Only a look shows which."""
     NO = "another exit"
     OVER = "looked up afterwards, and nothing of it can come any more"
     MAY_RUN = "looked up afterwards, and it may still run there"

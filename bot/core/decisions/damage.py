@@ -104,12 +104,12 @@ def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: da
         raise Refused(f"Run {run} {let_go_words(found.release)}.")
     if not found.holds:
         raise Refused(f"Run {run} holds nothing.")
-    said = in_line(reason)
-    if not said:
+    text = in_line(reason)
+    if not text:
         raise Refused(f"This needs a reason: release {run} REASON, such as what was looked at on the backend.")
-    if len(said) > _REASON:
+    if len(text) > _REASON:
         raise Refused(f"Say it in at most {_REASON} characters.")
-    return Release(run=run, by=person.id, at=now, reason=said)
+    return Release(run=run, by=person.id, at=now, reason=text)
 
 
 def let_go_words(release: Release) -> str:
@@ -137,12 +137,14 @@ def _quoted(text: str) -> str:
 
 def _what_is_wrong(found: Damaged) -> str:
     if found.holds:
-        said = f"nothing is done for it, {held_words(found)} is not watched, and stays held until somebody lets it go"
+        consequence = (
+            f"nothing is done for it, {held_words(found)} is not watched, and stays held until somebody lets it go"
+        )
     elif found.release:
-        said = f"it {let_go_words(found.release)}"
+        consequence = f"it {let_go_words(found.release)}"
     else:
-        said = "it holds nothing"
-    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {said}."
+        consequence = "it holds nothing"
+    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}."
 
 
 def _last_known(found: Damaged) -> tuple[str, ...]:
@@ -163,7 +165,7 @@ def _last_known(found: Damaged) -> tuple[str, ...]:
     return tuple(lines)
 
 
-_SAYS = {
+_LEFT_BY = {
     Effect.TAKES_VHOSTS: ("vhosts", "it had vhosts 0, so no new users"),
     Effect.DOWN: ("state", "the directors had it as down"),
     Effect.FLUSH: ("users", "its users were moved"),
@@ -181,13 +183,13 @@ def _made(run: Run) -> str:
     for step in _done(run):
         command = step.action.command.text
         for effect in step.does:
-            about, says = _SAYS.get(effect, ("", ""))
+            about, text = _LEFT_BY.get(effect, ("", ""))
             if effect is Effect.RESTORE:
                 about = "vhosts" if " update " in command else "state"
-                says = f"`{command}` was done"
+                text = f"`{command}` was done"
             if about:
                 left.pop(about, None)
-                left[about] = says
+                left[about] = text
     return (
         f"Seen done until then: {'; '.join(left.values())}."
         if left

@@ -161,8 +161,8 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
     if run.status is not Status.TAKEN:
         raise Refused("Nobody has taken this backend over.")
-    said = f"<@{command.person.id}> says that it stays out of the ring"
-    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said),)
+    reason = f"<@{command.person.id}> says that it stays out of the ring"
+    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason),)
 
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:

@@ -92,8 +92,8 @@ def _started_first(steps: tuple[PlannedChange, ...]) -> tuple[PlannedChange, ...
     return first if all(one and one <= {Effect.UNMASK, Effect.START_DOVECOT} for one in does) else ()
 
 
-def _stage(name: str, says: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
-    return PlannedStage(name=f"back-{name}", says=says, uninterrupted=False, verifies=False, steps=steps)
+def _stage(name: str, text: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
+    return PlannedStage(name=f"back-{name}", says=text, uninterrupted=False, verifies=False, steps=steps)
 
 
 def _restores(action: Action | None) -> bool:

@@ -99,8 +99,8 @@ def shown_now(run: Run) -> Mapping[str, str]:
 
 def _as_shown(shown: Mapping[str, str], plan: Plan) -> tuple[Guard, ...]:
     expects = as_shown(shown, plan)
-    says = f"as the flush approval showed it: {called(shown, plan)}; else it is asked for again"
-    return (Guard(says=says, expects=expects),) if expects else ()
+    text = f"as the flush approval showed it: {called(shown, plan)}; else it is asked for again"
+    return (Guard(says=text, expects=expects),) if expects else ()
 
 
 def standing_configuration() -> tuple[Expected, ...]:
@@ -192,7 +192,7 @@ def _flush_ready(unit: str) -> Guard:
 
 
 WHO_THEY_ARE = Expected(probe="director-ring", where=Where.ANSWERING_DIRECTORS, asks={})
-"""What a director says of itself, in the look before it is told anything."""
+"""What a director says of itself, in the look before anything is sent to it."""
 
 
 def is_itself(run: Run, host: str, seen: Sequence[Seen]) -> bool:

@@ -180,7 +180,7 @@ class StepFailed:
 class WaitBegan:
     """A wait runs until a date, whatever happens to the bot meanwhile.
 
-    `clocks`: what the clocks of the hosts that answered said then, in seconds since 1970, by the hosts' names; a bot
+    `clocks`: what the clocks of the hosts that answered showed then, in seconds since 1970, by the hosts' names; a bot
     that was away sees by them how much has passed. Older versions read none.
     """
 
@@ -211,7 +211,7 @@ class UsersCounted:
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalAsked:
-    """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Said again at `repeats`.
+    """A gate was put to the approvers: `digest` is of all they approve, `not_by` may not. Asked again at `repeats`.
 
     `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
     left. `verified`: what the backend was when it was asked: `configuration` and `packages` where it gets users again;
@@ -236,7 +236,7 @@ class ApprovalAsked:
 
 @dataclass(frozen=True, kw_only=True)
 class ApprovalRepeated:
-    """A question that nobody answered was said again, for the `times`th time; the last time to all approvers."""
+    """A question that nobody answered was asked again, for the `times`th time; the last time to all approvers."""
 
     step: str
     gate: Gate
@@ -266,7 +266,7 @@ class Approved:
 
 @dataclass(frozen=True, kw_only=True)
 class Postponed:
-    """Somebody said *not now* to a gate: the run holds as it is, and the gate can be asked again."""
+    """Somebody answered *not now* at a gate: the run holds as it is, and the gate can be asked again."""
 
     step: str
     gate: Gate
@@ -277,7 +277,7 @@ class Postponed:
 
 @dataclass(frozen=True, kw_only=True)
 class Denied:
-    """A second engineer said no, and the run turned round; older versions of the bot wrote it."""
+    """A second engineer answered no, and the run turned round; older versions of the bot wrote it."""
 
     step: str
     gate: Gate
@@ -346,7 +346,7 @@ class RunHeld:
 
 @dataclass(frozen=True, kw_only=True)
 class RetryChosen:
-    """Somebody said: try the step again."""
+    """Somebody asked for another try of the step."""
 
     by: str
 
@@ -416,7 +416,7 @@ class OthersCounted:
 
 @dataclass(frozen=True, kw_only=True)
 class MonitorSaysUp:
-    """A health monitor has set the backend up at vhost count 0, which harms nobody; said once."""
+    """A health monitor has set the backend up at vhost count 0, which harms nobody; reported once."""
 
     host: str
     reason: str

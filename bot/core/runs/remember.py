@@ -240,7 +240,7 @@ def held(run: Run, entry: Entry) -> Run:
     if entry.fact.back_to:
         run = _back_to(run, entry.fact.back_to)
     failed = run.step.name if run.step else None
-    held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_told=run.deviations)
+    held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_reported=run.deviations)
     return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
 
 
@@ -266,14 +266,14 @@ def retry(run: Run, entry: Entry) -> Run:
 
 def _calm(run: Run) -> Run:
     """People have dealt with what kept changing the ring."""
-    return replace(run, deviations=0, deviations_told=0, helpless_told=False, came_back=0)
+    return replace(run, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
 
 
 def deviated(run: Run, entry: Entry) -> Run:
     assert isinstance(entry.fact, fact.RingDeviated)
     deviated = replace(run, deviations=run.deviations + 1)
     if entry.fact.helpless:
-        return _must_hold(replace(deviated, helpless_told=True), entry, fact.RunHeld(reason=entry.fact.helpless))
+        return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=entry.fact.helpless))
     return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
 
 
@@ -311,7 +311,7 @@ def others(run: Run, entry: Entry) -> Run:
 
 
 def monitor(run: Run, _entry: Entry) -> Run:
-    return replace(run, monitor_told=True)
+    return replace(run, monitor_reported=True)
 
 
 def taken(run: Run, entry: Entry) -> Run:
@@ -329,8 +329,8 @@ def skip_agreed(run: Run, entry: Entry) -> Run:
     step = _named_step(run, entry.fact.step)
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
-    said = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
-    return _next(_calm(replace(run, looks={**run.looks, step.name: said}, judged_since=entry.seq)))
+    text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
+    return _next(_calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
 
 
 def go_back_asked(run: Run, entry: Entry) -> Run:

@@ -57,7 +57,7 @@ EVERYWHERE = frozenset(
         fact.MonitorSaysUp,
     }
 )
-"""Facts that tell something and move nothing; they may come until the run has ended."""
+"""Facts that report something and move nothing; they may come until the run has ended."""
 
 TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
     {
@@ -153,7 +153,7 @@ class Run:
     plan: Plan
     status: Status = Status.READY
     moved: int = 1
-    """The last fact that counts for what is decided; those that only tell something do not."""
+    """The last fact that counts for what is decided; those that only report something do not."""
     position: int = 0
     attempt: int = 0
     stage_begun: str | None = None
@@ -169,7 +169,7 @@ class Run:
     reason: str = ""
     until: datetime | None = None
     clocks: Mapping[str, int] = field(default_factory=dict)
-    """By host: what its clock said when the wait at hand began, in seconds since 1970."""
+    """By host: what its clock showed when the wait at hand began, in seconds since 1970."""
     asked: Entry | None = None
     repeated: int = 0
     skip: Entry | None = None
@@ -194,7 +194,7 @@ class Run:
     turning: bool = False
     start_first: bool = False
     deviations: int = 0
-    deviations_told: int = 0
+    deviations_reported: int = 0
     """How many of them there were when people were last called; they are called anew when there are too many."""
     must_hold: fact.RunHeld | None = None
     """Why the run has to hold at the next safe point, and where it goes on from."""
@@ -215,10 +215,10 @@ class Run:
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False
     """Whether something was sent, after the flush approval, that installs packages or changes the configuration."""
-    helpless_told: bool = False
+    helpless_reported: bool = False
     """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
     others_low: bool = False
-    monitor_told: bool = False
+    monitor_reported: bool = False
     taken: Entry | None = None
     outcome: fact.Outcome | None = None
 
@@ -244,8 +244,8 @@ class Run:
 
     @property
     def holds_anew(self) -> bool:
-        """Whether it is to hold for another reason than people were told of, which they have to hear."""
-        return self.must_hold is not None or self.deviations >= DEVIATIONS > self.deviations_told
+        """Whether it is to hold for another reason than the one posted, so that people have to know."""
+        return self.must_hold is not None or self.deviations >= DEVIATIONS > self.deviations_reported
 
     @property
     def waits_for_people(self) -> bool:

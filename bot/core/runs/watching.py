@@ -15,12 +15,12 @@ class RingSeen:
     """One look at the directors that answer, judged.
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
-    what they say. `said_up`: directors that say up at vhosts 0, which harms nobody. `usable_others`: as the director
-    says that knows the fewest; None when none answered.
+    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `usable_others`: the
+    lowest count of all directors; None when none answered.
     """
 
     given_users: dict[str, str]
-    said_up: dict[str, str]
+    reported_up: dict[str, str]
     usable_others: int | None
     others: str
 
@@ -35,17 +35,17 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
         if one.probe != "director-hosts" or one.reading is None:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
-        says = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
-        said_up = state != "down" and Effect.DOWN in kept
-        if (vhosts != 0 and (Effect.TAKES_VHOSTS in kept or said_up)) or (users != 0 and Effect.FLUSH in kept):
-            given[one.host] = says
-        elif said_up:
-            up[one.host] = says
+        line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
+        reported_up = state != "down" and Effect.DOWN in kept
+        if (vhosts != 0 and (Effect.TAKES_VHOSTS in kept or reported_up)) or (users != 0 and Effect.FLUSH in kept):
+            given[one.host] = line
+        elif reported_up:
+            up[one.host] = line
         usable = int(one.reading["usable_others"])
         if fewest is None or usable < fewest:
             fewest = usable
         others[f"{one.host}: {one.reading['others']}"] = None
-    return RingSeen(given_users=given, said_up=up, usable_others=fewest, others="; ".join(others))
+    return RingSeen(given_users=given, reported_up=up, usable_others=fewest, others="; ".join(others))
 
 
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:

@@ -41,7 +41,7 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
     lock = ""
     try:
         identity = await hosts.identity(backend)
-        against += [said] if (said := objection(backend, identity)) else []
+        against += [reason] if (reason := objection(backend, identity)) else []
         lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
     except HostError as error:
         unknown.append(redact(str(error)))

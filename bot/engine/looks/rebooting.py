@@ -16,14 +16,14 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
     booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
     for step in _relied_on(run):
         observation = await looking.until_seen(step.action.done_when, step.action.within)
-        said = observation.verdict.reason
+        reason = observation.verdict.reason
         booted = fact.BackendRebooted(
             host=booted.host,
             boot_id=boot_id,
             was=run.boot_id,
-            reason=f"“{step.says}” is so no more: {said}"
+            reason=f"“{step.says}” is so no more: {reason}"
             if not observation.verdict.holds
-            else f"all is as it was left: {said}",
+            else f"all is as it was left: {reason}",
             lost="" if observation.verdict.holds else step.name,
             ran=(*booted.ran, *observation.ran),
             seen=(*booted.seen, *observation.seen),

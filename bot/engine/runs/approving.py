@@ -85,7 +85,7 @@ class Approvals:
     async def _until_seen(
         self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)
     ) -> Observation:
-        """Look until it is so; no longer once somebody has said something, as nothing of it is written then."""
+        """Look until it is so; no longer once a person has done something, as nothing of it is written then."""
 
         def decides(observation: Observation) -> bool:
             return observation.verdict.holds is True or self._runlog.run.moved != run.moved

@@ -25,7 +25,7 @@ from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError, MayHaveRun, NotRun
 
 EX_TEMPFAIL = 75
-"""doveadm's answer to much: not done, or done and not confirmed. Only a look tells."""
+"""doveadm's answer to much: not done, or done and not confirmed. Only a look shows which."""
 
 _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
@@ -71,7 +71,7 @@ class Changing:
             word=word,
         )
         if not await self._runlog.record(started, only_after=decided.moved):
-            return  # somebody said something while this looked: ask again what is next
+            return  # a person did something while this looked: ask again what is next
         await self._send(step, step.action, ready)
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
@@ -143,7 +143,7 @@ class Changing:
 
     async def _judge(self, step: PlannedChange, action: Action, result: Result) -> None:
         commands = (ran(result, changes=True),)
-        # A command that says it failed is not waited for; one that says yes, or 75, may still come true.
+        # A command that failed is not waited for; one that exits with 0, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
         heard = {0: Heard.YES, EX_TEMPFAIL: Heard.PERHAPS}.get(result.exit_status, Heard.NO)
@@ -154,7 +154,9 @@ class Changing:
         observation = await self._looking.until_seen(action.done_when, patience, action.steady)
         found = observation.verdict.reason
         again = f"exit {EX_TEMPFAIL}; looked up: {found}"
-        await self._conclude(step, heard, observation, commands, reason=f"{_said(result)}; {found}", again=again)
+        await self._conclude(
+            step, heard, observation, commands, reason=f"{_exit_in_words(result)}; {found}", again=again
+        )
 
     async def look_up(self, step: PlannedChange) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
@@ -248,7 +250,7 @@ def _known(observation: Observation) -> bool:
     return observation.verdict.holds is not None
 
 
-def _said(result: Result) -> str:
+def _exit_in_words(result: Result) -> str:
     if result.exit_status == GUARD_REFUSED:
         return "refused on the host, as dovecot is not stopped there; nothing was deleted"
     if result.exit_status == 0:

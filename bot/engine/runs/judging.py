@@ -116,7 +116,7 @@ class Judging:
         raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
 
     async def _identity(self, backend: Backend) -> Identity:
-        """Who the backend said that it is; one that is away for a moment is waited for. Raises NotRun."""
+        """Who the backend answered that it is; one that is away for a moment is waited for. Raises NotRun."""
         give_up = self._ports.clock.now() + self._ports.timings.patience
         while True:
             try:
@@ -134,7 +134,7 @@ class Judging:
 
         def decides(observation: Observation) -> bool:
             if self._run.moved != decided.moved:
-                return True  # somebody said something: nothing of this is written, and it is asked again what is next
+                return True  # a person did something: nothing of this is written; what is next is asked again
             done = observation.part(action.done_when).verdict.holds if action.done_when else False
             return done is True or (
                 done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
@@ -182,7 +182,7 @@ class Judging:
         return fact.UsersCameBack(back_to=moved.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
 
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
-        """The host to do it on: of the directors that just said who they are, another one at every attempt."""
+        """The host to do it on: of the directors that just answered who they are, another one at every attempt."""
         hosts = hosts_for(self._run.request.target, step.where)
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))

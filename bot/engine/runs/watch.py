@@ -93,8 +93,8 @@ class Watch:
             ring = judge_ring(run, observation.seen)
             if (now := counted(run, ring)) is not None:
                 await self._runlog.record(now)
-            if ring.said_up and not run.monitor_told:
-                host, reason = next(iter(ring.said_up.items()))
+            if ring.reported_up and not run.monitor_reported:
+                host, reason = next(iter(ring.reported_up.items()))
                 await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
             if ring.given_users:
                 await self._deviated(run, ring, observation)
@@ -109,7 +109,7 @@ class Watch:
         helpless = _helpless(run, ring)
         if not helpless and not is_itself(run, host, observation.seen):
             helpless = _stranger(host)
-        if helpless and run.helpless_told:
+        if helpless and run.helpless_reported:
             return  # people were called, and are at it
         reason = "; ".join(ring.given_users.values())
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
@@ -121,7 +121,7 @@ class Watch:
         self._wake()
 
     async def _set_back(self, step: PlannedChange, action: Action, observation: Observation, host: Host) -> None:
-        """On the very director that says otherwise: the others have nothing to tell it."""
+        """On the very director that answers otherwise: the others have nothing to send it."""
         not_after = 0
         try:
             fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
@@ -146,7 +146,7 @@ class Watch:
         return (await self._looking.look([_DOVECOT])).verdict.holds
 
     async def _look_for_a_boot(self) -> None:
-        """A backend that was booted while it is out: what the run believed of it is looked at again, and said."""
+        """A backend that was booted while it is out: what the run believed of it is looked at again, and recorded."""
         run = self._run
         if not run.boot_id or run.status in {Status.BUSY, Status.DOUBT, Status.ENDED} or run.taken_by:
             return
@@ -166,14 +166,16 @@ class Watch:
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]
         if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
-            said = f"<@{run.taken_by}> took over, and every director gives the backend users again"
-            await self._runlog.record(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=said), only_after=run.moved)
+            reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
+            await self._runlog.record(
+                fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
+            )
             self._wake()
 
 
 def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
     """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
-    vhosts = any("vhosts is 0," not in says for says in ring.given_users.values())
+    vhosts = any("vhosts is 0," not in line for line in ring.given_users.values())
     wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()
     if serves is False:
         wanted.add(Effect.FLUSH)
