@@ -106,10 +106,10 @@ def _print_plan(dry_run: DryRun) -> None:
         print(f"\nnot in this run: {left.step}: {in_line(left.because)}")
     print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
-    for says, holds, reason in dry_run.checks:
-        print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{says}: {reason}')}")
-    for says in dry_run.later:
-        print(f"       {in_line(says)}: seen in the run itself")
+    for text, holds, reason in dry_run.checks:
+        print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{text}: {reason}')}")
+    for text in dry_run.later:
+        print(f"       {in_line(text)}: seen in the run itself")
 
 
 @app.command()

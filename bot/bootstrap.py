@@ -128,7 +128,7 @@ def log_to(stream: TextIO) -> logging.Handler:
 
 @asynccontextmanager
 async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
-    """A whole bot, started; on leaving, what is under way is finished, written down and told, then all is closed."""
+    """A whole bot, started; on leaving, what is under way is finished, recorded and posted, then all is closed."""
     async with AsyncExitStack() as stack:
         stack.enter_context(single_instance(settings.bot.journal))
         kept = await stack.enter_async_context(journal(settings))
@@ -188,19 +188,19 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
 
 
 async def serve(settings: Settings, tokens: Tokens) -> int:
-    """Run the bot until it is told to stop (0), or Slack can no longer be heard (1, to be started anew)."""
+    """Run the bot until it is asked to stop (0), or Slack can no longer be heard (1, to be started anew)."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     async with joined(settings, tokens) as app:
-        told = asyncio.create_task(stop.wait())
-        either: set[asyncio.Future[Any]] = {told, app.failed}
+        stopped = asyncio.create_task(stop.wait())
+        either: set[asyncio.Future[Any]] = {stopped, app.failed}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if told.done():
+        if stopped.done():
             log.info("told to stop: what is under way is finished first")
             return 0
-        told.cancel()
+        stopped.cancel()
         log.error("leaving, to be started anew: %s", app.failed.result())
         return 1
 

@@ -1,4 +1,4 @@
-"""Settings: one TOML file for the site, the environment for tokens. Every mistake is told with its file and place."""
+"""Settings: one TOML file for the site, the environment for tokens. Each mistake is shown with its file and place."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class SshPart(_Part):
 
 
 def _one_machine_each(ring: Ring) -> Ring:
-    """Each ring by itself, so that its mistakes are told with its place."""
+    """Each ring by itself, so that its mistakes are shown with its place."""
     if found := mistakes((ring,)):
         raise ValueError("; ".join(found))
     return ring
@@ -214,22 +214,22 @@ _SLACK_ID = "an id is expected, which begins with C, G, U, W or S; Slack's Copy 
 
 def _mistakes(error: ValidationError, path: Path) -> Iterator[str]:
     mistakes = error.errors(include_url=False, include_input=False)
-    told = []
+    messages = []
     for mistake in mistakes:
         if mistake["type"] == "too_short" and any(_inside(other["loc"], mistake["loc"]) for other in mistakes):
             continue  # it is too short because of the others
         # A part with brackets is pydantic's own name of a choice between types.
         place = ".".join(str(part) for part in mistake["loc"] if "[" not in str(part))
-        # What was given there is not told: it may be a token in the wrong place.
-        told.append(redact(f"{path}: {place or 'the whole'}: {_said(mistake['type'], place, mistake['msg'])}"))
-    yield from dict.fromkeys(told)
+        # What was given there is not shown: it may be a token in the wrong place.
+        messages.append(redact(f"{path}: {place or 'the whole'}: {_wording(mistake['type'], place, mistake['msg'])}"))
+    yield from dict.fromkeys(messages)
 
 
 def _inside(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
     return len(place) > len(outer) and place[: len(outer)] == outer
 
 
-def _said(kind: str, place: str, message: str) -> str:
+def _wording(kind: str, place: str, message: str) -> str:
     if kind == "string_pattern_mismatch" and place.startswith(("slack.channels", "people.")):
         return _SLACK_ID
     return _OWN_WORDS.get(kind) or message.removeprefix("Value error, ")

@@ -20,7 +20,7 @@ class Unreadable(BotError):
 
 
 class Illegal(BotError):
-    """A fact does not fit the run it was told of: the journal is damaged, or the bot has a defect."""
+    """A fact does not fit the run that it is about: the journal is damaged, or the bot has a defect."""
 
 
 class HostError(BotError):
@@ -54,7 +54,7 @@ class Conflict(JournalError):
 class RingHeld(JournalError):
     """Another run holds this ring, or a backend or director that both would hold.
 
-    `what` says it in words; `ring` is empty when it is not the ring of that name.
+    `what` is it in words; `ring` is empty when it is not the ring of that name.
     """
 
     def __init__(self, ring: str, run: str, *, what: str = "") -> None:

@@ -22,13 +22,13 @@ _MORE = re.compile(r"://|www\.|@|:[\w+-]+:")
 
 
 def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
-    """The record; `damage` is said at its head when the journal is damaged behind these facts."""
+    """The record; `damage` is shown at its head when the journal is damaged behind these facts."""
     run = fold(entries)
     if run is None:
         raise Refused("There is nothing to make a record of.")
     lines = [*_head(run, entries, damage), *_people(entries), *_counts(entries), "", "## What happened", ""]
     for entry in entries:
-        lines += _told(entry, run)
+        lines += _section(entry, run)
     return "\n".join(lines) + "\n"
 
 
@@ -66,8 +66,8 @@ def _people(entries: Sequence[Entry]) -> Iterator[str]:
     yield ""
     yield "## Approvals"
     yield ""
-    told = [line for entry in entries if (line := _approval(entry))]
-    yield from told or ["None."]
+    lines = [line for entry in entries if (line := _approval(entry))]
+    yield from lines or ["None."]
 
 
 def _approval(entry: Entry) -> str:
@@ -107,7 +107,7 @@ def _counts(entries: Sequence[Entry]) -> Iterator[str]:
         yield f"| {_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
 
 
-def _told(entry: Entry, run: Run) -> Iterator[str]:
+def _section(entry: Entry, run: Run) -> Iterator[str]:
     lines = list(_lines(entry, run))
     if lines:
         yield f"### {entry.seq}. {_time(entry.at)} {lines[0]}"

@@ -53,7 +53,7 @@ async def give_up_what_is_over(database: Database) -> None:
 
 
 async def claim_what_is_free(database: Database, run: str, keys: Sequence[str]) -> None:
-    """For a run that an older version of the bot began; what another one holds already is told to people."""
+    """For a run that an older version of the bot began; what another one holds already is reported to people."""
     async with database.reading() as connection:
         holders = await _holders(connection, keys)
     for other in sorted(set(holders.values()) - {run}):

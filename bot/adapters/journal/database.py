@@ -235,8 +235,8 @@ def only_read(error: JournalError) -> bool:
 
 def translated(error: Exception, name: str) -> JournalError:
     """The error in the bot's words."""
-    said = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    message = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        said = f"unable to open: {said}"
-    to_do = next((text for sign, text in _WHAT_TO_DO if sign in said.lower()), _ELSE)
-    return JournalError(f"the journal ({name}) cannot be used: {said}. Nothing was written. What to do: {to_do}.")
+        message = f"unable to open: {message}"
+    to_do = next((text for sign, text in _WHAT_TO_DO if sign in message.lower()), _ELSE)
+    return JournalError(f"the journal ({name}) cannot be used: {message}. Nothing was written. What to do: {to_do}.")

@@ -17,7 +17,7 @@ State = Literal["sending", "sent", "marked"]
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """One message of a fact: `part` counts its messages, `ts` is Slack's name for it, once Slack has said it."""
+    """One message of a fact: `part` counts its messages, `ts` is Slack's name for it, once Slack has answered."""
 
     run: str
     seq: int
@@ -34,7 +34,7 @@ class SqlPosts:
         self._database = database
 
     async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
-        """A message is about to be sent; changes nothing when that was said before."""
+        """A message is about to be sent; changes nothing when that was recorded before."""
         async with self._database.writing() as connection:
             if (await connection.execute(select(POSTS.c.state).where(_is(run, seq, part)))).first() is None:
                 values = {"run": run, "seq": seq, "part": part, "channel": channel, "state": "sending"}

@@ -1,4 +1,4 @@
-"""One kept connection: the commands that go over it, how many at a time, and who its host said that it is.
+"""One kept connection: the commands that go over it, how many at a time, and who its host answered that it is.
 
 It must not know which host that is in the settings, nor what a command is for.
 """

@@ -178,7 +178,7 @@ class Connections:
     def _files(self, configured: object) -> tuple[Path, ...]:
         """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
 
-        asyncssh gives None for `UserKnownHostsFile none`, an empty list when nothing is said.
+        asyncssh gives None for `UserKnownHostsFile none`, an empty list when nothing is configured.
         """
         own = (self._known_hosts,) if self._known_hosts else ()
         named = tuple(Path(str(name)) for name in configured) if isinstance(configured, list) else ()
@@ -186,7 +186,7 @@ class Connections:
         return tuple(path.expanduser() for path in (*own, *named, *default))
 
     def _guess(self, route: Route) -> Endpoint:
-        """What can be said of a route before its configuration is read."""
+        """What is known of a route before its configuration is read."""
         return Endpoint(
             name=route.host,
             host=route.host,
@@ -212,7 +212,7 @@ class Connections:
 
 
 class _Witness(asyncssh.SSHClient):
-    """What asyncssh tells of a connection that is being made: that it is there, and a host key that it does not trust.
+    """What asyncssh reports while a connection is made: that it is there, and a host key that it does not trust.
 
     The key is remembered for the message, and the answer is no.
     """

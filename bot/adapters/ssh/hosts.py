@@ -64,7 +64,7 @@ class SshHosts:
         self._clock = clock
 
     async def identity(self, host: Host) -> Identity:
-        """Who the host said that it is, over the connection that is kept to it; raises NotRun.
+        """Who the host answered that it is, over the connection that is kept to it; raises NotRun.
 
         It is asked when that is first wanted of a connection, so that looks need no answer to it. What is no answer is
         not kept.

@@ -81,7 +81,7 @@ class CommandSession(asyncssh.SSHClientSession[bytes]):
         self.exit_status = status
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: ARG002
-        """The command was ended by a signal, told by its name (`TERM`)."""
+        """The command was ended by a signal, known by its name (`TERM`)."""
         self.exit_status = 128 + _number(signal)
 
     def connection_lost(self, exc: Exception | None) -> None:
