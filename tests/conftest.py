@@ -6,6 +6,7 @@ before all: each process has one of its own (tests/lab/ring.py).
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes long."""
     real = {item.path for item in items if {"lab", "module_lab", "ring"} & set(getattr(item, "fixturenames", ()))}
     items.sort(key=lambda item: (item.path not in real, _room(item)))
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector of garbage pass over what the collection has made: it is there to the end."""
+    gc.freeze()
 
 
 def _room(item: pytest.Item) -> int:

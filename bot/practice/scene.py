@@ -194,7 +194,7 @@ class Scene:
         lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]
         return "\n".join([*lines, "]", ""])
 
-    async def start_bot(self, *, within: float = 20.0) -> None:
+    async def start_bot(self, *, within: float = 60.0) -> None:
         """Start the bot and wait until it is connected; raises RuntimeError with its log when it does not come up."""
         environment = {
             **os.environ,
