@@ -194,7 +194,7 @@ class Scene:
         lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]
         return "\n".join([*lines, "]", ""])
 
-    async def start_bot(self, *, within: float = 60.0) -> None:
+    async def start_bot(self, *, within: float = 120.0) -> None:
         """Start the bot and wait until it is connected; raises RuntimeError with its log when it does not come up."""
         environment = {
             **os.environ,
@@ -256,7 +256,7 @@ class Scene:
         def answered() -> bool:
             return len(self._roots) > roots or not all(map(at_work, self.slack.ephemerals[answers:]))
 
-        await self.slack.until(answered, timeout=30)
+        await self.slack.until(answered)
 
     @property
     def outcome(self) -> str | None:
@@ -269,13 +269,13 @@ class Scene:
         """The messages of the thread that have this button now."""
         return [one for one in self.thread if action in buttons(one)]
 
-    async def click(self, user: str, action: str, *, within: float = 60.0) -> Message:
+    async def click(self, user: str, action: str, *, within: float = 120.0) -> Message:
         """Wait for that button on a message whose button was not clicked yet, and click it; returns the message."""
         found = await self.question(action, within=within)
         await self.slack.click(user, found, action)
         return found
 
-    async def question(self, action: str, *, within: float = 60.0) -> Message:
+    async def question(self, action: str, *, within: float = 120.0) -> Message:
         """Wait for a message with that button that nobody has answered yet; from here on it counts as answered."""
 
         def unanswered() -> list[Message]:

@@ -31,6 +31,7 @@ from bot.practice.slack.server import Ephemeral, Message
 from bot.practice.values import Ran
 from tests.forked import forked
 from tests.lab.ring import BACKENDS
+from tests.patience import SECONDS
 
 K = TypeVar("K")
 CHECKOUT = Path(__file__).parents[2]
@@ -184,9 +185,7 @@ def run_of(scene: Scene) -> str:
 async def at_gate(scene: Scene, gate: str) -> Message:
     """Wait until that approval is asked for; returns the message with the buttons."""
     question = f"Approval needed: {OPENS[gate]}"
-    asked = await scene.slack.until(
-        lambda: [one for one in scene.open_buttons("approve") if question in one.text], timeout=60
-    )
+    asked = await scene.slack.until(lambda: [one for one in scene.open_buttons("approve") if question in one.text])
     return asked[-1]
 
 
@@ -200,7 +199,7 @@ async def whole(scene: Scene, question: Message) -> str:
 
 async def ended(scene: Scene) -> str:
     """Wait until the run is over; returns its outcome."""
-    return str(await scene.slack.until(lambda: scene.outcome, timeout=60))
+    return str(await scene.slack.until(lambda: scene.outcome))
 
 
 def wording(message: Message | Ephemeral) -> str:
@@ -233,7 +232,7 @@ async def clicked(scene: Scene, user: str, message: Message, action: str, *, sta
 async def told_alone(scene: Scene, user: str, *, since: int) -> str:
     """Wait for a message that this person alone sees, after so many."""
     found = await scene.slack.until(
-        lambda: [one for one in scene.slack.ephemerals[since:] if one.user == user and not at_work(one)], timeout=20
+        lambda: [one for one in scene.slack.ephemerals[since:] if one.user == user and not at_work(one)]
     )
     return wording(found[-1])
 
@@ -303,7 +302,7 @@ async def cli(*arguments: str, env: Mapping[str, str] | None = None) -> Said:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = await forked(arguments, {**clean, **(env or {})}, out, err)
         try:
-            status = await asyncio.wait_for(process.wait(), 30)
+            status = await asyncio.wait_for(process.wait(), SECONDS)
         except TimeoutError:
             process.kill()
             await process.wait()

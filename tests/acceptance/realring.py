@@ -69,7 +69,7 @@ async def outcome_as_users_come(lab: Lab, scene: Scene, *, within: timedelta = t
     Those who work all the time stay on the backends they are on, and a mapping that nobody renews expires.
     """
     usual = lambda: ring_is_as_usual(lab)  # noqa: E731
-    await asyncio.to_thread(wait_for, "the ring is as usual", usual, within=timedelta(minutes=2))
+    await asyncio.to_thread(wait_for, "the ring is as usual", usual)
     directors = itertools.cycle(lab.directors.values())
     async with asyncio.timeout(within.total_seconds()):
         while not scene.outcome:
@@ -184,7 +184,7 @@ def put_back(lab: Lab, also: Mapping[str, str]) -> None:
     for name in lab.backends:
         lab.run(name, "systemctl start dovecot", check=True)
         by_hand(lab, f"update {name} 100", f"up {name}")
-    wait_for("the ring is as usual", lambda: ring_is_as_usual(lab), within=timedelta(seconds=30))
+    wait_for("the ring is as usual", lambda: ring_is_as_usual(lab))
 
 
 def told(scene: Scene) -> str:

@@ -36,7 +36,7 @@ class Story:
 async def approve(scene: Scene, gate: str, user: str) -> tuple[datetime, Message]:
     """Let the question stand until the root message says so too: a bot that does not wait betrays itself meanwhile."""
     asked = await at_gate(scene, gate)
-    await scene.slack.until(lambda: f"Waits for the {gate} approval" in wording(scene.root), timeout=20)
+    await scene.slack.until(lambda: f"Waits for the {gate} approval" in wording(scene.root))
     at = datetime.now(UTC)
     await scene.slack.click(user, asked, "approve")
     return at, asked
@@ -102,7 +102,7 @@ async def test_the_thread_shows_all_fourteen_rows_of_the_runbook_in_order(whole:
 async def test_the_thread_has_no_gap_and_no_repeat_and_its_root_says_how_it_ended(whole: Story) -> None:
     await practice.assert_thread_is_whole(whole.scene)
     done = f"Upgrade backend-3, run {whole.run}: Done."
-    await whole.scene.slack.until(lambda: whole.scene.root.text == done, timeout=10)
+    await whole.scene.slack.until(lambda: whole.scene.root.text == done)
     assert len([one for one in whole.scene.slack.messages if one.thread_ts in {None, one.ts}]) == 1
 
 

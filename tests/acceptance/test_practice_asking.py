@@ -161,7 +161,7 @@ async def planned(scene: Scene, text: str) -> str:
     def said() -> str:
         return "\n".join(wording(one) for one in scene.slack.ephemerals[before:])
 
-    await scene.slack.until(lambda: "director up 192.0.2.13" in said(), timeout=20)
+    await scene.slack.until(lambda: "director up 192.0.2.13" in said())
     return said()
 
 

@@ -38,7 +38,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 async def last_with(scene: Scene, action: str) -> Message:
     """Wait for a message of the thread that has this button."""
-    return (await scene.slack.until(lambda: scene.open_buttons(action), timeout=60))[-1]
+    return (await scene.slack.until(lambda: scene.open_buttons(action)))[-1]
 
 
 def gives(ring: PracticeRing, *names: str, vhosts: int, up: bool | None = None) -> None:
@@ -52,7 +52,7 @@ async def sees_nothing_set_back(stage: Stage, wrong: Callable[[], bool], rounds:
     ring, scene = stage
     until = datetime.now(UTC) + timedelta(seconds=rounds)
     made = len(changes(ring))
-    await scene.slack.until(lambda: datetime.now(UTC) > until, timeout=30)
+    await scene.slack.until(lambda: datetime.now(UTC) > until)
     assert len(changes(ring)) == made
     assert not wrong()
 
@@ -73,9 +73,9 @@ async def test_whoever_takes_over_at_a_gate_is_left_alone_and_the_ring_is_free_o
     taken = await last_with(scene, "stays_out")
     assert f"<@{THIRD}>" in wording(taken)
     assert "the storage is on fire" in wording(taken)
-    await scene.slack.until(lambda: not scene.open_buttons("approve"), timeout=10)
+    await scene.slack.until(lambda: not scene.open_buttons("approve"))
     assert "taken backend-3 over by hand" in await clicked(scene, SECOND, asked, "approve", stale=True)
-    await scene.slack.until(lambda: buttons(scene.root) == set(), timeout=10)
+    await scene.slack.until(lambda: buttons(scene.root) == set())
 
     gives(ring, "backend-3", vhosts=100, up=False)
     await sees_nothing_set_back(stage, lambda: scene.outcome is not None)
@@ -123,12 +123,12 @@ async def test_dovecot_is_started_again_for_the_users_who_wait_when_nobody_else_
     backend.dovecot_unit.stop_takes = timedelta(seconds=2)
     await scene.ask("backend-3 restart=yes")
     await scene.slack.click(SECOND, await at_gate(scene, "flush"), "approve")
-    await scene.slack.until(lambda: any("systemctl stop" in ran.command for ran in ring.log[since:]), timeout=30)
+    await scene.slack.until(lambda: any("systemctl stop" in ran.command for ran in ring.log[since:]))
     gives(ring, "backend-1", "backend-2", vhosts=0)
     held = await last_with(scene, "start_again")
     assert [ran for ran in changes(ring, since) if "director down" in ran.command] == []
     await scene.slack.click(THIRD, held, "start_again")
-    await scene.slack.until(lambda: backend.serving, timeout=30)
+    await scene.slack.until(lambda: backend.serving)
     gives(ring, "backend-1", "backend-2", vhosts=100)
     for gate in ("go back on", "restore"):
         await scene.slack.click(SECOND, await at_gate(scene, gate), "approve")

@@ -67,7 +67,7 @@ async def test_a_click_by_somebody_who_may_not_does_not_count_and_is_on_the_reco
     (entry,) = (await facts(scene))[earlier:]
     assert isinstance(entry.fact, fact.ApprovalRefused)
     assert (entry.fact.by, entry.fact.reason) == (user, reason)
-    reply = await scene.slack.until(lambda: [one for one in scene.thread if _is_of(one, entry.seq)], timeout=10)
+    reply = await scene.slack.until(lambda: [one for one in scene.thread if _is_of(one, entry.seq)])
     assert f"<@{user}>" in wording(reply[0])
     assert asking.stands()
 

@@ -102,7 +102,7 @@ async def damaged(way: str) -> Tale:
         second = await started(scene)
         before = len(in_channel(scene))
         let_go = await answer(scene, REQUESTER, f"release {run} looked at it by hand <!channel>\n*it serves*")
-        await scene.slack.until(lambda: len(in_channel(scene)) > before, timeout=10)
+        await scene.slack.until(lambda: len(in_channel(scene)) > before)
         told_of_it = in_channel(scene)[before]
         refused["twice"] = await answer(scene, SECOND, f"release {run} me too")
         after = await answer(scene, SECOND, "status")

@@ -23,7 +23,7 @@ async def gives_users_again(scene: Scene, ring: PracticeRing, times: int) -> Non
     views = ring.state.directors.values()
     for _ in range(times):
         ring.state.change(ip, now=datetime.now(UTC), vhosts=100)
-        await scene.slack.until(lambda: all(view.backends[ip].vhosts == 0 for view in views), timeout=30)
+        await scene.slack.until(lambda: all(view.backends[ip].vhosts == 0 for view in views))
 
 
 async def test_the_third_time_the_buttons_before_are_gone_no_old_skip_counts_and_new_buttons_work() -> None:
@@ -32,12 +32,12 @@ async def test_the_third_time_the_buttons_before_are_gone_no_old_skip_counts_and
         unit.stop_result = "timeout"
         await scene.ask("backend-3 restart=yes")
         await slack.click(SECOND, await at_gate(scene, "flush"), "approve")
-        first = await slack.until(lambda: the_one_with(scene, "retry"), timeout=60)
+        first = await slack.until(lambda: the_one_with(scene, "retry"))
         await slack.fill_in(REQUESTER, first, "skip", "stopped it was")
-        proposal = await slack.until(lambda: the_one_with(scene, "agree_skip"), timeout=10)
+        proposal = await slack.until(lambda: the_one_with(scene, "agree_skip"))
 
         await gives_users_again(scene, ring, 3)
-        second = await slack.until(lambda: the_one_with(scene, "retry", than=first), timeout=30)
+        second = await slack.until(lambda: the_one_with(scene, "retry", than=first))
         assert scene.open_buttons("agree_skip") == []
         assert "no such proposal any more" in await clicked(scene, SECOND, proposal, "agree_skip", stale=True)
         assert "older question" in await clicked(scene, REQUESTER, first, "retry", stale=True)

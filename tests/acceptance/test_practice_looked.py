@@ -62,7 +62,7 @@ def looks(ring: PracticeRing) -> Iterator[None]:
 
 async def holds(scene: Scene, since: int) -> str:
     """Wait until whoever asked is told that a run looks; returns its id."""
-    await scene.slack.until(lambda: ONLY_LOOKS in "".join(told_of(scene, since)), timeout=20)
+    await scene.slack.until(lambda: ONLY_LOOKS in "".join(told_of(scene, since)))
     return await newest(scene)
 
 
@@ -73,7 +73,7 @@ async def goes_back(scene: Scene) -> None:
     await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
     assert await ended(scene) == "went back"
     record = f"change-record-{run_of(scene)}.md"
-    await scene.slack.until(lambda: record in [file.name for file in scene.slack.files], timeout=20)
+    await scene.slack.until(lambda: record in [file.name for file in scene.slack.files])
 
 
 async def newest(scene: Scene) -> str:
@@ -97,7 +97,7 @@ def noted(scene: Scene, run: str) -> int:
 
 async def refusal(scene: Scene, since: int) -> str:
     """Wait until whoever asked is told that the run was refused; it is told once."""
-    await scene.slack.until(lambda: any(REFUSED in one for one in told_of(scene, since)), timeout=30)
+    await scene.slack.until(lambda: any(REFUSED in one for one in told_of(scene, since)))
     (said,) = [one for one in told_of(scene, since) if REFUSED in one]
     return said
 
@@ -131,7 +131,7 @@ async def test_whoever_typed_sees_at_once_that_it_is_looked_at(stage: Stage) -> 
     posted, first = len(scene.slack.messages), len(ring.log)
     ring.fault(HostFault(host="backend-3", matches="", when="before", what="hang", times=9))
     since = await typed(scene, "backend-3")
-    await scene.slack.until(lambda: told_of(scene, since), timeout=5)
+    await scene.slack.until(lambda: told_of(scene, since))
     assert "Looking at backend-3" in told_of(scene, since)[0]
     assert ring.log[first:] == [], "nothing was read yet"
     assert len(scene.slack.messages) == posted
@@ -180,9 +180,7 @@ async def test_a_refusal_that_a_killed_bot_did_not_say_is_said_at_its_next_start
     scene.slack.fault(Fault(method="chat.postEphemeral", what="status_500", times=None))
     calls, since = len(scene.slack.calls), await typed(scene)
     run = await holds(scene, since)
-    await scene.slack.until(
-        lambda: "chat.postEphemeral" in {one.method for one in scene.slack.calls[calls:]}, timeout=20
-    )
+    await scene.slack.until(lambda: "chat.postEphemeral" in {one.method for one in scene.slack.calls[calls:]})
     assert isinstance((await facts(scene, run))[-1].fact, fact.RunEnded)
     await scene.kill_bot()
     scene.slack.clear_faults()
@@ -190,7 +188,7 @@ async def test_a_refusal_that_a_killed_bot_did_not_say_is_said_at_its_next_start
     assert run in await refusal(scene, since)
     # Killed before it has noted that, it says it again: Slack cannot be asked whether it was said.
     last = (await facts(scene, run))[-1].seq
-    await scene.slack.until(lambda: noted(scene, run) == last, timeout=20)
+    await scene.slack.until(lambda: noted(scene, run) == last)
     await scene.kill_bot()
     await scene.start_bot()
     await answer(scene, SECOND, "status")
@@ -205,7 +203,7 @@ async def test_while_slack_is_away_nothing_but_looks_is_done_and_all_of_it_is_to
     with looks(ring):
         await holds(scene, await typed(scene))
         scene.slack.away()
-    await scene.slack.until(lambda: "Slack has not taken the announcement of stage" in scene.log, timeout=40)
+    await scene.slack.until(lambda: "Slack has not taken the announcement of stage" in scene.log)
     assert changed(ring) == sent
     scene.slack.away(False)
     await at_gate(scene, "flush")

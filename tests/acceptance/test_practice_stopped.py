@@ -67,7 +67,7 @@ async def interrupted(stop: Stop) -> Tale:
     async with staged(drain=3) as (ring, scene):
         ring.backends["backend-3"].packages.takes = timedelta(seconds=2)
         await scene.ask(BOTH)
-        await scene.slack.until(lambda: any(one.text.startswith("Waits until") for one in scene.thread), timeout=20)
+        await scene.slack.until(lambda: any(one.text.startswith("Waits until") for one in scene.thread))
         (begun,) = await facts_of(scene, fact.WaitBegan)
         assert isinstance(begun, fact.WaitBegan)
         await again(scene, stop)
@@ -78,7 +78,7 @@ async def interrupted(stop: Stop) -> Tale:
         await scene.start_bot()
         await clicking
 
-        await scene.slack.until(lambda: ring.ran("NEEDRESTART_SUSPEND"), timeout=30)
+        await scene.slack.until(lambda: ring.ran("NEEDRESTART_SUSPEND"))
         await again(scene, stop)
         await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
         outcome = await ended(scene)
@@ -101,7 +101,7 @@ async def told_to_stop_during_a_long_command() -> tuple[int, float, list[fact.En
         ring.backends["backend-3"].dovecot_unit.stop_takes = timedelta(minutes=1)
         await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
-        await scene.slack.until(lambda: ring.ran("systemctl stop dovecot"), timeout=30)
+        await scene.slack.until(lambda: ring.ran("systemctl stop dovecot"))
         began = asyncio.get_running_loop().time()
         status = await scene.stop_bot(within=10)
         return status, asyncio.get_running_loop().time() - began, list(await facts(scene))

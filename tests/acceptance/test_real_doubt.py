@@ -23,14 +23,23 @@ from tests.acceptance.realring import (
     put_back,
 )
 from tests.lab import Lab, wait_for
+from tests.patience import SECONDS
 
 A_SECOND = timedelta(seconds=1)
-SHORTLY = timedelta(seconds=30)
 LATER_THAN_ALL_IS_WELL = 15.0
 """Half of the time that a director takes to give another one up, in seconds."""
 
+STOP, IS_IT_LOCKED = "systemctl stop dovecot", 'flock -n -E 94 "$HOME/.dovecot-bot-$0.lock" true; echo'
+GO = "/run/go"
 GOES_ON = "pkill -CONT --exact director || true"
-SLOW = f"/etc/systemd/system/{FLUSH_UNIT}.service.d"
+STOP_WAITS = f"""
+mkdir /etc/systemd/system/{FLUSH_UNIT}.service.d
+printf '[Service]\\nExecStop=/bin/sh -c "until [ -e {GO} ]; do sleep 0.05; done"\\n' \\
+    >/etc/systemd/system/{FLUSH_UNIT}.service.d/waits.conf
+systemctl daemon-reload
+"""
+STOP_ENDS = f"touch {GO}"
+NOTHING_WAITS = f"systemctl kill {FLUSH_UNIT}; rm -f {GO}"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +51,7 @@ def module_lab() -> Iterator[Lab]:
 @pytest.fixture
 async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
     yield module_lab
-    await asyncio.to_thread(put_back, module_lab, {"director-2": GOES_ON})
+    await asyncio.to_thread(put_back, module_lab, {"director-2": GOES_ON, "backend-3": NOTHING_WAITS})
 
 
 @asynccontextmanager
@@ -58,7 +67,7 @@ async def stopped_in_its_tracks(lab: Lab) -> AsyncIterator[None]:
 async def until_sent(lab: Lab, host: str, command: str) -> None:
     """Wait until the host was given the command."""
     given = lambda: command in lab.run(host, "cat /var/log/lab/ssh.log").stdout  # noqa: E731
-    await asyncio.to_thread(wait_for, f"{host} is given `{command}`", given, within=SHORTLY)
+    await asyncio.to_thread(wait_for, f"{host} is given `{command}`", given)
 
 
 def is_stopped(lab: Lab) -> bool:
@@ -85,11 +94,11 @@ async def test_a_director_that_hangs_costs_users_of_a_stopped_backend_seconds_an
         await scene.ask("backend-3 restart=yes")
         await until_sent(lab, "backend-3", "systemctl stop dovecot")
         async with stopped_in_its_tracks(lab):
-            await asyncio.to_thread(wait_for, "dovecot is stopped", lambda: is_stopped(lab), within=SHORTLY)
+            await asyncio.to_thread(wait_for, "dovecot is stopped", lambda: is_stopped(lab))
             stopped = time.monotonic()
-            await asyncio.to_thread(wait_for, "they are moved", lambda: not mapped(lab), within=SHORTLY)
+            await asyncio.to_thread(wait_for, "they are moved", lambda: not mapped(lab))
             seconds = time.monotonic() - stopped
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(SECONDS):
                 while "flush-users" not in [done.step for done in await all_done(scene)]:
                     await asyncio.sleep(0.1)
         down = await done_of(scene, "director-down")
@@ -102,21 +111,24 @@ async def test_a_bot_killed_while_dovecot_stops_waits_for_that_stop_behind_its_l
     lab: Lab,
 ) -> None:
     """A metacache may take minutes to flush; what the old bot sent goes on, and the new one hears nothing of it."""
-    slow = f"mkdir {SLOW}; printf '[Service]\\nExecStop=/bin/sleep 6\\n' >{SLOW}/slow.conf; systemctl daemon-reload"
-    await asyncio.to_thread(lab.run, "backend-3", slow, check=True)
-    before = await asyncio.to_thread(stops, lab)
+    await asyncio.to_thread(lab.run, "backend-3", STOP_WAITS, check=True)
+    before = await asyncio.to_thread(given, lab, STOP)
     async with at_work(lab, drain=A_SECOND) as scene:
         await scene.ask("backend-3 restart=yes")
-        sent = lambda: stops(lab) > before  # noqa: E731
-        await asyncio.to_thread(wait_for, "dovecot is being stopped", sent, within=SHORTLY)
+        sent = lambda: given(lab, STOP) > before  # noqa: E731
+        await asyncio.to_thread(wait_for, "dovecot is being stopped", sent)
         await scene.kill_bot()
+        asked = await asyncio.to_thread(given, lab, IS_IT_LOCKED)
         await scene.start_bot()
-        assert not await asyncio.to_thread(is_stopped, lab), "it was over before the bot was back"
+        asks = lambda: given(lab, IS_IT_LOCKED) > asked  # noqa: E731
+        await asyncio.to_thread(wait_for, "the new bot asks for the lock", asks)
+        await asyncio.to_thread(lab.run, "backend-3", STOP_ENDS, check=True)
         assert await outcome_as_users_come(lab, scene) == "done"
         done = await done_of(scene, "stop-dovecot")
-    assert await asyncio.to_thread(stops, lab) == before + 1
+    assert await asyncio.to_thread(given, lab, STOP) == before + 1
     assert done.how is fact.How.LOOKED_UP
 
 
-def stops(lab: Lab) -> int:
-    return lab.run("backend-3", "cat /var/log/lab/ssh.log || true").stdout.count("systemctl stop dovecot")
+def given(lab: Lab, command: str) -> int:
+    """How often backend-3 was given it."""
+    return lab.run("backend-3", "cat /var/log/lab/ssh.log || true").stdout.count(command)

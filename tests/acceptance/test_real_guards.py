@@ -13,9 +13,9 @@ from tests.acceptance.practice import at_gate, wording
 from tests.acceptance.realring import FLUSH_UNIT, altered, at_work, by_hand, lab_for_users, mapped, put_back
 from tests.lab import Lab, wait_for
 from tests.lab.users import MailUsers
+from tests.patience import SECONDS
 
 A_SECOND = timedelta(seconds=1)
-SHORTLY = timedelta(seconds=30)
 
 STOPPED, GO = "/tmp/lmtp-is-stopped", "/tmp/go"
 LATE_ANSWER = f"""
@@ -45,14 +45,14 @@ async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
 
 async def holding(scene: Scene) -> str:
     """Wait until the run holds; returns what it says of why."""
-    await scene.slack.until(lambda: scene.open_buttons("retry"), timeout=60)
+    await scene.slack.until(lambda: scene.open_buttons("retry"))
     return wording(scene.open_buttons("retry")[-1])
 
 
 async def more_logins(users: MailUsers, count: int) -> None:
     """Let so many more people log in, or fail to."""
     before = len(users.logins)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(SECONDS):
         while len(users.logins) < before + count:
             await asyncio.sleep(0.05)
 
@@ -65,7 +65,7 @@ async def test_a_bot_killed_after_the_stop_of_lmtp_does_not_stop_what_has_become
     async with at_work(lab, drain=A_SECOND) as scene, MailUsers(lab, count=20) as users:
         await scene.ask("backend-3 restart=yes")
         stopped = lambda: lab.run("backend-3", ["test", "-e", STOPPED]).returncode == 0  # noqa: E731
-        await asyncio.to_thread(wait_for, "LMTP is stopped", stopped, within=SHORTLY)
+        await asyncio.to_thread(wait_for, "LMTP is stopped", stopped)
         await scene.kill_bot()
         since = datetime.now(UTC)
         words = "update backend-3 100", "update backend-1 0", "update backend-2 0"
@@ -132,7 +132,7 @@ async def test_nothing_is_deleted_when_the_flush_failed_at_the_stop_and_dovecot_
         held = await scene.question("go_back")
         await scene.slack.fill_in(REQUESTER, held, "go_back", "it does not get well")
         active = lambda: lab.run("backend-3", "systemctl is-active dovecot").returncode == 0  # noqa: E731
-        await asyncio.to_thread(wait_for, "dovecot runs again", active, within=SHORTLY)
+        await asyncio.to_thread(wait_for, "dovecot runs again", active)
     assert await asyncio.to_thread(kept, lab) == before
 
 

@@ -60,7 +60,7 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
         await scene.ask(f"backend-3 config=review packages={packages}")
         await scene.click(SECOND, "approve", within=120)
         down = datetime.now(UTC)
-        await scene.slack.until(lambda: any("Stage 5 of" in one.text for one in scene.thread), timeout=120)
+        await scene.slack.until(lambda: any("Stage 5 of" in one.text for one in scene.thread))
         flushed = datetime.now(UTC)
         await scene.click(SECOND, "approve", within=180)
         assert await outcome_as_users_come(lab, scene) == "done"

@@ -12,6 +12,7 @@ from bot.practice.scene import REQUESTER, SECOND, Scene
 from tests.acceptance.realring import at_work, lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual
 from tests.lab import Lab, wait_for
 from tests.lab.users import MailUsers
+from tests.patience import SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def lab() -> Iterator[Lab]:
 
 
 async def stage(scene: Scene, number: int) -> datetime:
-    await scene.slack.until(lambda: any(f"Stage {number} of" in one.text for one in scene.thread), timeout=90)
+    await scene.slack.until(lambda: any(f"Stage {number} of" in one.text for one in scene.thread))
     return datetime.now(UTC)
 
 
@@ -50,9 +51,9 @@ async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) ->
 
 async def set_back(lab: Lab, scene: Scene) -> None:
     """The thread says so, and every director's own table does."""
-    await scene.slack.until(lambda: any(one.text.startswith("Set back") for one in scene.thread), timeout=60)
+    await scene.slack.until(lambda: any(one.text.startswith("Set back") for one in scene.thread))
     out = lambda: all("\t0\t" in row for row in rows_of(lab, "backend-3"))  # noqa: E731
-    await asyncio.to_thread(wait_for, "every director says vhosts 0", out, within=timedelta(seconds=30))
+    await asyncio.to_thread(wait_for, "every director says vhosts 0", out)
 
 
 def rows_of(lab: Lab, backend: str) -> list[str]:
@@ -64,7 +65,7 @@ def rows_of(lab: Lab, backend: str) -> list[str]:
 async def test_a_director_that_restarts_while_the_backend_drains_is_set_back(lab: Lab) -> None:
     async with at_work(lab, approves=False) as scene:
         await scene.ask("backend-3 restart=yes")
-        await scene.slack.until(lambda: scene.open_buttons("approve"), timeout=60)
+        await scene.slack.until(lambda: scene.open_buttons("approve"))
         await asyncio.to_thread(lab.restart_director, "director-2")
         await asyncio.to_thread(lab.run, "director-1", f"doveadm director update {lab.backends['backend-3'].ip} 100")
         await set_back(lab, scene)
@@ -78,7 +79,7 @@ async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: L
     before = stops(lab)
     async with at_work(lab) as scene:
         await scene.ask("backend-3 restart=yes")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(SECONDS):
             while stops(lab) == before:
                 await asyncio.sleep(0.01)
         assert await asyncio.to_thread(lab.cut_ssh, "backend-3")
@@ -102,7 +103,7 @@ async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_s
     async with at_work(lab) as scene:
         scene.propose("broken", await asyncio.to_thread(proposed, lab, unbindable))
         await scene.ask("backend-3 config=broken packages=keep")
-        await scene.slack.until(lambda: scene.open_buttons("go_back"), timeout=90)
+        await scene.slack.until(lambda: scene.open_buttons("go_back"))
         await asyncio.to_thread(lab.restart_all_directors)
         await set_back(lab, scene)
         held = await scene.question("go_back", within=60)

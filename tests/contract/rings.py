@@ -27,11 +27,11 @@ from bot.practice.scene import Site, practice_site
 from tests.lab import Lab, wait_for
 from tests.lab.imap import connected
 from tests.lab.ring import TEST_MAILS, deliver
+from tests.patience import PATIENCE
 
 NAME = "backend-3"
 PACKAGES = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
 NEVER_WRITTEN_TO = "newcomer"
-PATIENCE = timedelta(seconds=30)
 
 
 class EitherRing(ABC):

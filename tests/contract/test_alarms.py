@@ -13,6 +13,7 @@ from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.engine.ports import Alarms, Clock
 from tests.fakes import FakeAlarms, FakeClock
+from tests.patience import SECONDS
 
 SOON = timedelta(milliseconds=50)
 LONG_AGO = timedelta(days=3)
@@ -32,7 +33,7 @@ class Heard:
             self._more.notify_all()
 
     async def until(self, count: int) -> list[str]:
-        async with asyncio.timeout(5), self._more:
+        async with asyncio.timeout(SECONDS), self._more:
             await self._more.wait_for(lambda: len(self.rings) >= count)
         return [run for run, _ in self.rings]
 
@@ -168,7 +169,7 @@ async def test_a_ring_that_fails_is_logged_and_the_next_one_comes(
 async def test_a_ring_that_nobody_listens_to_is_logged(alarms: ApsAlarms, caplog: pytest.LogCaptureFixture) -> None:
     alarms.start()
     alarms.set("run-1", now() - LONG_AGO)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         await _logged(caplog)
     assert "run-1 rang and nobody listens" in caplog.text
 

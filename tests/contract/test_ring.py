@@ -13,9 +13,10 @@ import pytest
 from bot.core.readings.probes import PROBES
 from bot.errors import Unreadable
 from tests.contract.fixtures import practice, real, ring
-from tests.contract.rings import NAME, PATIENCE, EitherRing, Practice, Real, practising
+from tests.contract.rings import NAME, EitherRing, Practice, Real, practising
 from tests.contract.walking import Told, Walk, changing, material, panorama, plan_for, serving, standing, way_back
 from tests.lab.fixtures import lab
+from tests.patience import PATIENCE
 
 __all__ = ["lab", "practice", "real", "ring"]
 

@@ -18,8 +18,9 @@ from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
 from bot.engine.looks.looking import Observation, hosts_for
 from tests.build import Story, library
-from tests.contract.rings import PACKAGES, PATIENCE, EitherRing
+from tests.contract.rings import PACKAGES, EitherRing
 from tests.contract.shapes import Shape, shape
+from tests.patience import PATIENCE
 
 RUN = "r2025a"
 STAGED = f"/etc/dovecot.{RUN}.proposed"

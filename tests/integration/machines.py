@@ -276,12 +276,14 @@ async def relay(to: int) -> AsyncIterator[Relay]:
 
 
 @asynccontextmanager
-async def silent() -> AsyncIterator[int]:
-    """A port that takes connections and says nothing."""
+async def silent() -> AsyncIterator[tuple[int, list[object]]]:
+    """A port that takes connections and says nothing, and the connections that came."""
+    came: list[object] = []
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.append(writer)
         await reader.read()
         writer.close()
 
     async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1], came

@@ -28,6 +28,7 @@ from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import practice_site
 from tests.build import REQUESTER, SECOND, library
 from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
+from tests.patience import SECONDS
 
 RUN = "r2025w"
 A_MOMENT = timedelta(seconds=1)
@@ -65,7 +66,7 @@ class Place:
         return [entry.fact for entry in await self.service.entries(RUN) if isinstance(entry.fact, kind)]
 
     async def until(self, holds: Callable[[Run], bool]) -> Run:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             while True:
                 run = await self.run()
                 if holds(run):

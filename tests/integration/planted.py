@@ -94,7 +94,7 @@ async def played() -> dict[str, str]:
                 with _network_fails("sha256sum", "error of the network behind what is newer"):
                     await answer(scene, REQUESTER, f"plan backend-3 config={CONFIG}")
                     said = scene.slack.ephemerals
-                    await scene.slack.until(lambda: "Nothing was begun: what" in said[-1].text, timeout=20)
+                    await scene.slack.until(lambda: "Nothing was begun: what" in said[-1].text)
                 words["dovecot"] = usual
                 await _run(ring, scene)
         return await _came_out(scene) | {"log": log.getvalue(), "repr": repr(tokens)}
@@ -183,9 +183,7 @@ async def _planned(scene: Scene, command: str, place: str) -> None:
     since = len(scene.slack.ephemerals)
     with _network_fails(command, place):
         await answer(scene, REQUESTER, f"plan backend-3 config={CONFIG} packages=keep")
-        await scene.slack.until(
-            lambda: "steps; digest" in str([one.blocks for one in scene.slack.ephemerals[since:]]), timeout=20
-        )
+        await scene.slack.until(lambda: "steps; digest" in str([one.blocks for one in scene.slack.ephemerals[since:]]))
 
 
 async def _run(ring: PracticeRing, scene: Scene) -> None:
@@ -196,12 +194,12 @@ async def _run(ring: PracticeRing, scene: Scene) -> None:
     asked = await at_gate(scene, "flush")
     with _network_fails("flock -n", "error of the network at the gate"):
         await scene.slack.click(SECOND, asked, "approve")
-        await scene.slack.until(lambda: scene.open_buttons("retry"), timeout=60)
+        await scene.slack.until(lambda: scene.open_buttons("retry"))
     usual = backend.words["doveadm"]
     backend.words["doveadm"] = _complaining("what a change complains of", usual, "service stop lmtp")
     await scene.click(SECOND, "retry")
-    await scene.slack.until(lambda: "exit 1" in str(scene.open_buttons("retry")[-1:]), timeout=60)
-    held = (await scene.slack.until(lambda: scene.open_buttons("skip"), timeout=60))[-1]
+    await scene.slack.until(lambda: "exit 1" in str(scene.open_buttons("retry")[-1:]))
+    held = (await scene.slack.until(lambda: scene.open_buttons("skip")))[-1]
     await _gives_a_reason(scene, "skip", held.ts, "reason for a skip")
     await _gives_a_reason(scene, "take_over", held.ts, "reason for taking over")
     await scene.click(SECOND, "stays_out")
@@ -226,7 +224,7 @@ async def _gives_a_reason(scene: Scene, action: str, ts: str, place: str) -> Non
     await scene.slack.until(lambda: len(scene.slack.views) > seen)
     said = {"reason": {"reason": f"its password: {SECRETS[place]}"}}
     await scene.slack.submit(SECOND, scene.slack.views[-1], said)
-    await scene.slack.until(lambda: "its password" in str([one.blocks for one in scene.thread[-2:]]), timeout=20)
+    await scene.slack.until(lambda: "its password" in str([one.blocks for one in scene.thread[-2:]]))
 
 
 async def _came_out(scene: Scene) -> dict[str, str]:

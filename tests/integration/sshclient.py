@@ -11,8 +11,8 @@ import asyncssh
 import pytest
 
 from bot.practice.ring.ring import PracticeRing
+from tests.patience import SECONDS
 
-PATIENCE = 5.0
 IP = "192.0.2.13"
 
 
@@ -30,7 +30,7 @@ class Client:
 
     async def __call__(self, host: str, command: str, **more: Any) -> asyncssh.SSHCompletedProcess:
         connection = await self.connect(host)
-        return await asyncio.wait_for(connection.run(command, **more), PATIENCE)
+        return await asyncio.wait_for(connection.run(command, **more), SECONDS)
 
     async def out(self, host: str, command: str) -> str:
         done = await self(host, command)
@@ -63,7 +63,7 @@ async def ssh(ring: PracticeRing) -> AsyncIterator[Client]:
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    deadline = asyncio.get_running_loop().time() + SECONDS
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, f"never happened: {what}"
         await asyncio.sleep(0.01)

@@ -21,6 +21,7 @@ from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, reviewed_config
 from tests.build import library
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
+from tests.patience import SECONDS
 
 RUN = "rtest23"
 Spoil = Callable[[PracticeRing], Awaitable[object] | object]
@@ -64,7 +65,7 @@ class Stage:
 
     async def until(self, *kinds: type[fact.Fact]) -> fact.Fact:
         """The first fact of one of these kinds, waited for."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(SECONDS):
             while True:
                 for entry in self.journal.facts.get(RUN, []):
                     if isinstance(entry.fact, kinds):

@@ -20,7 +20,6 @@ from tests.lab.users import MailUsers
 __all__ = ["lab"]
 
 ROOT = Path(__file__).parents[2]
-SHORTLY = timedelta(seconds=15)
 
 
 def table(lab: Lab, director: str) -> dict[str, dict[str, str]]:
@@ -38,7 +37,7 @@ def on_every_director(lab: Lab, backend: str, **expected: str) -> None:
         seen = [table(lab, director)[ip] for director in lab.directors]
         return all(row[key] == value for row in seen for key, value in expected.items())
 
-    wait_for(f"{backend} is {expected} on every director", agree, within=SHORTLY)
+    wait_for(f"{backend} is {expected} on every director", agree)
 
 
 def ssh(lab: Lab, host: str, command: str) -> subprocess.CompletedProcess[str]:
@@ -109,7 +108,7 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
         directory = Path(tests.stdout.readline().strip())
         assert len(left_behind(directory)) >= 11
         tests.kill()
-    wait_for("all is gone", lambda: left_behind(directory) == [], within=SHORTLY)
+    wait_for("all is gone", lambda: left_behind(directory) == [])
 
 
 def test_both_directors_are_synced_and_have_three_backends_up(lab: Lab) -> None:
@@ -159,7 +158,7 @@ async def test_a_backend_is_taken_out_flushed_and_put_back(lab: Lab, backend_2: 
         director(f"down {ip}")
         director(f"flush {ip}")
         on_every_director(lab, backend_2, vhosts="0", state="down", users="0")
-        await asyncio.to_thread(wait_for, "a kick", lambda: bool(users.kicks), within=SHORTLY)
+        await asyncio.to_thread(wait_for, "a kick", lambda: bool(users.kicks))
         director(f"update {ip} 100")
         director(f"up {ip}")
         on_every_director(lab, backend_2, vhosts="100", state="up")
@@ -173,7 +172,7 @@ async def test_a_login_that_fails_is_noted(lab: Lab, backend_2: str) -> None:
         move = f"doveadm director move user-000 {lab.backends[backend_2].ip}"
         await asyncio.to_thread(lab.run, "director-1", move, check=True)
         await asyncio.to_thread(lab.run, backend_2, "systemctl stop dovecot")
-        await asyncio.to_thread(wait_for, "a failure", lambda: bool(users.failed(since)), within=SHORTLY)
+        await asyncio.to_thread(wait_for, "a failure", lambda: bool(users.failed(since)))
         failed = users.failed(since)[0]
     assert "UNAVAILABLE" in str(failed.error)
     assert not failed.cut_short
@@ -200,7 +199,6 @@ async def test_a_mail_for_a_stopped_backend_is_listed_as_deferred(lab: Lab, back
             wait_for,
             "one for user-000",
             lambda: "user-000" in {mail.user for mail in mails.failed(since)},
-            within=SHORTLY,
         )
     failed = mails.failed(since)
     assert all(mail.answer.startswith("451 4.") and mail.deferred and mail.at > since for mail in failed)
@@ -286,11 +284,11 @@ def test_a_command_runs_on_when_its_connection_is_cut(lab: Lab) -> None:
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as client:
-        wait_for("it has begun", lambda: there(begun), within=SHORTLY)
+        wait_for("it has begun", lambda: there(begun))
         assert lab.cut_ssh(host)
         assert client.wait(timeout=15) == 255
     lab.run(host, "touch /tmp/go", check=True)
-    wait_for("it has ended", lambda: there(ended), within=SHORTLY)
+    wait_for("it has ended", lambda: there(ended))
 
 
 def test_a_restarted_director_learns_and_a_restarted_ring_forgets(lab: Lab, backend_2: str) -> None:

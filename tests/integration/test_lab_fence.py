@@ -19,15 +19,15 @@ from bot.core.hosts.inventory import Backend, Director
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
 from tests.lab import Lab
 from tests.lab.fixtures import lab
+from tests.patience import SECONDS
 
 __all__ = ["lab"]
 
 NAME = "backend-1"
 LOCK = f"/home/mailbot/.dovecot-bot-{NAME}.lock"
-PATIENCE = 10.0
 
 
-def run(*argv: str, seconds: float = PATIENCE, root: bool = True) -> Command:
+def run(*argv: str, seconds: float = SECONDS, root: bool = True) -> Command:
     return Command(argv=argv, root=root, timeout=timedelta(seconds=seconds))
 
 
@@ -42,7 +42,7 @@ class Bench:
         ways = lab.directory / "ssh_config", lab.directory / "known_hosts"
         self.hosts = SshHosts([ways[0]], ways[1], timedelta(seconds=5), timedelta(seconds=5), SystemClock())
 
-    async def fence(self, *, seconds: int = 10, lock: str | None = LOCK) -> Fence:
+    async def fence(self, *, seconds: int = 60, lock: str | None = LOCK) -> Fence:
         """As the engine makes one: by what the host says on this connection, and by the host's clock."""
         now = read_clock((await self.hosts.run(self.host, CLOCK)).stdout)
         assert now is not None
@@ -60,7 +60,7 @@ class Bench:
 
     async def until(self, holds: Callable[[str], bool], script: str) -> None:
         """Wait until what the script prints inside the host is so."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             while not holds(await self.inside(script)):
                 await asyncio.sleep(0.02)
 

@@ -24,6 +24,7 @@ from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
 from tests.integration.place import QUICK, RUN
 from tests.lab import Lab
 from tests.lab.fixtures import lab
+from tests.patience import SECONDS
 
 __all__ = ["lab"]
 
@@ -63,7 +64,7 @@ async def asked_for(lab: Lab) -> AsyncIterator[Service]:
 
 
 async def until(service: Service, status: Status) -> Run:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(SECONDS):
         while True:
             run = fold(await service.entries(RUN))
             assert run is not None

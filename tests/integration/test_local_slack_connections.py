@@ -22,6 +22,7 @@ from tests.integration.bolt import (
     session,
     slack,
 )
+from tests.patience import SECONDS
 
 __all__ = ["app", "client", "session", "slack"]
 
@@ -37,7 +38,7 @@ async def test_a_refreshed_socket_comes_back_and_works(session: aiohttp.ClientSe
         async with running(app):
             await slack.until(lambda: slack.sockets == 1)
             await slack.close_sockets(reason="refresh_requested")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(SECONDS):
                 while not await acknowledged(slack):
                     pass
         await slack.until(lambda: slack.sockets == 0)
@@ -188,7 +189,7 @@ async def test_an_app_comes_back_after_slack_was_away(slack: LocalSlack, app: As
         with pytest.raises(aiohttp.ClientConnectionError):
             await app.client.chat_postMessage(channel="C0OPS", text="x")
         slack.away(False)
-        await slack.until(lambda: slack.sockets == 1, timeout=10)
+        await slack.until(lambda: slack.sockets == 1)
         await slack.command("U0ALICE", "C0OPS", "/dovecot-upgrade")
         await app.client.chat_postMessage(channel="C0OPS", text="back")
     assert [message.text for message in slack.messages] == ["back"]

@@ -12,7 +12,8 @@ import pytest
 
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import Fault
-from tests.integration.sshclient import IP, PATIENCE, Client, ring, ssh, until
+from tests.integration.sshclient import IP, Client, ring, ssh, until
+from tests.patience import SECONDS
 
 __all__ = ["ring", "ssh"]
 
@@ -85,7 +86,7 @@ async def test_an_unreachable_host_drops_its_connections_and_takes_no_new_ones(r
     """And is there again afterwards, on the same port."""
     connection = await ssh.connect("backend-2")
     ring.backends["backend-2"].unreachable = True
-    await asyncio.wait_for(connection.wait_closed(), PATIENCE)
+    await asyncio.wait_for(connection.wait_closed(), SECONDS)
     with pytest.raises((asyncssh.Error, OSError)):
         await ssh("backend-2", "true")
     ring.backends["backend-2"].unreachable = False

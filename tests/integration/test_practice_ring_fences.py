@@ -12,6 +12,7 @@ from bot.core.hosts.identity import QUESTION, Identity, read_identity
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.values import Fault
 from tests.integration.sshclient import IP, Client, ring, ssh, until
+from tests.patience import SECONDS
 
 __all__ = ["ring", "ssh"]
 
@@ -96,6 +97,8 @@ async def test_a_command_that_comes_too_late_by_the_hosts_own_clock_does_nothing
 
 async def test_one_lock_keeps_two_commands_apart_and_is_free_again_at_the_end(ring: PracticeRing, ssh: Client) -> None:
     """A deletion that was given up still holds it; on directors there is no lock."""
+    backend = ring.backends["backend-3"]
+    backend.dovecot_unit.stop_takes = timedelta(seconds=60)
     connection = await ssh.connect("backend-3")
     first = asyncio.create_task(connection.run(sent()))
     await until(lambda: len(ring.ran("stop dovecot")) == 1, "the first began")
@@ -159,7 +162,7 @@ async def test_a_reboot_ends_what_runs_and_frees_its_lock(ring: PracticeRing, ss
     await until(lambda: len(ring.ran("stop dovecot")) == 1, "the stop began")
     backend.reboot()
     with pytest.raises(asyncssh.Error):
-        await asyncio.wait_for(connection.run("true", check=True), 5)
+        await asyncio.wait_for(connection.run("true", check=True), SECONDS)
     await asyncio.gather(stopping, return_exceptions=True)
     assert (await identity(ssh, "backend-3")).boot_id != before
     (ran,) = ring.ran("stop dovecot")

@@ -22,6 +22,7 @@ from bot.errors import JournalError
 from bot.practice.values import Fault
 from tests.build import REQUESTER, SECOND, library
 from tests.integration.place import QUICK, RUN, Place, a_place
+from tests.patience import SECONDS
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def place() -> AsyncIterator[Place]:
 async def still(place: Place, text: str) -> bool:
     """Whether, after the bot had time for much, no host has run this."""
     seen = len(place.ring.ran("director status"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while len(place.ring.ran("director status")) < seen + 6:  # the watch goes on looking meanwhile
             await asyncio.sleep(0.02)
     return not place.ring.ran(text)
@@ -158,7 +159,7 @@ async def test_a_ring_that_forgets_just_before_it_is_judged_is_set_back_and_call
 
 async def test_a_backend_that_cannot_be_read_for_a_moment_before_a_change_calls_nobody(place: Place) -> None:
     await place.until(lambda run: run.status is Status.ASKING)
-    place.ring.fault(Fault(matches="service status lmtp", when="before", what="cut", times=5))
+    place.ring.fault(Fault(matches="service status lmtp", when="before", what="cut", times=2))
     await place.approve()
     await restored(place)
     assert await place.facts(fact.StepFailed) == []

@@ -26,6 +26,7 @@ from tests.integration.workspace import (
     place,
     slack,
 )
+from tests.patience import SECONDS
 
 __all__ = ["app", "place", "slack"]
 
@@ -133,7 +134,7 @@ async def test_an_envelope_that_comes_twice_acts_once(app: Place) -> None:
 
 async def test_the_bot_listens_again_after_slack_renewed_its_socket(app: Place) -> None:
     await app.slack.close_sockets()
-    await app.slack.until(lambda: app.slack.sockets, timeout=15)
+    await app.slack.until(lambda: app.slack.sockets)
     await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")
     await app.slack.until(lambda: app.slack.ephemerals)
 
@@ -167,7 +168,7 @@ async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_u
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
         app = app_of(place, silence=timedelta(seconds=0.4))
         await app.start()
-        assert "though Slack answers" in await asyncio.wait_for(app.failed, 10)
+        assert "though Slack answers" in await asyncio.wait_for(app.failed, SECONDS)
         await app.close()
 
 

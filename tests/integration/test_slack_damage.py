@@ -16,6 +16,7 @@ from bot.practice.slack.server import Fault, Message
 from bot.record.markdown import markdown
 from tests.build import NOON, SECOND, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, FAST, Place, place, slack
+from tests.patience import SECONDS
 
 __all__ = ["place", "slack"]
 
@@ -50,7 +51,7 @@ async def said(place: Place, channel: str) -> Sequence[Message]:
             await asyncio.sleep(0.02)
         return there
 
-    return await asyncio.wait_for(found(), 10)
+    return await asyncio.wait_for(found(), SECONDS)
 
 
 async def test_a_damaged_run_is_said_in_its_own_channel_to_the_approvers(place: Place, thread: SlackAnnouncer) -> None:
@@ -113,7 +114,7 @@ async def test_a_thread_whose_run_is_damaged_while_the_bot_runs_says_that_it_end
     cannot = replace(place.service.story.entries[-1], fact=StepNotDone(step="x", reason=""))
     place.service.story.entries.append(replace(cannot, seq=cannot.seq + 1))
     place.service.publish()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while "cannot be told" not in place.said[-1].text:
             await asyncio.sleep(0.02)
     assert place.said[-1].thread_ts == place.said[0].ts

@@ -129,7 +129,7 @@ async def test_a_list_of_runs_comes_though_slack_gives_no_address_of_their_threa
     await app.tell(Story().until("approve-flush", on=Status.ASKING))
     app.slack.fault(Fault(method="chat.getPermalink", what="hang", times=None))
     await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", "status")
-    (answer,) = await app.slack.until(lambda: app.slack.ephemerals, timeout=10)
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "Open runs: 1" in answer.text
 
 

@@ -20,6 +20,7 @@ from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
 from tests.fakes import FakeJournal
 from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, begun, place, slack
+from tests.patience import SECONDS
 from tests.unit.stories import refused
 
 __all__ = ["place", "slack"]
@@ -68,7 +69,7 @@ async def test_slack_away_for_a_while_loses_nothing(place: Place) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), 0.2)
     place.slack.away(False)
-    await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), 10)
+    await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), SECONDS)
     assert in_order(place)
 
 
@@ -92,8 +93,8 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
     posts.cursors[story.run.id] = seq - 1
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([story.run.id])
-        await asyncio.wait_for(second.thread.shown(story.run.id, seq), 10)
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(second.thread.shown(story.run.id, seq), SECONDS)
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
         told = [place for place in second.places() if place == (seq, part)]
         assert told == [(seq, part)]
 
@@ -182,13 +183,13 @@ async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_n
     journal.facts[story.run.id] = list(story.entries)
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([])
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
         assert in_order(second)
         assert "Done" in str(slack.messages[0].blocks)
         edits = len([call for call in slack.calls if call.method == "chat.update"])
     async with a_place(slack, journal, posts) as third:
         await third.thread.start([])
-        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), SECONDS)
     assert len([call for call in slack.calls if call.method == "chat.update"]) == edits, "nothing is drawn anew"
 
 
@@ -248,7 +249,7 @@ async def test_what_an_older_version_has_begun_to_tell_goes_on_in_its_thread(sla
     posts.rows[story.run.id, 1, 0] = row
     async with a_place(slack, journal, posts) as place:
         await place.thread.start([story.run.id])
-        await asyncio.wait_for(place.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(place.thread.shown(story.run.id, story.run.seq), SECONDS)
         assert in_order(place)
         assert place.said
 
@@ -277,9 +278,9 @@ async def test_whoever_has_left_the_channel_is_told_once_they_are_back_and_the_b
     assert slack.ephemerals == []
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([])
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
         await heard(second, "is refused")
     async with a_place(slack, journal, posts) as third:
         await third.thread.start([])
-        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), SECONDS)
     assert len(slack.ephemerals) == 1

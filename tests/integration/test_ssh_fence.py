@@ -13,6 +13,7 @@ from bot.core.hosts.fence import CLOCK, fenced, lock_question
 from bot.core.hosts.identity import QUESTION
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
 from tests.integration.machines import WHO, Site, fence, run, site
+from tests.patience import PATIENCE, SECONDS
 
 __all__ = ["site"]
 
@@ -108,9 +109,9 @@ async def test_a_change_does_not_wait_behind_looks_that_hang(site: Site) -> None
     machine = await site.machine("director-1")
     machine.says = WHO
     host, hosts = site.reach("director-1", machine.port), site.hosts()
-    looks = [asyncio.create_task(hosts.run(host, run("hang"))) for _ in range(AT_ONCE + 3)]
+    looks = [asyncio.create_task(hosts.run(host, run("hang", timeout=2 * PATIENCE))) for _ in range(AT_ONCE + 3)]
     await machine.begun(AT_ONCE)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(SECONDS):
         connection = (await hosts.identity(host)).connection
         assert (await hosts.run(host, run("say", "clock", ahead=True))).stdout == "clock"
         assert (await hosts.run(host, run("say", "done"), fence=fence(connection, None))).stdout == "done"
@@ -125,11 +126,11 @@ def test_what_is_asked_for_a_change_goes_ahead_of_looks() -> None:
 async def test_a_look_that_is_given_up_frees_its_place_at_once(site: Site) -> None:
     machine = await site.machine("director-1")
     host, hosts = site.reach("director-1", machine.port), site.hosts()
-    looks = [asyncio.create_task(hosts.run(host, run("hang"))) for _ in range(AT_ONCE)]
+    looks = [asyncio.create_task(hosts.run(host, run("hang", timeout=2 * PATIENCE))) for _ in range(AT_ONCE)]
     await machine.begun(AT_ONCE)
     waiting = [asyncio.create_task(hosts.run(host, run("say", "next"))) for _ in range(AT_ONCE)]
     await _given_up(looks)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(SECONDS):
         assert {result.stdout for result in await asyncio.gather(*waiting)} == {"next"}
 
 

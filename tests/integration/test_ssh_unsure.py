@@ -13,6 +13,7 @@ from bot.adapters.ssh import connections
 from bot.core.hosts.inventory import Host
 from bot.errors import MayHaveRun, NotRun
 from tests.integration.machines import Site, relay, run, silent, site
+from tests.patience import PATIENCE, SECONDS
 
 __all__ = ["site"]
 
@@ -52,10 +53,10 @@ async def test_a_missing_ssh_config_is_told_by_its_name(site: Site) -> None:
 
 async def test_a_host_that_says_nothing_is_given_up_in_time_by_all_who_wait(site: Site) -> None:
     """Whoever comes second waits for the first one's connection, and must not wait for its turn to fail."""
-    async with silent() as port:
+    async with silent() as (port, came):
         host, hosts = site.reach("backend-1", port), site.hosts(connect_timeout=timedelta(seconds=0.2))
-        async with asyncio.timeout(1):
-            ended = await asyncio.gather(*(hosts.run(host, run("say")) for _ in range(8)), return_exceptions=True)
+        ended = await asyncio.gather(*(hosts.run(host, run("say")) for _ in range(8)), return_exceptions=True)
+    assert len(came) == 1
     assert all(isinstance(one, NotRun) for one in ended)
     assert f"bot@127.0.0.1 port {port}): no answer within 0.2 s" in str(ended[0])
 
@@ -120,10 +121,11 @@ async def test_a_peer_that_has_died_is_noticed_after_three_keepalives(site: Site
     async with relay(machine.port) as line:
         site.know(machine, port=line.port)
         host = site.reach("backend-1", line.port)
-        running = asyncio.create_task(site.hosts(keepalive=timedelta(seconds=0.1)).run(host, run("hang")))
+        hanging = run("hang", timeout=2 * PATIENCE)
+        running = asyncio.create_task(site.hosts(keepalive=timedelta(seconds=0.1)).run(host, hanging))
         await machine.begun(1)
         line.open.clear()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(SECONDS):
             with pytest.raises(MayHaveRun, match="keepalive"):
                 await running
 

@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
 from tests.build import REQUESTER
 from tests.integration.place import RUN, Place, a_place
+from tests.patience import SECONDS
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def test_a_restarted_director_that_says_100_again_is_set_back(place: Place
     (seen,) = await place.facts(fact.RingDeviated)
     assert isinstance(seen, fact.RingDeviated)
     assert seen.host == "director-2"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while not await place.facts(fact.RingSetBack) or place.vhosts() != [0, 0]:
             await asyncio.sleep(0.02)
 
@@ -42,11 +43,11 @@ async def test_an_emptied_ring_is_set_back_with_its_flush_while_the_backend_is_s
         lambda run: run.status is Status.ASKING and run.step is not None and run.step.name == "approve-restore"
     )
     place.ring.restart_all_directors()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS):
         while {getattr(one, "step", "") for one in await place.facts(fact.RingSetBack)} < {"director-down"}:
             await asyncio.sleep(0.02)
     await place.until(lambda run: run.deviations > 0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while place.vhosts() != [0, 0] or place.ring.users_on("backend-3"):
             await asyncio.sleep(0.02)
 
@@ -61,7 +62,7 @@ async def test_the_third_time_the_run_holds_and_a_retry_goes_on(place: Place) ->
     for times in (1, 2, 3):
         await place.say("director-1", f"doveadm director update {ip} 100")
         await place.until(partial(_deviated, times))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while len(await place.facts(fact.RingSetBack)) < times:
                 await asyncio.sleep(0.02)
     assert place.vhosts() == [0, 0]
@@ -83,7 +84,7 @@ async def test_the_ring_is_watched_still_when_a_run_holds_between_the_approval_a
     await place.approve()
     await place.until(lambda run: run.status is Status.HELD)
     await place.say("director-1", f"doveadm director update {place.ring.backends['backend-3'].ip} 100")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while not await place.facts(fact.RingSetBack) or place.vhosts() != [0, 0]:
             await asyncio.sleep(0.02)
 

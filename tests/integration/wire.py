@@ -30,7 +30,6 @@ from tests.lab.files import new_key
 from tests.lab.keep import greets, wait_for
 
 HOST = "192.0.2.6"
-SHORTLY = timedelta(seconds=10)
 
 WIRES = """
 ip link set lo up
@@ -175,7 +174,7 @@ def a_place() -> int:
     """A network with nothing in it, named by a process that keeps it."""
     place = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
     ours = Path("/proc/self/ns/net").readlink()
-    wait_for("a network", lambda: Path(f"/proc/{place.pid}/ns/net").readlink() != ours, within=SHORTLY)
+    wait_for("a network", lambda: Path(f"/proc/{place.pid}/ns/net").readlink() != ours)
     return place.pid
 
 
@@ -212,7 +211,7 @@ def built(folder: Path) -> int:
     carry(on=True)
     sshd = inside(places["host"], "/usr/sbin/sshd", "-D", "-e", "-f", f"{folder}/sshd_config")
     subprocess.Popen(sshd, stderr=(folder / "sshd.log").open("w"))
-    wait_for("sshd serves", lambda: greets(HOST, 22), within=SHORTLY)
+    wait_for("sshd serves", lambda: greets(HOST, 22))
     return places["bot"]
 
 
@@ -236,7 +235,7 @@ def healed(folder: Path, scene: Scene, place: int, told: str, since: float) -> O
     assert noted(folder) is None
     carry(on=True)
     if waiting:
-        wait_for("what was sent has come", lambda: noted(folder) is not None, within=SHORTLY)
+        wait_for("what was sent has come", lambda: noted(folder) is not None)
     # Else nothing is left that could come: the sender has given up, and the network keeps nothing.
     return Outcome(told=told, waiting=waiting, arrived=noted(folder), ran=(folder / "ran").exists())
 

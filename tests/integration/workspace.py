@@ -30,6 +30,7 @@ from bot.practice.slack.server import LocalSlack, Message
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
+from tests.patience import SECONDS
 
 CHANNEL = "C0OPS"
 BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
@@ -148,7 +149,7 @@ class Place:
         """Have it told, and wait until people can see it."""
         self.service.story = story
         self.service.publish()
-        await asyncio.wait_for(self.thread.shown(story.run.id, story.run.seq), 10)
+        await asyncio.wait_for(self.thread.shown(story.run.id, story.run.seq), SECONDS)
 
     @property
     def said(self) -> list[Message]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Self
 
 from tests.lab.files import Host
+from tests.patience import PATIENCE
 
 PORTS = (22, 24, 143)
 # A lab that was just killed takes a moment to go.
 FREE_WITHIN = timedelta(seconds=3)
-UP_WITHIN = timedelta(seconds=30)
 ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/root",
@@ -29,7 +29,7 @@ class LabError(Exception):
     """The lab could not be had, or did not do in time what it should."""
 
 
-def wait_for(what: str, holds: Callable[[], bool], *, within: timedelta) -> None:
+def wait_for(what: str, holds: Callable[[], bool], *, within: timedelta = PATIENCE) -> None:
     """Return as soon as `holds` does; LabError, naming `what`, when it does not in time."""
     end = time.monotonic() + within.total_seconds()
     while not holds():
@@ -80,7 +80,7 @@ class Keeper:
             if not pid:
                 raise LabError("the keeper ended at once")
             starters[name] = int(pid)
-        wait_for("every host serves", lambda: all(serves(host) for host in hosts), within=UP_WITHIN)
+        wait_for("every host serves", lambda: all(serves(host) for host in hosts))
         for name, starter in starters.items():
             children = Path(f"/proc/{starter}/task/{starter}/children").read_text().split()
             self.first_process[name] = int(children[0])

@@ -259,7 +259,7 @@ class LocalSlack:
         self,
         condition: Callable[[], T | Literal[False] | None],
         *,
-        timeout: float = 5.0,  # noqa: ASYNC109
+        timeout: float = 120.0,  # noqa: ASYNC109
     ) -> T:
         """Return the condition's first true value; see Workspace.until."""
         return await self.workspace.until(condition, timeout=timeout)
