@@ -10,33 +10,17 @@ from datetime import timedelta
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Approve, GoBack, Postpone, Retry, Steering
-from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run, Status
 from bot.engine.service import Service
 from bot.errors import BotError
 from tests.build import REQUESTER, SECOND, THIRD
-from tests.fakes import FakeJournal
+from tests.reader import Reader
 
 log = logging.getLogger(__name__)
 
 PEOPLE = {user: Person(id=user, may_ask=True, may_approve=True) for user in (REQUESTER, SECOND, THIRD)}
 RETRIES = 3
 _LOOKS = timedelta(seconds=30)
-
-
-class Reader:
-    """The state of the run by its journal, whatever the bot says."""
-
-    def __init__(self, journal: FakeJournal, run: str) -> None:
-        self._journal = journal
-        self._id = run
-        self._run: Run | None = None
-
-    @property
-    def run(self) -> Run | None:
-        for entry in self._journal.facts.get(self._id, [])[self._run.seq if self._run else 0 :]:
-            self._run = apply(self._run, entry) if self._run else begin(entry)
-        return self._run
 
 
 class Crew:

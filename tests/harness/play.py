@@ -24,12 +24,13 @@ from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, reviewed_config
 from tests.build import REQUESTER, library
 from tests.fakes import FakeJournal
-from tests.harness.crew import PEOPLE, Crew, Reader
+from tests.harness.crew import PEOPLE, Crew
 from tests.harness.evidence import Evidence, Watching, gathered
 from tests.harness.hosts import SimHosts
 from tests.harness.network import Network
 from tests.harness.ports import Here, Life, Points, Slack, Strike, a_world
 from tests.harness.virtual import MORNING, run_virtual
+from tests.reader import Reader
 
 RUN = "r2026h"
 USERS = 6

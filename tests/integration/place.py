@@ -19,7 +19,6 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.core.plans.procedure import Check, Procedure, Step
 from bot.core.runs import events as fact
-from bot.core.runs.fold import fold
 from bot.core.runs.run import Run, Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
@@ -29,6 +28,7 @@ from bot.practice.scene import practice_site
 from tests.build import REQUESTER, SECOND, library
 from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
 from tests.patience import SECONDS
+from tests.reader import Reader
 
 RUN = "r2025w"
 A_MOMENT = timedelta(seconds=1)
@@ -56,11 +56,7 @@ class Place:
     hosts: SshHosts
     inventory: Ring
     world: Ports
-
-    async def run(self) -> Run:
-        run = fold(await self.service.entries(RUN))
-        assert run is not None
-        return run
+    reader: Reader
 
     async def facts(self, kind: type) -> list[fact.Fact]:
         return [entry.fact for entry in await self.service.entries(RUN) if isinstance(entry.fact, kind)]
@@ -68,8 +64,8 @@ class Place:
     async def until(self, holds: Callable[[Run], bool]) -> Run:
         async with asyncio.timeout(SECONDS):
             while True:
-                run = await self.run()
-                if holds(run):
+                run = self.reader.run
+                if run and holds(run):
                     return run
                 await asyncio.sleep(0.02)
 
@@ -173,6 +169,7 @@ async def a_place(timings: Timings = QUICK, twist: Twist | None = None) -> Async
                 hosts=hosts,
                 inventory=made,
                 world=world,
+                reader=Reader(journal, RUN),
             )
         finally:
             await service.close(timedelta(0))
