@@ -16,6 +16,7 @@ from tests.lab.deliveries import Deliveries
 from tests.lab.fixtures import lab, skip_without_lab
 from tests.lab.ring import GROUP
 from tests.lab.users import MailUsers
+from tests.patience import PATIENCE
 
 __all__ = ["lab"]
 
@@ -151,7 +152,7 @@ async def test_a_backend_is_taken_out_flushed_and_put_back(lab: Lab, backend_2: 
     def director(command: str) -> None:
         assert ssh(lab, "director-1", f"sudo -n doveadm director {command}").returncode == 0
 
-    async with MailUsers(lab, count=30) as users:
+    async with MailUsers(lab, count=30, stay=2 * PATIENCE) as users:
         director(f"update {ip} 0")
         on_every_director(lab, backend_2, vhosts="0", state="up")
         assert int(table(lab, "director-2")[ip]["users"]) > 0

@@ -15,10 +15,10 @@ from typing import Generic, Self, TypeVar
 from tests.lab.files import Host
 from tests.lab.keep import LabError
 from tests.lab.ring import Lab
+from tests.patience import SECONDS
 
 # Twenty to forty attempts a second of sixty users: a tenth of the two processors that hold everything.
 PAUSE = timedelta(seconds=1.5)
-FIRST_ROUND = timedelta(seconds=30)
 AT_MOST = timedelta(minutes=15)
 
 
@@ -67,7 +67,7 @@ class Crowd(ABC, Generic[A]):
     async def __aenter__(self) -> Self:
         self._thread.start()
         try:
-            async with asyncio.timeout(FIRST_ROUND.total_seconds()):
+            async with asyncio.timeout(SECONDS):
                 while len({attempt.user for attempt in list(self.attempts) if attempt.ok}) < self.count:
                     await asyncio.sleep(0.05)
                     self._raise_errors()

@@ -38,10 +38,11 @@ class Kick:
 
 
 class MailUsers(Crowd[Login]):
-    """Users who log in; half of them stay connected for some seconds each time."""
+    """Users who log in; half of them stay connected for some time, `stay`, each time."""
 
-    def __init__(self, lab: Lab, count: int = 60, *, at_most: timedelta = AT_MOST) -> None:
+    def __init__(self, lab: Lab, count: int = 60, *, stay: timedelta = LONG_STAY, at_most: timedelta = AT_MOST) -> None:
         super().__init__(lab, count, at_most=at_most)
+        self._stay = stay
         self.kicks: list[Kick] = []
         self._password = lab.password
 
@@ -52,7 +53,7 @@ class MailUsers(Crowd[Login]):
 
     async def _attempt(self, user: str, director: Host) -> None:
         at, begun = datetime.now(UTC), time.monotonic()
-        stay = LONG_STAY if int(user.removeprefix("user-")) % 2 else SHORT_STAY
+        stay = self._stay if int(user.removeprefix("user-")) % 2 else SHORT_STAY
 
         def note(error: str | None) -> None:
             took = timedelta(seconds=time.monotonic() - begun)
