@@ -23,7 +23,7 @@ class Case:
     `disturbs_ring`: somebody else changes the ring, and logins may fail. `others_gone`: the other backends are taken
     away. `take_down`: the ring's setting, where it is not the usual one.
 
-    `within`: seconds that the whole scene may take. `seldom`: only with --all.
+    `within`: seconds that the whole scene may take, on a loaded machine too. `seldom`: only with --all.
     """
 
     name: str
@@ -39,5 +39,5 @@ class Case:
     then: str = ""
     others_gone: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
-    within: float = 60.0
+    within: float = 240.0
     seldom: bool = False

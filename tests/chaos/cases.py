@@ -183,7 +183,7 @@ def _together(good: Good) -> Iterator[Case]:
         if names := good.moving[number::_IN_ONE]:
             killed = kills.at_facts(*names)
             name = f"kill-move/{'+'.join(names)}"
-            yield Case(name=name, kind="kills", family="kill-move", trouble=killed, take_down="move-first", within=120)
+            yield Case(name=name, kind="kills", family="kill-move", trouble=killed, take_down="move-first")
     apart = -(-len(good.facts) // _IN_ONE)
     for number in range(apart):
         names = good.facts[number::apart]

@@ -80,7 +80,6 @@ def _cases(act: _Act, facts: Sequence[str], good: Good) -> Iterator[Case]:
                 retries=4,
                 # At a gate people are slow, so that the watch has to see it and not a step.
                 slow=8.0 if name.startswith("ApprovalAsked") else 0.5,
-                within=120.0,
             )
 
 
@@ -102,7 +101,6 @@ def _unflushed(good: Good) -> Iterator[Case]:
                         may_end=way or _DONE,
                         retries=1,
                         then=then,
-                        within=120.0,
                     )
 
 
@@ -128,5 +126,4 @@ def _late(good: Good) -> Iterator[Case]:
                     family="late" if seconds < 10 else "too-late",
                     trouble=others.late(part, delay=timedelta(seconds=seconds), killed=killed),
                     retries=4,
-                    within=120.0,
                 )

@@ -46,7 +46,6 @@ CASES = (
         disturbs_ring=True,
         others_gone=True,
         retries=4,
-        within=120,  # as all of this kind in others_cases.py
     ),
     Case(
         name="elsewhere",
@@ -54,7 +53,6 @@ CASES = (
         family="elsewhere",
         trouble=others.at("StepStarted:start-dovecot", others.leads_elsewhere, lasts=2.0, killed=True),
         retries=4,
-        within=120,
     ),
 )
 
@@ -65,7 +63,6 @@ MOVING = Case(
     family="kill-move",
     trouble=kills.at_facts("StepStarted:move-users", "StepStarted:stop-lmtp", "StepDone:stop-dovecot"),
     take_down="move-first",
-    within=120,  # as all of this family, which start the bot three times
 )
 
 
