@@ -13,8 +13,9 @@ from uuid import uuid4
 from bot.config import procedures_folder, read_library
 from bot.core.hosts.inventory import Ring
 from bot.core.setup.sudoers import sudoers
-from bot.practice.scene import SECOND, Scene, Site
+from bot.practice.scene import SECOND, Launch, Scene, Site
 from tests.acceptance.practice import only_looks
+from tests.forked import forked
 from tests.lab import Lab, wait_for
 from tests.lab.fixtures import FOR_AS_LONG_AS_IT_TAKES, skip_without_lab
 from tests.lab.imap import connected
@@ -111,11 +112,16 @@ def lab_for_users() -> Iterator[Lab]:
 
 @asynccontextmanager
 async def at_work(
-    lab: Lab, *, approves: bool = True, drain: timedelta = timedelta(seconds=3), take_down: str = ""
+    lab: Lab,
+    *,
+    approves: bool = True,
+    drain: timedelta = timedelta(seconds=3),
+    take_down: str = "",
+    launch: Launch = forked,
 ) -> AsyncIterator[Scene]:
     """A bot that watches closely; with `approves` there is a second engineer who approves whatever is asked."""
     site = site_of(lab, lab.directory, take_down=take_down)
-    async with Scene(site, drain=drain, settings={"watch_every": "1s"}) as scene:
+    async with Scene(site, drain=drain, settings={"watch_every": "1s"}, launch=launch) as scene:
         await scene.start_bot()
         people = [asyncio.create_task(always(scene, SECOND, "approve"))] if approves else []
         try:

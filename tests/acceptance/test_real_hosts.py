@@ -14,6 +14,7 @@ import pytest
 from bot.practice.scene import Scene
 from tests.acceptance.practice import at_gate, cli, wording
 from tests.acceptance.realring import altered, by_hand, lab_for_users, site_of
+from tests.forked import forked
 from tests.lab import Lab
 from tests.lab.files import Host, ssh_config
 from tests.lab.users import MailUsers
@@ -33,7 +34,7 @@ async def misled(lab: Lab, name: str, *, reaches: str) -> AsyncIterator[Scene]:
     other = {**lab.directors, **lab.backends}[reaches]
     with (lab.directory / "ssh_config").open("a") as config:
         config.write(ssh_config(lab.directory, Host(name=f"to-{reaches}", role=other.role, ip=other.ip)))
-    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=1)) as scene:
+    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=1), launch=forked) as scene:
         rewrite(scene.settings, f'name = "{name}"', f'name = "{name}", ssh = "to-{reaches}"')
         yield scene
 
@@ -103,7 +104,7 @@ async def test_one_ring_under_two_names_has_one_backend_out_at_once(lab: Lab) ->
     ring += [f'    {{name = "other-{name}", sudo = true}},' for name in lab.directors]
     ring += ["]", "backends = ["]
     ring += [f'    {{name = "other-{name}", ip = "{host.ip}", sudo = true}},' for name, host in lab.backends.items()]
-    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=1)) as scene:
+    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=1), launch=forked) as scene:
         scene.settings.write_text("\n".join([scene.settings.read_text(), *ring, "]", ""]))
         await scene.start_bot()
         await scene.ask("backend-3 restart=yes")

@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
-from bot.practice.scene import Scene
+from bot.practice.scene import Scene, executed
 from tests.acceptance.practice import facts
 from tests.acceptance.realring import (
     PACKAGES,
@@ -98,7 +98,11 @@ class Felt:
 
 async def felt(lab: Lab, text: str, control: Callable[[MailUsers, Deliveries], Awaitable[None]], kill: Kill) -> Felt:
     """One run under users and deliveries, once the control was seen, with the bot killed or not."""
-    async with at_work(lab, take_down=MOVE_FIRST) as scene, MailUsers(lab) as users, Deliveries(lab) as mails:
+    async with (
+        at_work(lab, take_down=MOVE_FIRST, launch=executed) as scene,
+        MailUsers(lab) as users,
+        Deliveries(lab) as mails,
+    ):
         await control(users, mails)
         began = datetime.now(UTC)
         await scene.ask(text)

@@ -19,6 +19,7 @@ from tests.acceptance.realring import (
     ring_is_as_usual,
     site_of,
 )
+from tests.forked import forked
 from tests.lab import Lab
 from tests.lab.users import MailUsers
 
@@ -40,7 +41,7 @@ def lab() -> Iterator[Lab]:
 
 @pytest.fixture
 async def scene(lab: Lab) -> AsyncIterator[Scene]:
-    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=12)) as made:
+    async with Scene(site_of(lab, lab.directory), drain=timedelta(seconds=12), launch=forked) as made:
         await made.start_bot()
         yield made
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.practice.scene import REQUESTER, SECOND, Scene
+from bot.practice.scene import REQUESTER, SECOND, Scene, executed
 from tests.acceptance.realring import at_work, lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual
 from tests.lab import Lab, wait_for
 from tests.lab.users import MailUsers
@@ -33,7 +33,7 @@ def of_the_take_down(users: MailUsers, down: datetime, up: datetime) -> list[obj
 
 
 async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) -> None:
-    async with at_work(lab) as scene, MailUsers(lab, count=20) as users:
+    async with at_work(lab, launch=executed) as scene, MailUsers(lab, count=20) as users:
         await scene.ask("backend-3 restart=yes")
         moments = []
         for number in (1, 2, 3, 4, 5, 6):
