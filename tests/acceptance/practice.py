@@ -22,7 +22,7 @@ from bot.core.readings import starts
 from bot.core.readings.difference import SCRIPT
 from bot.core.readings.packages import FREE, LISTS_AGE
 from bot.core.readings.sessions import COUNTED
-from bot.core.runs.events import Entry, StepStarted, UsersCounted, WaitGoesOn
+from bot.core.runs.events import Entry, WaitBegan
 from bot.practice.machine.files import File, Link
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
@@ -32,6 +32,7 @@ from bot.practice.values import Ran
 from tests.forked import forked
 from tests.lab.ring import BACKENDS
 from tests.patience import SECONDS
+from tests.unit.messages import places
 
 K = TypeVar("K")
 CHECKOUT = Path(__file__).parents[2]
@@ -52,9 +53,6 @@ QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").tex
 IPS = [*(f"192.0.2.1{number}" for number in (1, 2, 3)), *(backend.ip for backend in BACKENDS)]
 QUESTIONS |= {shlex.join(("sh", "-c", COUNTED, ip)) for ip in IPS} | {shlex.join(("sh", "-c", starts.IN_PLACE))}
 """The commands that alter nothing; every other one counts as a change."""
-
-UNTOLD = (StepStarted, UsersCounted)
-"""The facts that the thread has no reply for."""
 
 
 def bare(command: str) -> str:
@@ -197,6 +195,13 @@ async def whole(scene: Scene, question: Message) -> str:
     return f"{wording(question)}\n{file.text}"
 
 
+async def drains(scene: Scene) -> None:
+    """Wait until the drain has begun, as the journal has it."""
+    async with asyncio.timeout(SECONDS):
+        while not await facts_of(scene, WaitBegan):
+            await asyncio.sleep(0.1)
+
+
 async def ended(scene: Scene) -> str:
     """Wait until the run is over; returns its outcome."""
     return str(await scene.slack.until(lambda: scene.outcome))
@@ -250,19 +255,9 @@ async def facts_of(scene: Scene, kind: type[K]) -> list[K]:
 
 
 async def assert_thread_is_whole(scene: Scene) -> None:
-    """Every fact that is told has its replies, in order, once: no gap, no repeat."""
+    """The thread has the replies that its facts make, in order, once: no gap, no repeat."""
     told = [one.metadata["event_payload"] for one in scene.thread if one.metadata]
-    places = [(one["seq"], one["part"]) for one in told]
-    assert len(set(places)) == len(places)
-    told_seqs = {seq for seq, _ in places}
-    expected = [
-        entry.seq
-        for entry in await facts(scene)
-        if not isinstance(entry.fact, UNTOLD)
-        # One that moves the date by a moment is for the record alone.
-        and not (isinstance(entry.fact, WaitGoesOn) and entry.seq not in told_seqs)
-    ]
-    assert [seq for seq, part in places if part == 1] == expected
+    assert [(one["seq"], one["part"]) for one in told] == places(await facts(scene))
     files = [file.name for file in scene.slack.files]
     assert len(set(files)) == len(files)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
+from bot.core.plans.plan import Plan
+from bot.core.runs.events import RunRequested
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
 from bot.practice.slack.server import Message
@@ -19,7 +22,14 @@ from tests.unit.messages import as_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RESULT = re.compile(r"(?:Done|Checked, it is so|Waited): Step (\d+) of (\d+)(?: · runbook (\d+))?")
+CHANGE = re.compile(r"Done: Step (\d+) of \d+(?: · runbook (\d+))?")
+LINE = re.compile(r"^• \*(\d+)\*(?: · runbook (\d+))?", re.MULTILINE)
+
+
+def steps_told(message: Message) -> list[tuple[int, int | None]]:
+    """The steps that a reply says are done, each with its row of the runbook."""
+    found = CHANGE.findall(message.text) or LINE.findall(wording(message))
+    return [(int(number), int(row) if row else None) for number, row in found]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +41,7 @@ class Story:
     run: str
     clicks: tuple[tuple[datetime, Message], ...]
     record: str
+    plan: Plan
 
 
 async def approve(scene: Scene, gate: str, user: str) -> tuple[datetime, Message]:
@@ -51,7 +62,8 @@ async def whole() -> AsyncIterator[Story]:
         run = run_of(scene)
         record = await cli("record", run, "--config", str(scene.settings))
         assert record.status == 0, record.err
-        yield Story(ring=ring, scene=scene, run=run, clicks=clicks, record=record.out)
+        (asked,) = await practice.facts_of(scene, RunRequested)
+        yield Story(ring=ring, scene=scene, run=run, clicks=clicks, record=record.out, plan=asked.plan)
 
 
 async def test_every_changing_command_ran_once_and_in_the_order_of_the_runbook(whole: Story) -> None:
@@ -78,23 +90,38 @@ async def test_the_backend_got_no_vhosts_and_no_up_before_the_second_approval(wh
 
 
 async def test_the_thread_shows_each_step_in_one_reply_and_both_approvals_in_their_places(whole: Story) -> None:
-    told: list[int | str] = []
+    told: list[int] = []
+    gates: dict[str, int] = {}
     for message in whole.scene.thread:
-        if found := RESULT.match(message.text):
-            told.append(int(found[1]))
-        elif found := re.match(r"Approved: (\w+) backend-3, by <@(\w+)> \(asked by <@(\w+)>\)", message.text):
-            told.append(" ".join(found.groups()))
-    steps = len({one for one in told if isinstance(one, int)}) + 2
-    flush, restore = told.index(f"flush {SECOND} {REQUESTER}"), told.index(f"restore {THIRD} {REQUESTER}")
-    told[flush], told[restore] = flush + 1, restore + 1
-    assert told == list(range(1, steps + 1))
-    stop = next(one for one in whole.scene.thread if "runbook 5 " in one.text)
-    assert f"Step {flush + 2} of" in stop.text or f"Step {flush + 3} of" in stop.text
+        told += [number for number, _ in steps_told(message)]
+        if found := re.match(r"Approved: (\w+) backend-3, by <@(\w+)> \(asked by <@(\w+)>\)", message.text):
+            gates[" ".join(found.groups())] = len(told) + len(gates) + 1
+    flush, restore = gates[f"flush {SECOND} {REQUESTER}"], gates[f"restore {THIRD} {REQUESTER}"]
+    steps = [step.name for step in whole.plan.steps]
+    assert (steps[flush - 1], steps[restore - 1]) == ("approve-flush", "approve-restore")
+    assert sorted([*told, flush, restore]) == list(range(1, len(steps) + 1))
+    stages = [whole.plan.stages.index(whole.plan.stage_of(whole.plan.steps[number - 1])) for number in told]
+    assert stages == sorted(stages)
+
+
+async def test_a_whole_runs_thread_has_at_most_forty_replies(whole: Story) -> None:
+    """All that stands below the first message, the files too: nobody reads more while a backend is out."""
+    assert len(whole.scene.thread) <= 40
+    assert sum(len(as_read(wording(one).removeprefix(one.text))) for one in whole.scene.thread) <= 16_000
+
+
+async def test_every_command_that_changed_a_host_stands_in_the_thread_in_a_reply_of_its_own(whole: Story) -> None:
+    """Three hundred characters of it; the record has all."""
+    told = [found for one in whole.scene.thread for found in re.findall(r"```\n\$ (.*)\n```", wording(one))]
+    told = [html.unescape(one) for one in told]
+    ran = [one.command for one in changes(whole.ring)]
+    assert [one[:299] for one in told] == [one[:299] for one in ran]
+    assert max(map(len, told)) <= 300
+    assert all(one in whole.record for one in ran)
 
 
 async def test_the_thread_shows_all_fourteen_rows_of_the_runbook_in_order(whole: Story) -> None:
-    results = [found for one in whole.scene.thread if (found := RESULT.match(one.text))]
-    rows = [int(found[3]) for found in results if found[3]]
+    rows = [row for one in whole.scene.thread for _, row in steps_told(one) if row]
     assert list(dict.fromkeys(rows)) == list(range(1, 15))
     assert rows == sorted(rows)
 

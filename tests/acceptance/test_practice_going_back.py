@@ -95,7 +95,7 @@ async def test_aborted_in_the_drain_it_turns_round_and_whoever_aborted_cannot_ap
     since = len(ring.log)
     await scene.ask("backend-3 restart=yes")
     run = run_of(scene)
-    await scene.slack.until(lambda: any(one.text.startswith("Waits until") for one in scene.thread))
+    await practice.drains(scene)
     told = await answer(scene, THIRD, f"abort {run}")
     assert f"Run {run} turns round at its next safe point" in told
 

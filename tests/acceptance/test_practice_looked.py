@@ -153,7 +153,8 @@ async def test_a_good_runs_thread_begins_with_all_that_was_looked_at_before_it(s
     await at_gate(scene, "flush")
     assert run_of(scene) == run
     await assert_thread_is_whole(scene)
-    assert "Stage 1 of" in wording(scene.thread[2])
+    looked = next(one for one in scene.thread if one.text.startswith("Checked and good: stage 1 of"))
+    assert "The ring is whole and no other backend of it is out" in wording(looked)
     assert len(told_of(scene, since)) == 2
     await goes_back(scene)
 

@@ -67,7 +67,7 @@ async def interrupted(stop: Stop) -> Tale:
     async with staged(drain=3) as (ring, scene):
         ring.backends["backend-3"].packages.takes = timedelta(seconds=2)
         await scene.ask(BOTH)
-        await scene.slack.until(lambda: any(one.text.startswith("Waits until") for one in scene.thread))
+        await practice.drains(scene)
         (begun,) = await facts_of(scene, fact.WaitBegan)
         assert isinstance(begun, fact.WaitBegan)
         await again(scene, stop)

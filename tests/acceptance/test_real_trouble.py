@@ -22,7 +22,8 @@ def lab() -> Iterator[Lab]:
 
 
 async def stage(scene: Scene, number: int) -> datetime:
-    await scene.slack.until(lambda: any(f"Stage {number} of" in one.text for one in scene.thread))
+    """Announced, or, where it changes nothing, told."""
+    await scene.slack.until(lambda: any(f"tage {number} of" in one.text for one in scene.thread))
     return datetime.now(UTC)
 
 

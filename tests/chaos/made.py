@@ -19,7 +19,8 @@ from bot.practice.values import Ran
 from tests.build import SECOND, Story, plan
 from tests.chaos.act import JUDGES
 from tests.chaos.evidence import Click, Evidence, Sample, hosts_of
-from tests.chaos.threads import OPENS, UNTOLD
+from tests.chaos.threads import OPENS
+from tests.unit.messages import places
 
 BLINK = timedelta(milliseconds=100)
 EVERYBODY = frozenset({"backend-1", "backend-2", "backend-3"})
@@ -72,13 +73,13 @@ def made_log(entries: tuple[Entry, ...]) -> Iterator[Ran]:
 
 
 def made_thread(entries: tuple[Entry, ...]) -> Iterator[Message]:
-    """A reply for every fact that is told."""
+    """The replies that the facts make."""
     asked = entries[0].fact
     assert isinstance(asked, fact.RunRequested)
     stages = {stage.name: (number, stage.says) for number, stage in enumerate(asked.plan.stages, start=1)}
-    for entry in entries:
-        if isinstance(entry.fact, UNTOLD):
-            continue
+    facts = {entry.seq: entry for entry in entries}
+    for seq, part in places(entries):
+        entry = facts[seq]
         text = type(entry.fact).__name__
         match entry.fact:
             case fact.StageBegan(stage=name):
@@ -87,12 +88,12 @@ def made_thread(entries: tuple[Entry, ...]) -> Iterator[Message]:
                 text = f"Approval needed: {OPENS[gate]}3."
             case fact.RunEnded(outcome=outcome):
                 text = f"Run {entry.run} on backend-3 has ended: {outcome}."
-        yield message(entry.seq, entry.at, text)
+        yield message(seq, entry.at, text, part)
 
 
-def message(seq: int, at: datetime, text: str) -> Message:
+def message(seq: int, at: datetime, text: str, part: int = 1) -> Message:
     """A reply, or the root message, as Slack keeps it."""
-    told = {"event_payload": {"run": "r2025a", "seq": seq, "part": 1}}
+    told = {"event_payload": {"run": "r2025a", "seq": seq, "part": part}}
     return Message(channel="C0OPS", ts=f"{at.timestamp():.6f}", text=text, user="U0BOT", metadata=told)
 
 

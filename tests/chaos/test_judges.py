@@ -12,7 +12,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.practice.values import FailedLogin, Ran
 from tests.chaos.evidence import Evidence, Sample
-from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, made_thread, with_log
+from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, with_log
 from tests.chaos.threads import NEVER_BEGUN
 
 FIRST_LOOKS = 4
@@ -181,8 +181,7 @@ def _no_record(seen: Evidence) -> Evidence:
 
 def _renumbered(seen: Evidence, place: int, *more: Entry) -> Evidence:
     entries = (*seen.entries[:place], *more, *seen.entries[place:])
-    told = tuple(replace(entry, seq=seq) for seq, entry in enumerate(entries, start=1))
-    return replace(seen, entries=told, thread=tuple(made_thread(told)))
+    return replace(seen, entries=tuple(replace(entry, seq=seq) for seq, entry in enumerate(entries, start=1)))
 
 
 def _asked_again(seen: Evidence) -> Evidence:
@@ -236,7 +235,7 @@ def _login_failed(seen: Evidence) -> Evidence:
 @pytest.mark.parametrize(
     ("breaking", "said"),
     [
-        (_without_a_line, "has no line in the thread"),
+        (_without_a_line, "is not in the thread"),
         (_out_of_order, "out of order"),
         (_told_twice, "is told twice"),
         (_two_roots, "fact 1, part 0, is told twice"),

@@ -10,12 +10,11 @@ from itertools import pairwise
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
+from bot.errors import Illegal
 from bot.practice.slack.server import Message
 from tests.chaos.evidence import Broken, Evidence, bare
 from tests.chaos.judges import ZERO, in_take_down
-
-UNTOLD = (fact.StepStarted, fact.UsersCounted, fact.WaitGoesOn)
-"""The facts that the thread has no reply for."""
+from tests.unit.messages import places as of_facts
 
 NEVER_BEGUN = "is refused; nothing was changed anywhere"
 """What whoever asked is told, alone, of a run that was refused while it looked."""
@@ -79,9 +78,7 @@ def _lines(seen: Evidence) -> Iterator[str]:
         return
     told = [(place, one) for one in seen.thread if (place := place_of(one)) and place[1] < _REPOSTED]
     places = [place for place, _ in told]
-    for entry in seen.entries:
-        if not isinstance(entry.fact, UNTOLD) and (entry.seq, 1) not in places:
-            yield f"fact {entry.seq}, {type(entry.fact).__name__}, has no line in the thread"
+    yield from _missing(seen, set(places))
     if places != sorted(places):
         wrong = next(after for before, after in pairwise(places) if after < before)
         yield f"the thread is out of order at fact {wrong[0]}"
@@ -91,6 +88,20 @@ def _lines(seen: Evidence) -> Iterator[str]:
     record = f"change-record-{seen.entries[0].run}.md"
     if seen.outcome and not any(record in name for name in (*seen.files, *(one.text for one in seen.thread))):
         yield "the change record was not posted"
+
+
+def _missing(seen: Evidence, places: set[Place]) -> Iterator[str]:
+    kinds = {entry.seq: type(entry.fact).__name__ for entry in seen.entries}
+    try:
+        due = of_facts(seen.entries)
+    except Illegal as error:
+        yield f"the facts make no run: {error}"
+        return
+    yield from (
+        f"part {part} of fact {seq}, {kinds[seq]}, is not in the thread"
+        for seq, part in due
+        if (seq, part) not in places
+    )
 
 
 def _repeats(told: list[tuple[Place, Message]]) -> Iterator[str]:

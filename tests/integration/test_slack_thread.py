@@ -21,9 +21,14 @@ from tests.build import REQUESTER, SECOND, Story, plan
 from tests.fakes import FakeJournal
 from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, begun, place, slack
 from tests.patience import SECONDS
+from tests.unit.messages import places
 from tests.unit.stories import refused
 
 __all__ = ["place", "slack"]
+
+
+CHECKS = next(seq for seq, _ in places(begun().entries) if seq > 1)
+"""The fact whose reply the checks of the first stage share."""
 
 
 def in_order(place: Place) -> bool:
@@ -74,7 +79,7 @@ async def test_slack_away_for_a_while_loses_nothing(place: Place) -> None:
 
 
 @pytest.mark.parametrize("taken", [True, False])
-@pytest.mark.parametrize("seq", [1, 3])
+@pytest.mark.parametrize("seq", [1, CHECKS])
 async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
     slack: LocalSlack, taken: bool, seq: int
 ) -> None:
@@ -97,6 +102,21 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
         await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
         told = [place for place in second.places() if place == (seq, part)]
         assert told == [(seq, part)]
+
+
+async def test_a_bot_killed_at_any_fact_goes_on_with_the_replies_that_it_would_have_posted(slack: LocalSlack) -> None:
+    """Also between two checks that share one: what is told is made of the facts alone."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    for killed in range(begun().run.seq, story.run.seq):
+        slack.messages.clear()
+        slack.files.clear()
+        journal, posts = FakeJournal(), FakePosts()
+        for known in (killed, story.run.seq):
+            journal.facts[story.run.id] = list(story.entries[:known])
+            async with a_place(slack, journal, posts) as place:
+                await place.thread.start([story.run.id])
+                await asyncio.wait_for(place.thread.shown(story.run.id, known), 10)
+        assert place.places() == [(1, 0), *places(story.entries)]
 
 
 async def test_where_slack_cannot_be_searched_a_message_says_that_it_may_be_a_repeat(place: Place) -> None:

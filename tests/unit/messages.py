@@ -37,6 +37,16 @@ def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
     return said
 
 
+def places(entries: Iterable[Entry]) -> list[tuple[int, int]]:
+    """Where the replies of these facts stand, files apart: the fact, and the first of ten parts for each message."""
+    found: list[tuple[int, int]] = []
+    run: Run | None = None
+    for entry in entries:
+        before, run = run, follow(run, entry)
+        found += [(entry.seq, 1 + 10 * at) for at, _ in enumerate(replies(entry, before, run, approvers=GROUP))]
+    return found
+
+
 def fits(message: Message) -> None:
     """What Slack would refuse; and that it can be posted and edited whatever happens to it."""
     blocks = list(message.blocks)
@@ -69,8 +79,23 @@ def buttons(message: Message) -> dict[str, dict[str, object]]:
     return {button["action_id"]: button for row in rows for button in row}
 
 
-def last(story: Story) -> Message:
+def strings(value: object) -> list[str]:
+    """Every text in blocks."""
+    if isinstance(value, dict):
+        return [found for part in value.values() for found in strings(part)]
+    if isinstance(value, list | tuple):
+        return [found for part in value for found in strings(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def told(story: Story) -> tuple[Message, ...]:
+    """What is said of the last fact."""
     before, after = fold(story.entries[:-1]), fold(story.entries)
     assert after is not None
-    (message,) = replies(story.entries[-1], before, after, approvers=GROUP)
+    return replies(story.entries[-1], before, after, approvers=GROUP)
+
+
+def last(story: Story) -> Message:
+    """What is said of the last fact, of one that has one message."""
+    (message,) = told(story)
     return message

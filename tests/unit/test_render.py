@@ -22,7 +22,7 @@ from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
 from bot.core.text.duration import length
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
-from tests.unit.messages import GROUP, buttons, fits, last, seen
+from tests.unit.messages import GROUP, buttons, fits, last, seen, strings, told
 from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
 
 
@@ -32,8 +32,9 @@ def test_a_poll_and_a_start_make_no_reply() -> None:
     quiet = [entry for entry in story.entries if isinstance(entry.fact, fact.UsersCounted | fact.StepStarted)]
     assert len(quiet) == 5
     for entry in quiet:
-        before = fold(story.entries[: entry.seq - 1])
-        assert replies(entry, before, story.run, approvers=GROUP) == ()
+        before, after = fold(story.entries[: entry.seq - 1]), fold(story.entries[: entry.seq])
+        assert after is not None
+        assert replies(entry, before, after, approvers=GROUP) == ()
 
 
 def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
@@ -65,17 +66,21 @@ def test_a_run_that_ended_has_nothing_to_click() -> None:
         assert story.run.open_questions == ()
 
 
-def test_a_stage_is_announced_with_every_command_and_where_it_runs() -> None:
+def test_a_stage_is_announced_in_a_line_and_its_commands_are_in_the_file_of_the_plan() -> None:
     story = Story().until("ring-is-still-whole")
     story.tell(*story.well())
-    said = seen(last(story))
     assert isinstance(story.entries[-1].fact, fact.StageBegan)
-    for step in story.run.plan.steps:
-        inside = story.run.plan.stage_of(step).name == "take-down"
-        if isinstance(step, PlannedChange):
-            assert (step.action.command.text in said) is inside
-    assert "_on one director_" in said
-    assert "wait for nobody" in said
+    ((line,),) = [block["text"]["text"].split("\n") for block in last(story).blocks]
+    for part in ("Stage 4 of 7: Stop backend-3", "5 changes", "waits for nobody"):
+        assert part in line
+    (asked,) = replies(story.entries[0], None, story.run, approvers=GROUP)
+    assert all(step.action.command.text in asked.files[0].content for step in story.run.plan.changes)
+
+
+def test_a_stage_that_changes_nothing_is_not_announced() -> None:
+    """Its checks are told in one reply; two would be one too many."""
+    story = Story().until("test-user-reads-mail").tell(fact.StageBegan(stage="verify"))
+    assert told(story) == ()
 
 
 def test_an_approval_asks_again_with_all_that_the_click_begins() -> None:
@@ -175,16 +180,14 @@ def test_whatever_ends_a_gate_is_said_in_the_question_and_in_a_reply(ending: fac
     assert clock(story.at) in seen(last(story))
 
 
-def test_a_step_that_is_done_says_what_ran_where_and_how_it_was_seen() -> None:
+LOOKS = tuple(command(changes=False, text=f"systemctl show dovecot {n}") for n in range(15))
+
+
+def test_a_change_is_one_reply_with_its_result_and_what_ran_where() -> None:
     story = Story().until("stop-dovecot", on=Status.BUSY)
-    looks = tuple(command(changes=False, text=f"systemctl show dovecot {n}") for n in range(15))
+    ran = (command("line\n" * 100, text=f"systemctl stop dovecot {'x' * 400}"), *LOOKS)
     story.tell(
-        fact.StepDone(
-            step="stop-dovecot",
-            how=fact.How.RAN,
-            ran=(command("line\n" * 100), *looks),
-            reason="backend-3: dovecot active inactive",
-        )
+        fact.StepDone(step="stop-dovecot", how=fact.How.RAN, ran=ran, reason="backend-3: dovecot active inactive")
     )
     message = last(story)
     for part in (
@@ -197,6 +200,19 @@ def test_a_step_that_is_done_says_what_ran_where_and_how_it_was_seen() -> None:
         "active inactive",
     ):
         assert part in seen(message)
+    shown = next(part for part in strings(message.blocks) if "```" in part)
+    assert shown.startswith("```\n$ systemctl stop dovecot xxx")
+    assert len(shown) <= 300 + len("```\n$ \n```")
+    assert "line" not in seen(message), "what it printed is in the record"
+    assert "systemctl show" not in seen(message), "and what proved it"
+    assert message.files == ()
+    fits(message)
+
+
+def test_what_went_wrong_shows_all_that_was_printed_and_looked_at() -> None:
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    story.tell(fact.StepFailed(step="stop-dovecot", reason="it runs", ran=(command("line\n" * 100, status=1), *LOOKS)))
+    message = last(story)
     assert "more lines, in the file" in seen(message)
     whole = {file.name: file.content for file in message.files}
     assert whole[f"r2025a-{story.run.seq}-output.txt"].count("line\n") >= 99

@@ -13,7 +13,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Status
 from tests.build import SECOND, THIRD, Story
-from tests.unit.messages import all_messages, fits, last, seen
+from tests.unit.messages import all_messages, fits, last, seen, strings
 from tests.unit.stories import ALL, HOSTILE, command
 
 
@@ -67,14 +67,6 @@ def test_text_of_hosts_and_people_cannot_call_link_or_leave_its_code_block() -> 
             assert "\x1b" not in said
             assert "\u202e" not in said
             assert said.count("```") in {0, 2}, "a block of code that does not end where it should"
-
-
-def strings(value: object) -> list[str]:
-    if isinstance(value, dict):
-        return [found for part in value.values() for found in strings(part)]
-    if isinstance(value, list | tuple):
-        return [found for part in value for found in strings(part)]
-    return [value] if isinstance(value, str) else []
 
 
 @settings(max_examples=settings().max_examples // 5, deadline=None)

@@ -7,15 +7,23 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
-from tests.unit.messages import GROUP, buttons, fits, last, seen
+from tests.unit.messages import GROUP, buttons, fits, last, seen, told
 
 LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
 
 
-def test_who_every_host_proved_to_be_and_how_changes_are_sent_is_said() -> None:
-    message = last(Story().until("one-backend-at-a-time").tell(PROVED))
-    for part in ("director-1 is `192.0.2.1:9090`", "an address of its interfaces", PROVED.lock, "later than a few"):
-        assert part in seen(message)
+def test_who_every_host_proved_to_be_stands_with_the_first_checks() -> None:
+    story = Story().until("one-backend-at-a-time").tell(PROVED)
+    assert told(story) == ()
+    first = last(story.until("download-packages"))
+    for part in ("director-1 is `192.0.2.1:9090`", "an address of its interfaces", "The ring is whole"):
+        assert part in seen(first)
+
+
+def test_who_every_host_proved_to_be_is_said_by_itself_where_the_checks_were_told_already() -> None:
+    """A run that an older version of the bot has begun."""
+    story = Story().until("download-packages").tell(PROVED)
+    assert "director-1 is `192.0.2.1:9090`" in seen(last(story))
 
 
 @pytest.mark.parametrize(

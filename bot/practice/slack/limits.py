@@ -164,7 +164,7 @@ _ID = _string(255)
 
 _BLOCK = _by_type(
     header=_fields("text", block_id=_ID, text=_plain(150)),
-    section=_fields("text|fields", block_id=_ID, text=_text(3000), fields=_list(10, _text(2000))),
+    section=_fields("text|fields", block_id=_ID, text=_text(3000), fields=_list(10, _text(2000)), expand=_any),
     divider=_fields(block_id=_ID),
     context=_fields("elements", block_id=_ID, elements=_list(10, _text(3000))),
     actions=_fields("elements", block_id=_ID, elements=_list(25, _BUTTON)),

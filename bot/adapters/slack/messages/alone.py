@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import clock, title, who
+from bot.adapters.slack.messages.text import now, title, who
 from bot.core.runs.events import Outcome
 from bot.core.runs.run import Run
 
@@ -22,7 +22,7 @@ def never_begun(run: Run) -> Message:
     name = escape(run.request.target.backend.name)
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
     builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
-    builder.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {clock(run.at)}")
+    builder.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}")
     if run.outcome is Outcome.ABORTED:
         builder.say(f"By {who(run.back_asked_by or '')}, while it still looked.")
     elif run.step:

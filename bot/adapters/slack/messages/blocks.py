@@ -56,8 +56,8 @@ def plain(text: str, most: int) -> Json:
 
 
 def section(text: str) -> Json:
-    """One paragraph."""
-    return {"type": "section", "text": mrkdwn(text)}
+    """One paragraph, which no client may fold: what is long is long because people have to see it."""
+    return {"type": "section", "text": mrkdwn(text), "expand": True}
 
 
 def header(text: str) -> Json:

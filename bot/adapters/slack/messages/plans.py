@@ -6,8 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
-from bot.adapters.slack.messages.markup import escape, inline
-from bot.adapters.slack.messages.text import clock, file_name, number, place, who, why
+from bot.adapters.slack.messages.markup import escape, inline, short
+from bot.adapters.slack.messages.text import (
+    changes,
+    file_name,
+    now,
+    number,
+    place,
+    runbook,
+    stage_place,
+    who,
+    why,
+)
 from bot.core.decisions.guards import guards_planned
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -39,8 +49,7 @@ def _kind(step: PlannedStep) -> str:
 
 def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     """One step that is to come: its number, which kind it is, and its command if it has one."""
-    runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    line = f"*{number(plan, step)}* · {escape(step.says)}{runbook} · _{_kind(step)}_"
+    line = f"*{number(plan, step)}* · {escape(step.says)}{runbook(step)} · _{_kind(step)}_"
     if isinstance(step, PlannedChange):
         builder.code(line, step.action.command.text)
     else:
@@ -53,12 +62,11 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
     name = request.target.backend.name
     builder = MessageBuilder(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
-    builder.say(f":memo: *Asked for* by {who(request.requester)}, {clock(entry.at)}")
+    builder.say(f":memo: *Asked for* by {who(request.requester)}, {now(entry.at)}")
     builder.quote("*Typed*", f"{request.procedure} {request.text}")
     if request.reason or request.ticket:
         builder.say(why(request))
     builder.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
-    builder.say("\n".join(f"• *{escape(stage.name)}*: {escape(stage.says)}" for stage in plan.stages))
     if plan.config_digest:
         builder.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
     write_left_out(builder, plan)
@@ -66,25 +74,26 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     return builder.message(name=file_name(entry, "request"), files=(whole,))
 
 
-def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message:
-    """The announcement of a stage: every command of it, before the first one runs."""
+def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message | None:
+    """A stage that changes something is announced, in a line; its commands are in the plan, and behind approvals."""
     plan = run.plan
     stage = next(stage for stage in plan.stages if stage.name == began.stage)
-    place_of = [member.name for member in plan.stages].index(stage.name) + 1
-    builder = MessageBuilder(f"Stage {place_of} of {len(plan.stages)} begins: {escape(stage.says)}.")
-    builder.say(f":arrow_forward: *Stage {place_of} of {len(plan.stages)}: {escape(stage.says)}* · {clock(entry.at)}")
-    if stage.uninterrupted:
-        builder.say("Once its first change has begun, these steps run back to back and wait for nobody.")
-    for step in stage.steps:
-        write_step(builder, plan, step)
-    return builder.message(name=file_name(entry, "stage"))
+    count = sum(isinstance(step, PlannedChange) for step in stage.steps)
+    if not count:
+        return None
+    waits = [f"waits {length(step.length)}" for step in stage.steps if isinstance(step, PlannedWait)]
+    on = ["once it has begun, it waits for nobody"] if stage.uninterrupted else []
+    at, says = stage_place(plan, stage).capitalize(), escape(short(stage.says, 300))
+    builder = MessageBuilder(f"{at} begins: {says}.")
+    builder.say(" · ".join([f":arrow_forward: *{at}: {says}*", changes(count), *waits, *on, now(entry.at)]))
+    return builder.message()
 
 
 def turned_back(entry: Entry, turned: TurnedBack) -> Message:
     """The plan of the way back, what it leaves out and why."""
     plan = turned.plan
     builder = MessageBuilder(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
-    builder.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {clock(entry.at)}")
+    builder.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {now(entry.at)}")
     builder.say(
         f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}. From here on, the run follows this plan."
     )

@@ -5,41 +5,27 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_never
 
-from bot.adapters.slack.messages import plans, ringing
+from bot.adapters.slack.messages import plans, ringing, steps
 from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
-from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import (
-    clock,
     file_name,
     known,
-    moment,
+    now,
     opens,
-    ran,
     stamp,
     title,
     users,
     who,
 )
 from bot.core.decisions.goback import left_there
-from bot.core.plans.plan import PlannedStep, PlannedWait
 from bot.core.runs import events as fact
-from bot.core.runs.events import Entry, How, Outcome, Ran
+from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
-from bot.core.text.shown import in_lines, set_in
 
-_HOW = {
-    How.FOUND: ":white_check_mark: *Found done already*, nothing was run",
-    How.LOOKED_UP: ":white_check_mark: *Done*, found so when looked up",
-}
-_RAN = {
-    "check": ":white_check_mark: *Checked*, it is so",
-    "change": ":white_check_mark: *Done*",
-    "wait": ":white_check_mark: *Waited*",
-    "approval": ":white_check_mark: *Done*",
-}
 _OUTCOMES = {
     Outcome.DONE: ":white_check_mark: *Done*",
     Outcome.REFUSED: ":no_entry: *Refused*: nothing that serves mail was changed",
@@ -51,62 +37,60 @@ _TYPED = 2_500
 """Characters of a reason that was typed, once they are escaped: all 500 of it."""
 
 _MOVED = timedelta(seconds=5)
-"""A wait whose date moves by less goes on as it was posted: the hosts print whole seconds, and take their time."""
-
-_LOOKS = 12
-"""Looks that are listed in a message; all of them are in the file."""
+"""A wait whose date moves by less goes on as it was: the hosts print whole seconds, and take their time."""
 
 
-def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Message, ...]:  # noqa: C901, PLR0912
+def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Message, ...]:
     """The messages of one fact, in order; `approvers` is how they are mentioned.
 
-    One case per kind, so that mypy names a new one.
+    What it says itself, if anything, and the reply of the checks that end with it; a question comes first.
     """
+    own = _own(entry, before, after, approvers)
+    checks = steps.all_well(entry, before, after) if before else None
+    both = (checks, own) if isinstance(entry.fact, fact.TurnedBack | fact.RunEnded) else (own, checks)
+    return tuple(message for message in both if message)
+
+
+def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Message | None:  # noqa: C901, PLR0912
+    """One case per kind, so that mypy names a new one."""
+    if before is None or isinstance(entry.fact, fact.RunRequested):
+        assert isinstance(entry.fact, fact.RunRequested)
+        return plans.requested(entry, entry.fact)
     match entry.fact:
-        case fact.RunRequested() as request:
-            return (plans.requested(entry, request),)
-        case fact.StepStarted(word="") | fact.UsersCounted():
-            return ()
-        case fact.WaitGoesOn(until=until) if before and before.until and abs(until - before.until) < _MOVED:
-            return ()
+        case fact.StepStarted(word="") | fact.UsersCounted() | fact.WaitBegan():
+            return None
+        case fact.WaitGoesOn(until=until) if before.until and abs(until - before.until) < _MOVED:
+            return None
         case fact.StageBegan() as began:
-            return (plans.stage_began(entry, began, after),)
+            return plans.stage_began(entry, began, after)
         case fact.TurnedBack() as turned:
-            return (plans.turned_back(entry, turned),)
+            return plans.turned_back(entry, turned)
         case fact.ApprovalAsked() as asked:
-            return (approval(entry, asked, after, approvers),)
+            return approval(entry, asked, after, approvers)
         case fact.ApprovalRefused() as attempt:
-            return (asking.refused(entry, attempt, after),)
+            return asking.refused(entry, attempt, after)
         case fact.ApprovalRepeated() as again:
-            return (asking.repeated(entry, again, after, approvers),)
+            return asking.repeated(entry, again, after, approvers)
         case fact.SkipProposed() as proposed:
-            return (asking.skip_proposed(entry, proposed, after, approvers),)
+            return asking.skip_proposed(entry, proposed, after, approvers)
         case fact.RunEnded() as end:
-            return (_run_ended(entry, end, after),)
+            return _run_ended(entry, end, after)
         case fact.HostsProved() as proved:
-            return (ringing.proved(entry, proved),)
+            return None if steps.proof_is_shared(after) else ringing.proved(entry, proved)
         case fact.OthersCounted() as counted:
-            return (ringing.others(entry, counted, after, approvers),)
+            return ringing.others(entry, counted, after, approvers)
         case fact.TakenOver() as taken:
-            return (ringing.taken_over(entry, taken, after),)
+            return ringing.taken_over(entry, taken, after)
         case fact.StepStarted(word=word):
-            return (_line(entry, ":loudspeaker:", f"{prose(word, None)}, {clock(entry.at)}"),)
+            return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
-            return (_of_the_ring(entry, after),)
-        case (
-            fact.StepDone()
-            | fact.StepFailed()
-            | fact.StepUnclear()
-            | fact.StepNotDone()
-            | fact.UsersCameBack()
-            | fact.WaitBegan()
-            | fact.WaitGoesOn()
-            | fact.RunHeld()
-            | fact.ApprovalExpired()
-            | fact.Postponed()
-        ):
-            assert before is not None
-            return (_of_step(entry, before, after),)
+            return _of_the_ring(entry, after)
+        case fact.StepDone():
+            return steps.changed(entry, before)
+        case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn():
+            return steps.not_done(entry, before)
+        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
+            return _held(entry, before, after)
         case (
             fact.Approved()
             | fact.Denied()
@@ -115,8 +99,7 @@ def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> 
             | fact.SkipAgreed()
             | fact.GoBackAsked()
         ):
-            assert before is not None
-            return (_of_people(entry, before),)
+            return _of_people(entry, before)
         case _:
             assert_never(entry.fact)
 
@@ -139,48 +122,13 @@ def _of_the_ring(entry: Entry, run: Run) -> Message:
             builder = ringing.set_back(entry, came)
         case _:
             raise AssertionError(f"no fact of the ring: {entry.fact}")
-    files = _commands(builder, entry, commands)
+    files = steps.write_commands(builder, entry, commands)
     return builder.message(name=file_name(entry, "ring"), files=files)
-
-
-def _of_step(entry: Entry, before: Run, after: Run) -> Message:
-    step = before.step
-    match entry.fact:
-        case fact.StepDone() as done:
-            return _step_done(entry, done, before)
-        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
-            return _held(entry, before, after)
-        case fact.StepUnclear(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before, ":grey_question: *Unclear*, it may have run")
-            builder.quote("The command was sent and its end was not seen. It is looked up now.", reason)
-            files = _commands(builder, entry, commands)
-            return builder.message(name=file_name(entry, "output"), files=files)
-        case fact.UsersCameBack(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before, ":repeat: *Not yet*, users came back")
-            builder.say("They are moved again, before anything stops.")
-            builder.quote("*What was seen*", reason)
-            files = _commands(builder, entry, commands)
-            return builder.message(name=file_name(entry, "output"), files=files)
-        case fact.StepNotDone(reason=reason, ran=commands):
-            builder = _sheet(entry, step, before, ":mag: *Not done*")
-            builder.say("It may be tried again.")
-            builder.quote("*What was seen*", reason)
-            files = _commands(builder, entry, commands)
-            return builder.message(name=file_name(entry, "output"), files=files)
-        case fact.WaitBegan(until=until) | fact.WaitGoesOn(until=until):
-            builder = _sheet(entry, step, before, f":hourglass_flowing_sand: *Waits* until {clock(until)}")
-            watched = " What was reached is watched meanwhile." if isinstance(step, PlannedWait) and step.watch else ""
-            builder.say(f"Until {moment(until)}.{watched}")
-            if isinstance(entry.fact, fact.WaitGoesOn):
-                builder.quote("*Seen*", entry.fact.reason)
-            return builder.message(name=file_name(entry, "wait"))
-        case _:
-            raise AssertionError(f"no fact of a step: {entry.fact}")
 
 
 def _of_people(entry: Entry, run: Run) -> Message:
     """What a person answered or asked for: one sentence."""
-    at, name = clock(entry.at), escape(run.request.target.backend.name)
+    at, name = now(entry.at), escape(run.request.target.backend.name)
     match entry.fact:
         case fact.Approved() as yes:
             asked = f"asked by {who(run.request.requester)}"
@@ -216,48 +164,6 @@ def _step_line(run: Run) -> str:
     return title(run.plan, run.step) if run.step else "at its end"
 
 
-def _sheet(entry: Entry, step: PlannedStep | None, run: Run, text: str) -> MessageBuilder:
-    line = title(run.plan, step) if step else "The run"
-    builder = MessageBuilder(f"{spoken(text)}: {line}, {clock(entry.at)}.")
-    builder.say(f"*{line}*\n{text} · {clock(entry.at)}")
-    return builder
-
-
-def _step_done(entry: Entry, done: fact.StepDone, run: Run) -> Message:
-    assert run.step is not None
-    builder = _sheet(entry, run.step, run, _HOW.get(done.how) or _RAN[run.step.kind])
-    files: tuple[File, ...] = ()
-    if attached := in_lines(done.attachment).strip():
-        files = (File(name=file_name(entry, done.step), content=f"{attached}\n"),)
-        builder.note(f"Attached: {inline(files[0].name)}")
-    if done.reason:
-        builder.quote("*Seen*", done.reason)
-    files = (*files, *_commands(builder, entry, done.ran))
-    return builder.message(name=file_name(entry, "output"), files=files)
-
-
-def _commands(builder: MessageBuilder, entry: Entry, commands: tuple[Ran, ...]) -> tuple[File, ...]:
-    """What changed hosts, with its output; the looks in small print, and as a file where they are many."""
-    for one in commands:
-        if one.changes:
-            more = f" · {one.output_bytes} bytes printed" if one.output_bytes > len(one.output.encode()) else ""
-            builder.code(f"{ran(one)}{more}", f"$ {one.command}\n{one.output}".rstrip())
-    looks = [one for one in commands if not one.changes]
-    lines = [f"{inline(one.command, 200)} on {ran(one)}{_unheard(one)}" for one in looks]
-    if lines:
-        more = f"\n… and {len(lines) - _LOOKS} more, in the file" if len(lines) > _LOOKS else ""
-        builder.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
-    if len(lines) <= _LOOKS:
-        return ()
-    whole = "\n\n".join("\n".join([ran(one), set_in(f"$ {one.command}"), set_in(one.output)]) for one in looks)
-    return (File(name=file_name(entry, "looks"), content=whole),)
-
-
-def _unheard(one: Ran) -> str:
-    """Why a look gave nothing."""
-    return f": {inline(one.output, 300)}" if one.exit_status is None and one.output else ""
-
-
 def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after, before.step, after.waits_for_people
@@ -267,7 +173,7 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(before.plan, step)}*\n" if step else ""
-    builder.say(f"{head}{sign} · {clock(entry.at)}{call and f' · {call}'}")
+    builder.say(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
     match entry.fact:
         case fact.StepFailed():
             builder.quote("*What was seen*", run.reason)
@@ -277,7 +183,7 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
         case _:
             builder.say(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
-    files = _commands(builder, entry, commands)
+    files = steps.write_commands(builder, entry, commands)
     buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
@@ -288,9 +194,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     builder = MessageBuilder(
         f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}"
     )
-    builder.say(
-        f"{_OUTCOMES[end.outcome]} · {name} · {clock(entry.at)} · {who(run.request.requester)}{why and ':'}{why}"
-    )
+    builder.say(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {who(run.request.requester)}{why and ':'}{why}")
     lines = [
         f"*Began* {stamp(run.began)}, *ended* {stamp(entry.at)}, after {length(entry.at - run.began)}",
         f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
-from bot.adapters.slack.messages.markup import escape, inline, prose
-from bot.adapters.slack.messages.text import clock, file_name, value, who
+from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
+from bot.adapters.slack.messages.text import clock, file_name, now, value, who
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval
 from bot.core.plans.procedure import Gate
@@ -13,27 +13,27 @@ from bot.core.runs.events import Entry
 from bot.core.runs.run import DEVIATIONS, Run
 
 
-def proved(entry: Entry, facts: fact.HostsProved) -> Message:
-    """Who every host proved to be, and, once a run, how changes are sent."""
-    builder = MessageBuilder(
-        f"Every host is the one that the settings mean; {escape(facts.backend)} proves it by {escape(facts.by)}."
-    )
-    builder.say(f":white_check_mark: *Every host is the one that the settings mean*, {clock(entry.at)}")
+def proof(facts: fact.HostsProved) -> str:
+    """Who every host proved to be, in a line."""
     named = ", ".join(f"{escape(name)} is {inline(address)}" for name, address in sorted(facts.directors.items()))
-    builder.say(f"{escape(facts.backend)} proves it by {escape(facts.by)}; by their own rows, {named}.")
-    builder.note(
-        "How changes are sent: only over a connection that has proved who is there; a host refuses a command that comes"
-        f" later than a few seconds (by its own clock), and {escape(facts.backend)} one that comes while an earlier one"
-        f" runs ({inline(facts.lock)})."
+    return (
+        f"*Every host is the one that the settings mean*: {escape(facts.backend)} proves it by {escape(facts.by)}; by"
+        f" their own rows, {named}"
     )
+
+
+def proved(entry: Entry, facts: fact.HostsProved) -> Message:
+    """That line by itself, where there are no checks that it would stand with."""
+    builder = MessageBuilder(f"{spoken(proof(facts))}, {clock(entry.at)}.")
+    builder.say(f":white_check_mark: {proof(facts)} · {now(entry.at)}")
     return builder.message(name=file_name(entry, "proved"))
 
 
 def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
     """The ring was changed by somebody else."""
-    host, at = escape(seen.host), clock(entry.at)
+    host, at = escape(seen.host), now(entry.at)
     then = "it is not set back" if seen.helpless else "it is set back"
-    builder = MessageBuilder(f"{host} says otherwise than this run left it, {at}; {then}.")
+    builder = MessageBuilder(f"{host} says otherwise than this run left it, {clock(entry.at)}; {then}.")
     builder.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
     if seen.helpless:
         builder.say(f"*Not set back* {escape(seen.helpless)}.")
@@ -48,16 +48,16 @@ def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     """What came of it; its commands are written by the caller."""
     mark, word = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
     builder = MessageBuilder(f"{word}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
-    builder.say(f"{mark} *{word}*, {clock(entry.at)}")
+    builder.say(f"{mark} *{word}*, {now(entry.at)}")
     builder.quote("*Seen*", came.reason)
     return builder
 
 
 def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) -> Message:
     """The other backends: people are called when they get few, with what is ready to go back."""
-    at, name = clock(entry.at), escape(run.request.target.backend.name)
+    at, name = now(entry.at), escape(run.request.target.backend.name)
     if counted.usable >= counted.needed:
-        builder = MessageBuilder(f"{counted.usable} other backends can be used again, {at}.")
+        builder = MessageBuilder(f"{counted.usable} other backends can be used again, {clock(entry.at)}.")
         builder.say(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
         builder.quote("*Seen*", counted.reason)
         return builder.message(name=file_name(entry, "others"))
@@ -96,7 +96,7 @@ def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
     builder = MessageBuilder(
         f"A health monitor says up on {escape(reported.host)}, {clock(entry.at)}; it harms nobody."
     )
-    builder.say(f":information_source: *A health monitor says up*, {clock(entry.at)}")
+    builder.say(f":information_source: *A health monitor says up*, {now(entry.at)}")
     builder.quote("*Seen*", reported.reason)
     builder.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
     return builder.message(name=file_name(entry, "monitor"))
@@ -107,7 +107,7 @@ def booted(entry: Entry, boot: fact.BackendRebooted) -> MessageBuilder:
     builder = MessageBuilder(
         f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {prose(boot.reason, most=500)}."
     )
-    builder.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {clock(entry.at)}")
+    builder.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {now(entry.at)}")
     builder.quote("*Looked again*", boot.reason)
     return builder
 
@@ -116,7 +116,7 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     """Somebody does the rest by hand: what was done so far, and how the run lets go of the ring."""
     name = run.request.target.backend.name
     builder = MessageBuilder(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
-    builder.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {clock(entry.at)}")
+    builder.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {now(entry.at)}")
     builder.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in run.made) or "• nothing"
     builder.say(f"*Done by this run so far*\n{done}")

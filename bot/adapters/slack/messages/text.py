@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from bot.adapters.slack.messages.markup import SPAN, escape, inline
+from bot.adapters.slack.messages.markup import SPAN, escape, inline, short
 from bot.core.decisions.summary import Summary, mentioned
-from bot.core.plans.plan import Plan, PlannedStep
+from bot.core.plans.plan import Plan, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Entry, Ran, RunRequested
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
+
+_SAYS = 300
+"""Characters of what a step says: it may name many packages."""
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 
@@ -30,6 +33,11 @@ def stamp(at: datetime) -> str:
 def moment(at: datetime) -> str:
     """UTC, and beside it the reader's own time as Slack writes it (UTC again where it cannot)."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{date_num}} {{time_secs}}|{stamp(at)}>)"
+
+
+def now(at: datetime) -> str:
+    """The time of day of something that has just happened, in UTC and as the reader's clock has it."""
+    return f"{clock(at)} (<!date^{int(at.timestamp())}^{{time_secs}}|{clock(at)}>)"
 
 
 def changes(count: int) -> str:
@@ -53,10 +61,19 @@ def place(plan: Plan, step: PlannedStep) -> str:
     return f"{back} {number(plan, step)} of {len(plan.steps)}"
 
 
+def runbook(step: PlannedStep) -> str:
+    """Which row of the runbook a step is, behind its number."""
+    return f" · runbook {step.runbook}" if step.runbook is not None else ""
+
+
 def title(plan: Plan, step: PlannedStep) -> str:
-    """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3."""
-    runbook = f" · runbook {step.runbook}" if step.runbook is not None else ""
-    return f"{place(plan, step)}{runbook} · {escape(step.says)}"
+    """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3; the whole plan has all that it says."""
+    return f"{place(plan, step)}{runbook(step)} · {escape(short(step.says, _SAYS))}"
+
+
+def stage_place(plan: Plan, stage: PlannedStage) -> str:
+    """Where a stage stands: stage 4 of 7."""
+    return f"stage {[member.name for member in plan.stages].index(stage.name) + 1} of {len(plan.stages)}"
 
 
 def ran(one: Ran) -> str:

@@ -1,0 +1,113 @@
+"""Which steps share a reply, and when it comes: every step that was done is told, by itself or in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from bot.adapters.slack.messages.blocks import Message
+from bot.core.decisions.goback import going_back
+from bot.core.plans.plan import PlannedChange
+from bot.core.runs import events as fact
+from bot.core.runs.fold import follow
+from bot.core.runs.run import Run, Status
+from tests.build import REQUESTER, SECOND, Story
+from tests.unit.messages import all_messages, last, seen, told
+from tests.unit.stories import ALL, command, entries_of
+
+GOOD = "Checked and good"
+
+
+def test_good_checks_of_a_stage_share_a_reply_with_the_last_of_them() -> None:
+    story = Story().until("one-backend-at-a-time", on=Status.READY)
+    while story.run.step != story.run.plan.steps[7]:
+        story.tell(*story.well())
+        assert told(story) == ()
+    said = seen(last(story.until("download-packages")))
+    assert GOOD in said
+    assert [f"*{number}*" in said for number in range(1, 10)] == [True] * 8 + [False]
+    assert said.count("as it should be") == 8
+
+
+def test_a_wait_has_a_line_among_the_checks_after_it() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    assert told(story) == (), "until when stands in the first message"
+    assert told(story.until("count-mapped-users")) == ()
+    assert "15 min have passed" in seen(last(story.until("approve-flush")))
+
+
+def test_what_a_check_attaches_comes_with_those_before_it() -> None:
+    story = Story().until("proposed-config-is-valid")
+    done = fact.StepDone(step="proposed-config-is-valid", how=fact.How.RAN, reason="yes", attachment="- a\n+ b & <c>\n")
+    message = last(story.tell(replace(done, remembered={"config_before": "c1" * 32})))
+    assert "See whether the packages of before are there" in seen(message)
+    assert [file.content for file in message.files] == ["- a\n+ b & <c>\n"]
+
+
+def test_a_check_that_fails_stands_alone_and_the_good_ones_come_when_it_is_good() -> None:
+    story = Story().until("stop-was-clean").fail("backend-3: dovecot result is exit-code")
+    assert "The ring is still whole" not in seen(last(story))
+    story.tell(fact.RetryChosen(by=REQUESTER)).until("config-before-packages")
+    assert "The ring is still whole" in seen(last(story))
+
+
+def test_where_the_last_check_is_skipped_the_good_ones_are_told_all_the_same() -> None:
+    story = Story().until("stop-was-clean").fail()
+    story.tell(fact.SkipProposed(by=REQUESTER, step="stop-was-clean", reason="it is down"))
+    skipped, checks = told(story.tell(fact.SkipAgreed(by=SECOND, step="stop-was-clean")))
+    assert "*Skipped*" in seen(skipped)
+    assert "The ring is still whole" in seen(checks)
+    assert "it is down" not in seen(checks)
+
+
+def test_where_the_run_turns_round_the_good_ones_are_told_first() -> None:
+    story = Story().until("stop-dovecot").fail()
+    story.tell(fact.GoBackAsked(by=REQUESTER, reason="it hangs"))
+    way_back = going_back(story.run)
+    assert way_back is not None
+    checks, turned = told(story.tell(fact.TurnedBack(plan=way_back)))
+    assert "The ring is still whole" in seen(checks)
+    assert way_back.title in turned.text
+
+
+@pytest.mark.parametrize("how", [fact.How.FOUND, fact.How.LOOKED_UP])
+def test_a_change_that_was_found_done_says_whether_it_was_sent(how: fact.How) -> None:
+    """A bot that was killed has no answer of the command: what it sent is shown all the same."""
+    on = Status.BUSY if how is fact.How.LOOKED_UP else Status.READY
+    story = Story().until("stop-dovecot", on=on)
+    looks = (command(changes=False, text="systemctl show dovecot"),)
+    said = seen(last(story.tell(fact.StepDone(step="stop-dovecot", how=how, ran=looks, reason="inactive"))))
+    assert ("$ systemctl stop dovecot" in said) is (how is fact.How.LOOKED_UP)
+    assert ("its end was not heard" in said) is (how is fact.How.LOOKED_UP)
+    assert ("nothing was run" in said) is (how is fact.How.FOUND)
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_every_step_that_was_done_is_told(made: Callable[[], Story]) -> None:
+    """A change with its command in the reply of its fact; a check there or later, in a line."""
+    entries, run = entries_of(made), None
+    said: list[tuple[int, str]] = [(entry.seq, seen(message)) for entry, message in all_messages(entries)]
+    for entry in entries:
+        before: Run | None = run
+        run = follow(before, entry)
+        if not isinstance(entry.fact, fact.StepDone) or not run.in_channel or made.__name__ == "refused":
+            continue
+        assert before is not None
+        assert before.step is not None
+        if isinstance(before.step, PlannedChange):
+            assert any(seq == entry.seq and before.step.says in text for seq, text in said)
+        else:
+            line = f"*{before.position + 1}*"
+            assert any(seq >= entry.seq and GOOD in text and line in text for seq, text in said), before.step.name
+
+
+def checks(made: Callable[[], Story]) -> list[Message]:
+    return [message for _, message in all_messages(entries_of(made)) if message.text.startswith(GOOD)]
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_no_reply_of_checks_comes_twice(made: Callable[[], Story]) -> None:
+    told_at = [message.blocks for message in checks(made)]
+    assert all(told_at.count(one) == 1 for one in told_at)
