@@ -194,6 +194,32 @@ async def test_root_edits_are_apart_identical_ones_are_dropped_and_the_last_stat
         await thread.close()
 
 
+async def test_the_roots_of_all_runs_share_one_budget_of_edits_and_the_last_of_each_comes(slack: LocalSlack) -> None:
+    """Slack takes about fifty a minute, whatever they are for."""
+    async with a_place(slack, FakeJournal(), FakePosts()) as place:
+        eager = Pace(edits=timedelta(0), first=timedelta(milliseconds=5), together=6)
+        thread = SlackAnnouncer(
+            client=place.client,
+            journal=place.journal,
+            posts=place.posts,
+            approvers=APPROVERS,
+            record=markdown,
+            pace=eager,
+        )
+        place.thread = place.service.thread = thread
+        stories = [Story().until("drain", on=Status.WAITING) for _ in range(2)]
+        for number, story in enumerate(stories):
+            story.entries[:] = [replace(entry, run=f"r{number}") for entry in story.entries]
+            story.run = replace(story.run, id=f"r{number}")
+        for users in range(20, 0, -1):
+            for story in stories:
+                await place.tell(story.tell(fact.UsersCounted(users={"director-1": users})))
+        assert len([call for call in slack.calls if call.method == "chat.update"]) <= 6
+        await place.tell(stories[0].until(None, on=Status.ENDED))
+        assert "Done" in str(slack.messages[0].blocks)
+        await thread.close()
+
+
 async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_next_start(slack: LocalSlack) -> None:
     journal, posts = FakeJournal(), FakePosts()
     story = Story().until("users-come-back")

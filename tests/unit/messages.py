@@ -68,6 +68,11 @@ def seen(message: Message) -> str:
     return json.dumps(message.blocks, ensure_ascii=False)
 
 
+def as_lines(message: Message) -> list[str]:
+    """The lines of its blocks."""
+    return [line for text in strings(list(message.blocks)) for line in text.split("\n")]
+
+
 def as_read(markup: str) -> str:
     """As Slack shows it: its escapes as characters, a mention as a name, a time in the reader's zone."""
     dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", markup)

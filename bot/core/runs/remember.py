@@ -85,6 +85,8 @@ def step_done(run: Run, entry: Entry) -> Run:
         seen_done=run.seen_done | {step.name},
         flushed=_flushed(run, step, done),
     )
+    if Effect.RESTORE in step.does:
+        run = replace(run, out_until=entry.at)
     return _next(_touch(_out(run, step, entry), step))
 
 

@@ -189,6 +189,8 @@ class Run:
     """As they were first counted."""
     out_since: datetime | None = None
     """When its vhosts were taken away."""
+    out_until: datetime | None = None
+    """When it was given them, or was set up again; the last time."""
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
     turning: bool = False

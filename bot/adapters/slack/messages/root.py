@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
-from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import clock, known, moment, place, stamp, users, value, who, why
+from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
+from bot.adapters.slack.messages.text import known, moment, now, place, stamp, users, value, who, why
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
@@ -23,6 +23,16 @@ _REASON = 400
 
 _WHY = 80
 """Characters of the reason for a run in a list."""
+
+_SAYS = 150
+"""Characters of what a stage says."""
+
+_AT_HAND = {
+    Status.HELD: ":warning:",
+    Status.TAKEN: ":raising_hand:",
+    Status.ENDED: ":black_square_for_stop:",
+}
+"""The signs of the stage at hand, where it does not go on by itself."""
 
 _ENDS = {
     Outcome.DONE: ":white_check_mark: Done",
@@ -45,10 +55,8 @@ def root(run: Run) -> Message:
     if run.request.plan.brings:
         builder.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
     builder.say(f"*State* {state}")
-    builder.say(_progress(run))
-    if run.users:
-        over = run.status is Status.ENDED
-        builder.say(f"*{'Users at last count' if over else 'Users still mapped'}* {users(run.users)}")
+    builder.say("\n".join(_checklist(run)))
+    builder.say("\n".join([_progress(run), *_out(run), *_users(run)]))
     builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
     builder.note("The thread below is the change record: every step is a reply in it.")
     return builder.message(buttons=steering(run))
@@ -66,12 +74,40 @@ def abort_button(run: Run) -> Json:
     return button("Abort…", "abort", value(run.id, 1), style="danger")  # its dialog is the form that shows the way back
 
 
+def _checklist(run: Run) -> Iterator[str]:
+    """The stages of the plan that is followed: done, at hand, to come."""
+    at_hand = run.plan.stages.index(run.stage) if run.stage else len(run.plan.stages)
+    sign = _AT_HAND.get(run.status, ":arrow_forward:")
+    for number, stage in enumerate(run.plan.stages):
+        if number < at_hand:
+            yield f":white_check_mark: {escape(stage.name)}"
+        elif number == at_hand:
+            yield f"{sign} *{escape(stage.name)}*: {escape(short(stage.says, _SAYS))}"
+        else:
+            yield f":white_small_square: {escape(stage.name)}"
+
+
+def _out(run: Run) -> Iterator[str]:
+    since, until = run.out_since, run.out_until
+    if since and until:
+        yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
+    elif since:
+        yield f"*Out*, without new users, since {moment(since)}"
+
+
+def _users(run: Run) -> Iterator[str]:
+    """As numbers, and when they are counted for the approval."""
+    if run.users:
+        due = f"; counted for the approval at {moment(run.until)}" if run.status is Status.WAITING and run.until else ""
+        yield f"*Users mapped* at last count {users(run.users)}, at the beginning {max(run.users_before.values())}{due}"
+
+
 def _progress(run: Run) -> str:
     steps = len(run.plan.steps)
     done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
     if run.status is Status.ENDED:
         return f"{done} · ended {stamp(run.at)}, after {length(run.at - run.began)}"
-    return f"{done} · like this since {clock(run.since)}"
+    return f"{done} · like this since {now(run.since)}"
 
 
 def state_of(run: Run) -> str:

@@ -13,7 +13,7 @@ from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged, post
 from bot.adapters.slack.thread.outbox import Outbox
-from bot.adapters.slack.thread.posts import Pace, Post, Posts
+from bot.adapters.slack.thread.posts import EditBudget, Pace, Post, Posts
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
 from bot.core.decisions.damage import Damaged
 from bot.core.text.redact import redact_in_words
@@ -58,6 +58,7 @@ class SlackAnnouncer:
         self._posts = posts
         self._approvers = approvers
         self._pace = pace or Pace()
+        self._budget = EditBudget(self._pace.together)
         self._writers: dict[str, tuple[ThreadWriter, asyncio.Task[None]]] = {}
         self._closed = False
         self._warned: dict[tuple[str, str], float] = {}
@@ -147,6 +148,7 @@ class SlackAnnouncer:
             approvers=self._approvers.mention,
             record=self._record,
             pace=self._pace,
+            budget=self._budget,
         )
         task = asyncio.create_task(writer.write(), name=f"thread of {run}")
         self._writers[run] = writer, task

@@ -18,7 +18,7 @@ from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import abort_button, root
 from bot.adapters.slack.thread.outbox import Outbox
-from bot.adapters.slack.thread.posts import Pace, Posts
+from bot.adapters.slack.thread.posts import EditBudget, Pace, Posts
 from bot.adapters.slack.thread.search import RootGone
 from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
@@ -60,6 +60,7 @@ class ThreadWriter:
         approvers: str,
         record: Record,
         pace: Pace,
+        budget: EditBudget,
     ) -> None:
         self._run = run
         self._record = record
@@ -68,6 +69,7 @@ class ThreadWriter:
         self._outbox = outbox
         self._approvers = approvers
         self._pace = pace
+        self._budget = budget
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
         self._posting = asyncio.Lock()
@@ -221,14 +223,15 @@ class ThreadWriter:
     def _question(self, asked: Entry) -> Message:
         return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
 
-    async def _draw(self, run: Run) -> float | None:
-        """Edit the root if it is time and if it would change."""
+    async def _draw(self, run: Run, *, last: bool = False) -> float | None:
+        """Edit the root if it is time and if it would change; the `last` time, whatever other runs edit."""
         message, now = root(run), asyncio.get_running_loop().time()
         post = self._outbox.root
         if message == self._drawn or post is None:
             return None
-        if now < self._next_edit:
-            return self._next_edit - now
+        if (pause := max(self._next_edit - now, 0.0 if last else self._budget.wait(now))) > 0:
+            return pause
+        self._budget.spend(now)
         await self._outbox.edit(post, message)
         self._drawn = message
         self._pause_edits()
@@ -238,9 +241,9 @@ class ThreadWriter:
         self._next_edit = asyncio.get_running_loop().time() + self._pace.edits.total_seconds()
 
     async def _draw_at_last(self, run: Run) -> None:
-        if (pause := await self._draw(run)) is not None:
+        if (pause := await self._draw(run, last=True)) is not None:
             await asyncio.sleep(pause)
-            await self._draw(run)
+            await self._draw(run, last=True)
 
     async def warn(self, text: str) -> bool:
         """Post something that stands in no journal; False when it could not be posted. Never raises."""
