@@ -37,6 +37,14 @@ def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
     return said
 
 
+def runs_after(entries: Iterable[Entry]) -> dict[int, Run]:
+    """The state after each fact."""
+    found: dict[int, Run] = {}
+    for entry in entries:
+        found[entry.seq] = follow(found.get(entry.seq - 1), entry)
+    return found
+
+
 def places(entries: Iterable[Entry]) -> list[tuple[int, int]]:
     """Where the replies of these facts stand, files apart: the fact, and the first of ten parts for each message."""
     found: list[tuple[int, int]] = []
@@ -76,7 +84,9 @@ def as_lines(message: Message) -> list[str]:
 def as_read(markup: str) -> str:
     """As Slack shows it: its escapes as characters, a mention as a name, a time in the reader's zone."""
     dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", markup)
-    return html.unescape(re.sub(r"<[@!](?:subteam\^)?([^>|]*)>", r"@\1", dated)).replace("*", "")
+    parts = re.split(r"(```.*?```|`[^`\n]+`)", re.sub(r"<[@!](?:subteam\^)?([^>|]*)>", r"@\1", dated), flags=re.DOTALL)
+    # Every second one is code, where a star is one.
+    return html.unescape("".join(part if at % 2 else part.replace("*", "") for at, part in enumerate(parts)))
 
 
 def buttons(message: Message) -> dict[str, dict[str, object]]:
@@ -91,6 +101,14 @@ def strings(value: object) -> list[str]:
     if isinstance(value, list | tuple):
         return [found for part in value for found in strings(part)]
     return [value] if isinstance(value, str) else []
+
+
+def markup(value: object) -> list[str]:
+    """Every text in blocks that Slack reads as markup; a heading, a button or a dialog is plain."""
+    if isinstance(value, dict):
+        own = [str(value["text"])] if value.get("type") == "mrkdwn" else []
+        return own + [found for part in value.values() for found in markup(part)]
+    return [found for part in value for found in markup(part)] if isinstance(value, list | tuple) else []
 
 
 def told(story: Story) -> tuple[Message, ...]:

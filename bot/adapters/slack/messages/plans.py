@@ -15,7 +15,6 @@ from bot.adapters.slack.messages.text import (
     place,
     runbook,
     stage_place,
-    who,
     why,
 )
 from bot.core.decisions.guards import guards_planned
@@ -61,8 +60,8 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     plan = request.plan
     counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
     name = request.target.backend.name
-    builder = MessageBuilder(f"{who(request.requester)} asked for a run on {escape(name)}; the plan has {counted}.")
-    builder.say(f":memo: *Asked for* by {who(request.requester)}, {now(entry.at)}")
+    builder = MessageBuilder(f"A run on {escape(name)} was asked for; the plan has {counted}.")
+    builder.say(f":memo: *Asked for* · {now(entry.at)}")
     builder.quote("*Typed*", f"{request.procedure} {request.text}")
     if request.reason or request.ticket:
         builder.say(why(request))
