@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
@@ -149,3 +150,13 @@ def test_people_are_mentioned_only_where_something_is_needed_of_them_fails_or_en
             assert "<@" not in said, type(entry.fact).__name__
         if not first and not isinstance(entry.fact, CALLS) and not ended:
             assert GROUP not in said, type(entry.fact).__name__
+
+
+@pytest.mark.parametrize("made", ALL)
+def test_every_time_stands_in_utc_and_as_the_readers_clock_has_it(made: Callable[[], Story]) -> None:
+    """But for one in the text of a fact, which is the same for everybody."""
+    for entry, message in all_messages(entries_of(made)):
+        shown = "\n".join(markup(message.blocks))
+        without = re.sub(r"\|[^>]*>", ">", shown)
+        assert "<!date" not in message.text, "a notification shows it as it is"
+        assert not re.search(r"(?<!since )\d\d:\d\d:\d\d UTC(?! \(<!date\^)", without), type(entry.fact).__name__

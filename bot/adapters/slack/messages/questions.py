@@ -19,12 +19,11 @@ from bot.adapters.slack.messages.blocks import (
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import (
     changes,
-    clock,
     file_name,
     known,
     moment,
+    now,
     opens,
-    stamp,
     title,
     value,
     who,
@@ -94,7 +93,7 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str
     builder = MessageBuilder(
         f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
     )
-    builder.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {clock(entry.at)} · {approvers}")
+    builder.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {now(entry.at)} · {approvers}")
     builder.say(f"*{title(run.plan, run.step)}*")
     builder.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
@@ -113,7 +112,7 @@ def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
 
 def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     """What ended a question, who and when."""
-    at = clock(ending.at)
+    at = now(ending.at)
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
@@ -159,7 +158,7 @@ def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.Approval
 def summary(approvals: Sequence[Entry]) -> str:
     """Who approved what and when."""
     lines = [
-        f"• {one.fact.gate}: {who(one.fact.by)}, {stamp(one.at)}, digest {inline(one.fact.digest[:12])}"
+        f"• {one.fact.gate}: {who(one.fact.by)}, {moment(one.at)}, digest {inline(one.fact.digest[:12])}"
         for one in approvals
         if isinstance(one.fact, fact.Approved)
     ]
@@ -173,7 +172,7 @@ def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: st
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
     builder = MessageBuilder(f"{approvers} Still waiting for an approval: {what}.")
     called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
-    builder.say(f":bell: *Still waiting: {escape(what)}* · {clock(entry.at)} · {called}")
+    builder.say(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {called}")
     builder.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
     return builder.message(name=file_name(entry, "again"), broadcast=again.last)
 
@@ -182,7 +181,5 @@ def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
     """An attempt that did not count: it belongs on the record."""
     why = prose(attempt.reason, known(run))
     builder = MessageBuilder(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
-    builder.say(
-        f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {clock(entry.at)}: {why}"
-    )
+    builder.say(f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {now(entry.at)}: {why}")
     return builder.message(name=file_name(entry, "refused"))

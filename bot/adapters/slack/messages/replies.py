@@ -13,9 +13,9 @@ from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import (
     file_name,
     known,
+    moment,
     now,
     opens,
-    stamp,
     title,
     users,
     who,
@@ -196,7 +196,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     )
     builder.say(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {who(run.request.requester)}{why and ':'}{why}")
     lines = [
-        f"*Began* {stamp(run.began)}, *ended* {stamp(entry.at)}, after {length(entry.at - run.began)}",
+        f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
         f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
     ]
     if left := left_there(run):

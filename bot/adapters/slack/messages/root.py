@@ -57,7 +57,7 @@ def root(run: Run) -> Message:
     builder.say(f"*State* {state}")
     builder.say("\n".join(_checklist(run)))
     builder.say("\n".join([_progress(run), *_out(run), *_users(run)]))
-    builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {stamp(run.began)}")
+    builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {moment(run.began)}")
     builder.note("The thread below is the change record: every step is a reply in it.")
     return builder.message(buttons=steering(run))
 
@@ -106,7 +106,7 @@ def _progress(run: Run) -> str:
     steps = len(run.plan.steps)
     done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
     if run.status is Status.ENDED:
-        return f"{done} · ended {stamp(run.at)}, after {length(run.at - run.began)}"
+        return f"{done} · ended {moment(run.at)}, after {length(run.at - run.began)}"
     return f"{done} · like this since {now(run.since)}"
 
 
