@@ -80,8 +80,21 @@ def test_a_change_that_was_found_done_says_whether_it_was_sent(how: fact.How) ->
     looks = (command(changes=False, text="systemctl show dovecot"),)
     said = seen(last(story.tell(fact.StepDone(step="stop-dovecot", how=how, ran=looks, reason="inactive"))))
     assert ("$ systemctl stop dovecot" in said) is (how is fact.How.LOOKED_UP)
-    assert ("its end was not heard" in said) is (how is fact.How.LOOKED_UP)
+    assert ("no end was heard" in said) is (how is fact.How.LOOKED_UP)
     assert ("nothing was run" in said) is (how is fact.How.FOUND)
+
+
+@pytest.mark.parametrize("ended", [fact.StepNotDone, fact.StepFailed])
+def test_a_command_whose_answer_died_with_the_bot_is_shown_however_it_ends(
+    ended: type[fact.StepNotDone] | type[fact.StepFailed],
+) -> None:
+    """Whatever may have changed a host stands in the thread."""
+    looks = (command(changes=False, text="systemctl show dovecot"),)
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    assert "$ systemctl stop dovecot" in seen(last(story.tell(ended(step="stop-dovecot", reason="it runs", ran=looks))))
+    story = Story().until("stop-dovecot")
+    story.tell(fact.StepFailed(step="stop-dovecot", reason="not begun", ran=looks))
+    assert "$ systemctl" not in seen(last(story)), "it was not sent"
 
 
 @pytest.mark.parametrize("made", ALL)

@@ -46,7 +46,7 @@ def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> 
     What it says itself, if anything, and the reply of the checks that end with it; a question comes first.
     """
     own = _own(entry, before, after, approvers)
-    checks = steps.all_well(entry, before, after) if before else None
+    checks = steps.checked(entry, before, after) if before else None
     both = (checks, own) if isinstance(entry.fact, fact.TurnedBack | fact.RunEnded) else (own, checks)
     return tuple(message for message in both if message)
 
@@ -183,6 +183,7 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
         case _:
             builder.say(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
+    steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, commands)
     buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)

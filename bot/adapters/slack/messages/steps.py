@@ -16,7 +16,7 @@ from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage,
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, How, Ran
-from bot.core.runs.run import Run
+from bot.core.runs.run import Run, Status
 from bot.core.text.shown import in_lines, set_in
 
 _HOW = {
@@ -51,15 +51,17 @@ def changed(entry: Entry, run: Run) -> Message | None:
     for one in came.ran:
         if one.changes:
             builder.code("", f"$ {short(one.command, _COMMAND)}" + (f"\n{one.output}" if one.exit_status != 0 else ""))
-    if came.how is How.LOOKED_UP:  # by another process than the one that has sent it
-        builder.code("", f"$ {short(step.action.command.text, _COMMAND)}")
-        ends = [f"on {_where(step, run)}, its end was not heard"]
+    write_unanswered(builder, run, came.ran)
     builder.note(" · ".join([*ends, now(entry.at)]))
     return builder.message(name=file_name(entry, "output"), files=_attached(builder, entry, came))
 
 
-def _where(step: PlannedChange, run: Run) -> str:
-    return escape(run.request.target.backend.name) if step.where is Where.BACKEND else step.where
+def write_unanswered(builder: MessageBuilder, run: Run, commands: tuple[Ran, ...]) -> None:
+    """The command at hand, where it was sent and this says nothing of it: the bot was killed, or lost its answer."""
+    step, sent = run.step, run.status in {Status.BUSY, Status.DOUBT}
+    if isinstance(step, PlannedChange) and sent and not any(one.changes for one in commands):
+        where = escape(run.request.target.backend.name) if step.where is Where.BACKEND else step.where
+        builder.code(f"Sent, on {where}; no end was heard", f"$ {short(step.action.command.text, _COMMAND)}")
 
 
 def _attached(builder: MessageBuilder, entry: Entry, came: fact.StepDone) -> tuple[File, ...]:
@@ -71,7 +73,7 @@ def _attached(builder: MessageBuilder, entry: Entry, came: fact.StepDone) -> tup
     return (File(name=name, content=f"{text}\n"),)
 
 
-def all_well(entry: Entry, before: Run, after: Run) -> Message | None:
+def checked(entry: Entry, before: Run, after: Run) -> Message | None:
     """The reply that good checks and waits share, if this fact passes the last of them, or leaves them early."""
     together = _together(before)
     left = isinstance(entry.fact, fact.RunEnded) or after.position < before.position
@@ -147,6 +149,7 @@ def not_done(entry: Entry, run: Run) -> Message:
     builder = MessageBuilder(f"{spoken(head)}: {line}, {clock(entry.at)}.")
     builder.say(f"{head} · {line} · {now(entry.at)}\n{then}")
     builder.quote("*What was seen*", reason)
+    write_unanswered(builder, run, commands)
     files = write_commands(builder, entry, commands)
     return builder.message(name=file_name(entry, "output"), files=files)
 
