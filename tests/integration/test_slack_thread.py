@@ -115,7 +115,7 @@ async def test_a_bot_killed_at_any_fact_goes_on_with_the_replies_that_it_would_h
             journal.facts[story.run.id] = list(story.entries[:known])
             async with a_place(slack, journal, posts) as place:
                 await place.thread.start([story.run.id])
-                await asyncio.wait_for(place.thread.shown(story.run.id, known), 10)
+                await asyncio.wait_for(place.thread.shown(story.run.id, known), SECONDS)
         assert place.places() == [(1, 0), *places(story.entries)]
 
 
