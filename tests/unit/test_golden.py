@@ -16,7 +16,8 @@ from bot.core.plans.proposal import PackageChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
-from tests.build import Story, library, order, target
+from bot.core.runs.run import Status
+from tests.build import Story, library, order, plan, target
 from tests.unit.golden import files
 from tests.unit.messages import GROUP, all_messages, as_read, fits, markup, places, seen
 from tests.unit.others_text import run_of
@@ -65,9 +66,9 @@ def at_worst(made: Callable[[], Story]) -> Iterable[Entry]:
     """The run on that ring, with these packages."""
     first, *others = entries_of(made)
     assert isinstance(first.fact, fact.RunRequested)
-    plan = worst_plan(move_first=made is moved_first)
-    assert [step.name for step in plan.steps] == [step.name for step in first.fact.plan.steps]
-    yield replace(first, fact=replace(first.fact, target=worst_target(), plan=plan))
+    worst = worst_plan(move_first=made is moved_first)
+    assert [step.name for step in worst.steps] == [step.name for step in first.fact.plan.steps]
+    yield replace(first, fact=replace(first.fact, target=worst_target(), plan=worst))
     yield from others
 
 
@@ -105,6 +106,12 @@ def test_of_what_went_well_the_command_is_shown_and_no_more_than_three_hundred_c
 def test_of_what_went_wrong_what_it_printed_is_shown_as_far_as_it_fits() -> None:
     (shown,) = [part for part in said_of(well=False) if "$ " in part]
     assert "more lines, in the file" in shown
+
+
+@pytest.mark.parametrize("move_first", [False, True])
+def test_a_whole_run_has_at_most_forty_replies_in_either_order(move_first: bool) -> None:
+    told = places(Story(plan(move_first=move_first)).until(None, on=Status.ENDED).entries)
+    assert len(told) <= 40
 
 
 def test_the_worst_run_has_no_more_replies() -> None:
