@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bot.adapters.journal import Post, SqlJournal
+from bot.adapters.journal import SqlJournal
+from bot.engine.posts import Post
 from tests.contract.journals import path, sql, url
 
 __all__ = ["path", "sql"]

@@ -10,10 +10,11 @@ from itertools import pairwise
 import pytest
 
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
-from bot.adapters.slack.thread.posts import Pace, Row
+from bot.adapters.slack.thread.pace import Pace
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Status
+from bot.engine.posts import Post
 from bot.practice.slack.context import What
 from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
 from bot.record.markdown import markdown
@@ -92,7 +93,7 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
     if not taken:
         slack.messages[:] = [m for m in slack.messages if not m.metadata or m.metadata["event_payload"]["seq"] < seq]
     posts.rows = {key: row for key, row in posts.rows.items() if key[1] < seq}
-    posts.rows[story.run.id, seq, part] = Row(
+    posts.rows[story.run.id, seq, part] = Post(
         run=story.run.id, seq=seq, part=part, channel=CHANNEL, ts=None, state="sending"
     )
     posts.cursors[story.run.id] = seq - 1
@@ -291,7 +292,7 @@ async def test_what_an_older_version_has_begun_to_tell_goes_on_in_its_thread(sla
     """It began the thread with the first fact."""
     journal, posts, story = FakeJournal(), FakePosts(), looking()
     journal.facts[story.run.id] = list(story.entries)
-    row = Row(run=story.run.id, seq=1, part=0, channel=CHANNEL, ts=None, state="sending")
+    row = Post(run=story.run.id, seq=1, part=0, channel=CHANNEL, ts=None, state="sending")
     posts.rows[story.run.id, 1, 0] = row
     async with a_place(slack, journal, posts) as place:
         await place.thread.start([story.run.id])

@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
-from bot.adapters.slack.thread.posts import Pace, Row
+from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, let_go
 from bot.core.decisions.decide import Steering, decide
@@ -23,6 +23,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Status
 from bot.engine.planning import Request
+from bot.engine.posts import Post
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
@@ -42,18 +43,18 @@ APPROVERS = Allowed(usergroup="S0MAIL")
 class FakePosts:
     """Rows and cursors in memory; they outlive an announcer as the database does."""
 
-    rows: dict[tuple[str, int, int], Row] = field(default_factory=dict)
+    rows: dict[tuple[str, int, int], Post] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
 
     async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
-        row = Row(run=run, seq=seq, part=part, channel=channel, ts=None, state="sending")
+        row = Post(run=run, seq=seq, part=part, channel=channel, ts=None, state="sending")
         self.rows.setdefault((run, seq, part), row)
 
     async def sent(self, run: str, seq: int, part: int, ts: str, *, marked: bool = False) -> None:
         row = self.rows[run, seq, part]
         self.rows[run, seq, part] = replace(row, ts=ts, state="marked" if marked else "sent")
 
-    async def of(self, run: str) -> tuple[Row, ...]:
+    async def of(self, run: str) -> tuple[Post, ...]:
         return tuple(row for row in self.rows.values() if row.run == run)
 
     async def cursor(self, run: str) -> int:

@@ -5,6 +5,6 @@ runs that have ended, and what was posted to Slack.
 from __future__ import annotations
 
 from bot.adapters.journal.facts import SqlJournal
-from bot.adapters.journal.posts import Post, SqlPosts
+from bot.adapters.journal.posts import SqlPosts
 
-__all__ = ["Post", "SqlJournal", "SqlPosts"]
+__all__ = ["SqlJournal", "SqlPosts"]

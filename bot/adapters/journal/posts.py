@@ -1,30 +1,11 @@
-"""What the Slack thread has shown of each run, beside the journal: a cursor and the messages, to recognise repeats.
-
-It decides nothing and holds no fact; lost, it can only make the thread say something twice.
-"""
+"""What the Slack thread has shown of each run, beside the journal: a cursor and the messages, to recognise repeats."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Literal
 
 from sqlalchemy import ColumnElement, insert, select, update
 
 from bot.adapters.journal.database import CURSORS, POSTS, Database
-
-State = Literal["sending", "sent", "marked"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Post:
-    """One message of a fact: `part` counts its messages, `ts` is Slack's name for it, once Slack has answered."""
-
-    run: str
-    seq: int
-    part: int
-    channel: str
-    ts: str | None
-    state: State
+from bot.engine.posts import Post
 
 
 class SqlPosts:

@@ -13,11 +13,12 @@ from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged, post
 from bot.adapters.slack.thread.outbox import Outbox
-from bot.adapters.slack.thread.posts import EditBudget, Pace, Post, Posts
+from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
 from bot.core.decisions.damage import Damaged
 from bot.core.text.redact import redact_in_words
 from bot.engine.ports import Journal
+from bot.engine.posts import Post, Posts
 from bot.errors import JournalError
 
 __all__ = ["Pace", "Post", "Posts", "SlackAnnouncer"]

@@ -14,7 +14,7 @@ from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
 from bot.adapters.slack.thread.outbox import plainer
-from bot.adapters.slack.thread.posts import Pace
+from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.damage import Damaged, held_words, in_words
 
 _log = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
 from bot.adapters.slack.messages.blocks import File, Message, bare, marked
 from bot.adapters.slack.messages.markup import escape
-from bot.adapters.slack.thread.posts import Pace, Post, Posts, Row
+from bot.adapters.slack.thread.pace import Pace
 from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
+from bot.engine.posts import Post, Posts
 from bot.errors import SlackAway
 
 ROOT: Place = (1, 0)
@@ -81,7 +82,7 @@ class Outbox:
     async def post_root(self, channel: str, message: Message, began: datetime, *, again: bool = False) -> None:
         """Post the root; `again`: in the place of one that is gone."""
         if again:
-            self._rows[ROOT] = Row(run=self._run, seq=1, part=0, channel=channel, ts=None, state="sending")
+            self._rows[ROOT] = Post(run=self._run, seq=1, part=0, channel=channel, ts=None, state="sending")
         await self._deliver(
             _Delivery(
                 place=ROOT,
@@ -189,7 +190,7 @@ class Outbox:
         if row and row.ts:
             return
         seq, part = delivery.place
-        begun = Row(run=self._run, seq=seq, part=part, channel=delivery.channel, ts=None, state="sending")
+        begun = Post(run=self._run, seq=seq, part=part, channel=delivery.channel, ts=None, state="sending")
         if row is None:
             await self._posts.begin(self._run, *delivery.place, delivery.channel)
             # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.

@@ -12,7 +12,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
-from bot.adapters.slack.thread.posts import Pace
+from bot.adapters.slack.thread.pace import Pace
 from bot.errors import SlackAway
 
 EVENT = "dovecot_bot"

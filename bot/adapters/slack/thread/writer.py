@@ -18,13 +18,14 @@ from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import abort_button, root
 from bot.adapters.slack.thread.outbox import Outbox
-from bot.adapters.slack.thread.posts import EditBudget, Pace, Posts
+from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
 from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run, Status
 from bot.engine.ports import Journal
+from bot.engine.posts import Posts
 from bot.errors import Illegal, Refused
 
 _PARTS = 10
