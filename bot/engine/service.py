@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, in_words, let_go, let_go_words
-from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -194,6 +194,6 @@ def _holds(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
 
 def _without_secrets(command: Steering) -> Steering:
     """The same, with the reason that somebody typed as it may be kept."""
-    if isinstance(command, Postpone | ProposeSkip | GoBack | TakeOver):
+    if isinstance(command, Postpone | WaitLonger | ProposeSkip | GoBack | TakeOver):
         return replace(command, reason=redact(command.reason))
     return command

@@ -17,6 +17,7 @@ from bot.core.decisions.decide import (
     ProposeSkip,
     Retry,
     TakeOver,
+    WaitLonger,
     decide,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
@@ -92,6 +93,45 @@ def test_not_now_holds_the_run_as_it_is_on_anybodys_word_and_can_be_asked_again(
     assert (story.run.status, story.run.turning, story.run.touched) == (Status.HELD, False, touched)
     assert "the storage is slow" in story.run.reason
     assert story.tell(fact.RetryChosen(by=SECOND)).until("approve-flush", on=Status.ASKING)
+
+
+def longer(story: Story, who: Person | None = None, **more: str) -> tuple[fact.Fact, ...]:
+    ask = ask_of(story.run)
+    wanted = WaitLonger(person=who or person(SECOND), ask=ask, reason="", message="9.9", **more)
+    return decide(story.run, wanted, story.at)
+
+
+def test_waiting_longer_drains_again_on_the_word_of_whoever_may_ask_or_approve_and_asks_anew_three_times_at_most() -> (
+    None
+):
+    """The question that was open is void; its buttons say what happened, also once it is asked anew."""
+    story = asking()
+    first = ask_of(story.run)
+    for time in (1, 2, 3):
+        story.tell(*longer(story, person(REQUESTER)))
+        with pytest.raises(Refused, match=f"closed: <@{REQUESTER}> was first and chose to wait longer"):
+            decide(story.run, Approve(person=person(SECOND), ask=first, message="9.9"), story.at)
+        assert story.until("drain", on=Status.WAITING).run.until is not None
+        assert story.until("approve-flush", on=Status.ASKING).run.longer_waits == time
+        assert "drain" in story.run.seen_done
+        with pytest.raises(Refused, match=r"older question: .* chose to wait longer"):
+            decide(story.run, Approve(person=person(SECOND), ask=first, message="9.9"), story.at)
+    with pytest.raises(Refused, match="3 times already"):
+        longer(story)
+    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_waiting_longer_is_refused_to_others_where_nothing_was_waited_for_and_when_it_is_too_late() -> None:
+    story = asking()
+    with pytest.raises(Refused, match="neither"):
+        longer(story, person(THIRD, may_approve=False, may_ask=False))
+    with pytest.raises(Refused, match="changed since it was shown"):
+        longer(story, shown="another")
+    story.at += timedelta(days=1)
+    with pytest.raises(Refused, match="expired"):
+        longer(story)
+    with pytest.raises(Refused, match="no wait right before"):
+        longer(Story().until("approve-restore", on=Status.ASKING))
 
 
 def draining() -> Story:

@@ -24,6 +24,7 @@ from bot.adapters.slack.messages.text import (
     why,
 )
 from bot.core.decisions.brief import begins
+from bot.core.decisions.decide import LONGER_WAITS, waited_before
 from bot.core.decisions.goback import no_way_back
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -92,6 +93,8 @@ def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
     lines = [f"Asked for by {who(run.request.requester)}{given and f' · {given}'}"]
     if run.lapsed:
         lines.append(f"Asked again, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
+    if run.longer_waits and waited_before(run):
+        lines.append(f"Asked anew: people chose to wait longer, {run.longer_waits} of {LONGER_WAITS} times")
     if not asked.word_of:
         lines.append(f"Open until {moment(asked.expires)}; then the run holds, and {_as_it_is(run)}")
     return lines

@@ -116,6 +116,8 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
+        case fact.LongerWaitChosen(by=by):
+            return f":hourglass_flowing_sand: *Wait longer*, said {who(by)}; it is asked anew afterwards, {at}"
         case fact.RetryChosen(by=by):
             return f":repeat: *Retry*, said {who(by)}, {at}"
         case fact.SkipAgreed(by=by):
