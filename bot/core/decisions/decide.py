@@ -188,7 +188,7 @@ def no_longer_wait(run: Run) -> str:
 
 def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
-    if command.answers is not None and run.status is Status.ASKING:
+    if command.answers is not None and (run.status is Status.ASKING or command.answers in run.answers):
         asked_now(run, command.answers)
     elif command.answers is not None:
         _held(run, command.answers)

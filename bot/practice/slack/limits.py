@@ -154,8 +154,13 @@ _CONFIRM = _fields(
     title=_plain(100), text=_text(300), confirm=_plain(30), deny=_plain(30), style=_STYLE,
 )  # fmt: skip
 
-_BUTTON = _by_type(
-    button=_fields("text", text=_plain(75), action_id=_string(255), value=_string(2000), style=_STYLE, confirm=_CONFIRM)
+_OPTION = _fields("text", "value", text=_plain(75), value=_string(150))
+
+_ACTS = _by_type(
+    button=_fields(
+        "text", text=_plain(75), action_id=_string(255), value=_string(2000), style=_STYLE, confirm=_CONFIRM
+    ),
+    overflow=_fields("options", action_id=_string(255), options=_list(5, _OPTION, least=2), confirm=_CONFIRM),
 )
 
 _TYPED = _by_type(plain_text_input=_fields(action_id=_string(255), multiline=_any, max_length=_any))
@@ -167,6 +172,6 @@ _BLOCK = _by_type(
     section=_fields("text|fields", block_id=_ID, text=_text(3000), fields=_list(10, _text(2000)), expand=_any),
     divider=_fields(block_id=_ID),
     context=_fields("elements", block_id=_ID, elements=_list(10, _text(3000))),
-    actions=_fields("elements", block_id=_ID, elements=_list(25, _BUTTON)),
+    actions=_fields("elements", block_id=_ID, elements=_list(25, _ACTS)),
     input=_fields("label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any),
 )

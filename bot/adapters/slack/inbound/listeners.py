@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,8 +24,9 @@ from bot.adapters.slack.inbound.clicks import Click, Clicks
 from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
+from bot.core.text.redact import redact_in_words
 from bot.engine.planning import Request
-from bot.errors import Refused, SlackAway
+from bot.errors import BotError, Refused, SlackAway
 
 _BUTTONS = ("approve", "agree_skip", "retry", "start_again", "stays_out")
 _ANY = re.compile("")
@@ -51,7 +52,7 @@ class Listeners:
         app.command(_ANY)(self._on_unknown_command)
         for action in _BUTTONS:
             app.action(action)(self._on_click)
-        for action in FORMS:
+        for action in (*FORMS, "more"):
             app.action(action)(self._on_form_wanted)
         app.action("commands")(self._on_commands_wanted)
         app.action(_ANY)(self._on_unknown_click)
@@ -89,13 +90,15 @@ class Listeners:
 
     async def _open_form(self, body: dict[str, Any]) -> None:
         click = _click(body)
+        if click.action not in FORMS:
+            raise Refused("This menu has nothing that the bot knows; nothing was done.")
         view = form(click, _of_click(body), await self._clicks.run_of(click))
         try:
             await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
         except ERRORS as error:
             raise SlackAway(
-                f"Slack did not open the form ({name_of(error)}); nothing was done. Click again; to turn the run round,"
-                f" `abort {click.place[0]}` after the slash command does it without a form."
+                f"Slack did not open the form ({name_of(error)}); nothing was done. Choose it again; to turn the run"
+                f" round, `abort {click.place[0]}` after the slash command does it without a form."
             ) from error
 
     async def _on_commands_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -127,7 +130,11 @@ class Listeners:
         if not came.reason and not (asks and asks.optional):
             await ack(response_action="errors", errors={REASON: "This needs a reason."})
             return
-        await _on_record(self._work.begin(came.asker, lambda: self._clicks.sent(came.click, came.reason, came.shown)))
+        doing = _Refusable(lambda: self._clicks.sent(came.click, came.reason, came.shown), self._clicks.named)
+        await _on_record(self._work.begin(came.asker, doing.do))
+        if against := doing.acknowledged():
+            await ack(response_action="errors", errors={REASON: against})
+            return
         await ack()
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
@@ -144,6 +151,30 @@ class Listeners:
             return note(text, ":no_entry:")
 
         self._work.begin(asker, answer)
+
+
+class _Refusable:
+    """Work behind a form: refused in time, the form says why and stays open; later, the person is told beside it."""
+
+    def __init__(self, doing: Callable[[], Coroutine[Any, Any, None]], named: Callable[[str], Awaitable[str]]) -> None:
+        self._doing = doing
+        self._named = named
+        self._against = ""
+        self._late = False
+
+    async def do(self) -> None:
+        try:
+            await self._doing()
+        except BotError as error:
+            against = await self._named(redact_in_words(str(error)))
+            if self._late:
+                raise
+            self._against = against
+
+    def acknowledged(self) -> str:
+        """Why it was refused, empty when it was not; from here on the form is gone."""
+        self._late = True
+        return self._against
 
 
 async def _on_record(done: asyncio.Event) -> None:
@@ -180,9 +211,12 @@ def _of_click(body: dict[str, Any]) -> Asker:
 
 def _click(body: dict[str, Any]) -> Click:
     action = body["actions"][0]
+    name, value = str(action["action_id"]), str(action.get("value") or "")
+    if chosen := action.get("selected_option"):
+        name, _, value = str(chosen.get("value") or "").partition(":")
     return Click(
-        action=str(action["action_id"]),
-        value=str(action.get("value") or ""),
+        action=name,
+        value=value,
         user=str(body["user"]["id"]),
         message=str((body.get("container") or {}).get("message_ts") or ""),
     )
