@@ -20,6 +20,7 @@ from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
+from bot.engine.offering import Offer
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
@@ -77,6 +78,18 @@ class Service:
     async def dry_run(self, request: Request) -> DryRun:
         """What would run, with live preflight, changing nothing. Raises Refused."""
         return await self._planner.dry_run(request, self._new_id())
+
+    async def offer(self, request: Request) -> Offer:
+        """What can be asked for behind the command, with how every backend stands now. Raises Refused."""
+        held: dict[str, str] = {}
+        for run in await self._ports.journal.open_runs():
+            rings, _ = _holds(await self._known(run))
+            held |= dict.fromkeys(rings, run)
+        return await self._planner.offer(request, held)
+
+    async def brings(self, request: Request) -> tuple[str, ...]:
+        """What a run that was asked for so would bring its backend, a line each. Raises Refused."""
+        return await self._planner.brings(request)
 
     async def _refuse_if_held(self, target: Target) -> None:
         """Before hosts are read for the plan; as that takes long, the journal judges again when the run is written."""

@@ -163,7 +163,19 @@ _ACTS = _by_type(
     overflow=_fields("options", action_id=_string(255), options=_list(5, _OPTION, least=2), confirm=_CONFIRM),
 )
 
-_TYPED = _by_type(plain_text_input=_fields(action_id=_string(255), multiline=_any, max_length=_any))
+_OPTIONS = _list(100, _OPTION)
+
+_TYPED = _by_type(
+    plain_text_input=_fields(action_id=_string(255), multiline=_any, max_length=_any, initial_value=_string(3000)),
+    static_select=_fields(
+        "options|option_groups",
+        action_id=_string(255),
+        options=_OPTIONS,
+        option_groups=_list(100, _fields("label", "options", label=_plain(75), options=_OPTIONS)),
+        initial_option=_OPTION,
+    ),
+    radio_buttons=_fields("options", action_id=_string(255), options=_list(10, _OPTION), initial_option=_OPTION),
+)
 
 _ID = _string(255)
 
@@ -173,5 +185,7 @@ _BLOCK = _by_type(
     divider=_fields(block_id=_ID),
     context=_fields("elements", block_id=_ID, elements=_list(10, _text(3000))),
     actions=_fields("elements", block_id=_ID, elements=_list(25, _ACTS)),
-    input=_fields("label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any),
+    input=_fields(
+        "label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any, dispatch_action=_any
+    ),
 )

@@ -118,6 +118,17 @@ def name_of(element: Json) -> str:
     return str(element.get("action_id"))
 
 
+def choice(context: ApiContext, user: User, view: View, element: Json, values: Json) -> Json:
+    """Return a `block_actions` payload for a choice in a modal that says so at once."""
+    block_id, action_id = element["block_id"], element["action_id"]
+    state = values[block_id][action_id]
+    return _by(context, user, "block_actions") | {
+        "container": {"type": "view", "view_id": view.id},
+        "view": view_body(context, view, values),
+        "actions": [{**state, "action_id": action_id, "block_id": block_id, "action_ts": context.workspace.next_ts()}],
+    }
+
+
 def to_click(message: Message | Ephemeral, action_id: str, value: str | None, *, stale: bool) -> tuple[Json, Json]:
     """Return the block and the button with this action id, and this value where one is given.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,8 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, name_of
-from bot.adapters.slack.inbound.answers import Asker, Work, note
+from bot.adapters.slack.inbound import request_form as asking
+from bot.adapters.slack.inbound.answers import Answer, Asker, Doing, Work, note
 from bot.adapters.slack.inbound.clicks import Click, Clicks
 from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
@@ -55,9 +57,11 @@ class Listeners:
         for action in (*FORMS, "more"):
             app.action(action)(self._on_form_wanted)
         app.action("commands")(self._on_commands_wanted)
+        app.action(asking.BACKEND)(self._on_backend_chosen)
         app.action(_ANY)(self._on_unknown_click)
         for name in {asks.name for asks in FORMS.values()}:
             app.view(name)(self._on_form)
+        app.view(asking.NAME)(self._on_request)
         app.view(_ANY)(_acknowledged)
         app.view_closed(_ANY)(_acknowledged)
         app.shortcut(_ANY)(self._on_unknown_shortcut)
@@ -74,7 +78,48 @@ class Listeners:
             channel=str(body["channel_id"]),
         )
         asker = _of_command(body)
+        if not request.text:
+            self._work.begin(asker, lambda: self._open_request(request, str(body.get("trigger_id") or "")))
+            return
         self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.respond, asker)))
+
+    async def _open_request(self, request: Request, trigger: str) -> Answer:
+        """The form to ask with; where there can be none, how it is typed."""
+        usage = await self._commands.do(request, _not_at_once)
+        if await self._commands.against(request):
+            return usage
+        try:
+            shown = (await self._client.views_open(trigger_id=trigger, view=asking.loading(request)))["view"]
+            await self._fill_request(shown, request, ())
+        except ERRORS as error:
+            _log.info("the form to ask with was not shown: %s", name_of(error))
+            return usage
+        return None
+
+    async def _fill_request(self, shown: Mapping[str, Any], request: Request, found: Sequence[str]) -> None:
+        view = asking.request_form(request, await self._commands.offer(request), found)
+        await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
+
+    async def _on_backend_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        request = asking.request_of(body.get("view") or {}, str(body["user"]["id"]))
+        self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"], request))
+
+    async def _show_brought(self, shown: Mapping[str, Any], request: Request) -> None:
+        """Beside the form, which is good without: whoever types sees it in `plan`."""
+        backend = replace(request, text=request.text.split()[0])
+        try:
+            found = asking.chosen(await self._commands.brings(backend))
+        except Refused as refused:
+            found = (redact_in_words(str(refused)),)
+        with suppress(*ERRORS):
+            await self._fill_request(shown, request, found)
+
+    async def _on_request(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        request = asking.request_of(view, str(body["user"]["id"]))
+        asker = asking.asker_of(request)
+        doing = _Refusable(lambda: self._commands.do(request, partial(self._work.respond, asker)), self._clicks.named)
+        await _acknowledge(ack, self._work.begin(asker, doing.do), doing, asking.BACKEND)
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -131,11 +176,7 @@ class Listeners:
             await ack(response_action="errors", errors={REASON: "This needs a reason."})
             return
         doing = _Refusable(lambda: self._clicks.sent(came.click, came.reason, came.shown), self._clicks.named)
-        await _on_record(self._work.begin(came.asker, doing.do))
-        if against := doing.acknowledged():
-            await ack(response_action="errors", errors={REASON: against})
-            return
-        await ack()
+        await _acknowledge(ack, self._work.begin(came.asker, doing.do), doing, REASON)
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -156,20 +197,21 @@ class Listeners:
 class _Refusable:
     """Work behind a form: refused in time, the form says why and stays open; later, the person is told beside it."""
 
-    def __init__(self, doing: Callable[[], Coroutine[Any, Any, None]], named: Callable[[str], Awaitable[str]]) -> None:
+    def __init__(self, doing: Doing, named: Callable[[str], Awaitable[str]]) -> None:
         self._doing = doing
         self._named = named
         self._against = ""
         self._late = False
 
-    async def do(self) -> None:
+    async def do(self) -> Answer:
         try:
-            await self._doing()
+            return await self._doing()
         except BotError as error:
             against = await self._named(redact_in_words(str(error)))
             if self._late:
                 raise
             self._against = against
+            return None
 
     def acknowledged(self) -> str:
         """Why it was refused, empty when it was not; from here on the form is gone."""
@@ -181,6 +223,19 @@ async def _on_record(done: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_ACKNOWLEDGED_BY):
             await done.wait()
+
+
+async def _acknowledge(ack: AsyncAck, done: asyncio.Event, doing: _Refusable, block: str) -> None:
+    """Acknowledge a form: with what was refused in time, at that block of it."""
+    await _on_record(done)
+    if against := doing.acknowledged():
+        await ack(response_action="errors", errors={block: against})
+    else:
+        await ack()
+
+
+async def _not_at_once(_message: Message) -> None:
+    """A first answer that nobody waits for."""
 
 
 async def _acknowledged(ack: AsyncAck) -> None:

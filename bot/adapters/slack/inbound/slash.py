@@ -22,6 +22,7 @@ from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
 from bot.core.runs.fold import fold
 from bot.core.text.meant import near
+from bot.engine.offering import Offer
 from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
@@ -71,6 +72,21 @@ class Commands:
         if word := self._words.get(_word(typed)):
             return await word(typed, person)
         return await self._request(typed, person, respond)
+
+    async def against(self, typed: Request) -> str:
+        """Why this person may ask for nothing here, empty when they may."""
+        if against := await self._people.channel_allowed(typed.channel):
+            return against
+        person = await self._people.person(typed.requester)
+        return person.barred or ("" if person.may_ask else "you are not among those who may ask for runs")
+
+    async def offer(self, typed: Request) -> Offer:
+        """What can be asked for; raises Refused."""
+        return await self._service.offer(typed)
+
+    async def brings(self, typed: Request) -> tuple[str, ...]:
+        """What a run that was asked for so would bring; raises Refused."""
+        return await self._service.brings(typed)
 
     def _help(self, typed: Request) -> Message:
         return help_text(self._service.commands, only=(typed.command,))
