@@ -107,6 +107,8 @@ def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_b
     found = brief(run, Gate.RESTORE, mails, {}, run.out_since + timedelta(minutes=26, seconds=9))
     assert f"the test user {run.request.target.ring.test_user} reads mail there: 3 folders, 15 mails" in found.lines
     assert f"without new users since {run.out_since:%H:%M:%S} UTC, for 26 min" in found.lines
+    assert any("the metacache was flushed, and is empty" in one for one in found.lines)
+    assert len(found.lines) <= 5, "as many as are shown"
 
 
 def test_a_restore_whose_proof_was_skipped_is_an_alarm() -> None:
