@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.approval import Person, still_good, waits_for
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -366,3 +366,15 @@ def test_dovecot_is_started_first_only_while_users_wait_for_it() -> None:
         command = GoBack(person=person(THIRD), reason="start it", answers=story.run.held, start_first=True)
         with pytest.raises(Refused, match="Nobody waits"):
             decide(story.run, command, story.at)
+
+
+def test_a_run_waits_for_whoever_could_answer_it_now() -> None:
+    """Not for the requester at a gate; at a hold for everybody who may steer; once taken over for who did that."""
+    nobody, approver = person("U0DAVE", may_ask=False, may_approve=False), person(SECOND)
+    gate, held = asking().run, asking().tell(fact.RunHeld(reason="?")).run
+    taken = asking().tell(fact.TakenOver(by=THIRD, reason="by hand")).run
+    waits = [[waits_for(run, one) for one in (approver, person(REQUESTER), nobody)] for run in (gate, held, taken)]
+    assert waits == [[True, False, False], [True, True, False], [False, False, False]]
+    assert waits_for(taken, person(THIRD))
+    assert not waits_for(draining().run, approver)
+    assert not waits_for(gate, person(SECOND, barred="gone"))

@@ -130,6 +130,23 @@ def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> 
     return ""
 
 
+def waits_for(run: Run, person: Person) -> bool:
+    """Whether the run goes on only once somebody says something, and this person's word would count."""
+    if person.barred:
+        return False
+    match run.status:
+        case Status.ASKING:
+            asked = run.asked.fact if run.asked else None
+            not_by = asked.not_by if isinstance(asked, ApprovalAsked) else ()
+            return person.may_approve and person.id not in {*not_by, *run.not_by}
+        case Status.HELD:
+            return run.waits_for_people and (person.may_ask or person.may_approve)
+        case Status.TAKEN:
+            return run.taken_by == person.id
+        case _:
+            return False
+
+
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     """Why an approval that was given may not be acted on any more, empty when it may."""
     if person.barred or not person.may_approve:

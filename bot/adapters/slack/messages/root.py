@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
@@ -164,9 +164,17 @@ def _at(run: Run) -> str:
 
 
 def listing(
-    runs: Sequence[Run | Summary], links: Mapping[str, str], *, title: str, count: int | None = None
+    runs: Sequence[Run | Summary],
+    links: Mapping[str, str],
+    *,
+    title: str,
+    count: int | None = None,
+    mine: Collection[str] = (),
 ) -> Message:
-    """Runs, the newest first, of `count` in all; `links` are the addresses of their root messages, where known."""
+    """Runs in this order, of `count` in all: each as its root message has it; `mine` wait for whoever reads this.
+
+    `links` are the addresses of their root messages, where known.
+    """
     if not runs:
         builder = MessageBuilder(f"{title}: there are none.")
         builder.say(f"*{title}*: there are none.")
@@ -175,7 +183,9 @@ def listing(
     builder = MessageBuilder(f"{title}: {count}.")
     builder.say(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
     for run in runs[:_SHOWN]:
-        one, state = summary_of(run), _ended(run) if isinstance(run, Summary) else state_of(run)
+        one = summary_of(run)
+        state = _ended(run) if isinstance(run, Summary) else f"{state_of(run)}\n{_progress(run)}"
+        state = f"*Waits for you* · {state}" if one.id in mine else state
         link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
         reason = why(one, _WHY)
         builder.say(
