@@ -112,8 +112,8 @@ async def assert_every_button_counts(place: Place, story: Story) -> None:
             value = button["value"].removeprefix(f"{name_of(button)}:")
             click = Click(action=name_of(button), value=value, user="U0EVE", message=message.ts)
             if click.action == "commands":
-                question, _, is_open = await clicks.question_of(click)
-                assert is_open
+                question, _, closed = await clicks.question_of(click)
+                assert closed == ""
                 assert question in story.run.open_questions
                 continue
             shown = way_back_shown(going_back(story.run)) if click.action == "go_back" else ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import SlackPeople
+from bot.core.decisions.approval import asked_now
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -90,8 +91,8 @@ class Clicks:
         assert run is not None
         return run
 
-    async def question_of(self, click: Click) -> tuple[Entry, Run, bool]:
-        """The question that the button is of, the run as it was then, and whether it is open still."""
+    async def question_of(self, click: Click) -> tuple[Entry, Run, str]:
+        """The question that the button is of, the run as it was then, and why it is not open any more, if so."""
         run, seq = click.place
         entries = await self._service.entries(run)
         if seq > len(entries) or not isinstance(entries[seq - 1].fact, ApprovalAsked):
@@ -99,7 +100,11 @@ class Clicks:
         then, now = fold(entries[:seq]), fold(entries)
         assert then is not None
         assert now is not None
-        return entries[seq - 1], then, now.asked is not None and now.asked.seq == seq
+        try:
+            asked_now(now, seq)
+        except Refused as closed:
+            return entries[seq - 1], then, str(closed)
+        return entries[seq - 1], then, ""
 
     async def sent(self, click: Click, reason: str, shown: str) -> None:
         """The form that a button opened was sent; `shown` is the digest of what it was about."""

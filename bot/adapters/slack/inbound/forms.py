@@ -27,7 +27,10 @@ REASON = "reason"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that."""
+    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that.
+
+    `otherwise`: what does nearly the same where Slack opens no form.
+    """
 
     name: str
     title: str
@@ -36,14 +39,17 @@ class Form:
     label: str
     optional: bool = False
     shows: bool = False
+    otherwise: str = ""
 
 
+_TYPED = "`abort {run}` after the slash command turns the run round without a form."
 _NOT_NOW = Form(
     name="not_now_reason",
     title="Not now",
     submit="Not now",
     text="Run {run} holds as it is and nothing is undone; *Retry* asks the approvers again.",
     label="Why not now?",
+    otherwise="Left unanswered, the question expires, and the run holds as it is.",
 )
 _GO_BACK = Form(
     name="go_back_reason",
@@ -53,6 +59,7 @@ _GO_BACK = Form(
     label="Why? The record keeps it.",
     optional=True,
     shows=True,
+    otherwise=_TYPED,
 )
 
 _WAIT_LONGER = Form(
@@ -62,6 +69,7 @@ _WAIT_LONGER = Form(
     text="",
     label="Why? The record keeps it.",
     optional=True,
+    otherwise="While the question is open, users go on leaving by themselves.",
 )
 
 FORMS = {
@@ -71,6 +79,7 @@ FORMS = {
         submit="Propose",
         text="Run {run} goes on without the step once a second engineer agrees.",
         label="Why may it be left out?",
+        otherwise=_TYPED,
     ),
     "take_over": Form(
         name="take_over_reason",
@@ -79,6 +88,7 @@ FORMS = {
         text="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
         " is seen in use again, or when somebody says that it stays out.",
         label="Why do you take over?",
+        otherwise=_TYPED,
     ),
     "not_now": _NOT_NOW,
     # Of threads that older versions began: what its text announced is now shown first, under another button.
@@ -154,11 +164,11 @@ def loading() -> Json:
     return _commands((section("Reading the run …"),))
 
 
-def all_commands(question: Entry, run: Run, *, is_open: bool) -> Json:
-    """All that an approval is about; `run`: as it was when it was asked for."""
+def all_commands(question: Entry, run: Run, closed: str) -> Json:
+    """All that an approval is about; `run`: as it was when it was asked for; `closed`: why it is not open any more."""
     assert isinstance(question.fact, ApprovalAsked)
     builder = everything(question, question.fact, run)
-    over = () if is_open else (section(":information_source: *This question is closed*; the thread says how."),)
+    over = (section(f":information_source: {prose(closed, None)}"),) if closed else ()
     return _commands((*over, *builder.message(name=file_name(question, "approval")).blocks))
 
 

@@ -141,10 +141,9 @@ class Listeners:
         try:
             await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
         except ERRORS as error:
-            raise SlackAway(
-                f"Slack did not open the form ({name_of(error)}); nothing was done. Choose it again; to turn the run"
-                f" round, `abort {click.place[0]}` after the slash command does it without a form."
-            ) from error
+            otherwise = FORMS[click.action].otherwise.format(run=click.place[0])
+            why = f"Slack did not open the form ({name_of(error)}); nothing was done"
+            raise SlackAway(f"{why}. Choose it again. {otherwise}") from error
 
     async def _on_commands_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -164,10 +163,10 @@ class Listeners:
 
     async def _commands_of(self, click: Click) -> dict[str, Any]:
         try:
-            question, run, is_open = await self._clicks.question_of(click)
+            question, run, closed = await self._clicks.question_of(click)
         except Refused as refused:
             return no_commands(str(refused))
-        return all_commands(question, run, is_open=is_open)
+        return all_commands(question, run, closed)
 
     async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         came = sent(view, str(body["user"]["id"]))
