@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.core.hosts.inventory import Inventory, Ring, Target
@@ -58,16 +59,21 @@ async def _states(ring: Ring, hosts: Hosts, held: str) -> tuple[Offered, ...]:
 
 
 async def _read(ring: Ring, hosts: Hosts) -> dict[str, str]:
-    """By backend, as the first director that answers has it."""
+    """By backend, as the first director that answers has it; without those that it does not list."""
     probe = PROBES["director-hosts"]
     targets = [Target(ring=ring, backend=backend) for backend in ring.backends]
     for director in ring.directors:
         try:
             result = await hosts.run(director, probe.command(targets[0], {}))
-            readings = {one.backend.name: probe.read(one, {}, result) for one in targets}
-        except (HostError, Unreadable):
+        except HostError:
             continue
-        return {name: f"{one['state']}, vhosts {one['vhosts']}, {one['users']} users" for name, one in readings.items()}
+        states: dict[str, str] = {}
+        for one in targets:
+            with suppress(Unreadable):
+                now = probe.read(one, {}, result)
+                states[one.backend.name] = f"{now['state']}, vhosts {now['vhosts']}, {now['users']} users"
+        if states:
+            return states
     return {}
 
 
