@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.approval import covers
 from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.text import clock, moment
+from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.decisions.goback import going_back
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import PlannedChange
@@ -347,7 +347,7 @@ def test_a_hold_and_a_proposed_skip_say_how_the_backend_stays_until_somebody_dec
     story = Story().until("stop-lmtp").fail()
     out = story.run.out_since
     assert out is not None
-    stays = f"backend-3 stays at vhost count 0, as since {out:%H:%M:%S} UTC"
+    stays = f"backend-3 stays at vhost count 0, as since {now(out)}"
     message = last(story)
     assert stays in seen(message)
     assert "It looks first, and sends: doveadm service stop lmtp" in str(buttons(message)["retry"])

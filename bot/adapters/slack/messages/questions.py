@@ -65,7 +65,7 @@ def as_it_is(run: Run, before: str = "", after: str = "") -> str:
     """How the backend stays while nobody decides, where it has no new users; empty where it is as it always was."""
     name = escape(short(run.request.target.backend.name, 80))
     stays = f"{name} stays at vhost count 0" if run.out_since and not run.giving_back else ""
-    return f"{before}{stays}, as since {clock(run.out_since)}{after}" if run.out_since and stays else ""
+    return f"{before}{stays}, as since {now(run.out_since)}{after}" if run.out_since and stays else ""
 
 
 def _way_back(run: Run) -> str:
