@@ -270,6 +270,9 @@ class FakeProposals:
             raise Refused(f"There is no configuration {name!r}. There are: {', '.join(self.archives) or 'none'}.")
         return Proposal(name=name, digest=digest(self.archives[name].hex()))
 
+    async def names(self) -> list[str]:
+        return sorted(self.archives)
+
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
         del like
         if await self.proposal(proposal.name) != proposal:

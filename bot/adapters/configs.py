@@ -102,6 +102,10 @@ class FolderProposals:
             raise Refused(f"A configuration cannot be named {KEEP}, which means none: give its folder another name.")
         return (await asyncio.to_thread(self._read, config_name(name))).proposal
 
+    async def names(self) -> list[str]:
+        """The names of all folders."""
+        return await asyncio.to_thread(self._names, self._root) if self._root else []
+
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
         """It as a tar archive; raises Refused when its files are not those of the proposal any more."""
         return await asyncio.to_thread(self.packed, proposal, like)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -11,13 +12,14 @@ from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck
-from bot.core.plans.procedure import Procedure
+from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import FORMS, Asked, read_request
 from bot.core.readings.expect import check_expectations
 from bot.core.runs.events import RunRequested
 from bot.engine.bringing import Bringing, Brought
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.proving import prove
+from bot.engine.offering import Offer, in_lines, standing
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.errors import Refused
 
@@ -94,6 +96,19 @@ class Planner:
         if missing := [option for option in self._catalogue.requires if not getattr(asked, option)]:
             typed = " ".join(FORMS[option] for option in missing)
             raise Refused(f"A run needs a {' and a '.join(missing)} here; nothing was begun. Type it behind: {typed}")
+
+    async def brings(self, request: Request) -> tuple[str, ...]:
+        """What a run would bring its backend, a line each; raises Refused, also where that is nothing."""
+        asked = read_request(request.text)
+        target = self._catalogue.inventory.find(asked.backend)
+        return in_lines(await Bringing(self._hosts, self._proposals).of(self._procedure(request), asked, target))
+
+    async def offer(self, request: Request, held: Mapping[str, str]) -> Offer:
+        """What can be asked for behind this command; `held`: by ring, the run that holds it. Raises Refused."""
+        procedure = self._procedure(request)
+        rings = await standing(self._catalogue.inventory, self._hosts, held)
+        configs = await self._proposals.names() if Need.CONFIG in procedure.takes else ()
+        return Offer(rings=rings, configs=configs, takes=procedure.takes, requires=self._catalogue.requires)
 
     async def dry_run(self, request: Request, run: str) -> DryRun:
         """What would run, with the checks of its first stage looked at now; raises Refused."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, in_words, let_go, let_go_words
-from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -20,6 +20,7 @@ from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
+from bot.engine.offering import Offer
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
@@ -77,6 +78,18 @@ class Service:
     async def dry_run(self, request: Request) -> DryRun:
         """What would run, with live preflight, changing nothing. Raises Refused."""
         return await self._planner.dry_run(request, self._new_id())
+
+    async def offer(self, request: Request) -> Offer:
+        """What can be asked for behind the command, with how every backend stands now. Raises Refused."""
+        held: dict[str, str] = {}
+        for run in await self._ports.journal.open_runs():
+            rings, _ = _holds(await self._known(run))
+            held |= dict.fromkeys(rings, run)
+        return await self._planner.offer(request, held)
+
+    async def brings(self, request: Request) -> tuple[str, ...]:
+        """What a run that was asked for so would bring its backend, a line each. Raises Refused."""
+        return await self._planner.brings(request)
 
     async def _refuse_if_held(self, target: Target) -> None:
         """Before hosts are read for the plan; as that takes long, the journal judges again when the run is written."""
@@ -194,6 +207,6 @@ def _holds(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
 
 def _without_secrets(command: Steering) -> Steering:
     """The same, with the reason that somebody typed as it may be kept."""
-    if isinstance(command, Postpone | ProposeSkip | GoBack | TakeOver):
+    if isinstance(command, Postpone | WaitLonger | ProposeSkip | GoBack | TakeOver):
         return replace(command, reason=redact(command.reason))
     return command

@@ -22,6 +22,8 @@ from typing import Protocol, Self
 
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
+from bot.practice.slack.payloads import name_of
+from bot.practice.slack.posting import clickable
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Ephemeral, Message
 
@@ -302,10 +304,6 @@ def reviewed_config(ring: PracticeRing) -> dict[str, bytes]:
 
 
 def buttons(message: Message) -> set[str]:
-    """The action ids of the buttons that a message has."""
-    return {
-        str(element.get("action_id"))
-        for block in message.blocks
-        if block.get("type") == "actions"
-        for element in block.get("elements", [])
-    }
+    """The action ids of the buttons that a message has, and the first words of its menu's options."""
+    acts = (block for block in message.blocks if block.get("type") == "actions")
+    return {name_of(element) for block in acts for element in clickable(block)}

@@ -79,6 +79,9 @@ def _approval(entry: Entry) -> str:
             return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
         case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
             return f"- {at}: {gate}: not now, said {by} (message {message}): {_code(reason)}"
+        case fact.LongerWaitChosen(gate=gate, by=by, reason=reason, message=message):
+            why = f": {_code(reason)}" if reason else ""
+            return f"- {at}: {gate}: wait longer, said {by} (message {message}){why}"
         case fact.Denied(gate=gate, by=by, message=message):
             return f"- {at}: {gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
@@ -153,6 +156,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
         case (
             fact.Approved()
             | fact.Postponed()
+            | fact.LongerWaitChosen()
             | fact.Denied()
             | fact.ApprovalRefused()
             | fact.ApprovalExpired()

@@ -92,6 +92,7 @@ async def test_status_and_list_show_the_run_its_state_and_its_thread(asking: Ask
     assert asking.run in told
     assert "backend-3" in told
     assert re.search(r"Waits for the flush approval until \d\d:\d\d:\d\d UTC", told)
+    assert "*Waits for you* · :raised_hand:" in told
     assert f"/p{asking.scene.root.ts.replace('.', '')}" in told
     assert asking.stands()
 

@@ -117,4 +117,7 @@ class People:
         slack = self.scene.slack
         with suppress(TimeoutError):
             shown = await slack.until(lambda: [view for view in slack.views if view.shown], timeout=5)
-            await slack.submit(user, shown[-1], {"reason": {"reason": "it is better so"}})
+            try:
+                await slack.submit(user, shown[-1], {"reason": {"reason": "it is better so"}})
+            finally:
+                shown[-1].shown = False  # what is refused in the form is read, and the form closed

@@ -22,7 +22,7 @@ NEVER_BEGUN = "is refused; nothing was changed anywhere"
 _REPEAT = "Possibly a repeat"
 _REPOSTED = 1_000
 _SLACK = timedelta(milliseconds=50)
-_ANSWERS = (fact.Approved, fact.Postponed, fact.ApprovalExpired, fact.GoBackAsked, fact.RunHeld)
+_ANSWERS = (fact.Approved, fact.Postponed, fact.LongerWaitChosen, fact.ApprovalExpired, fact.GoBackAsked, fact.RunHeld)
 
 Place = tuple[int, int]
 

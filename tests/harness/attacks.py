@@ -289,6 +289,8 @@ def _kinds() -> list[Kind]:
     kinds += [Kind(name=name, does=attack) for name, attack in crashes.items()]
     not_now = _said(lambda play: play.crew.put_off(), after=timedelta(seconds=1))
     kinds.append(Kind(name="not-now", does=not_now, fits=_about_to_ask))
+    longer = _said(lambda play: play.crew.wait_longer(), after=timedelta(seconds=1))
+    kinds.append(Kind(name="wait-longer", does=longer, fits=_about_to_ask))
     kinds.append(Kind(name="crash-during", does=_crash("during"), fits=_of_a_host))
     for name, crash in (("late", False), ("late-crash", True)):
         kinds.append(Kind(name=name, does=_lies_in_the_network(crash=crash), fits=_a_change))

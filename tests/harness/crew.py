@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from bot.core.decisions.approval import Person
-from bot.core.decisions.decide import Approve, GoBack, Postpone, Retry, Steering
+from bot.core.decisions.decide import Approve, GoBack, Postpone, Retry, Steering, WaitLonger
 from bot.core.runs.run import Run, Status
 from bot.engine.service import Service
 from bot.errors import BotError
@@ -92,6 +92,11 @@ class Crew:
         run = self._reader.run
         if run is not None and run.asked is not None:
             await self.say(Postpone(person=PEOPLE[THIRD], ask=run.asked.seq, reason="an attack", message="1.1"))
+
+    async def wait_longer(self) -> None:
+        run = self._reader.run
+        if run is not None and run.asked is not None:
+            await self.say(WaitLonger(person=PEOPLE[THIRD], ask=run.asked.seq, reason="", message="1.1"))
 
     async def abort(self) -> None:
         await self.say(GoBack(person=PEOPLE[THIRD], reason="an attack"))

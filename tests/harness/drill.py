@@ -27,6 +27,7 @@ from bot.core.decisions.decide import (
     Retry,
     Steering,
     TakeOver,
+    WaitLonger,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
 from bot.core.hosts.inventory import TakeDown
@@ -184,6 +185,10 @@ class Drill(Play):
         assert self.run_now.asked is not None
         ask = self.run_now.asked.seq
         await self.say(Postpone(person=self.people[by], ask=ask, reason="at three, not now", message="1.1"))
+
+    async def wait_longer(self, by: str = FOURTH) -> None:
+        assert self.run_now.asked is not None
+        await self.say(WaitLonger(person=self.people[by], ask=self.run_now.asked.seq, reason="", message="1.1"))
 
     async def retry(self, by: str = REQUESTER, after: timedelta = timedelta(0)) -> None:
         await asyncio.sleep(after.total_seconds())

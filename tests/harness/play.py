@@ -57,6 +57,9 @@ class Reviewed:
             raise Refused(f"There is no configuration {name}.")
         return self.known
 
+    async def names(self) -> list[str]:
+        return [self.known.name]
+
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
         return self.folder.packed(proposal, like)
 

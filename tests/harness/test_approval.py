@@ -15,6 +15,7 @@ from bot.core.runs.run import Status
 from bot.practice.machine.files import File
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
+from tests.harness.play import TIMINGS
 
 COVERED = {
     Gate.FLUSH: ("stop-lmtp", "stop-dovecot", "mask-dovecot", "install-config", "clean-metacache", "start-dovecot"),
@@ -255,3 +256,20 @@ async def test_what_was_asked_again_is_answered_by_going_back_too(step: str) -> 
         assert play.sent(step) == [] or step == "start-dovecot"  # which the way back does as well
         assert play.broken() == []
         assert play.backend.serving
+
+
+@virtually
+async def test_whoever_waits_longer_drains_again_also_over_a_crash_and_is_asked_anew() -> None:
+    """The whole drain is waited again, by the hosts' clocks; the first question is nobody's word for anything."""
+    async with a_run() as play:
+        await play.asks()
+        await play.wait_longer()
+        again = await play.until(lambda run: run.status is Status.WAITING)
+        began = again.since
+        await play.restart_bot()
+        await play.asks()
+        assert play.run_now.at - began >= TIMINGS.drain
+        first, second = play.facts(fact.ApprovalAsked)
+        assert second.expires - first.expires >= TIMINGS.drain
+        assert await play.ends() == "done"
+        assert play.broken() == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.core.runs import events as fact
+from tests.build import THIRD
 from tests.chaos.evidence import bare
 from tests.harness.attacks import KINDS
 from tests.harness.play import Played, played
@@ -43,6 +44,12 @@ def test_a_run_that_crashed_before_it_was_written_down_is_asked_for_again() -> N
 def test_an_abort_ends_the_run_on_the_way_back_and_not_now_only_holds_it() -> None:
     assert struck("abort", "journal.append WaitBegan:drain").evidence.outcome == "went back"
     assert struck("not-now", "journal.append ApprovalAsked:approve-flush").evidence.outcome == "done"
+
+
+def test_who_waits_longer_is_heard_and_the_run_comes_to_its_end() -> None:
+    seen = struck("wait-longer", "journal.append ApprovalAsked:approve-flush").evidence
+    assert [one.fact.by for one in seen.entries if isinstance(one.fact, fact.LongerWaitChosen)] == [THIRD]
+    assert seen.outcome == "done"
 
 
 def test_what_lies_in_the_network_comes_later_than_it_was_sent() -> None:

@@ -23,6 +23,7 @@ def test_blocks_within_the_limits_are_taken() -> None:
         {"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 10},
         {"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 10},
         {"type": "actions", "elements": [button]},
+        *menu(5),
         {"type": "divider"},
         {"type": "input", "label": text(2000), "element": {"type": "plain_text_input", "action_id": "reason"}},
     ]
@@ -40,6 +41,11 @@ FIRST = "/0/elements/0"
 
 def with_button(**more: Any) -> list[dict[str, Any]]:
     return [{"type": "actions", "elements": [BUTTON | more]}]
+
+
+def menu(count: int, **more: str) -> list[dict[str, Any]]:
+    options = [{"text": text(5), "value": "go_back:r1:2"}] * (count - 1) + [{"text": text(5), "value": "a"} | more]
+    return [{"type": "actions", "elements": [{"type": "overflow", "action_id": "more", "options": options}]}]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,10 @@ def with_button(**more: Any) -> list[dict[str, Any]]:
             FIRST + "/confirm/confirm/text",
         ),
         ([{"type": "input", "label": text(1)}], "missing required field: element", "/0"),
-        ([{"type": "actions", "elements": [{"type": "overflow"}]}], "unsupported type: overflow", FIRST + "/type"),
+        ([{"type": "actions", "elements": [{"type": "checkboxes"}]}], "unsupported type: checkboxes", FIRST + "/type"),
+        (menu(1), "no fewer than 2 items allowed", FIRST + "/options"),
+        (menu(6), "no more than 5 items allowed", FIRST + "/options"),
+        (menu(2, value="x" * 151), "must be less than 151 characters", FIRST + "/options/1/value"),
         (
             [{"type": "section", "text": text(2700)}] * 5,
             "msg_blocks_too_long: more than about 13200 characters in all",

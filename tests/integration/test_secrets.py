@@ -15,7 +15,7 @@ from bot.adapters.configs import FolderProposals
 from bot.adapters.ssh.hosts import _Request
 from bot.config import Tokens
 from bot.core.decisions.approval import Person
-from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver
+from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Inventory
 from bot.core.readings import difference
@@ -110,7 +110,7 @@ async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) 
 SECRET = "pl4nted-elsewhere"
 
 
-def typed(reason: str) -> tuple[GoBack | TakeOver | ProposeSkip | Postpone, ...]:
+def typed(reason: str) -> tuple[GoBack | TakeOver | ProposeSkip | Postpone | WaitLonger, ...]:
     """Whatever a person gives a reason for."""
     person = Person(id=SECOND, may_ask=True, may_approve=True)
     return (
@@ -118,6 +118,7 @@ def typed(reason: str) -> tuple[GoBack | TakeOver | ProposeSkip | Postpone, ...]
         TakeOver(person=person, reason=reason),
         ProposeSkip(person=person, held=1, reason=reason),
         Postpone(person=person, ask=1, reason=reason, message="1.1"),
+        WaitLonger(person=person, ask=1, reason=reason, message="1.1"),
     )
 
 

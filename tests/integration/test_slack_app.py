@@ -52,7 +52,6 @@ async def test_whoever_asks_for_a_run_is_told_at_once_and_again_when_it_holds_it
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("", "what apt offers"),
         ("help", "what apt offers"),
         ("plan backend-3 restart=yes", "Nothing was changed"),
         ("plan", "Which backend"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import timedelta
 from html import escape
 
 import pytest
@@ -83,10 +85,45 @@ async def test_a_late_click_is_told_who_was_first(app: Place) -> None:
     asked = await asking(app)
     await app.slack.click(SECOND, asked, "approve")
     await app.slack.until(lambda: asked.edits)
-    await app.slack.fill_in(THIRD, asked, "not_now", "the storage is slow", stale=True)
+    await app.slack.click(THIRD, asked, "approve", stale=True)
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert f"<@{SECOND}> was first" in answer.text
     assert answer.user == THIRD
+    await app.slack.click(THIRD, asked, "not_now", stale=True)
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    assert f"<@{SECOND}> was first, the flush approval is given" in str(view.body["blocks"])
+    assert "submit" not in view.body
+
+
+@pytest.mark.parametrize("action", ["not_now", "wait_longer", "go_back"])
+async def test_a_form_that_was_left_open_until_the_gate_was_decided_says_so_in_itself(app: Place, action: str) -> None:
+    """By name, as a form shows no mentions; nothing is done, and nothing else is said."""
+    asked = await asking(app)
+    await app.slack.click(THIRD, asked, action)
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: asked.edits)
+    reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "it can wait"}})
+    assert "closed: @bob was first, the flush approval is given" in reply.errors["reason"]
+    assert view.shown
+    assert (app.slack.ephemerals, app.service.story.run.turning) == ([], False)
+
+
+async def test_a_form_of_a_question_that_has_expired_or_was_changed_is_refused_in_itself(app: Place) -> None:
+    asked = await asking(app)
+    await app.slack.click(THIRD, asked, "wait_longer")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    assert "15 min once more" in str(view.body["blocks"])
+    hidden = json.loads(view.body["private_metadata"])
+    view.body["private_metadata"] = json.dumps(hidden | {"shown": "another"})
+    assert "has changed since" in (await app.slack.submit(THIRD, view)).errors["reason"]
+    view.body["private_metadata"] = json.dumps(hidden)
+    app.service.story.at += timedelta(days=1)
+    assert "has expired" in (await app.slack.submit(THIRD, view)).errors["reason"]
+    app.service.story.at -= timedelta(days=1)
+    assert not (await app.slack.submit(THIRD, view)).errors
+    await app.slack.until(lambda: "chose to wait longer" in str(asked.blocks) or "*Wait longer*" in str(asked.blocks))
+    assert app.service.story.run.longer_waits == 1
 
 
 async def test_aborting_while_a_question_is_open_closes_the_question(app: Place) -> None:
@@ -139,9 +176,8 @@ async def test_a_longer_way_back_is_shown_with_every_command_and_is_refused_once
     assert all(escape(command, quote=False) in shown.replace("\\'", "'").replace('\\"', '"') for command in commands)
     assert "Whoever sends this cannot approve it" in shown
     await app.tell(app.service.story.until("users-come-back"))
-    await app.slack.submit(SECOND, view)
-    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
-    assert "older question" in answer.text or "does not hold" in answer.text
+    reply = await app.slack.submit(SECOND, view)
+    assert "This question is closed: @bob was first" in reply.errors["reason"]
 
 
 async def held(place: Place) -> Message:

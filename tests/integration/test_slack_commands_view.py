@@ -41,7 +41,7 @@ async def test_a_view_of_a_question_that_was_answered_says_so(app: Place) -> Non
     seen = len(app.slack.views)
     await app.slack.click(SECOND, asked, "commands", stale=True)
     (view,) = await app.slack.until(lambda: app.slack.views[seen:])
-    assert await app.slack.until(lambda: "This question is closed" in str(view.body))
+    assert await app.slack.until(lambda: f"This question is closed: <@{SECOND}> was first" in str(view.body))
 
 
 async def test_where_slack_opens_no_view_the_file_with_the_same_is_named(app: Place) -> None:

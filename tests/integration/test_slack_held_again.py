@@ -17,6 +17,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run, Status
+from bot.practice.slack.payloads import name_of
+from bot.practice.slack.posting import clickable
 from bot.practice.slack.server import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import CHANNEL, Place, app, place, slack
@@ -107,10 +109,11 @@ async def assert_every_button_counts(place: Place, story: Story) -> None:
     thread = place.said[1:]
     for message in thread:
         for button in buttons(message):
-            click = Click(action=button["action_id"], value=button["value"], user="U0EVE", message=message.ts)
+            value = button["value"].removeprefix(f"{name_of(button)}:")
+            click = Click(action=name_of(button), value=value, user="U0EVE", message=message.ts)
             if click.action == "commands":
-                question, _, is_open = await clicks.question_of(click)
-                assert is_open
+                question, _, closed = await clicks.question_of(click)
+                assert closed == ""
                 assert question in story.run.open_questions
                 continue
             shown = way_back_shown(going_back(story.run)) if click.action == "go_back" else ""
@@ -124,7 +127,7 @@ async def assert_every_button_counts(place: Place, story: Story) -> None:
 
 
 def buttons(message: Message) -> list[dict[str, str]]:
-    return [button for block in message.blocks if block["type"] == "actions" for button in block["elements"]]
+    return [button for block in message.blocks if block["type"] == "actions" for button in clickable(block)]
 
 
 def fact_by_fact(entries: Sequence[Entry]) -> list[Story]:

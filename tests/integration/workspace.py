@@ -19,9 +19,11 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, let_go
 from bot.core.decisions.decide import Steering, decide
 from bot.core.plans.dryrun import DryRun
+from bot.core.plans.procedure import Need
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Status
+from bot.engine.offering import Offer, Offered
 from bot.engine.planning import Request
 from bot.engine.posts import Post
 from bot.engine.service import Service
@@ -74,6 +76,7 @@ class FakeService(Service):
     requests: list[Request] = field(default_factory=list)
     steered: list[Steering] = field(default_factory=list)
     fails: Exception | None = None
+    requires: Sequence[str] = ()
     journal_answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -93,6 +96,18 @@ class FakeService(Service):
             raise self.fails
         self.publish()
         return self.story.run.id
+
+    async def offer(self, request: Request) -> Offer:
+        del request
+        states = tuple(Offered(backend=name, state="up, vhosts 100, 6 users") for name in self.backends)
+        rings = {"main": states, "large": tuple(Offered(backend=f"b-{at}", state="up") for at in range(200))}
+        takes = (Need.CONFIG, Need.PACKAGES)
+        return Offer(rings=rings, configs=["review-2026-11"], takes=takes, requires=self.requires)
+
+    async def brings(self, request: Request) -> tuple[str, ...]:
+        if request.text != "backend-3":
+            raise Refused(f"Nothing would change on {request.text}, so nothing was begun.")
+        return ("dovecot-core and 2 more: deb12u6 → deb12u7", "review-2026-11: files changed 1 (dovecot.conf)")
 
     async def dry_run(self, request: Request) -> DryRun:
         self.requests.append(request)

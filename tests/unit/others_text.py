@@ -50,6 +50,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "ApprovalRefused": frozenset({"reason"}),
     "ApprovalLapsed": frozenset({"reason"}),
     "Postponed": frozenset({"reason"}),
+    "LongerWaitChosen": frozenset({"reason"}),
     "RingDeviated": frozenset({"host", "reason", "helpless"}),
     "RingSetBack": frozenset({"reason"}),
     "RunHeld": frozenset({"reason"}),

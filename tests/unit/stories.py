@@ -81,8 +81,12 @@ def troubled() -> Story:
 
 
 def others_act() -> Story:
-    """The bot was away, the others fail and come back, a monitor says up, users are helped, a boot, then by hand."""
-    story = Story().until("drain", on=Status.WAITING)
+    """Somebody waits longer, the bot is away, others fail and come back, users are helped, a boot, then by hand."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    longer = fact.LongerWaitChosen(
+        step="approve-flush", gate=Gate.FLUSH, by=THIRD, reason="12 are left", message="1.1", back_to="drain"
+    )
+    story.tell(longer).until("drain", on=Status.WAITING)
     said = "the bot was away; by its own clock 61 minutes have passed, by the clock of director-1 50 seconds"
     story.tell(fact.WaitGoesOn(step="drain", until=story.at + timedelta(minutes=14), reason=said))
     story.tell(fact.MonitorSaysUp(host="director-1", reason="director-1: vhosts is 0, state is up, users is 12"))

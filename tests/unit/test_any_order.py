@@ -23,6 +23,7 @@ from bot.core.decisions.decide import (
     Retry,
     Steering,
     TakeOver,
+    WaitLonger,
     decide,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
@@ -258,6 +259,12 @@ class AnyOrder(RuleBasedStateMachine):
                 self.command(Postpone(person=PEOPLE[user], ask=ask, reason="later", message="1.1"))
             else:
                 self.command(Approve(person=PEOPLE[user], ask=ask, message="1.1"))
+
+    @rule(user=st.sampled_from(sorted(PEOPLE)), old=st.booleans())
+    def wait_longer(self, user: str, old: bool) -> None:
+        if self.asked:
+            ask = self.asked[0] if old else self.asked[-1]
+            self.command(WaitLonger(person=PEOPLE[user], ask=ask, reason="", message="1.1"))
 
     @rule(user=st.sampled_from(sorted(PEOPLE)), old=st.booleans())
     def retry(self, user: str, old: bool) -> None:

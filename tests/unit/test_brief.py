@@ -107,6 +107,8 @@ def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_b
     found = brief(run, Gate.RESTORE, mails, {}, run.out_since + timedelta(minutes=26, seconds=9))
     assert f"the test user {run.request.target.ring.test_user} reads mail there: 3 folders, 15 mails" in found.lines
     assert f"without new users since {run.out_since:%H:%M:%S} UTC, for 26 min" in found.lines
+    assert any("the metacache was flushed, and is empty" in one for one in found.lines)
+    assert len(found.lines) <= 5, "as many as are shown"
 
 
 def test_a_restore_whose_proof_was_skipped_is_an_alarm() -> None:
@@ -129,7 +131,7 @@ def test_a_question_fits_a_phone_whatever_is_in_it(gate: Gate) -> None:
     backend = run.request.target.backend.model_copy(update={"name": LONG})
     target = run.request.target.model_copy(update={"backend": backend})
     request = replace(run.request, reason=hostile, ticket=LONG, target=target)
-    message = approval(run.asked, worst, replace(run, request=request, out_since=run.at), GROUP)
+    message = approval(run.asked, worst, replace(run, request=request, out_since=run.at, longer_waits=3), GROUP)
     text = as_read("\n".join(block["text"]["text"] for block in message.blocks if block["type"] == "section"))
     assert len(text.split("\n")) <= 12
     assert len(text) <= 900

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.approval import Person, still_good
+from bot.core.decisions.approval import Person, still_good, waits_for
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -17,6 +17,7 @@ from bot.core.decisions.decide import (
     ProposeSkip,
     Retry,
     TakeOver,
+    WaitLonger,
     decide,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
@@ -92,6 +93,45 @@ def test_not_now_holds_the_run_as_it_is_on_anybodys_word_and_can_be_asked_again(
     assert (story.run.status, story.run.turning, story.run.touched) == (Status.HELD, False, touched)
     assert "the storage is slow" in story.run.reason
     assert story.tell(fact.RetryChosen(by=SECOND)).until("approve-flush", on=Status.ASKING)
+
+
+def longer(story: Story, who: Person | None = None, **more: str) -> tuple[fact.Fact, ...]:
+    ask = ask_of(story.run)
+    wanted = WaitLonger(person=who or person(SECOND), ask=ask, reason="", message="9.9", **more)
+    return decide(story.run, wanted, story.at)
+
+
+def test_waiting_longer_drains_again_on_the_word_of_whoever_may_ask_or_approve_and_asks_anew_three_times_at_most() -> (
+    None
+):
+    """The question that was open is void; its buttons say what happened, also once it is asked anew."""
+    story = asking()
+    first = ask_of(story.run)
+    for time in (1, 2, 3):
+        story.tell(*longer(story, person(REQUESTER)))
+        with pytest.raises(Refused, match=f"closed: <@{REQUESTER}> was first and chose to wait longer"):
+            decide(story.run, Approve(person=person(SECOND), ask=first, message="9.9"), story.at)
+        assert story.until("drain", on=Status.WAITING).run.until is not None
+        assert story.until("approve-flush", on=Status.ASKING).run.longer_waits == time
+        assert "drain" in story.run.seen_done
+        with pytest.raises(Refused, match=r"older question: .* chose to wait longer"):
+            decide(story.run, Approve(person=person(SECOND), ask=first, message="9.9"), story.at)
+    with pytest.raises(Refused, match="3 times already"):
+        longer(story)
+    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_waiting_longer_is_refused_to_others_where_nothing_was_waited_for_and_when_it_is_too_late() -> None:
+    story = asking()
+    with pytest.raises(Refused, match="neither"):
+        longer(story, person(THIRD, may_approve=False, may_ask=False))
+    with pytest.raises(Refused, match="changed since it was shown"):
+        longer(story, shown="another")
+    story.at += timedelta(days=1)
+    with pytest.raises(Refused, match="expired"):
+        longer(story)
+    with pytest.raises(Refused, match="no wait right before"):
+        longer(Story().until("approve-restore", on=Status.ASKING))
 
 
 def draining() -> Story:
@@ -326,3 +366,15 @@ def test_dovecot_is_started_first_only_while_users_wait_for_it() -> None:
         command = GoBack(person=person(THIRD), reason="start it", answers=story.run.held, start_first=True)
         with pytest.raises(Refused, match="Nobody waits"):
             decide(story.run, command, story.at)
+
+
+def test_a_run_waits_for_whoever_could_answer_it_now() -> None:
+    """Not for the requester at a gate; at a hold for everybody who may steer; once taken over for who did that."""
+    nobody, approver = person("U0DAVE", may_ask=False, may_approve=False), person(SECOND)
+    gate, held = asking().run, asking().tell(fact.RunHeld(reason="?")).run
+    taken = asking().tell(fact.TakenOver(by=THIRD, reason="by hand")).run
+    waits = [[waits_for(run, one) for one in (approver, person(REQUESTER), nobody)] for run in (gate, held, taken)]
+    assert waits == [[True, False, False], [True, True, False], [False, False, False]]
+    assert waits_for(taken, person(THIRD))
+    assert not waits_for(draining().run, approver)
+    assert not waits_for(gate, person(SECOND, barred="gone"))

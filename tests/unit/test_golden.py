@@ -135,6 +135,7 @@ ACTS = (
     fact.Approved,
     fact.Denied,
     fact.ApprovalRefused,
+    fact.LongerWaitChosen,
     fact.RetryChosen,
     fact.SkipAgreed,
     fact.GoBackAsked,

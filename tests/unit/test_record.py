@@ -64,6 +64,8 @@ def test_who_asked_who_approved_what_and_how_it_ended_stand_at_its_head(made: Ca
             case fact.Postponed(gate=gate, by=by):
                 assert f"- {at(entry)}: {gate}: not now, said {by}" in head
                 assert "the storage team" in head
+            case fact.LongerWaitChosen(gate=gate, by=by):
+                assert f"- {at(entry)}: {gate}: wait longer, said {by}" in head
             case fact.Denied(gate=gate, by=by):
                 assert f"- {at(entry)}: {gate} denied by {by}" in head
             case fact.ApprovalRefused(gate=gate, by=by):

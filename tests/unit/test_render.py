@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.approval import covers
 from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.text import clock, moment
+from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.decisions.goback import going_back
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import PlannedChange
@@ -340,3 +340,31 @@ def test_times_and_lengths_are_utc_and_short() -> None:
     assert clock(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)) == "23:59:59 UTC"
     said = [length(timedelta(seconds=seconds)) for seconds in (0.44, 20, 200, 900, 4_500)]
     assert said == ["440 ms", "20 s", "3 min 20 s", "15 min", "1 h 15 min"]
+
+
+def test_a_hold_and_a_proposed_skip_say_how_the_backend_stays_until_somebody_decides() -> None:
+    """And the dialog of Retry which command it sends: phones are clicked by pockets."""
+    story = Story().until("stop-lmtp").fail()
+    out = story.run.out_since
+    assert out is not None
+    stays = f"backend-3 stays at vhost count 0, as since {now(out)}"
+    message = last(story)
+    assert stays in seen(message)
+    assert "It looks first, and sends: doveadm service stop lmtp" in str(buttons(message)["retry"])
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-lmtp", reason="it is stopped by hand"))
+    assert f"Until then nothing is done; {stays}" in seen(last(story))
+    assert "vhost count 0" not in seen(last(Story().until("stage-config").fail()))
+
+
+def test_an_approval_has_a_menu_where_two_things_apply_and_a_button_where_one_does() -> None:
+    """At the drain's end people can wait longer, too, and are told how often they did."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    menu = str(buttons(last(story))["more"]["options"])
+    assert [f"{action}:{story.run.id}:{story.run.seq}" in menu for action in ("go_back", "wait_longer")] == [True] * 2
+    longer = fact.LongerWaitChosen(
+        step="approve-flush", gate=Gate.FLUSH, by=SECOND, reason="", message="1.1", back_to="drain"
+    )
+    for _ in range(3):
+        story.tell(longer).until("approve-flush", on=Status.ASKING)
+    assert "chose to wait longer, 3 of 3 times" in seen(last(story))
+    assert list(buttons(last(story))) == ["approve", "not_now", "commands", "go_back"]

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.adapters.slack.messages.plans import BEGINNING
-from bot.core.plans.proposal import Asked, PackageChange, read_request
+from bot.core.plans.proposal import Asked, PackageChange, as_typed, read_request
 from bot.core.text.meant import near
 from bot.core.text.redact import redact_in_words
+from bot.core.text.shown import in_line
 from bot.errors import Refused
 
 WORDS = ("help", "plan", "status", "list", "abort", "repost", "release", "backend-1", "backend-2", "backend-3")
@@ -186,3 +187,18 @@ def test_the_readme_says_the_same_five_lines() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     for line in BEGINNING:
         assert f"    /dovecot-upgrade {line}\n" in readme
+
+
+SAID = st.text(alphabet="ab \t=,-\"“”'’", max_size=40)
+
+
+@given(reason=SAID, ticket=SAID)
+def test_what_a_form_was_filled_in_with_is_read_as_it_stood(reason: str, ticket: str) -> None:
+    """Quotes of every kind too, as long as one kind is left to stand around it."""
+    asked = read_request(f"backend-3 {as_typed('reason', reason)} {as_typed('ticket', ticket)}")
+    assert (asked.backend, asked.reason, asked.ticket) == ("backend-3", in_line(reason), in_line(ticket))
+
+
+def test_where_no_quote_is_left_the_plain_ones_are_dropped() -> None:
+    every = "\"“”„«»'‘’‚ all"
+    assert read_request(f"backend-3 {as_typed('reason', every)}").reason.endswith("all")

@@ -133,6 +133,15 @@ class SlackPeople:
             unsure = True
         return Person(id=user, may_ask=may_ask, may_approve=may_approve, barred=barred, unsure=unsure)
 
+    async def name(self, user: str) -> str:
+        """How this user is called, to be read and nothing else; the id where Slack does not say."""
+        try:
+            known = await self._users.of(user)
+        except SlackAway:
+            return user
+        profile = known.get("profile") or {}
+        return str(profile.get("display_name") or known.get("real_name") or known.get("name") or user)
+
     async def _against(self, user: str) -> str:
         if not _USER.fullmatch(user):
             return "this is no user id"

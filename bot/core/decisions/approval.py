@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from bot.core.decisions.brief import brief
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.procedure import Gate
-from bot.core.runs.events import ApprovalAsked, Approved, Seen
+from bot.core.runs import events as fact
+from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
 from bot.core.runs.run import Grant, Run, Status
 from bot.errors import Refused
 
@@ -31,18 +32,34 @@ class Person:
 
 def asked_now(run: Run, ask: int) -> ApprovalAsked:
     """The open question that a click is about; raises Refused for one that is closed, or not the open one."""
-    if run.status is not Status.ASKING or run.asked is None:
-        raise Refused("This question is closed: " + _what_happened(run))
-    if run.asked.seq != ask:
-        raise Refused("These buttons are of an older question; the open one is further down in the thread.")
-    assert isinstance(run.asked.fact, ApprovalAsked)
-    return run.asked.fact
+    asked = run.asked if run.status is Status.ASKING else None
+    if asked is not None and asked.seq == ask:
+        assert isinstance(asked.fact, ApprovalAsked)
+        return asked.fact
+    happened = _closed(run.answers[ask]) if ask in run.answers else f"the run is {run.status}"
+    if asked is None:
+        raise Refused(f"This question is closed: {happened}.")
+    raise Refused(f"These buttons are of an older question: {happened}. The open one is further down in the thread.")
 
 
-def _what_happened(run: Run) -> str:
-    if run.grants:
-        return f"<@{run.grants[-1].by}> was first, the {run.grants[-1].gate} approval is given."
-    return f"the run is {run.status}."
+def _closed(entry: Entry) -> str:
+    """What closed a question, who and when."""
+    at = f"{entry.at:%H:%M:%S} UTC"
+    match entry.fact:
+        case fact.Approved(by=by, gate=gate):
+            return f"<@{by}> was first, the {gate} approval is given, {at}"
+        case fact.Postponed(by=by):
+            return f"<@{by}> was first and said not now, {at}"
+        case fact.LongerWaitChosen(by=by):
+            return f"<@{by}> was first and chose to wait longer, {at}; it is asked anew afterwards"
+        case fact.GoBackAsked(by=by):
+            return f"<@{by}> was first and asked to go back, {at}"
+        case fact.TakenOver(by=by):
+            return f"<@{by}> has taken over by hand, {at}"
+        case fact.ApprovalExpired():
+            return f"it has expired, {at}"
+        case _:
+            return f"the run is held, {at}"
 
 
 def question(
@@ -111,6 +128,23 @@ def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> 
     if now >= asked.expires:
         return "the question has expired"
     return ""
+
+
+def waits_for(run: Run, person: Person) -> bool:
+    """Whether the run goes on only once somebody says something, and this person's word would count."""
+    if person.barred:
+        return False
+    match run.status:
+        case Status.ASKING:
+            asked = run.asked.fact if run.asked else None
+            not_by = asked.not_by if isinstance(asked, ApprovalAsked) else ()
+            return person.may_approve and person.id not in {*not_by, *run.not_by}
+        case Status.HELD:
+            return run.waits_for_people and (person.may_ask or person.may_approve)
+        case Status.TAKEN:
+            return run.taken_by == person.id
+        case _:
+            return False
 
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:

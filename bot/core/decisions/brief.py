@@ -177,6 +177,8 @@ def _left(run: Run) -> Iterator[_Line]:
         yield _Line(text=f"configuration {run.request.config}")
     if not run.plan.brings:
         yield _Line(text="packages and configuration are as before the run")
+    if any(Effect.DELETE in step.does for step in run.made):
+        yield _Line(text="the metacache was flushed, and is empty: first logins read from the object storage")
 
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
@@ -188,6 +190,8 @@ def _out(run: Run, now: datetime) -> Iterator[_Line]:
 def _undone(run: Run) -> Iterator[_Line]:
     changes = run.plan.changes
     yield _Line(text=f"{_count(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
+    if left := run.plan.left_out:
+        yield _Line(text=f"not undone: {_named([one.step for one in left])}")
 
 
 def _waiting(run: Run) -> Iterator[_Line]:

@@ -9,11 +9,14 @@ from typing import assert_never
 from bot.core.decisions.approval import Person, asked_now, objection
 from bot.core.decisions.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval, PlannedCheck, PlannedStep
+from bot.core.plans.plan import PlannedApproval, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import TRANSITIONS, Run, Status
 from bot.errors import Refused
+
+LONGER_WAITS = 3
+"""How often people may choose to wait longer in one run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +30,27 @@ class Approve:
 
 @dataclass(frozen=True, kw_only=True)
 class Postpone:
-    """Not now, to the question of the fact `ask`, for a reason: the run holds as it is."""
+    """Not now, to the question of the fact `ask`, for a reason: the run holds as it is.
+
+    `shown`: the digest of what was asked, as the person saw it; empty where it is not known.
+    """
 
     person: Person
     ask: int
     reason: str = field(repr=False)
     message: str
+    shown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitLonger:
+    """Wait once more, and ask the question of the fact `ask` anew afterwards; `shown` as for Postpone."""
+
+    person: Person
+    ask: int
+    reason: str = field(repr=False)
+    message: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +108,7 @@ class LeaveOut:
     person: Person
 
 
-Steering = Approve | Postpone | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
+Steering = Approve | Postpone | WaitLonger | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
 
 
 def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
@@ -103,7 +121,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
     if run.status is Status.TAKEN and not isinstance(command, LeaveOut):
         raise Refused(f"<@{run.taken_by}> has taken {run.request.target.backend.name} over by hand.")
     match command:
-        case Approve() | Postpone():
+        case Approve() | Postpone() | WaitLonger():
             return _answer(run, command, now)
         case Retry():
             _may_steer(run, command.person)
@@ -123,21 +141,54 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
             assert_never(command)
 
 
-def _answer(run: Run, command: Approve | Postpone, now: datetime) -> tuple[Fact, ...]:
-    """Not now changes nothing and can be taken back: whoever may steer the run may say it, the requester too."""
+def _answer(run: Run, command: Approve | Postpone | WaitLonger, now: datetime) -> tuple[Fact, ...]:
     asked, by, message = asked_now(run, command.ask), command.person.id, command.message
-    if isinstance(command, Postpone):
-        _may_steer(run, command.person)
-        reason = _reason(command.reason, "Not now needs a reason.")
-        return (fact.Postponed(step=asked.step, gate=asked.gate, by=by, reason=reason, message=message),)
+    if not isinstance(command, Approve):
+        return (_put_off(run, command, asked, now),)
     if against := objection(run, asked, command.person, now):
         return (fact.ApprovalRefused(gate=asked.gate, by=by, reason=against),)
     return (fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message=message),)
 
 
+def _put_off(run: Run, command: Postpone | WaitLonger, asked: fact.ApprovalAsked, now: datetime) -> Fact:
+    """It changes nothing on a host: whoever may steer the run may say it, the requester too."""
+    _may_steer(run, command.person)
+    if now >= asked.expires:
+        raise Refused("The question has expired, and the run holds: click Retry there, and it is asked anew.")
+    if command.shown not in {"", asked.digest}:
+        raise Refused("What is asked has changed since it was shown: look at the question again.")
+    by, message = command.person.id, command.message
+    if isinstance(command, Postpone):
+        reason = _reason(command.reason, "Not now needs a reason.")
+        return fact.Postponed(step=asked.step, gate=asked.gate, by=by, reason=reason, message=message)
+    if against := no_longer_wait(run):
+        raise Refused(against)
+    wait, reason = waited_before(run), command.reason.strip()[:500]
+    assert wait is not None
+    return fact.LongerWaitChosen(
+        step=asked.step, gate=asked.gate, by=by, reason=reason, message=message, back_to=wait.name
+    )
+
+
+def waited_before(run: Run) -> PlannedWait | None:
+    """The wait right before the gate at hand, with nothing but checks between them."""
+    steps = run.plan.steps[: run.position] if isinstance(run.step, PlannedApproval) else ()
+    last = next((step for step in reversed(steps) if not isinstance(step, PlannedCheck)), None)
+    return last if isinstance(last, PlannedWait) else None
+
+
+def no_longer_wait(run: Run) -> str:
+    """Why nobody can choose to wait longer now, empty when somebody can."""
+    if waited_before(run) is None:
+        return "There is no wait right before this question that could be waited again."
+    if run.longer_waits >= LONGER_WAITS:
+        return f"It was waited longer {LONGER_WAITS} times already, and that is the most."
+    return ""
+
+
 def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
-    if command.answers is not None and run.status is Status.ASKING:
+    if command.answers is not None and (run.status is Status.ASKING or command.answers in run.answers):
         asked_now(run, command.answers)
     elif command.answers is not None:
         _held(run, command.answers)

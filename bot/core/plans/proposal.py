@@ -125,6 +125,18 @@ _QUOTED = re.compile(rf"(reason|ticket)=([{''.join(_CLOSES)}])")
 _WORD = re.compile(r"\S+")
 
 
+def as_typed(key: str, text: str) -> str:
+    """A reason or a ticket as it would be typed behind its name, whatever is in it; empty where it is."""
+    line = in_line(text)
+    if not line:
+        return ""
+    for opens, closers in _CLOSES.items():
+        if not set(closers) & set(line):
+            return f"{key}={opens}{line}{closers[0]}"
+    opens, closers = next(iter(_CLOSES.items()))
+    return f"{key}={opens}{''.join(one for one in line if one not in closers)}{closers[0]}"
+
+
 def read_request(text: str) -> Asked:
     """See USAGE; raises Refused, saying what is wrong and what is right."""
     if holds_token(text):

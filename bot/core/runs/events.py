@@ -276,6 +276,18 @@ class Postponed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LongerWaitChosen:
+    """Somebody chose to wait once more before a gate: the run waits again, from `back_to` on, and asks anew."""
+
+    step: str
+    gate: Gate
+    by: str
+    reason: str
+    message: str
+    back_to: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Denied:
     """A second engineer answered no, and the run turned round; older versions of the bot wrote it."""
 
@@ -456,6 +468,7 @@ Fact = (
     | ApprovalRefused
     | Approved
     | Postponed
+    | LongerWaitChosen
     | Denied
     | ApprovalExpired
     | ApprovalLapsed

@@ -55,12 +55,14 @@ def apply(run: Run, entry: Entry) -> Run:
 
 
 def _shown(before: Run, run: Run, entry: Entry) -> Run:
-    """What people see of it: since when it is as it is, whether it has a thread, which hold has buttons that count."""
+    """What people see of it: since when, whether it has a thread, which buttons count, what closed a question."""
     changed = (run.status, run.position, run.turning) != (before.status, before.position, before.turning)
     held_at = before.held_at if run.status is Status.HELD else None
     if run.status is Status.HELD and run.held == entry.seq:  # also where it held before: the newest hold counts
         held_at = entry if run.waits_for_people else None
     since = entry.at if changed else before.since
+    if before.asked and run.asked is None:
+        run = replace(run, answers={**run.answers, before.asked.seq: entry})
     return replace(run, since=since, held_at=held_at, in_channel=before.in_channel or _more_than_looks(run))
 
 
@@ -122,6 +124,8 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
             return remember.lapsed(run, entry)
         case fact.Postponed():
             return remember.postponed(run, entry)
+        case fact.LongerWaitChosen():
+            return remember.longer_wait(run, entry)
         case fact.Denied():
             return remember.denied(run, entry)
         case fact.ApprovalExpired():

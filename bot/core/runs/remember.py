@@ -232,6 +232,12 @@ def postponed(run: Run, entry: Entry) -> Run:
     return _unanswered(run, entry, f"not now, was said to the {entry.fact.gate} approval: {entry.fact.reason}")
 
 
+def longer_wait(run: Run, entry: Entry) -> Run:
+    assert isinstance(entry.fact, fact.LongerWaitChosen)
+    again = _back_to(run, entry.fact.back_to)
+    return replace(again, asked=None, longer_waits=run.longer_waits + 1, judged_since=entry.seq)
+
+
 def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
     assert run.step is not None
     return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)

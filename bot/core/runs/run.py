@@ -99,6 +99,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
         _A: {
             fact.Approved: _R,
             fact.Postponed: _H,
+            fact.LongerWaitChosen: _R,
             fact.Denied: _R,
             fact.ApprovalRepeated: _A,
             fact.ApprovalExpired: _H,
@@ -172,6 +173,10 @@ class Run:
     """By host: what its clock showed when the wait at hand began, in seconds since 1970."""
     asked: Entry | None = None
     repeated: int = 0
+    answers: Mapping[int, Entry] = field(default_factory=dict)
+    """By the fact that asked a gate's question: the one that closed it."""
+    longer_waits: int = 0
+    """How often somebody chose to wait longer before a gate."""
     skip: Entry | None = None
     grants: tuple[Grant, ...] = ()
     approvals: tuple[Entry, ...] = ()

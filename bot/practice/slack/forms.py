@@ -154,18 +154,37 @@ def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
     """Return the state of a modal that was filled in with these values, by block id and action id.
 
     Raises LookupError for a value that has no place in it, and ValueError for a place that must be filled
-    in and is not: the client would not let it be sent.
+    in and is not: the client would not let it be sent. An option is given by its value.
     """
     left = {(block_id, action_id) for block_id, actions in given.items() for action_id in actions}
     values: Json = {}
     for block in view.body["blocks"]:
         for element in clickable(block) if block["type"] == "input" else []:
             block_id, action_id = str(block.get("block_id")), str(element.get("action_id"))
-            value = given.get(block_id, {}).get(action_id)
-            if value in (None, "", []) and not block.get("optional"):
+            state = _state(element, given.get(block_id, {}).get(action_id))
+            if not (state.get("value") or state.get("selected_option") or block.get("optional")):
                 raise ValueError(f"{block_id}/{action_id} has to be filled in")
             left.discard((block_id, action_id))
-            values.setdefault(block_id, {})[action_id] = {"type": element["type"], "value": value or None}
+            values.setdefault(block_id, {})[action_id] = {"type": element["type"], **state}
     if left:
         raise LookupError(f"the modal has no {sorted(left)}")
     return values
+
+
+def chosen(view: View, block_id: str, value: str) -> Json:
+    """Return the state of a modal in which nothing but this option was chosen."""
+    values: Json = {}
+    for block in view.body["blocks"]:
+        for element in clickable(block) if block["type"] == "input" else []:
+            state = _state(element, value if block["block_id"] == block_id else None)
+            values.setdefault(block["block_id"], {})[element["action_id"]] = {"type": element["type"], **state}
+    return values
+
+
+def _state(element: Json, value: Any) -> Json:
+    """What was typed, or the option of this value that was chosen; raises LookupError where there is none."""
+    if element["type"] == "plain_text_input":
+        return {"value": value or element.get("initial_value") or None}
+    groups = element.get("option_groups") or [element]
+    options = {option["value"]: option for group in groups for option in group["options"]}
+    return {"selected_option": options[value] if value else element.get("initial_option")}

@@ -154,11 +154,28 @@ _CONFIRM = _fields(
     title=_plain(100), text=_text(300), confirm=_plain(30), deny=_plain(30), style=_STYLE,
 )  # fmt: skip
 
-_BUTTON = _by_type(
-    button=_fields("text", text=_plain(75), action_id=_string(255), value=_string(2000), style=_STYLE, confirm=_CONFIRM)
+_OPTION = _fields("text", "value", text=_plain(75), value=_string(150))
+
+_ACTS = _by_type(
+    button=_fields(
+        "text", text=_plain(75), action_id=_string(255), value=_string(2000), style=_STYLE, confirm=_CONFIRM
+    ),
+    overflow=_fields("options", action_id=_string(255), options=_list(5, _OPTION, least=2), confirm=_CONFIRM),
 )
 
-_TYPED = _by_type(plain_text_input=_fields(action_id=_string(255), multiline=_any, max_length=_any))
+_OPTIONS = _list(100, _OPTION)
+
+_TYPED = _by_type(
+    plain_text_input=_fields(action_id=_string(255), multiline=_any, max_length=_any, initial_value=_string(3000)),
+    static_select=_fields(
+        "options|option_groups",
+        action_id=_string(255),
+        options=_OPTIONS,
+        option_groups=_list(100, _fields("label", "options", label=_plain(75), options=_OPTIONS)),
+        initial_option=_OPTION,
+    ),
+    radio_buttons=_fields("options", action_id=_string(255), options=_list(10, _OPTION), initial_option=_OPTION),
+)
 
 _ID = _string(255)
 
@@ -167,6 +184,8 @@ _BLOCK = _by_type(
     section=_fields("text|fields", block_id=_ID, text=_text(3000), fields=_list(10, _text(2000)), expand=_any),
     divider=_fields(block_id=_ID),
     context=_fields("elements", block_id=_ID, elements=_list(10, _text(3000))),
-    actions=_fields("elements", block_id=_ID, elements=_list(25, _BUTTON)),
-    input=_fields("label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any),
+    actions=_fields("elements", block_id=_ID, elements=_list(25, _ACTS)),
+    input=_fields(
+        "label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any, dispatch_action=_any
+    ),
 )

@@ -93,9 +93,10 @@ def click(context: ApiContext, user: User, message: Message | Ephemeral, *, bloc
 
 
 def _action(context: ApiContext, block: Json, element: Json) -> Json:
-    named = {name: element[name] for name in ("text", "value", "style", "confirm") if name in element}
+    kept = ("selected_option",) if element["type"] == "overflow" else ("text", "value", "style", "confirm")
+    named = {name: element[name] for name in kept if name in element}
     return named | {
-        "type": "button",
+        "type": element["type"],
         "action_id": element["action_id"],
         "block_id": block["block_id"],
         "action_ts": context.workspace.next_ts(),
@@ -110,8 +111,28 @@ def submission(context: ApiContext, user: User, view: View, values: Json) -> Jso
     }
 
 
+def name_of(element: Json) -> str:
+    """Return the action id of a button, or the first word of the value of a menu's option."""
+    if "selected_option" in element:
+        return str(element["value"]).partition(":")[0]
+    return str(element.get("action_id"))
+
+
+def choice(context: ApiContext, user: User, view: View, element: Json, values: Json) -> Json:
+    """Return a `block_actions` payload for a choice in a modal that says so at once."""
+    block_id, action_id = element["block_id"], element["action_id"]
+    state = values[block_id][action_id]
+    return _by(context, user, "block_actions") | {
+        "container": {"type": "view", "view_id": view.id},
+        "view": view_body(context, view, values),
+        "actions": [{**state, "action_id": action_id, "block_id": block_id, "action_ts": context.workspace.next_ts()}],
+    }
+
+
 def to_click(message: Message | Ephemeral, action_id: str, value: str | None, *, stale: bool) -> tuple[Json, Json]:
     """Return the block and the button with this action id, and this value where one is given.
+
+    An option of a menu is found by the menu's action id and its value, or by the first word of its value alone.
 
     `stale` looks at what the message was before its edits, as somebody does whose screen is behind; the
     latest first. Raises LookupError, which says what there is, when it is not there.
@@ -122,7 +143,8 @@ def to_click(message: Message | Ephemeral, action_id: str, value: str | None, *,
     for blocks in versions:
         for block in blocks:
             for element in clickable(block):
-                if element.get("action_id") == action_id and value in {None, element.get("value")}:
+                named = {element.get("action_id"), name_of(element)}
+                if action_id in named and value in {None, element.get("value")}:
                     return block, element
                 seen.append(f"{element.get('action_id')}={element.get('value')}")
     raise LookupError(

@@ -59,14 +59,20 @@ def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
 
 
 def clickable(block: Json) -> list[Json]:
-    """Return the elements of a block that a person can act on."""
+    """Return the elements of a block that a person can act on; of a menu each of its options, with its value."""
     match block.get("type"):
         case "actions":
-            return list(block["elements"])
+            return [one for element in block["elements"] for one in _acts(element)]
         case "input":
             return [block["element"]]
         case _:
             return []
+
+
+def _acts(element: Json) -> list[Json]:
+    if element["type"] != "overflow":
+        return [element]
+    return [element | {"selected_option": option, "value": option["value"]} for option in element["options"]]
 
 
 def _metadata(args: Args) -> Json | None:

@@ -228,6 +228,16 @@ class LocalSlack:
         self.workspace.changed()
         return reply
 
+    async def choose(self, user: str, view: View, block_id: str, value: str) -> Reply:
+        """Choose an option where a modal says so at once (`dispatch_action`), and return the acknowledgement."""
+        if not view.shown or view.user != user:
+            raise LookupError(f"{user} does not see the modal {view.id}")
+        block = next(one for one in view.body["blocks"] if one.get("block_id") == block_id and one["dispatch_action"])
+        element = {"block_id": block_id, "action_id": block["element"]["action_id"]}
+        state = slack_forms.chosen(view, block_id, value)
+        payload = slack_payloads.choice(self._context, self.workspace.users[user], view, element, state)
+        return await self._deliver("interactive", payload, answerable=False)
+
     async def fill_in(self, user: str, message: Message, action_id: str, reason: str, *, stale: bool = False) -> Reply:
         """Click a button that opens a modal with a place for a reason, and send it; raises as `click` and `submit`."""
         seen = len(self.views)

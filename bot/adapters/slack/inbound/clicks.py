@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import SlackPeople
+from bot.core.decisions.approval import asked_now
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -20,6 +21,7 @@ from bot.core.decisions.decide import (
     Retry,
     Steering,
     TakeOver,
+    WaitLonger,
 )
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.fold import fold
@@ -27,6 +29,7 @@ from bot.core.runs.run import Run
 from bot.engine.service import Service
 from bot.errors import Refused
 
+_MENTION = re.compile(r"<@([UW][A-Z0-9]{2,20})>")
 _VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
 
 
@@ -76,14 +79,20 @@ class Clicks:
                 raise Refused("This bot has no such button.")
         await self._service.steer(run, command)
 
+    async def named(self, text: str) -> str:
+        """The text with names in the place of mentions, for where Slack shows none."""
+        for user in dict.fromkeys(_MENTION.findall(text)):
+            text = text.replace(f"<@{user}>", f"@{await self._people.name(user)}")
+        return text
+
     async def run_of(self, click: Click) -> Run:
         """The run that the button is of, as it is now; raises Refused when there is none."""
         run = fold(await self._service.entries(click.place[0]))
         assert run is not None
         return run
 
-    async def question_of(self, click: Click) -> tuple[Entry, Run, bool]:
-        """The question that the button is of, the run as it was then, and whether it is open still."""
+    async def question_of(self, click: Click) -> tuple[Entry, Run, str]:
+        """The question that the button is of, the run as it was then, and why it is not open any more, if so."""
         run, seq = click.place
         entries = await self._service.entries(run)
         if seq > len(entries) or not isinstance(entries[seq - 1].fact, ApprovalAsked):
@@ -91,10 +100,14 @@ class Clicks:
         then, now = fold(entries[:seq]), fold(entries)
         assert then is not None
         assert now is not None
-        return entries[seq - 1], then, now.asked is not None and now.asked.seq == seq
+        try:
+            asked_now(now, seq)
+        except Refused as closed:
+            return entries[seq - 1], then, str(closed)
+        return entries[seq - 1], then, ""
 
     async def sent(self, click: Click, reason: str, shown: str) -> None:
-        """The form that a button opened was sent; `shown` is what it showed of the way back."""
+        """The form that a button opened was sent; `shown` is the digest of what it was about."""
         run, seq = click.place
         person = await self._people.person(click.user)
         command: Steering
@@ -104,7 +117,9 @@ class Clicks:
             case "skip":
                 command = ProposeSkip(person=person, held=seq, reason=reason)
             case "not_now" | "deny":
-                command = Postpone(person=person, ask=seq, reason=reason, message=click.message)
+                command = Postpone(person=person, ask=seq, reason=reason, message=click.message, shown=shown)
+            case "wait_longer":
+                command = WaitLonger(person=person, ask=seq, reason=reason, message=click.message, shown=shown)
             case "go_back":
                 command = GoBack(person=person, reason=reason or "Go back was clicked", answers=seq, shown=shown)
             case "abort":

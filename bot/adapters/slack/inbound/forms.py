@@ -10,13 +10,16 @@ from bot.adapters.slack.inbound.answers import Asker
 from bot.adapters.slack.inbound.clicks import Click
 from bot.adapters.slack.messages.approval import everything
 from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
-from bot.adapters.slack.messages.markup import escape
+from bot.adapters.slack.messages.markup import escape, prose
 from bot.adapters.slack.messages.plans import write_left_out, write_step
 from bot.adapters.slack.messages.text import changes, file_name, who
+from bot.core.decisions.approval import asked_now
+from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
 from bot.core.plans.plan import Plan, PlannedApproval
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 from bot.errors import Refused
 
 REASON = "reason"
@@ -24,7 +27,10 @@ REASON = "reason"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that."""
+    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that.
+
+    `otherwise`: what does nearly the same where Slack opens no form.
+    """
 
     name: str
     title: str
@@ -33,14 +39,17 @@ class Form:
     label: str
     optional: bool = False
     shows: bool = False
+    otherwise: str = ""
 
 
+_TYPED = "`abort {run}` after the slash command turns the run round without a form."
 _NOT_NOW = Form(
     name="not_now_reason",
     title="Not now",
     submit="Not now",
     text="Run {run} holds as it is and nothing is undone; *Retry* asks the approvers again.",
     label="Why not now?",
+    otherwise="Left unanswered, the question expires, and the run holds as it is.",
 )
 _GO_BACK = Form(
     name="go_back_reason",
@@ -50,6 +59,17 @@ _GO_BACK = Form(
     label="Why? The record keeps it.",
     optional=True,
     shows=True,
+    otherwise=_TYPED,
+)
+
+_WAIT_LONGER = Form(
+    name="wait_longer_reason",
+    title="Wait longer",
+    submit="Wait longer",
+    text="",
+    label="Why? The record keeps it.",
+    optional=True,
+    otherwise="While the question is open, users go on leaving by themselves.",
 )
 
 FORMS = {
@@ -59,6 +79,7 @@ FORMS = {
         submit="Propose",
         text="Run {run} goes on without the step once a second engineer agrees.",
         label="Why may it be left out?",
+        otherwise=_TYPED,
     ),
     "take_over": Form(
         name="take_over_reason",
@@ -67,10 +88,12 @@ FORMS = {
         text="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
         " is seen in use again, or when somebody says that it stays out.",
         label="Why do you take over?",
+        otherwise=_TYPED,
     ),
     "not_now": _NOT_NOW,
     # Of threads that older versions began: what its text announced is now shown first, under another button.
     "deny": _NOT_NOW,
+    "wait_longer": _WAIT_LONGER,
     "go_back": _GO_BACK,
     "abort": _GO_BACK,
 }
@@ -79,7 +102,7 @@ FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
-    """A form that came back: the click that opened it, whom to answer, what they typed and which way back they saw."""
+    """A form that came back: the click that opened it, whom to answer, what they typed, the digest of what they saw."""
 
     click: Click
     asker: Asker
@@ -90,14 +113,10 @@ class Sent:
 def form(click: Click, asker: Asker, run: Run) -> Json:
     """The form that a button opens."""
     asks = FORMS[click.action]
-    blocks: Sequence[Json] = (section(asks.text.format(run=escape(run.id))),) if asks.text else ()
-    shown = ""
-    if asks.shows:
-        try:
-            plan = going_back(run)
-        except Refused as refused:
-            return _view(asks, (section(f"There is no way back now: {escape(str(refused))}"),))
-        blocks, shown = _way_back(run, plan), way_back_shown(plan)
+    try:
+        blocks, shown = _about(click, asks, run)
+    except Refused as refused:
+        return _view(asks, (section(f"This cannot be done now: {prose(str(refused), None)}"),))
     hidden = {
         "action": click.action,
         "value": click.value,
@@ -112,16 +131,44 @@ def form(click: Click, asker: Asker, run: Run) -> Json:
     return view | {"private_metadata": json.dumps(hidden), "submit": plain(asks.submit, 24)}
 
 
+def _about(click: Click, asks: Form, run: Run) -> tuple[Sequence[Json], str]:
+    """What a form shows before it asks, and the digest of that; raises Refused where it would be refused anyway."""
+    _, seq = click.place
+    text = section(asks.text.format(run=escape(run.id))) if asks.text else None
+    if seq in run.answers or asks in {_NOT_NOW, _WAIT_LONGER}:
+        asked = asked_now(run, seq)
+        if not asks.shows:
+            return (text or section(_once_more(run)),), asked.digest
+    if asks.shows:
+        plan = going_back(run)
+        return _way_back(run, plan), way_back_shown(plan)
+    return ((text,) if text else ()), ""
+
+
+def _once_more(run: Run) -> str:
+    """What waiting longer means, in a paragraph."""
+    if against := no_longer_wait(run):
+        raise Refused(against)
+    wait, users = waited_before(run), max(run.users.values(), default=0)
+    assert wait is not None
+    left = LONGER_WAITS - run.longer_waits
+    return (
+        f"*{escape(wait.says)}*: {length(wait.length)} once more, then what is left is counted, and the approvers are"
+        f" asked anew. {users} users are mapped there by the last count. This question is void from then on."
+        f" It can be chosen {left} {'time' if left == 1 else 'times'} still."
+    )
+
+
 def loading() -> Json:
     """What is shown at once, as Slack waits three seconds for a view."""
     return _commands((section("Reading the run …"),))
 
 
-def all_commands(question: Entry, run: Run, *, is_open: bool) -> Json:
-    """All that an approval is about; `run`: as it was when it was asked for."""
+def all_commands(question: Entry, run: Run, closed: str) -> Json:
+    """All that an approval is about; `run`: as it was when it was asked for; `closed`: why it is not open any more."""
     assert isinstance(question.fact, ApprovalAsked)
     builder = everything(question, question.fact, run)
-    over = () if is_open else (section(":information_source: *This question is closed*; the thread says how."),)
+    over = (section(f":information_source: {prose(closed, None)}"),) if closed else ()
     return _commands((*over, *builder.message(name=file_name(question, "approval")).blocks))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,13 +20,15 @@ from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, name_of
-from bot.adapters.slack.inbound.answers import Asker, Work, note
+from bot.adapters.slack.inbound import request_form as asking
+from bot.adapters.slack.inbound.answers import Answer, Asker, Doing, Work, note
 from bot.adapters.slack.inbound.clicks import Click, Clicks
 from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
+from bot.core.text.redact import redact_in_words
 from bot.engine.planning import Request
-from bot.errors import Refused, SlackAway
+from bot.errors import BotError, Refused, SlackAway
 
 _BUTTONS = ("approve", "agree_skip", "retry", "start_again", "stays_out")
 _ANY = re.compile("")
@@ -51,12 +54,14 @@ class Listeners:
         app.command(_ANY)(self._on_unknown_command)
         for action in _BUTTONS:
             app.action(action)(self._on_click)
-        for action in FORMS:
+        for action in (*FORMS, "more"):
             app.action(action)(self._on_form_wanted)
         app.action("commands")(self._on_commands_wanted)
+        app.action(asking.BACKEND)(self._on_backend_chosen)
         app.action(_ANY)(self._on_unknown_click)
         for name in {asks.name for asks in FORMS.values()}:
             app.view(name)(self._on_form)
+        app.view(asking.NAME)(self._on_request)
         app.view(_ANY)(_acknowledged)
         app.view_closed(_ANY)(_acknowledged)
         app.shortcut(_ANY)(self._on_unknown_shortcut)
@@ -73,7 +78,48 @@ class Listeners:
             channel=str(body["channel_id"]),
         )
         asker = _of_command(body)
+        if not request.text:
+            self._work.begin(asker, lambda: self._open_request(request, str(body.get("trigger_id") or "")))
+            return
         self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.respond, asker)))
+
+    async def _open_request(self, request: Request, trigger: str) -> Answer:
+        """The form to ask with; where there can be none, how it is typed."""
+        usage = await self._commands.do(request, _not_at_once)
+        if await self._commands.against(request):
+            return usage
+        try:
+            shown = (await self._client.views_open(trigger_id=trigger, view=asking.loading(request)))["view"]
+            await self._fill_request(shown, request, ())
+        except ERRORS as error:
+            _log.info("the form to ask with was not shown: %s", name_of(error))
+            return usage
+        return None
+
+    async def _fill_request(self, shown: Mapping[str, Any], request: Request, found: Sequence[str]) -> None:
+        view = asking.request_form(request, await self._commands.offer(request), found)
+        await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
+
+    async def _on_backend_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+        await ack()
+        request = asking.request_of(body.get("view") or {}, str(body["user"]["id"]))
+        self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"], request))
+
+    async def _show_brought(self, shown: Mapping[str, Any], request: Request) -> None:
+        """Beside the form, which is good without: whoever types sees it in `plan`."""
+        backend = replace(request, text=request.text.split()[0])
+        try:
+            found = asking.chosen(await self._commands.brings(backend))
+        except Refused as refused:
+            found = (redact_in_words(str(refused)),)
+        with suppress(*ERRORS):
+            await self._fill_request(shown, request, found)
+
+    async def _on_request(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
+        request = asking.request_of(view, str(body["user"]["id"]))
+        asker = asking.asker_of(request)
+        doing = _Refusable(lambda: self._commands.do(request, partial(self._work.respond, asker)), self._clicks.named)
+        await _acknowledge(ack, self._work.begin(asker, doing.do), doing, asking.BACKEND)
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -89,14 +135,15 @@ class Listeners:
 
     async def _open_form(self, body: dict[str, Any]) -> None:
         click = _click(body)
+        if click.action not in FORMS:
+            raise Refused("This menu has nothing that the bot knows; nothing was done.")
         view = form(click, _of_click(body), await self._clicks.run_of(click))
         try:
             await self._client.views_open(trigger_id=str(body["trigger_id"]), view=view)
         except ERRORS as error:
-            raise SlackAway(
-                f"Slack did not open the form ({name_of(error)}); nothing was done. Click again; to turn the run round,"
-                f" `abort {click.place[0]}` after the slash command does it without a form."
-            ) from error
+            otherwise = FORMS[click.action].otherwise.format(run=click.place[0])
+            why = f"Slack did not open the form ({name_of(error)}); nothing was done"
+            raise SlackAway(f"{why}. Choose it again. {otherwise}") from error
 
     async def _on_commands_wanted(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -116,10 +163,10 @@ class Listeners:
 
     async def _commands_of(self, click: Click) -> dict[str, Any]:
         try:
-            question, run, is_open = await self._clicks.question_of(click)
+            question, run, closed = await self._clicks.question_of(click)
         except Refused as refused:
             return no_commands(str(refused))
-        return all_commands(question, run, is_open=is_open)
+        return all_commands(question, run, closed)
 
     async def _on_form(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         came = sent(view, str(body["user"]["id"]))
@@ -127,8 +174,8 @@ class Listeners:
         if not came.reason and not (asks and asks.optional):
             await ack(response_action="errors", errors={REASON: "This needs a reason."})
             return
-        await _on_record(self._work.begin(came.asker, lambda: self._clicks.sent(came.click, came.reason, came.shown)))
-        await ack()
+        doing = _Refusable(lambda: self._clicks.sent(came.click, came.reason, came.shown), self._clicks.named)
+        await _acknowledge(ack, self._work.begin(came.asker, doing.do), doing, REASON)
 
     async def _on_unknown_click(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
@@ -146,10 +193,48 @@ class Listeners:
         self._work.begin(asker, answer)
 
 
+class _Refusable:
+    """Work behind a form: refused in time, the form says why and stays open; later, the person is told beside it."""
+
+    def __init__(self, doing: Doing, named: Callable[[str], Awaitable[str]]) -> None:
+        self._doing = doing
+        self._named = named
+        self._against = ""
+        self._late = False
+
+    async def do(self) -> Answer:
+        try:
+            return await self._doing()
+        except BotError as error:
+            against = await self._named(redact_in_words(str(error)))
+            if self._late:
+                raise
+            self._against = against
+            return None
+
+    def acknowledged(self) -> str:
+        """Why it was refused, empty when it was not; from here on the form is gone."""
+        self._late = True
+        return self._against
+
+
 async def _on_record(done: asyncio.Event) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(_ACKNOWLEDGED_BY):
             await done.wait()
+
+
+async def _acknowledge(ack: AsyncAck, done: asyncio.Event, doing: _Refusable, block: str) -> None:
+    """Acknowledge a form: with what was refused in time, at that block of it."""
+    await _on_record(done)
+    if against := doing.acknowledged():
+        await ack(response_action="errors", errors={block: against})
+    else:
+        await ack()
+
+
+async def _not_at_once(_message: Message) -> None:
+    """A first answer that nobody waits for."""
 
 
 async def _acknowledged(ack: AsyncAck) -> None:
@@ -180,9 +265,12 @@ def _of_click(body: dict[str, Any]) -> Asker:
 
 def _click(body: dict[str, Any]) -> Click:
     action = body["actions"][0]
+    name, value = str(action["action_id"]), str(action.get("value") or "")
+    if chosen := action.get("selected_option"):
+        name, _, value = str(chosen.get("value") or "").partition(":")
     return Click(
-        action=str(action["action_id"]),
-        value=str(action.get("value") or ""),
+        action=name,
+        value=value,
         user=str(body["user"]["id"]),
         message=str((body.get("container") or {}).get("message_ts") or ""),
     )

@@ -16,12 +16,14 @@ from bot.adapters.slack.messages.root import listing
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.damage import beside
-from bot.core.decisions.approval import Person
+from bot.core.decisions.approval import Person, waits_for
 from bot.core.decisions.damage import held_words
 from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
 from bot.core.runs.fold import fold
+from bot.core.runs.run import Run
 from bot.core.text.meant import near
+from bot.engine.offering import Offer
 from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
@@ -72,6 +74,21 @@ class Commands:
             return await word(typed, person)
         return await self._request(typed, person, respond)
 
+    async def against(self, typed: Request) -> str:
+        """Why this person may ask for nothing here, empty when they may."""
+        if against := await self._people.channel_allowed(typed.channel):
+            return against
+        person = await self._people.person(typed.requester)
+        return person.barred or ("" if person.may_ask else "you are not among those who may ask for runs")
+
+    async def offer(self, typed: Request) -> Offer:
+        """What can be asked for; raises Refused."""
+        return await self._service.offer(typed)
+
+    async def brings(self, typed: Request) -> tuple[str, ...]:
+        """What a run that was asked for so would bring; raises Refused."""
+        return await self._service.brings(typed)
+
     def _help(self, typed: Request) -> Message:
         return help_text(self._service.commands, only=(typed.command,))
 
@@ -116,16 +133,17 @@ class Commands:
         damaged = (await self._service.survey(open_only=True)).damaged
         return (*(beside(one) for one in damaged if one.concerns(found.target)), *dry_run(found))
 
-    async def _status(self, typed: Request, _person: Person) -> tuple[Message, ...]:
-        return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs"))
+    async def _status(self, typed: Request, person: Person) -> tuple[Message, ...]:
+        return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs", person))
 
-    async def _list(self, typed: Request, _person: Person) -> tuple[Message, ...]:
-        return _alone(
-            typed, await self._listing(await self._service.survey(most=_LISTED), "All runs, the newest first")
-        )
+    async def _list(self, typed: Request, person: Person) -> tuple[Message, ...]:
+        found = await self._service.survey(most=_LISTED)
+        return _alone(typed, await self._listing(found, "All runs, the newest first", person))
 
-    async def _listing(self, found: Survey, title: str) -> tuple[Message, ...]:
-        runs = found.runs
+    async def _listing(self, found: Survey, title: str, person: Person) -> tuple[Message, ...]:
+        """What waits for whoever asks stands first."""
+        mine = {run.id for run in found.runs if isinstance(run, Run) and waits_for(run, person)}
+        runs = sorted(found.runs, key=lambda run: run.id not in mine)
         ids = [run.id for run in runs[:_LISTED]]
         links = dict(zip(ids, await asyncio.gather(*map(self._threads.permalink, ids)), strict=True))
         damaged = tuple(beside(one) for one in found.damaged[:_IN_FULL])
@@ -137,7 +155,9 @@ class Commands:
             return damaged
         return (
             *damaged,
-            listing(runs, {run: link for run, link in links.items() if link}, title=title, count=found.count),
+            listing(
+                runs, {run: link for run, link in links.items() if link}, title=title, count=found.count, mine=mine
+            ),
         )
 
     async def _abort(self, typed: Request, person: Person) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import sha256
 
-from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog
+from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog, menu
 from bot.adapters.slack.messages.markup import as_text, escape, inline, short
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
@@ -24,6 +24,7 @@ from bot.adapters.slack.messages.text import (
     why,
 )
 from bot.core.decisions.brief import begins
+from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import no_way_back
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -92,6 +93,8 @@ def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
     lines = [f"Asked for by {who(run.request.requester)}{given and f' · {given}'}"]
     if run.lapsed:
         lines.append(f"Asked again, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
+    if run.longer_waits and waited_before(run):
+        lines.append(f"Asked anew: people chose to wait longer, {run.longer_waits} of {LONGER_WAITS} times")
     if not asked.word_of:
         lines.append(f"Open until {moment(asked.expires)}; then the run holds, and {_as_it_is(run)}")
     return lines
@@ -108,9 +111,12 @@ def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     yes = dialog(f"Approve: {what}", f"It begins at once: {begins(covers(run))}.", f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
     buttons = [button("Approve…", "approve", answer, style=style, confirm=yes), button("Not now…", "not_now", answer)]
-    if not no_way_back(run):
-        buttons.append(button("Go back…", "go_back", answer))
-    return (*buttons, button("All commands", "commands", answer))
+    buttons.append(button("All commands", "commands", answer))
+    seldom = [("Go back…", "go_back")] if not no_way_back(run) else []
+    seldom += [("Wait longer…", "wait_longer")] if not no_longer_wait(run) else []
+    if len(seldom) > 1:
+        return (*buttons, menu("more", [(label, f"{action}:{answer}") for label, action in seldom]))
+    return (*buttons, *(button(label, action, answer) for label, action in seldom))
 
 
 def covers(run: Run) -> tuple[PlannedStep, ...]:

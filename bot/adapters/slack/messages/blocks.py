@@ -76,6 +76,12 @@ def button(label: str, action: str, value: str, *, style: str = "", confirm: Jso
     return made | ({"style": style} if style else {}) | ({"confirm": confirm} if confirm else {})
 
 
+def menu(action: str, options: Sequence[tuple[str, str]]) -> Json:
+    """The menu behind three dots: labels, and the values that come back of them."""
+    rows = [{"text": plain(label, 75), "value": value} for label, value in options]
+    return {"type": "overflow", "action_id": action, "options": rows}
+
+
 def dialog(title: str, text: str, yes: str, *, style: str = "primary") -> Json:
     """What is asked again after a click, as phones are clicked by pockets."""
     return {

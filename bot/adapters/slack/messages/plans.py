@@ -212,5 +212,8 @@ def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
             "",
             "\n".join(f"{command} {typed}" for typed in (*BEGINNING, *_OTHERS)),
         )
-    builder.note("Everything else is done with the buttons in the run's thread, which is its change record.")
+    builder.note(
+        "Typed alone, it opens a form. Everything else is done with the buttons in the run's thread, which is its"
+        " change record."
+    )
     return builder.message()

@@ -16,7 +16,7 @@ from bot.adapters.slack.messages.blocks import (
     dialog,
     without_buttons,
 )
-from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
+from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     changes,
     file_name,
@@ -30,7 +30,7 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import no_way_back
-from bot.core.plans.plan import PlannedApproval
+from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
@@ -57,7 +57,15 @@ def _meaning(run: Run) -> str:
     done = [escape(step.says) for step in run.touched]
     so_far = f" Changed so far: {'; '.join(done)}." if done else " Nothing was changed so far."
     where = " The run is on its way back." if run.plan.back else ""
-    return f"The run holds here; nothing more is changed until somebody decides.{where}{because}{so_far}"
+    stays = as_it_is(run, " ", ".")
+    return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{so_far}"
+
+
+def as_it_is(run: Run, before: str = "", after: str = "") -> str:
+    """How the backend stays while nobody decides, where it has no new users; empty where it is as it always was."""
+    name = escape(short(run.request.target.backend.name, 80))
+    stays = f"{name} stays at vhost count 0" if run.out_since and not run.giving_back else ""
+    return f"{before}{stays}, as since {now(run.out_since)}{after}" if run.out_since and stays else ""
 
 
 def _way_back(run: Run) -> str:
@@ -71,7 +79,8 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     name, step = run.request.target.backend.name, run.step
     if step is None:
         return ()
-    again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?", "Retry")
+    sends = f" It looks first, and sends: {step.action.command.text}" if isinstance(step, PlannedChange) else ""
+    again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?{sends}", "Retry")
     buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
     if back and run.users_wait:
         start = dialog(
@@ -97,7 +106,7 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str
     builder.say(f"*{title(run.plan, run.step)}*")
     builder.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
-    builder.say(f"A second engineer has to agree, not {not_by}.")
+    builder.say(f"A second engineer has to agree, not {not_by}. Until then nothing is done{as_it_is(run, '; ')}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"
     confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
     agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
@@ -116,6 +125,8 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
+        case fact.LongerWaitChosen(by=by):
+            return f":hourglass_flowing_sand: *Wait longer*, said {who(by)}; it is asked anew afterwards, {at}"
         case fact.RetryChosen(by=by):
             return f":repeat: *Retry*, said {who(by)}, {at}"
         case fact.SkipAgreed(by=by):

@@ -95,6 +95,7 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
             fact.Approved()
             | fact.Denied()
             | fact.ApprovalLapsed()
+            | fact.LongerWaitChosen()
             | fact.RetryChosen()
             | fact.SkipAgreed()
             | fact.GoBackAsked()
@@ -143,6 +144,10 @@ def _of_people(entry: Entry, run: Run) -> Message:
             why = prose(reason, known(run))
             line = f"*The {gate} approval cannot be used any more*, {at}: {why}. It is asked for again"
             return _line(entry, ":hourglass:", line)
+        case fact.LongerWaitChosen(gate=gate, by=by, reason=reason):
+            why = f": {inline(reason, _TYPED)}" if reason else ""
+            line = f"*Wait longer*, said {who(by)}, {at}{why}; {escape(opens(gate, run))} is asked anew afterwards"
+            return _line(entry, ":hourglass_flowing_sand:", line)
         case fact.RetryChosen(by=by):
             return _line(entry, ":repeat:", f"*Retry*, said {who(by)}, {at}: {_step_line(run)}")
         case fact.SkipAgreed(by=by):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
@@ -56,7 +56,7 @@ def root(run: Run) -> Message:
         builder.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
     builder.say(f"*State* {state}")
     builder.say("\n".join(_checklist(run)))
-    builder.say("\n".join([_progress(run), *_out(run), *_users(run)]))
+    builder.say("\n".join(_standing(run)))
     builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {moment(run.began)}")
     builder.note("The thread below is the change record: every step is a reply in it.")
     return builder.message(buttons=steering(run))
@@ -85,6 +85,10 @@ def _checklist(run: Run) -> Iterator[str]:
             yield f"{sign} *{escape(stage.name)}*: {escape(short(stage.says, _SAYS))}"
         else:
             yield f":white_small_square: {escape(stage.name)}"
+
+
+def _standing(run: Run) -> list[str]:
+    return [_progress(run), *_out(run), *_users(run)]
 
 
 def _out(run: Run) -> Iterator[str]:
@@ -164,9 +168,17 @@ def _at(run: Run) -> str:
 
 
 def listing(
-    runs: Sequence[Run | Summary], links: Mapping[str, str], *, title: str, count: int | None = None
+    runs: Sequence[Run | Summary],
+    links: Mapping[str, str],
+    *,
+    title: str,
+    count: int | None = None,
+    mine: Collection[str] = (),
 ) -> Message:
-    """Runs, the newest first, of `count` in all; `links` are the addresses of their root messages, where known."""
+    """Runs in this order, of `count` in all: each as its root message has it; `mine` wait for whoever reads this.
+
+    `links` are the addresses of their root messages, where known.
+    """
     if not runs:
         builder = MessageBuilder(f"{title}: there are none.")
         builder.say(f"*{title}*: there are none.")
@@ -175,7 +187,9 @@ def listing(
     builder = MessageBuilder(f"{title}: {count}.")
     builder.say(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
     for run in runs[:_SHOWN]:
-        one, state = summary_of(run), _ended(run) if isinstance(run, Summary) else state_of(run)
+        one = summary_of(run)
+        state = _ended(run) if isinstance(run, Summary) else "\n".join([state_of(run), *_standing(run)])
+        state = f"*Waits for you* · {state}" if one.id in mine else state
         link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
         reason = why(one, _WHY)
         builder.say(

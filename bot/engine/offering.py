@@ -1,0 +1,92 @@
+"""What can be asked for, as a form shows it: each backend with how it stands now, and the configurations there are.
+
+It only looks, and not for long: what a ring does not say soon is not known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bot.core.hosts.inventory import Inventory, Ring, Target
+from bot.core.plans.procedure import Need
+from bot.core.readings.probes import PROBES
+from bot.engine.bringing import Brought
+from bot.engine.ports import Hosts
+from bot.errors import HostError, Unreadable
+
+_WITHIN = 3.0
+"""Seconds that a ring has to say how its backends stand; somebody waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """A backend, and how it stands, in a few words."""
+
+    backend: str
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What can be asked for behind one slash command; `rings`: the backends by their rings."""
+
+    rings: Mapping[str, tuple[Offered, ...]]
+    configs: Sequence[str]
+    takes: Sequence[Need]
+    requires: Sequence[str]
+
+
+async def standing(inventory: Inventory, hosts: Hosts, held: Mapping[str, str]) -> dict[str, tuple[Offered, ...]]:
+    """How every backend stands; `held`: by ring, the run that holds it, which is all that counts there."""
+    rings = inventory.rings
+    states = await asyncio.gather(*(_states(ring, hosts, held.get(ring.name, "")) for ring in rings))
+    return {ring.name: offered for ring, offered in zip(rings, states, strict=True)}
+
+
+async def _states(ring: Ring, hosts: Hosts, held: str) -> tuple[Offered, ...]:
+    states: dict[str, str] = {}
+    if not held:
+        try:
+            async with asyncio.timeout(_WITHIN):
+                states = await _read(ring, hosts)
+        except TimeoutError:
+            pass
+    other = f"its ring is held by run {held}" if held else "not known now"
+    return tuple(Offered(backend=one.name, state=states.get(one.name, other)) for one in ring.backends)
+
+
+async def _read(ring: Ring, hosts: Hosts) -> dict[str, str]:
+    """By backend, as the first director that answers has it; without those that it does not list."""
+    probe = PROBES["director-hosts"]
+    targets = [Target(ring=ring, backend=backend) for backend in ring.backends]
+    for director in ring.directors:
+        try:
+            result = await hosts.run(director, probe.command(targets[0], {}))
+        except HostError:
+            continue
+        states: dict[str, str] = {}
+        for one in targets:
+            with suppress(Unreadable):
+                now = probe.read(one, {}, result)
+                states[one.backend.name] = f"{now['state']}, vhosts {now['vhosts']}, {now['users']} users"
+        if states:
+            return states
+    return {}
+
+
+def in_lines(brought: Brought) -> tuple[str, ...]:
+    """What a run would bring, a line each: packages of one change together, and files, not their lines."""
+    changes: dict[tuple[str, str], list[str]] = {}
+    for one in brought.packages:
+        if one.version != one.before:
+            changes.setdefault((one.before or "not installed", one.version), []).append(one.name)
+    lines = [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {before} → {after}"
+        for (before, after), names in changes.items()
+    ]
+    if brought.proposal:
+        lines.append(f"{brought.proposal.name}: files {brought.files}")
+    return tuple(lines)

@@ -1,0 +1,102 @@
+"""The form that the bare slash command opens: it makes the request that typing makes, or says in itself why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.plans.proposal import read_request
+from bot.errors import Refused
+from bot.practice.slack.server import Fault
+from bot.practice.slack.workspace import View
+from tests.build import REQUESTER, SECOND
+from tests.integration.workspace import CHANNEL, Place, app, place, slack
+
+__all__ = ["app", "place", "slack"]
+
+SAID = 'the "November" update, as it\'s due'
+
+
+async def opened(app: Place, user: str = REQUESTER) -> View:
+    """The form once it has its content."""
+    await app.slack.command(user, CHANNEL, "/dovecot-upgrade")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    await app.slack.until(lambda: "submit" in view.body)
+    return view
+
+
+async def test_it_shows_how_every_backend_stands_and_its_submit_is_what_would_be_typed(app: Place) -> None:
+    view = await opened(app)
+    blocks = str(view.body["blocks"])
+    assert "backend-3 · up, vhosts 100, 6 users" in blocks
+    assert "b-199 · up" in blocks, "two hundred backends have a place"
+    given = {
+        "backend": {"backend": "backend-3"},
+        "packages": {"packages": "keep"},
+        "config": {"config": "=review-2026-11"},
+        "reason": {"reason": SAID},
+    }
+    assert not (await app.slack.submit(REQUESTER, view, given)).errors
+    (request,) = await app.slack.until(lambda: app.service.requests)
+    assert (request.command, request.requester, request.channel) == ("/dovecot-upgrade", REQUESTER, CHANNEL)
+    asked = read_request(request.text)
+    assert (asked.backend, asked.config, asked.keeps_packages, asked.reason) == (
+        "backend-3",
+        "review-2026-11",
+        True,
+        SAID,
+    )
+    (told,) = await app.slack.until(lambda: [one for one in app.slack.ephemerals if "holds ring main" in one.text])
+    assert told.user == REQUESTER
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [({}, "backend-3"), ({"packages": {"packages": "restart"}}, "backend-3 restart=yes")],
+)
+async def test_what_is_left_as_it_is_is_not_typed(app: Place, given: dict[str, dict[str, str]], text: str) -> None:
+    view = await opened(app)
+    await app.slack.submit(REQUESTER, view, {"backend": {"backend": "backend-3"}, **given})
+    (request,) = await app.slack.until(lambda: app.service.requests)
+    assert request.text == text
+
+
+async def test_the_backend_that_is_chosen_says_old_and_new_versions_and_files_or_why_there_are_none(app: Place) -> None:
+    view = await opened(app)
+    await app.slack.choose(REQUESTER, view, "backend", "backend-3")
+    await app.slack.until(lambda: "dovecot-core and 2 more: deb12u6 → deb12u7" in str(view.body))
+    assert "files changed 1" in str(view.body)
+    await app.slack.choose(REQUESTER, view, "backend", "backend-1")
+    await app.slack.until(lambda: "Nothing would change on backend-1" in str(view.body))
+
+
+async def test_a_request_that_is_refused_says_so_in_the_form(app: Place) -> None:
+    app.service.requires = ("reason",)
+    view = await opened(app)
+    app.service.fails = Refused(f"Ring main is held by run r7, asked for by <@{SECOND}>.")
+    given = {"backend": {"backend": "backend-3"}, "reason": {"reason": "a fix"}}
+    with pytest.raises(ValueError, match="reason/reason has to be filled in"):
+        await app.slack.submit(REQUESTER, view, {"backend": {"backend": "backend-3"}})
+    reply = await app.slack.submit(REQUESTER, view, given)
+    assert reply.errors == {"backend": "Ring main is held by run r7, asked for by @bob."}
+    assert view.shown
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(method="views.open", what="error", error="expired_trigger_id"),
+        Fault(method="views.update", what="status_500"),
+    ],
+)
+async def test_where_slack_opens_no_form_it_is_said_how_it_is_typed(app: Place, fault: Fault) -> None:
+    app.slack.fault(fault)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade")
+    (told,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "How this bot is asked for runs" in told.text
+
+
+async def test_whoever_may_not_ask_is_shown_no_form(app: Place) -> None:
+    await app.slack.command("U0DAVE", CHANNEL, "/dovecot-upgrade")
+    (told,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "How this bot is asked for runs" in told.text
+    assert app.slack.views == []

@@ -1,0 +1,48 @@
+"""What a form offers: how each backend stands, as far as a ring says so soon, and what a run would bring it."""
+
+from __future__ import annotations
+
+from bot.core.hosts.command import Command
+from bot.core.hosts.inventory import Host, Inventory
+from bot.core.plans.proposal import PackageChange, Proposal
+from bot.engine.bringing import Brought
+from bot.engine.offering import in_lines, standing
+from bot.errors import NotRun
+from tests.build import ring
+from tests.fakes import FakeHosts
+
+RING = ring()
+STATUS = (
+    "mail server ip\ttag\tvhosts\tstate\tstate changed\tusers\n"
+    f"{RING.backends[0].ip}\t\t100\tup\t0\t14\n{RING.backends[1].ip}\t\t0\tdown\t0\t0\n"
+)
+
+
+async def states(hosts: FakeHosts, held: str = "") -> dict[str, str]:
+    found = await standing(Inventory(rings=(RING,)), hosts, {RING.name: held} if held else {})
+    return {one.backend: one.state for one in found[RING.name]}
+
+
+async def test_a_backend_stands_as_the_first_director_that_answers_has_it() -> None:
+    def script(host: Host, _command: Command) -> str | Exception:
+        return NotRun("it is away") if host is RING.directors[0] else STATUS
+
+    found = list((await states(FakeHosts(script))).values())
+    assert found[:2] == ["up, vhosts 100, 14 users", "down, vhosts 0, 0 users"]
+    assert set(found[2:]) == {"not known now"}, "the director does not list them"
+    assert set((await states(FakeHosts(lambda _host, _command: "?"))).values()) == {"not known now"}
+
+
+async def test_where_a_run_holds_the_ring_nothing_is_asked_and_that_is_said() -> None:
+    hosts = FakeHosts(lambda _host, _command: STATUS)
+    assert set((await states(hosts, held="r7")).values()) == {"its ring is held by run r7"}
+    assert hosts.log == []
+
+
+def test_what_a_run_brings_is_a_line_per_change_and_files_not_their_lines() -> None:
+    names = ("dovecot-core", "dovecot-imapd", "dovecot-lmtpd")
+    packages = tuple(PackageChange(name=name, version="u7", before="u6") for name in names)
+    kept = PackageChange(name="dovecot-ldap", version="u6", before="u6")
+    files = "changed 2 (a, b), added none, removed none"
+    brought = Brought(proposal=Proposal(name="spring", digest="c0"), packages=(*packages, kept), files=files)
+    assert in_lines(brought) == ("dovecot-core and 2 more: u6 → u7", f"spring: files {files}")
