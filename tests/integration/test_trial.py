@@ -54,5 +54,5 @@ async def test_what_it_types_of_itself_is_the_bare_command_with_a_small_change_a
     asked = read_request(TYPED)
     assert asked == Asked(backend="backend-3", reason=asked.reason, ticket=asked.ticket, text="backend-3")
     assert status == 0
-    assert "lines +2 -1, newer none, removed 0" in re.sub(r"[\s|]+", " ", shown), "as wrapped as it is"
+    assert "lines +2 -1, newer none, removed 0" in re.sub(r"[\s│]+", " ", shown), "as wrapped as it is"
     assert "The change record: " in shown
