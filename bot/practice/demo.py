@@ -71,9 +71,9 @@ class Trial:
                 Scene(practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain) as scene,
             ):
                 scene.propose_a_small_change(CONFIG, ring.backends["backend-3"].disk)
-                self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up here.")
+                self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up.")
                 await scene.start_bot()
-                self._say(f"\n@alice in #mail-ops:  /dovecot-upgrade {printable(self.text)}\n")
+                self._say(f"\n@alice in #mail-ops:\n\n  /dovecot-upgrade {printable(self.text)}\n")
                 await scene.ask(self.text)
                 if not scene.begun:
                     self._show_new(scene)
@@ -205,7 +205,7 @@ class Trial:
         took = length(timedelta(seconds=round(float(replies[-1].ts) - began)))
         ended = f"has ended: {scene.outcome}" if scene.outcome else "has not ended, as nobody decided what next"
         self._say(f"The run {ended}, after {took}.")
-        self._say(_backend(ring, next(name for name in ring.backends if name in self.text.split())))
+        self._say(_backend(ring, next(name for name in ring.backends if name in scene.root.text.partition(",")[0])))
         self._say(f"Logins of the 60 practice users that failed meanwhile: {len(ring.failed_logins)}")
         files = sum(len(one.files) for one in replies)
         self._say(f"The thread: {len(replies)} replies, {files} of them files")

@@ -27,7 +27,7 @@ class Choice:
     form: bool = False
 
 
-_LEAVE = Choice(letter="n", says="leave it so", by=REQUESTER)
+_LEAVE = Choice(letter="n", says="leave it so, and end", by=REQUESTER)
 _GO_BACK = Choice(letter="g", says="go back", action="go_back", by=REQUESTER, form=True)
 _COMMANDS = Choice(letter="c", says="all commands", action="commands")
 _TAKE_OVER = Choice(letter="t", says="take over by hand", action="take_over", by=REQUESTER, form=True)
