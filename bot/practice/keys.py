@@ -27,7 +27,7 @@ class Choice:
     form: bool = False
 
 
-_LEAVE = Choice(letter="n", says="leave it so, and end", by=REQUESTER)
+_LEAVE = Choice(letter="n", says="end here", by=REQUESTER)
 _GO_BACK = Choice(letter="g", says="go back", action="go_back", by=REQUESTER, form=True)
 _COMMANDS = Choice(letter="c", says="all commands", action="commands")
 _TAKE_OVER = Choice(letter="t", says="take over by hand", action="take_over", by=REQUESTER, form=True)
@@ -78,8 +78,8 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """The words, with the letters that count."""
-        return f"{self.words} {' · '.join(f'{one.letter}: {one.says}' for one in self.choices)} > "
+        """The words, and below them the letters that count."""
+        return f"{self.words}\n  {' · '.join(f'{one.letter}: {one.says}' for one in self.choices)} > "
 
     def chosen(self, typed: str) -> Choice | None:
         """What was chosen; None for anything but a letter that is shown, `yes` and `no`."""

@@ -29,6 +29,7 @@ def test_every_question_of_the_bot_can_be_answered_and_its_first_message_is_none
         assert len(set(letters)) == len(letters)
         assert {"y", "n"} <= set(letters)
         assert all(one.action in {"", *actions} for one in question.choices)
+        assert max(map(len, question.prompt.split("\n"))) <= 78
 
 
 @pytest.mark.parametrize("typed", ["", " ", "deny it", "yn", "yy", "x", "s", "\x1b[A", "да", "yes!", "approve", "0"])
@@ -44,7 +45,7 @@ def test_what_is_no_letter_that_is_shown_is_no_answer(typed: str) -> None:
 def test_a_letter_counts_however_it_is_written(typed: str, action: str) -> None:
     question = question_of({"approve", "not_now", "commands"})
     assert question
-    assert question.prompt == "@bob, do you approve? y: approve · n: not now · c: all commands > "
+    assert question.prompt == "@bob, do you approve?\n  y: approve · n: not now · c: all commands > "
     assert getattr(question.chosen(typed), "action", None) == action
 
 
