@@ -189,17 +189,24 @@ def try_(
     yes: Annotated[bool, typer.Option("--yes", help="Script the clicks of the second engineer.")] = False,
 ) -> None:
     """Do the whole job on this machine. A practice ring, a local Slack and the bot, in this terminal."""
-    import asyncio
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop in order
+    from datetime import timedelta
 
     from bot.core.plans.procedure import duration
-    from bot.practice.demo import TYPED, Trial
+    from bot.practice.demo import TYPED, Trial, until_stopped
 
     try:
         waited = duration(drain)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    trial = Trial(drain=waited, scripted=yes or not sys.stdin.isatty(), out=sys.stdout, text=text or TYPED)
-    raise typer.Exit(asyncio.run(trial.run()))
+    if waited < timedelta(seconds=1):
+        raise typer.BadParameter("a drain is at least 1s")
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal has every sign
+    scripted = yes or not sys.stdin.isatty()
+    trial = Trial(drain=waited, scripted=scripted, out=sys.stdout, text=text.strip() or TYPED)
+    raise typer.Exit(until_stopped(trial.run()))
 
 
 def main() -> None:

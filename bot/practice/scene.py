@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from bot.core.plans.procedure import written
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.slack.payloads import name_of
@@ -179,7 +180,7 @@ class Scene:
         (there / "conf.d/20-imap.conf").write_text("mail_max_userip_connections = 20\n")
 
     def _toml(self) -> str:
-        bot = {"drain": f"{self._drain.total_seconds():.0f}s", "count_every": "1s", **self._more}
+        bot = {"drain": written(self._drain), "count_every": "1s", **self._more}
         lines = ["[bot]", 'journal = "journal.db"', 'configs = "configs"']
         lines += [f"{key} = {json.dumps(value)}" for key, value in bot.items()]
         lines += ["[slack]", f'channels = ["{CHANNEL}"]']

@@ -1,64 +1,262 @@
-"""Shows a Slack message in a terminal: the text that people would read, nothing that could move the cursor."""
+"""What Slack would show, as lines for a terminal: marks rendered, wrapped, and nothing that could move the cursor.
+
+It reads the blocks that Slack takes, whatever the bot says in them. Without styles a code span keeps its marks, as
+nothing else would show where somebody's text begins and ends.
+"""
 
 from __future__ import annotations
 
 import html
 import re
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from types import MappingProxyType
 from typing import Any
+from unicodedata import category, east_asian_width
 
-from bot.practice.slack.workspace import Ephemeral, Message
+from bot.practice.slack.workspace import Ephemeral, Message, View
 
-_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
-_GROUP = re.compile(r"<!subteam\^([A-Z0-9]+)(?:\|[^>]*)?>")
-_PERSON = re.compile(r"<@([A-Z0-9]+)(?:\|[^>]*)?>")
-_LINK = re.compile(r"<(https?://[^|>]*)(?:\|([^>]*))?>")
+WIDTH = 80
+
+_SGR = {"": "", "bold": "1", "italic": "3", "strike": "9", "code": "36", "small": "2"}
+"""How a terminal is told each style."""
+
+_BLOCK = re.compile(r"\n?```\n?(.*?)\n?```\n?", re.DOTALL)
+_MARK = re.compile(
+    r"`(?P<code>[^`\n]+)`|<(?P<token>[^<>\n]+)>|:(?P<sign>[a-z0-9_+-]+):"
+    r"|(?<!\w)\*(?P<bold>[^\s*](?:[^*\n]*[^\s*])?)\*(?!\w)"
+    r"|(?<!\w)_(?P<italic>[^\s_](?:[^_\n]*[^\s_])?)_(?!\w)"
+    r"|(?<!\w)~(?P<strike>[^\s~](?:[^~\n]*[^\s~])?)~(?!\w)"
+)
+_DATE = re.compile(r"!date\^(\d+)\^([^|^]*)[^|]*\|(.*)")
+_TIMES = {
+    "date_num": "%Y-%m-%d",
+    "date": "%B %d, %Y",
+    "date_short": "%b %d, %Y",
+    "date_long": "%A, %B %d, %Y",
+    "time": "%H:%M",
+    "time_secs": "%H:%M:%S",
+}
+_SIGNS: Mapping[str, str] = MappingProxyType(
+    {
+        "arrow_forward": "▶",
+        "arrows_counterclockwise": "🔄",
+        "bell": "🔔",
+        "black_square_for_stop": "⏹",
+        "card_file_box": "🗃",
+        "checkered_flag": "🏁",
+        "double_vertical_bar": "⏸",
+        "fast_forward": "⏩",
+        "gear": "⚙",
+        "grey_question": "❔",
+        "hourglass": "⌛",
+        "hourglass_flowing_sand": "⏳",
+        "information_source": "ℹ",
+        "leftwards_arrow_with_hook": "↩",
+        "loudspeaker": "📢",
+        "mag": "🔍",
+        "memo": "📝",
+        "no_entry": "⛔",
+        "raised_hand": "✋",
+        "raising_hand": "🙋",
+        "repeat": "🔁",
+        "rotating_light": "🚨",
+        "unlock": "🔓",
+        "warning": "⚠",
+        "white_check_mark": "✅",
+        "white_small_square": "▫",
+        "x": "❌",
+    }
+)
+"""The emoji that the bot uses; a test holds it against them."""
+
+_Char = tuple[str, str]
+"""A character and its style."""
+
+Shown = Message | Ephemeral | View
 
 
-def shown(message: Message | Ephemeral, names: Mapping[str, str], *, width: int = 110) -> str:
-    """The message as lines of text; ids of people are shown by their names."""
-    lines: list[str] = []
-    for block in message.blocks or [{"type": "section", "text": {"text": message.text}}]:
-        lines += _block(block, names, width)
-    files = message.files if isinstance(message, Message) else ()
-    lines += [f"[file {file.name}, {len(file.content)} bytes]" for file in files]
-    return "\n".join("".join(char for char in line if char.isprintable()) for line in lines)
+def shown(what: Shown, names: Mapping[str, str], *, width: int = WIDTH, styles: bool = False) -> str:
+    """A message or a form as lines of at most `width` columns; ids are shown by their names."""
+    return "\n".join(_Screen(names=names, width=width, styles=styles).lines_of(what))
 
 
-def _block(block: Mapping[str, Any], names: Mapping[str, str], width: int) -> Iterator[str]:
-    match block.get("type"):
-        case "header":
-            yield _plain(block["text"]["text"], names).upper()
-        case "section":
-            parts = [block["text"]] if "text" in block else []
-            for part in [*parts, *block.get("fields", [])]:
-                yield from _wrapped(_plain(part["text"], names), width)
-        case "context":
-            texts = [_plain(element["text"], names) for element in block["elements"] if "text" in element]
-            yield from _wrapped(" · ".join(texts), width)
-        case "actions":
-            yield " ".join(f"[ {element['text']['text']} ]" for element in block["elements"] if "text" in element)
-        case _:
+def printable(text: str) -> str:
+    """The text in one line, with a blank for every other space, and without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " if char.isspace() else "" for char in text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Screen:
+    """Where it is shown."""
+
+    names: Mapping[str, str]
+    width: int
+    styles: bool
+
+    def lines_of(self, what: Shown) -> Iterator[str]:
+        if isinstance(what, View):
+            yield from self._plain(_text(what.body.get("title")), "bold")
+            yield from self._blocks(what.body.get("blocks", []))
+            ends = [f"[{_text(what.body[name])}]" for name in ("submit", "close") if what.body.get(name)]
+            yield from self._plain(" ".join(ends), "bold")
             return
+        if what.blocks:
+            yield from self._blocks(what.blocks)
+        elif what.text:
+            yield from self._markup(what.text)
+        for file in what.files if isinstance(what, Message) else ():
+            yield from self._plain(f"[file {file.name}, {len(file.content)} bytes]", "small")
+
+    def _blocks(self, blocks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+        for block in blocks:
+            yield from self._block(block)
+
+    def _block(self, block: Mapping[str, Any]) -> Iterator[str]:
+        match block.get("type"):
+            case "header":
+                yield from self._plain(f"━━ {_text(block['text'])}", "bold")
+            case "section":
+                for part in (block.get("text"), *block.get("fields", ())):
+                    yield from self._part(part)
+                if act := block.get("accessory"):
+                    yield from self._plain(_act(act), "bold")
+            case "context":
+                yield from self._part({"type": "mrkdwn", "text": "  ".join(map(_text, block["elements"]))}, "small")
+            case "actions":
+                yield from self._plain(" ".join(map(_act, block["elements"])), "bold")
+            case "divider":
+                yield "─" * self.width
+            case "input":
+                yield from self._plain(f"{_text(block['label'])}:", "bold")
+                yield from self._plain(f"  {_act(block['element'])}", "")
+            case kind:
+                yield from self._plain(f"[a block of the kind {kind}]", "small")
+
+    def _part(self, part: Mapping[str, Any] | None, style: str = "") -> Iterator[str]:
+        if part and part.get("type") == "plain_text":
+            yield from self._plain(_text(part), style)
+        elif part:
+            yield from self._markup(_text(part), style)
+
+    def _plain(self, text: str, style: str) -> Iterator[str]:
+        for line in html.unescape(text).split("\n") if text else ():
+            yield from self._wrapped(_styled(line, style))
+
+    def _markup(self, text: str, style: str = "") -> Iterator[str]:
+        """Slack's markup: every second part of it is a block of code."""
+        for at, part in enumerate(_BLOCK.split(text)):
+            if at % 2:
+                for line in html.unescape(part).split("\n"):
+                    yield from self._wrapped(_styled(line, "code"), first="    ", then="      ")
+            elif part:
+                for line in part.split("\n"):
+                    quoted = re.match(r"(?:&gt;|>) ?", line)
+                    before = "▌ " if quoted else ""
+                    inside = line[quoted.end() :] if quoted else line
+                    yield from self._wrapped(list(self._chars(inside, style)), first=before, then=f"{before}  ")
+
+    def _chars(self, text: str, style: str) -> Iterator[_Char]:
+        """A line of markup without its marks."""
+        at = 0
+        for mark in _MARK.finditer(text):
+            yield from _styled(html.unescape(text[at : mark.start()]), style)
+            at = mark.end()
+            kind, inside = next((name, found) for name, found in mark.groupdict().items() if found is not None)
+            match kind:
+                case "code":
+                    around = "" if self.styles else "`"
+                    yield from _styled(f"{around}{html.unescape(inside)}{around}", "code")
+                case "token":
+                    yield from _styled(html.unescape(self._token(inside)), style)
+                case "sign":
+                    yield from _styled(_SIGNS.get(inside, mark[0]), style)
+                case _:
+                    yield from self._chars(inside, kind)
+        yield from _styled(html.unescape(text[at:]), style)
+
+    def _token(self, token: str) -> str:
+        """What stands between < and >: a time, a person, a group, a channel, or a link."""
+        if date := _DATE.fullmatch(token):
+            return _time(int(date[1]), date[2]) or date[3]
+        target, _, label = token.partition("|")
+        name = target[1:].removeprefix("subteam^")
+        match target[0]:
+            case "@" | "!":
+                return f"@{self.names.get(name, label.removeprefix('@') or name)}"
+            case "#":
+                return f"#{self.names.get(name, label or name)}"
+            case _:
+                return f"{label} ({target})" if label and label != target else target
+
+    def _wrapped(self, chars: Sequence[_Char], *, first: str = "", then: str = "  ") -> Iterator[str]:
+        """Lines that fit, broken at blanks where there are any; what goes on in the next line is set in there."""
+        before, rest = first, chars
+        while True:
+            end, following = _fits(rest, self.width - len(before))
+            yield before + "".join(self._spoken(style, part) for style, part in groupby(rest[:end], lambda one: one[1]))
+            if following >= len(rest):
+                return
+            before, rest = then, rest[following:]
+
+    def _spoken(self, style: str, part: Iterable[_Char]) -> str:
+        text = "".join(char for char, _ in part)
+        return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if self.styles and style else text
 
 
-def _plain(text: str, names: Mapping[str, str]) -> str:
-    text = _DATE.sub(r"\1", text)
-    text = _GROUP.sub(lambda found: f"@{names.get(found[1], found[1])}", text)
-    text = _PERSON.sub(lambda found: f"@{names.get(found[1], found[1])}", text)
-    text = _LINK.sub(lambda found: found[2] or found[1], text)
-    return html.unescape(text)
+def _styled(text: str, style: str) -> list[_Char]:
+    return [(char, style) for char in printable(text)]
 
 
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    code = False
-    for line in text.split("\n"):
-        if line.strip() == "```":
-            code = not code
-            continue
-        bare = line.replace("```", "")
-        indent = "    " if code or bare != line else ""
-        if line.count("```") % 2:
-            code = not code
-        yield from textwrap.wrap(bare, width, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
+def _cells(char: str) -> int:
+    """Columns of a character."""
+    return 0 if category(char) in {"Mn", "Me"} else 2 if east_asian_width(char) in "WF" else 1
+
+
+def _fits(chars: Sequence[_Char], room: int) -> tuple[int, int]:
+    """Where a line of so many columns ends, and where the next one begins."""
+    used, blank = 0, 0
+    for at, (char, _) in enumerate(chars):
+        used += _cells(char)
+        if char == " ":
+            blank = at
+        if used > room:
+            end = blank or max(at, 1)
+            following = next((after for after in range(end, len(chars)) if chars[after][0] != " "), len(chars))
+            return end, following
+    return len(chars), len(chars)
+
+
+def _time(unix: int, written: str) -> str:
+    """A time as the clock of this machine has it; empty where Slack would take the words beside it."""
+    try:
+        at = datetime.fromtimestamp(unix, UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return ""
+    said = re.sub(r"\{(\w+)\}", lambda name: at.strftime(_TIMES[name[1]]) if name[1] in _TIMES else "\0", written)
+    return "" if "\0" in said else said
+
+
+def _text(part: Mapping[str, Any] | None) -> str:
+    """The words of a text, or what stands for a picture."""
+    return str((part or {}).get("text") or (part or {}).get("alt_text") or "")
+
+
+def _act(element: Mapping[str, Any]) -> str:
+    """What can be clicked, chosen from or typed in."""
+    first = element.get("initial_option")
+    match element.get("type"):
+        case "button":
+            return f"[{_text(element['text'])}]"
+        case "overflow":
+            return "[⋯]"
+        case "radio_buttons" | "checkboxes":
+            marked = (("•" if one == first else " ", _text(one["text"])) for one in element["options"])
+            return "  ".join(f"({mark}) {label}" for mark, label in marked)
+        case "plain_text_input":
+            return f"[{element.get('initial_value') or _text(element.get('placeholder')) or '…'}]"
+        case _:
+            chosen = _text(first["text"]) if first else _text(element.get("placeholder")) or "…"
+            return f"[{chosen} ▾]"

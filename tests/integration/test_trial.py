@@ -54,5 +54,21 @@ async def test_what_it_types_of_itself_is_the_bare_command_with_a_small_change_a
     asked = read_request(TYPED)
     assert asked == Asked(backend="backend-3", reason=asked.reason, ticket=asked.ticket, text="backend-3")
     assert status == 0
-    assert "lines +2 -1, newer none, removed 0" in re.sub(r"[\s|]+", " ", shown), "as wrapped as it is"
+    assert "lines +2 -1, newer none, removed 0" in re.sub(r"[\s│]+", " ", shown), "as wrapped as it is"
     assert "The change record: " in shown
+    assert [part for part in samples() if part not in read(shown)] == []
+
+
+def read(text: str) -> str:
+    """Without its wrapping, and with one number for every number."""
+    return re.sub(r"[\s│]+", " ", re.sub(r"\d+", "0", text)).strip()
+
+
+def samples() -> list[str]:
+    """What the README shows of an approval and of a thread, message by message."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    _, _, after = readme.partition("What the second engineer sees")
+    parts = after.partition("A whole run is")[0].split("\n\n")
+    found = [read(part) for part in parts if part.startswith("    ")]
+    assert len(found) == 4
+    return found
