@@ -87,19 +87,23 @@ async def test_a_ring_that_restarts_as_a_whole_forgets(ring: PracticeRing, ssh: 
     await until(lambda: ring.users_on("backend-3") > 0, "users log in again, here too")
 
 
-async def test_a_director_that_is_away_learns_on_its_return(ring: PracticeRing, ssh: Client) -> None:
+async def test_a_director_that_is_away_learns_on_its_return() -> None:
     """Update and down work without it; it says 75 meanwhile, and the ring shows it as away once it is given up."""
-    ring.directors["director-2"].away = True
-    assert (await ssh("director-2", "doveadm -f tab director status")).exit_status == 75
-    assert "ring syncing - last sync" in await ssh.out("director-1", "doveadm -f tab director ring status")
-    await ssh.out("director-1", f"doveadm director update {IP} 0")
-    table = await ssh.out("director-1", "doveadm -f tab director ring status")
-    rows = list(csv.DictReader(io.StringIO(table), delimiter="\t"))
-    assert [(row["type"], row["status"]) for row in rows if row["type"] != ""] == [("self", "ring synced")]
-    assert [row["last failed"] != "never" for row in rows if row["type"] == ""] == [True]
-    ring.directors["director-2"].away = False
-    await until(lambda: ring.state.directors["director-2"].knows, "it is back")
-    assert (await ssh.row("director-2"))["vhosts"] == "0"
+    async with PracticeRing(learning_takes=timedelta(seconds=3)) as ring:  # time to look before it is given up
+        ssh = Client(ring)
+        await ssh.row("director-1")
+        ring.directors["director-2"].away = True
+        assert "ring syncing - last sync" in await ssh.out("director-1", "doveadm -f tab director ring status")
+        assert (await ssh("director-2", "doveadm -f tab director status")).exit_status == 75
+        await ssh.out("director-1", f"doveadm director update {IP} 0")
+        table = await ssh.out("director-1", "doveadm -f tab director ring status")
+        rows = list(csv.DictReader(io.StringIO(table), delimiter="\t"))
+        assert [(row["type"], row["status"]) for row in rows if row["type"] != ""] == [("self", "ring synced")]
+        assert [row["last failed"] != "never" for row in rows if row["type"] == ""] == [True]
+        ring.directors["director-2"].away = False
+        await until(lambda: ring.state.directors["director-2"].knows, "it is back")
+        assert (await ssh.row("director-2"))["vhosts"] == "0"
+        await ssh.close()
 
 
 @pytest.mark.parametrize(
