@@ -130,9 +130,11 @@ def test_an_approval_asks_again_with_all_that_the_click_begins() -> None:
     assert "take backend-3 down" in confirm
     for begun in (
         "stops dovecot",
+        "on backend-3",
         "moves its users",
+        "installs 1 package",
         "changes the configuration in place",
-        "deletes",
+        "deletes files",
         "starts dovecot",
     ):
         assert begun in confirm

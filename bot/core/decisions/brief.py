@@ -208,10 +208,17 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def begins(steps: Sequence[PlannedStep]) -> str:
-    """All that is done to mail by these steps, in their order, in one sentence without a subject."""
+def begins(run: Run, steps: Sequence[PlannedStep]) -> str:
+    """All that is done to mail by these steps, in their order, with the numbers that were read; a sentence without a subject."""
     found: dict[Effect, None] = {}
     for step in steps:
         does = step.does - ({Effect.STOP} if Effect.STOP_DOVECOT in step.does else set())
         found |= dict.fromkeys(sorted(does, key=list(Effect).index))
-    return ", ".join(found)
+    packages = sum(not line.startswith("/") for line in run.request.plan.brings)
+    users = max(run.users.values(), default=0)
+    counted: dict[Effect, str] = {}
+    if users:
+        counted[Effect.FLUSH] = f"moves {_count(users, 'user')}"
+    if packages:
+        counted[Effect.INSTALL] = f"installs {_count(packages, 'package')}"
+    return ", ".join(counted.get(effect, effect) for effect in found)

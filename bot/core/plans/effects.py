@@ -21,7 +21,7 @@ class Effect(StrEnum):
     START_DOVECOT = "starts dovecot"
     MASK = "keeps dovecot from being started"
     UNMASK = "lets dovecot be started"
-    DELETE = "deletes"
+    DELETE = "deletes files"
     RESTORE = "gives it users"
     INSTALL = "installs packages"
     CONFIGURE = "changes the configuration in place"

@@ -108,7 +108,9 @@ def _as_it_is(run: Run) -> str:
 def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     what = _what(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
-    yes = dialog(f"Approve: {what}", f"It begins at once: {begins(covers(run))}.", f"Approve {asked.gate}", style=style)
+    name = short(run.request.target.backend.name, 80)
+    begun = f"Begins at once on {name}: {begins(run, covers(run))}."
+    yes = dialog(f"Approve: {what}", begun, f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
     buttons = [button("Approve…", "approve", answer, style=style, confirm=yes), button("Not now…", "not_now", answer)]
     buttons.append(button("All commands", "commands", answer))
