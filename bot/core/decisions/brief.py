@@ -209,7 +209,7 @@ def _count(number: int, what: str) -> str:
 
 
 def begins(run: Run, steps: Sequence[PlannedStep]) -> str:
-    """All that is done to mail by these steps, in their order, with the numbers that were read; a sentence without a subject."""
+    """All that is done to mail by these steps, in their order, with the numbers last read."""
     found: dict[Effect, None] = {}
     for step in steps:
         does = step.does - ({Effect.STOP} if Effect.STOP_DOVECOT in step.does else set())
