@@ -204,7 +204,7 @@ def try_(
     if waited < timedelta(seconds=1):
         raise typer.BadParameter("a drain is at least 1s")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal has every sign
-    scripted = yes or not sys.stdin.isatty()
+    scripted = yes or sys.stdin is None or not sys.stdin.isatty()
     trial = Trial(drain=waited, scripted=scripted, out=sys.stdout, text=text.strip() or TYPED)
     raise typer.Exit(until_stopped(trial.run()))
 

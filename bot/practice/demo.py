@@ -229,6 +229,7 @@ async def _record(scene: Scene) -> Path:
         sys.executable,
         *arguments,
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},  # it is for a file, whatever this terminal can show
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,
     )

@@ -58,12 +58,12 @@ class Typing:
 
 
 @asynccontextmanager
-async def typing(folder: Path, *arguments: str) -> AsyncIterator[Typing]:
+async def typing(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Typing]:
     """`dovecot-bot try` in a process group of its own, as a shell starts it; its folders are made in this one."""
     keys, terminal = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bot", "try", "--drain", "1s", *arguments,
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(folder)}, process_group=0,
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(folder), **environment}, process_group=0,
         stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     os.close(terminal)
@@ -120,11 +120,26 @@ async def test_yes_approves_and_the_commands_are_shown_to_who_asks_for_them(tmp_
         assert somebody.shown.splitlines()[-5].startswith("The run has ended: done")
 
 
-async def test_who_has_no_more_to_type_ends_it(tmp_path: Path) -> None:
-    async with typing(tmp_path, "backend-3 restart=yes") as somebody:
+async def test_who_has_no_more_to_type_ends_it_and_the_record_is_whole_though_the_terminal_has_not_every_sign(
+    tmp_path: Path,
+) -> None:
+    async with typing(tmp_path, "backend-3 restart=yes reason=für", PYTHONIOENCODING="ascii") as somebody:
         await somebody.until_asked()
         assert await somebody.end("\x04") == 1
         assert "Traceback" not in somebody.shown
+        record = Path(somebody.shown.split()[-1])
+        assert "für" in await asyncio.to_thread(record.read_text)
+
+
+async def test_without_anything_to_read_from_what_is_refused_is_shown(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "sh", "-c", 'exec "$0" -m bot try backnd-3 <&-', sys.executable,
+        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert "There is no run, and nothing was changed." in said.decode()
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(
