@@ -203,9 +203,10 @@ def try_(
         raise typer.BadParameter(str(error)) from None
     if waited < timedelta(seconds=1):
         raise typer.BadParameter("a drain is at least 1s")
+    if not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise typer.BadParameter("nobody answers here, as standard input is no terminal: --yes scripts the clicks")
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal has every sign
-    scripted = yes or sys.stdin is None or not sys.stdin.isatty()
-    trial = Trial(drain=waited, scripted=scripted, out=sys.stdout, text=text.strip() or TYPED)
+    trial = Trial(drain=waited, scripted=yes, out=sys.stdout, text=text.strip() or TYPED)
     raise typer.Exit(until_stopped(trial.run()))
 
 

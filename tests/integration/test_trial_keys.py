@@ -131,15 +131,16 @@ async def test_who_has_no_more_to_type_ends_it_and_the_record_is_whole_though_th
         assert "für" in await asyncio.to_thread(record.read_text)
 
 
-async def test_without_anything_to_read_from_what_is_refused_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
+async def test_where_nobody_can_answer_nothing_is_approved_unless_it_is_said_to_be_scripted(stdin: str) -> None:
+    """An `n` from a pipe counted as approved."""
     process = await asyncio.create_subprocess_exec(
-        "sh", "-c", 'exec "$0" -m bot try backnd-3 <&-', sys.executable,
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        "sh", "-c", f'exec "$0" -m bot try {stdin}', sys.executable,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await process.communicate()
-    assert "There is no run, and nothing was changed." in said.decode()
-    assert process.returncode == 1
+    assert "--yes scripts the clicks" in said.decode()
+    assert process.returncode == 2
 
 
 @pytest.mark.parametrize(
