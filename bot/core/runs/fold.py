@@ -84,68 +84,68 @@ def _more_than_looks(run: Run) -> bool:
 
 def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case per kind, so that mypy names a new one
     match entry.fact:
-        case fact.StageBegan():
-            return remember.stage_began(run, entry)
-        case fact.StepStarted():
-            return remember.step_started(run, entry)
-        case fact.StepDone():
-            return remember.step_done(run, entry)
-        case fact.StepNotDone():
-            return remember.step_not_done(run, entry)
-        case fact.UsersCameBack():
-            return remember.came_back(run, entry)
-        case fact.StepFailed():
-            return remember.step_failed(run, entry)
-        case fact.WaitBegan():
-            return remember.wait_began(run, entry)
-        case fact.WaitGoesOn():
-            return remember.wait_goes_on(run, entry)
-        case fact.ApprovalAsked():
-            return remember.approval_asked(run, entry)
-        case fact.ApprovalRepeated():
-            return remember.repeated(run, entry)
-        case fact.RingDeviated():
-            return remember.deviated(run, entry)
-        case fact.RingSetBack():
-            return remember.set_back(run, entry)
-        case fact.HostsProved():
-            return remember.proved(run, entry)
-        case fact.BackendRebooted():
-            return remember.rebooted(run, entry)
-        case fact.OthersCounted():
-            return remember.others(run, entry)
+        case fact.StageBegan() as new:
+            return remember.stage_began(run, new, entry)
+        case fact.StepStarted() as new:
+            return remember.step_started(run, new, entry)
+        case fact.StepDone() as new:
+            return remember.step_done(run, new, entry)
+        case fact.StepNotDone() as new:
+            return remember.step_not_done(run, new)
+        case fact.UsersCameBack() as new:
+            return remember.came_back(run, new, entry)
+        case fact.StepFailed() as new:
+            return remember.step_failed(run, new, entry)
+        case fact.WaitBegan() as new:
+            return remember.wait_began(run, new)
+        case fact.WaitGoesOn() as new:
+            return remember.wait_goes_on(run, new)
+        case fact.ApprovalAsked() as new:
+            return remember.approval_asked(run, new, entry)
+        case fact.ApprovalRepeated() as new:
+            return remember.repeated(run, new)
+        case fact.RingDeviated() as new:
+            return remember.deviated(run, new, entry)
+        case fact.RingSetBack() as new:
+            return remember.set_back(run, new)
+        case fact.HostsProved() as new:
+            return remember.proved(run, new)
+        case fact.BackendRebooted() as new:
+            return remember.rebooted(run, new, entry)
+        case fact.OthersCounted() as new:
+            return remember.others(run, new)
         case fact.MonitorSaysUp():
             return remember.monitor(run, entry)
-        case fact.TakenOver():
-            return remember.taken(run, entry)
-        case fact.Approved():
-            return remember.approved(run, entry)
-        case fact.ApprovalLapsed():
-            return remember.lapsed(run, entry)
-        case fact.Postponed():
-            return remember.postponed(run, entry)
-        case fact.LongerWaitChosen():
-            return remember.longer_wait(run, entry)
+        case fact.TakenOver() as new:
+            return remember.taken(run, new, entry)
+        case fact.Approved() as new:
+            return remember.approved(run, new, entry)
+        case fact.ApprovalLapsed() as new:
+            return remember.lapsed(run, new, entry)
+        case fact.Postponed() as new:
+            return remember.postponed(run, new, entry)
+        case fact.LongerWaitChosen() as new:
+            return remember.longer_wait(run, new, entry)
         case fact.Denied():
-            return remember.denied(run, entry)
-        case fact.ApprovalExpired():
-            return remember.expired(run, entry)
-        case fact.RunHeld():
-            return remember.held(run, entry)
+            return remember.denied(run)
+        case fact.ApprovalExpired() as new:
+            return remember.expired(run, new, entry)
+        case fact.RunHeld() as new:
+            return remember.held(run, new, entry)
         case fact.RetryChosen():
             return remember.retry(run, entry)
         case fact.SkipProposed():
             return remember.skip_proposed(run, entry)
-        case fact.SkipAgreed():
-            return remember.skip_agreed(run, entry)
-        case fact.GoBackAsked():
-            return remember.go_back_asked(run, entry)
-        case fact.TurnedBack():
-            return remember.turned_back(run, entry)
-        case fact.UsersCounted():
-            return remember.counted(run, entry)
-        case fact.RunEnded():
-            return remember.ended(run, entry)
+        case fact.SkipAgreed() as new:
+            return remember.skip_agreed(run, new, entry)
+        case fact.GoBackAsked() as new:
+            return remember.go_back_asked(run, new, entry)
+        case fact.TurnedBack() as new:
+            return remember.turned_back(run, new)
+        case fact.UsersCounted() as new:
+            return remember.counted(run, new)
+        case fact.RunEnded() as new:
+            return remember.ended(run, new)
         case fact.RunRequested() | fact.StepUnclear() | fact.ApprovalRefused():
             return run
         case _:

@@ -37,14 +37,11 @@ def _touch(run: Run, step: PlannedStep) -> Run:
     return replace(run, touched=(*run.touched, step))
 
 
-def stage_began(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StageBegan)
-    return replace(run, stage_begun=entry.fact.stage, stage_seq=entry.seq)
+def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
+    return replace(run, stage_begun=new.stage, stage_seq=entry.seq)
 
 
-def step_started(run: Run, entry: Entry) -> Run:
-    started = entry.fact
-    assert isinstance(started, fact.StepStarted)
+def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     step = _named_step(run, started.step)
     run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
@@ -71,9 +68,7 @@ def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
     return replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
 
 
-def step_done(run: Run, entry: Entry) -> Run:
-    done = entry.fact
-    assert isinstance(done, fact.StepDone)
+def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     step = _named_step(run, done.step)
     if isinstance(step, PlannedApproval):
         raise Illegal(f"run {run.id}, fact {entry.seq}: an approval is given by somebody, not done")
@@ -105,9 +100,8 @@ def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
     return run.flush_ready and any(reading["flushed"] for reading in after)
 
 
-def step_not_done(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StepNotDone)
-    return _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
+def step_not_done(run: Run, new: fact.StepNotDone) -> Run:
+    return _of_the_flush(_heard(run, new.ran), new)
 
 
 def _of_the_flush(run: Run, heard: fact.StepNotDone | fact.StepFailed) -> Run:
@@ -136,54 +130,48 @@ def _looks_at_dovecot(step: PlannedStep) -> bool:
     return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
 
 
-def step_failed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.StepFailed)
-    _named_step(run, entry.fact.step)
-    run = _of_the_flush(_heard(run, entry.fact.ran), entry.fact)
-    held = replace(run, failed=entry.fact.step, held=entry.seq, reason=entry.fact.reason)
+def step_failed(run: Run, new: fact.StepFailed, entry: Entry) -> Run:
+    _named_step(run, new.step)
+    run = _of_the_flush(_heard(run, new.ran), new)
+    held = replace(run, failed=new.step, held=entry.seq, reason=new.reason)
     return replace(held, skip=None, judged_since=entry.seq)
 
 
-def wait_began(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.WaitBegan)
-    _named_step(run, entry.fact.step)
-    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks)
+def wait_began(run: Run, new: fact.WaitBegan) -> Run:
+    _named_step(run, new.step)
+    return replace(run, until=new.until, clocks=new.clocks)
 
 
-def wait_goes_on(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.WaitGoesOn)
-    _named_step(run, entry.fact.step)
-    return replace(run, until=entry.fact.until, clocks=entry.fact.clocks or run.clocks)
+def wait_goes_on(run: Run, new: fact.WaitGoesOn) -> Run:
+    _named_step(run, new.step)
+    return replace(run, until=new.until, clocks=new.clocks or run.clocks)
 
 
-def approval_asked(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalAsked)
-    _named_step(run, entry.fact.step)
+def approval_asked(run: Run, new: fact.ApprovalAsked, entry: Entry) -> Run:
+    _named_step(run, new.step)
     return replace(run, asked=entry, repeated=0)
 
 
-def repeated(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalRepeated)
-    return replace(run, repeated=entry.fact.times)
+def repeated(run: Run, new: fact.ApprovalRepeated) -> Run:
+    return replace(run, repeated=new.times)
 
 
-def approved(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Approved)
+def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
     asked = run.asked.fact if run.asked else None
     same = isinstance(asked, fact.ApprovalAsked) and (asked.step, asked.gate, asked.digest) == (
-        entry.fact.step,
-        entry.fact.gate,
-        entry.fact.digest,
+        new.step,
+        new.gate,
+        new.digest,
     )
     if not isinstance(asked, fact.ApprovalAsked) or not same:
         raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
-    if entry.fact.by in asked.not_by:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: {entry.fact.by} may not approve this run")
+    if new.by in asked.not_by:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: {new.by} may not approve this run")
     assert run.asked is not None
     grant = Grant(
-        gate=entry.fact.gate,
-        by=entry.fact.by,
-        digest=entry.fact.digest,
+        gate=new.gate,
+        by=new.by,
+        digest=new.digest,
         expires=entry.at + (asked.expires - run.asked.at),
         given=entry.at,
         shown=asked.evidence,
@@ -201,15 +189,14 @@ def approved(run: Run, entry: Entry) -> Run:
     return _next(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
 
 
-def lapsed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalLapsed)
-    gate = entry.fact.gate
+def lapsed(run: Run, new: fact.ApprovalLapsed, entry: Entry) -> Run:
+    gate = new.gate
     lapsed = next((grant for grant in run.grants if grant.gate is gate), None)
     if lapsed is None:
         raise Illegal(f"run {run.id}, fact {entry.seq}: there is no {gate} approval that could lapse")
     kept = tuple(grant for grant in run.grants if grant is not lapsed)
-    if entry.fact.at:
-        _named_step(run, entry.fact.at)
+    if new.at:
+        _named_step(run, new.at)
         return replace(run, grants=kept, lapsed=lapsed)
     # As an older version of the bot had it: back to the gate.
     step = next(step for step in run.plan.steps if isinstance(step, PlannedApproval) and step.gate is gate)
@@ -217,24 +204,20 @@ def lapsed(run: Run, entry: Entry) -> Run:
     return replace(_next(run), position=position, grants=kept, stage_begun=stage.name)
 
 
-def denied(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Denied)
+def denied(run: Run) -> Run:
     return replace(run, turning=not run.plan.back, asked=None)
 
 
-def expired(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.ApprovalExpired)
-    return _unanswered(run, entry, f"nobody answered the {entry.fact.gate} approval in time")
+def expired(run: Run, new: fact.ApprovalExpired, entry: Entry) -> Run:
+    return _unanswered(run, entry, f"nobody answered the {new.gate} approval in time")
 
 
-def postponed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.Postponed)
-    return _unanswered(run, entry, f"not now, was said to the {entry.fact.gate} approval: {entry.fact.reason}")
+def postponed(run: Run, new: fact.Postponed, entry: Entry) -> Run:
+    return _unanswered(run, entry, f"not now, was said to the {new.gate} approval: {new.reason}")
 
 
-def longer_wait(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.LongerWaitChosen)
-    again = _back_to(run, entry.fact.back_to)
+def longer_wait(run: Run, new: fact.LongerWaitChosen, entry: Entry) -> Run:
+    again = _back_to(run, new.back_to)
     return replace(again, asked=None, longer_waits=run.longer_waits + 1, judged_since=entry.seq)
 
 
@@ -243,12 +226,11 @@ def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
     return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
 
 
-def held(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RunHeld)
-    if entry.fact.back_to:
-        run = _back_to(run, entry.fact.back_to)
+def held(run: Run, new: fact.RunHeld, entry: Entry) -> Run:
+    if new.back_to:
+        run = _back_to(run, new.back_to)
     failed = run.step.name if run.step else None
-    held = replace(run, failed=failed, held=entry.seq, reason=entry.fact.reason, deviations_reported=run.deviations)
+    held = replace(run, failed=failed, held=entry.seq, reason=new.reason, deviations_reported=run.deviations)
     return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
 
 
@@ -261,9 +243,8 @@ def _back_to(run: Run, name: str) -> Run:
     return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
 
 
-def came_back(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.UsersCameBack)
-    again = _back_to(run, entry.fact.back_to)
+def came_back(run: Run, new: fact.UsersCameBack, entry: Entry) -> Run:
+    again = _back_to(run, new.back_to)
     return replace(again, came_back=run.came_back + 1, judged_since=entry.seq)
 
 
@@ -277,11 +258,10 @@ def _calm(run: Run) -> Run:
     return replace(run, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
 
 
-def deviated(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RingDeviated)
+def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
     deviated = replace(run, deviations=run.deviations + 1)
-    if entry.fact.helpless:
-        return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=entry.fact.helpless))
+    if new.helpless:
+        return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=new.helpless))
     return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
 
 
@@ -289,23 +269,19 @@ def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
     return replace(run, must_hold=held, moved=entry.seq)
 
 
-def set_back(run: Run, entry: Entry) -> Run:
+def set_back(run: Run, new: fact.RingSetBack) -> Run:
     """What the watch sent takes users away too, and may still come where its end was not heard."""
-    assert isinstance(entry.fact, fact.RingSetBack)
-    ran = entry.fact.ran
-    unheard = ((one.host, entry.fact.not_after) for one in ran if one.changes and one.exit_status is None)
+    ran = new.ran
+    unheard = ((one.host, new.not_after) for one in ran if one.changes and one.exit_status is None)
     return replace(run, unheard=(*run.unheard, *unheard))
 
 
-def proved(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.HostsProved)
-    return replace(run, proved=entry.fact, boot_id=entry.fact.boot_id)
+def proved(run: Run, new: fact.HostsProved) -> Run:
+    return replace(run, proved=new, boot_id=new.boot_id)
 
 
-def rebooted(run: Run, entry: Entry) -> Run:
+def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     """A stop before the boot says nothing of the metacache that was written since."""
-    booted = entry.fact
-    assert isinstance(booted, fact.BackendRebooted)
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
     if not booted.lost or run.giving_back:
         return run
@@ -313,18 +289,16 @@ def rebooted(run: Run, entry: Entry) -> Run:
     return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
 
 
-def others(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.OthersCounted)
-    return replace(run, others_low=entry.fact.usable < entry.fact.needed)
+def others(run: Run, new: fact.OthersCounted) -> Run:
+    return replace(run, others_low=new.usable < new.needed)
 
 
 def monitor(run: Run, _entry: Entry) -> Run:
     return replace(run, monitor_reported=True)
 
 
-def taken(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.TakenOver)
-    taken = replace(run, taken=entry, reason=entry.fact.reason, asked=None, until=None, skip=None)
+def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:
+    taken = replace(run, taken=entry, reason=new.reason, asked=None, until=None, skip=None)
     return replace(taken, turning=False, must_hold=None)
 
 
@@ -332,38 +306,33 @@ def skip_proposed(run: Run, entry: Entry) -> Run:
     return replace(run, skip=entry)
 
 
-def skip_agreed(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.SkipAgreed)
-    step = _named_step(run, entry.fact.step)
+def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
+    step = _named_step(run, new.step)
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
-    text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{entry.fact.by}>: {run.skip.fact.reason}"
+    text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
     return _next(_calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
 
 
-def go_back_asked(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.GoBackAsked)
+def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
     if run.plan.back:
         raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
-    turning = replace(run, turning=True, back_asked_by=entry.fact.by, asked=None, until=None, held=0)
-    word = entry if entry.fact.approves else None
-    return replace(turning, start_first=entry.fact.start_first, back_word=word)
+    turning = replace(run, turning=True, back_asked_by=new.by, asked=None, until=None, held=0)
+    word = entry if new.approves else None
+    return replace(turning, start_first=new.start_first, back_word=word)
 
 
-def turned_back(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.TurnedBack)
+def turned_back(run: Run, new: fact.TurnedBack) -> Run:
     given = (*run.grants, *((run.lapsed,) if run.lapsed else ()))
     kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
     # What was read on the way there is no evidence for the way back.
-    turned = replace(_next(run), plan=entry.fact.plan, position=0, turning=False, stage_begun=None, must_hold=None)
+    turned = replace(_next(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
     return _calm(replace(turned, grants=kept, lapsed=None, looks={}))
 
 
-def counted(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.UsersCounted)
-    return replace(run, users=entry.fact.users, users_before=run.users_before or entry.fact.users)
+def counted(run: Run, new: fact.UsersCounted) -> Run:
+    return replace(run, users=new.users, users_before=run.users_before or new.users)
 
 
-def ended(run: Run, entry: Entry) -> Run:
-    assert isinstance(entry.fact, fact.RunEnded)
-    return replace(run, outcome=entry.fact.outcome, reason=entry.fact.reason or run.reason)
+def ended(run: Run, new: fact.RunEnded) -> Run:
+    return replace(run, outcome=new.outcome, reason=new.reason or run.reason)
