@@ -65,7 +65,7 @@ async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
 async def until(holds: Callable[[], bool], within: float = 120.0) -> None:
     async with asyncio.timeout(within):
         while not holds():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def until_told(scene: Scene, kind: type[Fact], step: str) -> None:
@@ -74,7 +74,7 @@ async def until_told(scene: Scene, kind: type[Fact], step: str) -> None:
         while not any(
             isinstance(one.fact, kind) and getattr(one.fact, "step", "") == step for one in await facts(scene)
         ):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def seen_to_do_well(users: MailUsers, mails: Deliveries) -> None:

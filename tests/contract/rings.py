@@ -74,7 +74,7 @@ class EitherRing(ABC):
         """Wait until a probe without parameters reads that."""
         async with asyncio.timeout(PATIENCE.total_seconds()):
             while not expected.items() <= (await self.read(host, probe)).items():
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
     @abstractmethod
     async def other_version(self) -> str:

@@ -62,7 +62,7 @@ class Bench:
         """Wait until what the script prints inside the host is so."""
         async with asyncio.timeout(SECONDS):
             while not holds(await self.inside(script)):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
 
 @pytest.fixture

@@ -30,12 +30,17 @@ class LabError(Exception):
 
 
 def wait_for(what: str, holds: Callable[[], bool], *, within: timedelta = PATIENCE) -> None:
-    """Return as soon as `holds` does; LabError, naming `what`, when it does not in time."""
+    """Return soon after `holds` does; LabError, naming `what`, when it does not in time.
+
+    Looks take a fifth of the time at most: those into a host are processes, and without a pause fill a core.
+    """
     end = time.monotonic() + within.total_seconds()
+    looked = time.monotonic()
     while not holds():
         if time.monotonic() > end:
             raise LabError(f"not within {within.total_seconds():g} s: {what}")
-        time.sleep(0.02)
+        time.sleep(max(0.02, 4 * (time.monotonic() - looked)))
+        looked = time.monotonic()
 
 
 @dataclass(frozen=True, kw_only=True)
