@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -78,6 +79,15 @@ def test_every_message_fits_slack_with_the_worst_in_it(made: Callable[[], Story]
     for _, message in all_messages(run_of(at_worst(made), text)):
         fits(message)
         assert not any("<!channel>" in part or "<@U0EVIL>" in part for part in (message.text, *markup(message.blocks)))
+
+
+def test_the_dialog_behind_approve_names_all_that_begins_whatever_the_backend_is_called() -> None:
+    """Slack cuts nothing: what does not fit is ours to leave out, and what begins is not."""
+    (asked, *_) = (
+        message for entry, message in all_messages(list(at_worst(happy))) if isinstance(entry.fact, fact.ApprovalAsked)
+    )
+    (text,) = re.findall(r'"Begins at once on [^"]*"', json.dumps(asked.blocks, ensure_ascii=False))
+    assert text.endswith(', starts dovecot."')
 
 
 def said_of(*, well: bool) -> list[str]:

@@ -108,7 +108,7 @@ def _as_it_is(run: Run) -> str:
 def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     what = _what(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
-    name = short(run.request.target.backend.name, 80)
+    name = short(run.request.target.backend.name, 40)  # all that begins has to fit beside it
     begun = f"Begins at once on {name}: {begins(run, covers(run))}."
     yes = dialog(f"Approve: {what}", begun, f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
