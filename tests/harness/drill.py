@@ -41,10 +41,11 @@ from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
+from bot.practice.values import Word
 from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE
 from tests.harness.evidence import Begun, gathered
-from tests.harness.hooks import FAILED, Hook, Hooks, buttons, failing, wording
+from tests.harness.hooks import FAILED, Hook, Hooks, buttons, failing, followed, wording
 from tests.harness.judges import Broken, judged
 from tests.harness.play import RUN, TIMINGS, Play, now, reviewed
 from tests.harness.virtual import run_virtual
@@ -253,14 +254,23 @@ class Drill(Play):
 
     def fails(self, step: str, times: int = 1) -> None:
         """The next so many commands of this step do nothing and fail."""
+        left = [times]
+        self._commands(step, lambda usual, args: failing(usual, args, left))
+
+    def after(self, step: str, does: Callable[[], object]) -> None:
+        """Something that is done right after the next command of this step has taken effect."""
+        left = [1]
+        self._commands(step, lambda usual, args: followed(usual, args, left, does))
+
+    def _commands(self, step: str, changed: Callable[[Word, tuple[str, ...]], Word]) -> None:
+        """Put something in place of what the command of this step does, on every host that it may be sent to."""
         planned = self.step(step)
         assert isinstance(planned, PlannedChange)
         name, *args = planned.action.command.argv
-        left = [times]
         hosts = ["backend-3"] if planned.where is Where.BACKEND else list(self.ring.directors)
         for host in hosts:
             words = self.network.machines[host].words
-            words[name] = failing(words[name], tuple(args), left)
+            words[name] = changed(words[name], tuple(args))
 
     def stop_bot(self) -> None:
         """It is gone at once, until `start_bot`."""

@@ -49,6 +49,18 @@ def failing(usual: Word, args: tuple[str, ...], left: list[int]) -> Word:
     return word
 
 
+def followed(usual: Word, args: tuple[str, ...], left: list[int], does: Callable[[], object]) -> Word:
+    async def word(call: Call) -> Answer:
+        answer = usual(call)
+        answer = await answer if isinstance(answer, Awaitable) else answer
+        if call.args == args and left[0] > 0:
+            left[0] -= 1
+            does()
+        return answer
+
+    return word
+
+
 def wording(message: Message) -> str:
     """All that a message says, in its text and its blocks."""
     parts = [message.text]

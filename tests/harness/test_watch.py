@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import Status
@@ -267,6 +268,33 @@ async def test_a_ring_that_forgets_is_set_back_and_counts_as_one_deviation(kind:
 
 async def _nothing() -> None:
     return None
+
+
+@pytest.mark.parametrize(
+    ("take_down", "step"),
+    [(TakeDown.RUNBOOK, "director-down"), (TakeDown.RUNBOOK, "flush-users"), (TakeDown.MOVE_FIRST, "move-users")],
+)
+@virtually
+async def test_a_ring_that_forgets_while_a_change_waits_for_its_proof_is_set_back_meanwhile(
+    take_down: TakeDown, step: str
+) -> None:
+    """Seen: a flush waited its 90 s to be seen, and as long new users were sent to a stopped backend."""
+    async with a_run(take_down=take_down) as play:
+        await play.reaches(step)
+        restarted = asyncio.Event()
+
+        def restart() -> None:
+            play.ring.restart_all_directors()
+            restarted.set()
+
+        play.after(step, restart)
+        await restarted.wait()
+        await asyncio.sleep(ROUND + 10)
+        assert not play.ring.state.usable(play.backend.ip)
+        assert play.ring.users_on("backend-3") == 0
+        assert len(play.facts(fact.RingDeviated)) == 1
+        assert await play.ends() == "done"
+        assert play.broken() == []
 
 
 @pytest.mark.parametrize("at", ["approve-flush", "approve-restore"])

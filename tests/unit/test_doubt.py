@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -77,7 +78,7 @@ async def looked_up(
         here = world(story, lock=lock)
         assert isinstance(here.clock, FakeClock)
         runlog, looking = RunLog(here, story.run), NothingSeen(here.clock)
-        await Changing(here, runlog, looking).look_up(story.run.step)  # type: ignore[arg-type] # it sees nothing
+        await Changing(here, runlog, looking, asyncio.Lock()).look_up(story.run.step)  # type: ignore[arg-type] # it sees nothing
         if attempt < attempts:
             story.tell(fact.StepNotDone(step=step, reason="it is not so"))
     return looking.waited, runlog.run
@@ -135,7 +136,7 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
     assert isinstance(here.clock, FakeClock)
     runlog = RunLog(here, story.run)
     looking = NothingSeen(here.clock)
-    await Changing(here, runlog, looking).look_up(replace(step, action=hasty))  # type: ignore[arg-type] # it sees nothing
+    await Changing(here, runlog, looking, asyncio.Lock()).look_up(replace(step, action=hasty))  # type: ignore[arg-type] # it sees nothing
     assert runlog.run.status is Status.READY
 
 

@@ -22,6 +22,7 @@ class Heard(StrEnum):
     NEVER_RAN = "it was never run"
     NOTHING = "its end was not heard"
     YES = "exit 0"
+    FORGOTTEN = "exit 0, and the directors have forgotten since"
     PERHAPS = "exit 75"
     """doveadm's answer to much: not done, or done and not confirmed. Only a look shows which."""
     NO = "another exit"
@@ -57,6 +58,7 @@ TABLE: Mapping[Heard, Mapping[Shown, Conclusion]] = MappingProxyType(
             Heard.NEVER_RAN: (_A, _A, _A, _A),
             Heard.NOTHING: (_D, _U, _U, _U),
             Heard.YES: (_D, _F, _F, _D),
+            Heard.FORGOTTEN: (_D, _A, _F, _F),
             Heard.PERHAPS: (_D, _A, _F, _A),
             Heard.NO: (_D, _F, _F, _F),
             Heard.OVER: (_D, _A, _F, _A),

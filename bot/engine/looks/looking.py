@@ -141,11 +141,16 @@ class Looking:
         )
 
     async def until_seen(
-        self, expectations: Sequence[Expected], within: timedelta, steady: timedelta = timedelta(0)
+        self,
+        expectations: Sequence[Expected],
+        within: timedelta,
+        steady: timedelta = timedelta(0),
+        in_vain: Callable[[], bool] = lambda: False,
     ) -> Observation:
         """Look until it holds, as long as `within`; a host that cannot be read is looked at some times in any case.
 
         `steady`: it has to be seen so for so long, in every look; what begins to be so within time is waited for.
+        `in_vain`: whether what is seen not to hold need not be waited for any more.
         """
         holds_since: datetime | None = None
 
@@ -155,7 +160,10 @@ class Looking:
             holds_since = (holds_since or now) if observation.verdict.holds is True else None
             return holds_since is not None and now - holds_since >= steady
 
-        observation = await self.until(steadily, expectations, within)
+        def enough(observation: Observation) -> bool:
+            return steadily(observation) or (observation.verdict.holds is False and in_vain())
+
+        observation = await self.until(enough, expectations, within)
         if holds_since is not None and self._clock.now() - holds_since < steady:
             observation = await self.until(lambda now: steadily(now) or holds_since is None, expectations, steady)
         return observation

@@ -6,6 +6,7 @@ Doubt is recorded as doubt. What is decided on a state is written only while the
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, assert_never
 
@@ -36,10 +37,15 @@ _BESIDE = timedelta(milliseconds=250)
 
 
 class Changing:
-    """The changes of one run."""
+    """The changes of one run.
 
-    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking) -> None:
+    `deciding` is held from the look at the ring on which something is decided until that is recorded, and by the watch
+    until what it sets back is seen; not while a change waits for its proof, as the ring may forget meanwhile.
+    """
+
+    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking, deciding: asyncio.Lock) -> None:
         self._ports = ports
+        self._deciding = deciding
         self._runlog = runlog
         self._looking = looking
         self._sending = Sending(ports.hosts, ports.timings.not_after)
@@ -54,10 +60,17 @@ class Changing:
 
         `decided`: the run as it was when this was decided; `word`: see StepStarted.
         """
+        async with self._deciding if step.where is not Where.BACKEND else nullcontext():
+            ready = await self._begun(step, decided, word)
+        if ready is not None:
+            await self._send(step, step.action, ready)
+
+    async def _begun(self, step: PlannedChange, decided: Run, word: str) -> Ready | None:
+        """What is to be sent, once its intent is recorded; None where it is not, which is recorded."""
         ready = await self._judging.judged(step, decided)
         if not isinstance(ready, Ready):
             await self._runlog.record(ready, only_after=decided.moved)
-            return
+            return None
         attempt = self._run.attempt + 1
         started = fact.StepStarted(
             step=step.name,
@@ -70,9 +83,8 @@ class Changing:
             boot_id=ready.boot_id,
             word=word,
         )
-        if not await self._runlog.record(started, only_after=decided.moved):
-            return  # a person did something while this looked: ask again what is next
-        await self._send(step, step.action, ready)
+        # Where a person did something while this looked, it is asked again what is next.
+        return ready if await self._runlog.record(started, only_after=decided.moved) else None
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""
@@ -89,6 +101,7 @@ class Changing:
     # sending
 
     async def _send(self, step: PlannedChange, action: Action, ready: Ready) -> None:
+        deviations = self._run.deviations
         sent = self._ports.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
         try:
             if step.where is Where.BACKEND:
@@ -107,7 +120,7 @@ class Changing:
             commands = (unheard(ready.host, action.command, error, changes=True),)
             await self._conclude(step, Heard.NOTHING, None, commands, reason=str(error))
         else:
-            await self._judge(step, action, result)
+            await self._judge(step, action, result, deviations)
 
     async def _heard_or_seen(
         self, step: PlannedChange, action: Action, host: Host, running: asyncio.Future[Result]
@@ -141,7 +154,8 @@ class Changing:
 
     # proving
 
-    async def _judge(self, step: PlannedChange, action: Action, result: Result) -> None:
+    async def _judge(self, step: PlannedChange, action: Action, result: Result, deviations: int) -> None:
+        """`deviations`: how many there were when it was sent."""
         commands = (ran(result, changes=True),)
         # A command that failed is not waited for; one that exits with 0, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
@@ -151,9 +165,16 @@ class Changing:
             exited = "exit 0, and nothing more can be read of it"
             await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=commands, reason=exited))
             return
-        observation = await self._looking.until_seen(action.done_when, patience, action.steady)
+
+        def forgotten() -> bool:
+            return step.where is not Where.BACKEND and self._run.deviations > deviations
+
+        observation = await self._looking.until_seen(action.done_when, patience, action.steady, forgotten)
         found = observation.verdict.reason
-        again = f"exit {EX_TEMPFAIL}; looked up: {found}"
+        again = f"exit {result.exit_status}; looked up: {found}"
+        if heard is Heard.YES and forgotten():
+            heard = Heard.FORGOTTEN
+            again = f"exit 0, and the directors have forgotten since; looked up: {found}"
         await self._conclude(
             step, heard, observation, commands, reason=f"{_exit_in_words(result)}; {found}", again=again
         )

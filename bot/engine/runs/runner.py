@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
@@ -18,7 +17,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import PlannedChange, PlannedCheck, PlannedWait
-from bot.core.plans.procedure import Gate, Where
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run, Status
 from bot.engine.looks.checking import seen
@@ -47,9 +46,9 @@ class Runner:
         self._rules = rules
         self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.request.target)
         self._look.expect(runlog.run.proved.directors if runlog.run.proved else {})
-        self._changing = Changing(ports, runlog, self._look)
-        self._ring_lock = asyncio.Lock()
-        self._watch = Watch(ports, runlog, self._look, self._ring_lock, self.wake)
+        deciding = asyncio.Lock()
+        self._changing = Changing(ports, runlog, self._look, deciding)
+        self._watch = Watch(ports, runlog, self._look, deciding, self.wake)
         self._approvals = Approvals(ports, runlog, self._look)
         self._waiting = Waiting(ports, runlog)
         self._woken = asyncio.Event()
@@ -238,8 +237,7 @@ class Runner:
                 self._alarm_in(pause)
                 return False
             case str() as word:
-                async with self._ring_lock if step.where is not Where.BACKEND else nullcontext():
-                    await self._changing.make(step, run, word)
+                await self._changing.make(step, run, word)
                 return True
 
     async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:

@@ -41,15 +41,15 @@ _DOVECOT = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", 
 
 
 class Watch:
-    """One run's. `ring_lock` is held by whoever changes the ring for this run, so that nobody acts in between."""
+    """One run's. `deciding`: see Changing."""
 
     def __init__(
-        self, ports: Ports, runlog: RunLog, looking: Looking, ring_lock: asyncio.Lock, wake: Callable[[], None]
+        self, ports: Ports, runlog: RunLog, looking: Looking, deciding: asyncio.Lock, wake: Callable[[], None]
     ) -> None:
         self._ports = ports
         self._runlog = runlog
         self._looking = looking
-        self._ring_lock = ring_lock
+        self._deciding = deciding
         self._wake = wake
         self._sending = Sending(ports.hosts, ports.timings.not_after)
         self._asking: asyncio.Task[None] | None = None
@@ -85,7 +85,7 @@ class Watch:
 
     async def check_ring(self) -> None:
         """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
-        async with self._ring_lock:
+        async with self._deciding:
             run = self._run
             if not run.kept:
                 return
