@@ -9,8 +9,7 @@ import socket
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -210,25 +209,35 @@ def deep(config: Path, count: int) -> list[Path]:
     return [folder / f"{number:05}{'g' * 200}.conf" for number in range(count)]
 
 
+def lay(paths: Sequence[Path], count: int) -> None:
+    """Have so many of the files there, the first ones."""
+    for path in paths[:count]:
+        path.touch()
+    for path in paths[count:]:
+        path.unlink(missing_ok=True)
+
+
 async def test_the_largest_configuration_that_is_taken_can_still_be_read_back(
     proposals: FolderProposals, config: Path, short_path: Path
 ) -> None:
     """The host's list is cut somewhere, and a cut list proves nothing: the limit has to show here, not there."""
     paths = deep(config, 8_900)
-    for path in paths:
-        path.write_text("")
-    with pytest.raises(Refused):
-        await proposals.proposal(NAME)
-    taken = None
-    while taken is None:
-        more = [paths.pop() for _ in range(50)]
-        for path in more:
-            path.unlink()
-        with suppress(Refused):
-            taken = await proposals.proposal(NAME)
-    archive = await proposals.archive(taken)
+    taken, refused = 0, len(paths)
+    while refused - taken > 50:
+        count = (taken + refused) // 2
+        lay(paths, count)
+        try:
+            await proposals.proposal(NAME)
+        except Refused:
+            refused = count
+        else:
+            taken = count
+    assert 0 < taken < refused < len(paths)
+    lay(paths, taken)
+    largest = await proposals.proposal(NAME)
+    archive = await proposals.archive(largest)
     path = short_path / ("r" * (PATH_ON_HOST - len(f"{short_path}//")))
-    assert read_back(unpacked(archive, path)) == taken.digest
+    assert read_back(unpacked(archive, path)) == largest.digest
 
 
 async def test_an_unknown_name_is_told_which_there_are(proposals: FolderProposals) -> None:
