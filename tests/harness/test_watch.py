@@ -310,3 +310,26 @@ async def test_what_people_are_told_is_ready_to_go_back_goes_back_while_all_othe
         assert await play.ends() in {"done", "went back"}
         assert play.ring.state.usable(play.backend.ip)
         assert play.broken() == []
+
+
+@pytest.mark.parametrize(
+    ("take_down", "step"),
+    [
+        *((TakeDown.RUNBOOK, step) for step in ("stop-lmtp", "stop-dovecot", "director-down", "flush-users")),
+        *((TakeDown.MOVE_FIRST, step) for step in ("move-users", "stop-lmtp", "stop-dovecot", "director-down")),
+    ],
+)
+@virtually
+async def test_a_ring_that_forgets_just_before_a_change_is_judged_is_set_back_and_calls_nobody(
+    take_down: TakeDown, step: str
+) -> None:
+    """What it waits for comes from the watch, whose next round may be later than it waits."""
+    async with a_run(take_down=take_down) as play:
+        await play.reaches("approve-flush")
+        await play.asks()
+        await play.approve(after=timedelta(seconds=31))  # right after a round of the watch
+        await play.until(lambda run: run.step is not None and run.step.name == step)
+        play.ring.restart_all_directors()
+        assert await play.ends() == "done"
+        assert play.broken() == []
+        assert len(play.facts(fact.RingDeviated)) == 1

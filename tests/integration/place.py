@@ -62,12 +62,16 @@ class Place:
         return [entry.fact for entry in await self.service.entries(RUN) if isinstance(entry.fact, kind)]
 
     async def until(self, holds: Callable[[Run], bool]) -> Run:
-        async with asyncio.timeout(SECONDS):
-            while True:
-                run = self.reader.run
-                if run and holds(run):
-                    return run
-                await asyncio.sleep(0.02)
+        try:
+            async with asyncio.timeout(SECONDS):
+                while True:
+                    run = self.reader.run
+                    if run and holds(run):
+                        return run
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            run = self.reader.run
+            raise AssertionError(run and f"{run.status} at {run.step and run.step.name}: {run.reason}") from None
 
     async def say(self, director: str, command: str) -> None:
         host = next(one for one in self.inventory.directors if one.name == director)

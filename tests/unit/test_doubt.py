@@ -65,6 +65,10 @@ def world(story: Story, journal: FakeJournal | None = None, *, lock: int = FREE)
     )
 
 
+async def nothing() -> None:
+    """No ring is watched."""
+
+
 async def looked_up(
     step: str, *, attempts: int = 1, lock: int = FREE, not_after: int = 0
 ) -> tuple[list[timedelta], Run]:
@@ -78,7 +82,8 @@ async def looked_up(
         here = world(story, lock=lock)
         assert isinstance(here.clock, FakeClock)
         runlog, looking = RunLog(here, story.run), NothingSeen(here.clock)
-        await Changing(here, runlog, looking, asyncio.Lock()).look_up(story.run.step)  # type: ignore[arg-type] # it sees nothing
+        changing = Changing(here, runlog, looking, asyncio.Lock(), nothing)  # type: ignore[arg-type] # it sees nothing
+        await changing.look_up(story.run.step)
         if attempt < attempts:
             story.tell(fact.StepNotDone(step=step, reason="it is not so"))
     return looking.waited, runlog.run
@@ -136,7 +141,8 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
     assert isinstance(here.clock, FakeClock)
     runlog = RunLog(here, story.run)
     looking = NothingSeen(here.clock)
-    await Changing(here, runlog, looking, asyncio.Lock()).look_up(replace(step, action=hasty))  # type: ignore[arg-type] # it sees nothing
+    changing = Changing(here, runlog, looking, asyncio.Lock(), nothing)  # type: ignore[arg-type] # it sees nothing
+    await changing.look_up(replace(step, action=hasty))
     assert runlog.run.status is Status.READY
 
 

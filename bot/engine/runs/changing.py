@@ -6,6 +6,7 @@ Doubt is recorded as doubt. What is decided on a state is written only while the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, assert_never
@@ -39,17 +40,24 @@ _BESIDE = timedelta(milliseconds=250)
 class Changing:
     """The changes of one run.
 
-    `deciding` is held from the look at the ring on which something is decided until that is recorded, and by the watch
-    until what it sets back is seen; not while a change waits for its proof, as the ring may forget meanwhile.
+    `deciding` is held from the moment a change of the ring is decided until that is recorded, by the watch until what
+    it sets back is seen: what was judged on a ring that was set back since is judged again.
     """
 
-    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking, deciding: asyncio.Lock) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        runlog: RunLog,
+        looking: Looking,
+        deciding: asyncio.Lock,
+        set_ring_back: Callable[[], Awaitable[None]],
+    ) -> None:
         self._ports = ports
         self._deciding = deciding
         self._runlog = runlog
         self._looking = looking
         self._sending = Sending(ports.hosts, ports.timings.not_after)
-        self._judging = Judging(ports, runlog, looking, self._sending)
+        self._judging = Judging(ports, runlog, looking, self._sending, set_ring_back)
 
     @property
     def _run(self) -> Run:
@@ -60,21 +68,21 @@ class Changing:
 
         `decided`: the run as it was when this was decided; `word`: see StepStarted.
         """
+        deviations = self._run.deviations
+        ready = await self._judging.judged(step, decided)
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
-            ready = await self._begun(step, decided, word)
-        if ready is not None:
+            if self._run.deviations != deviations:
+                return
+            found = self._started(step, ready, word) if isinstance(ready, Ready) else ready
+            # Where a person did something while this looked, it is asked again what is next.
+            recorded = await self._runlog.record(found, only_after=decided.moved)
+        if recorded and isinstance(ready, Ready):
             await self._send(step, step.action, ready)
 
-    async def _begun(self, step: PlannedChange, decided: Run, word: str) -> Ready | None:
-        """What is to be sent, once its intent is recorded; None where it is not, which is recorded."""
-        ready = await self._judging.judged(step, decided)
-        if not isinstance(ready, Ready):
-            await self._runlog.record(ready, only_after=decided.moved)
-            return None
-        attempt = self._run.attempt + 1
-        started = fact.StepStarted(
+    def _started(self, step: PlannedChange, ready: Ready, word: str) -> fact.StepStarted:
+        return fact.StepStarted(
             step=step.name,
-            attempt=attempt,
+            attempt=self._run.attempt + 1,
             host=ready.host.name,
             command=step.action.command.text,
             looked=ready.before.ran,
@@ -83,8 +91,6 @@ class Changing:
             boot_id=ready.boot_id,
             word=word,
         )
-        # Where a person did something while this looked, it is asked again what is next.
-        return ready if await self._runlog.record(started, only_after=decided.moved) else None
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""

@@ -1,11 +1,11 @@
 """Judges one change right before it is made: is it done already, may it be made now, on which host, in which fence.
 
-It writes nothing and changes no host: what comes back is what is needed to send it, or the fact that it makes.
+It records nothing of its own: what comes back is what is needed to send it, or the fact that it makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -59,13 +59,24 @@ class Ready:
 
 
 class Judging:
-    """Judges the changes of one run."""
+    """Judges the changes of one run.
 
-    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking, sending: Sending) -> None:
+    `set_ring_back`: has the watch look at once, for what a ring forgot that is not as a change needs it.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        runlog: RunLog,
+        looking: Looking,
+        sending: Sending,
+        set_ring_back: Callable[[], Awaitable[None]],
+    ) -> None:
         self._ports = ports
         self._runlog = runlog
         self._looking = looking
         self._sending = sending
+        self._set_ring_back = set_ring_back
 
     @property
     def _run(self) -> Run:
@@ -140,9 +151,11 @@ class Judging:
                 done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
             )
 
-        observation = await self._looking.until(
-            decides, (*action.done_when, *guards, *beside), self._ports.timings.patience
-        )
+        expectations = (*action.done_when, *guards, *beside)
+        observation = await self._looking.look(expectations)
+        if not decides(observation):
+            await self._set_ring_back()
+            observation = await self._looking.until(decides, expectations, self._ports.timings.patience)
         done = observation.part(action.done_when)
         if done.verdict.holds and action.steady:
             done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)

@@ -53,6 +53,7 @@ class Watch:
         self._wake = wake
         self._sending = Sending(ports.hosts, ports.timings.not_after)
         self._asking: asyncio.Task[None] | None = None
+        self._rounds = 0
 
     @property
     def _run(self) -> Run:
@@ -85,19 +86,26 @@ class Watch:
 
     async def check_ring(self) -> None:
         """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
-        async with self._deciding:
-            run = self._run
-            if not run.kept:
-                return
+        while (run := self._run).kept:
+            rounds = self._rounds
             observation = await self._looking.look([_RING, WHO_THEY_ARE])
-            ring = judge_ring(run, observation.seen)
-            if (now := counted(run, ring)) is not None:
-                await self._runlog.record(now)
-            if ring.reported_up and not run.monitor_reported:
-                host, reason = next(iter(ring.reported_up.items()))
-                await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
-            if ring.given_users:
-                await self._deviated(run, ring, observation)
+            async with self._deciding:
+                if not self._run.kept:
+                    return  # users are being given back since
+                if self._rounds == rounds:  # else it may have been set back meanwhile, and is looked at anew
+                    await self._judge(run, observation)
+                    self._rounds += 1
+                    return
+
+    async def _judge(self, run: Run, observation: Observation) -> None:
+        ring = judge_ring(run, observation.seen)
+        if (now := counted(run, ring)) is not None:
+            await self._runlog.record(now)
+        if ring.reported_up and not run.monitor_reported:
+            host, reason = next(iter(ring.reported_up.items()))
+            await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
+        if ring.given_users:
+            await self._deviated(run, ring, observation)
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
