@@ -140,22 +140,7 @@ class Judging:
     async def _looked(self, step: PlannedChange, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
-        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
-        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
-
-        def decides(observation: Observation) -> bool:
-            if self._run.moved != decided.moved:
-                return True  # a person did something: nothing of this is written; what is next is asked again
-            done = observation.part(action.done_when).verdict.holds if action.done_when else False
-            return done is True or (
-                done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
-            )
-
-        expectations = (*action.done_when, *guards, *beside)
-        observation = await self._looking.look(expectations)
-        if not decides(observation):
-            await self._set_ring_back()
-            observation = await self._looking.until(decides, expectations, self._ports.timings.patience)
+        observation = await self._as_needed(step, action, guards, decided)
         done = observation.part(action.done_when)
         if done.verdict.holds and action.steady:
             done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
@@ -174,6 +159,28 @@ class Judging:
         else:
             return observation
         return _not_begun(step, reason, observation)
+
+    async def _as_needed(
+        self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run
+    ) -> Observation:
+        """The look that decides: what is not as it has to be is set back in the ring, or passes; else the last one."""
+
+        def decides(observation: Observation) -> bool:
+            if self._run.moved != decided.moved:
+                return True  # a person did something: nothing of this is written; what is next is asked again
+            done = observation.part(action.done_when).verdict.holds if action.done_when else False
+            return done is True or (
+                done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
+            )
+
+        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
+        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
+        expectations = (*action.done_when, *guards, *beside)
+        observation = await self._looking.look(expectations)
+        if decides(observation):
+            return observation
+        await self._set_ring_back()
+        return await self._looking.until(decides, expectations, self._ports.timings.patience)
 
     @staticmethod
     def _is_not_as_shown(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
