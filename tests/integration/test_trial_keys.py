@@ -159,7 +159,7 @@ async def test_it_ends_at_once_and_leaves_nothing(tmp_path: Path, number: signal
         await (somebody.until_asked() if drain == "1s" else somebody.until("No new users to backend-3"))
         assert left_in(tmp_path), "the bot runs"
         os.killpg(somebody.process.pid, number)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):  # on a busy machine; whoever waited for an answer or the drain took longer
             assert await somebody.end() == 128 + number
         assert "Traceback" not in somebody.shown
         assert not left_in(tmp_path)
