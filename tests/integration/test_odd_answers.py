@@ -47,11 +47,13 @@ async def test_a_director_that_cannot_be_set_back_does_not_keep_the_take_down_fr
     async with a_place(twist=twist) as place:
         also_when_flushed(place, stubborn)
         await place.approve()
-        await place.at("stop-was-clean")
+        await stubborn.wait()
         person = Person(id=SECOND, may_ask=True, may_approve=True)
         await place.service.steer(RUN, GoBack(person=person, reason="abort"))
         await place.until(lambda run: run.plan.back)
         assert await place.facts(fact.RingDeviated)
+        done = [one.step for one in await place.facts(fact.StepDone) if isinstance(one, fact.StepDone)]
+        assert done[-2:] == ["mask-dovecot", "stop-was-clean"], "the take-down has come to its end"
 
 
 async def test_a_secret_that_a_failing_command_prints_is_in_no_fact() -> None:
