@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from tests.fakes import FakeJournal
@@ -17,6 +19,12 @@ class Reader:
 
     @property
     def run(self) -> Run | None:
+        for _ in self.on():
+            """Read to its end."""
+        return self._run
+
+    def on(self) -> Iterator[Run]:
+        """Each state that it came to since it was read last."""
         for entry in self._journal.facts.get(self._id, [])[self._run.seq if self._run else 0 :]:
             self._run = follow(self._run, entry)
-        return self._run
+            yield self._run

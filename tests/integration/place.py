@@ -62,13 +62,15 @@ class Place:
         return [entry.fact for entry in await self.service.entries(RUN) if isinstance(entry.fact, kind)]
 
     async def until(self, holds: Callable[[Run], bool]) -> Run:
+        """The first state from now on of which that is true, however soon another one came after it."""
         try:
             async with asyncio.timeout(SECONDS):
-                while True:
-                    run = self.reader.run
-                    if run and holds(run):
-                        return run
+                reader = Reader(self.journal, RUN)  # its own: others may wait for something else meanwhile
+                run = reader.run
+                while not (run and holds(run)):
                     await asyncio.sleep(0.02)
+                    run = next((state for state in reader.on() if holds(state)), None)
+                return run
         except TimeoutError:
             run = self.reader.run
             raise AssertionError(run and f"{run.status} at {run.step and run.step.name}: {run.reason}") from None
