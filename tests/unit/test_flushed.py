@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from bot.core.decisions.guards import unflushed
-from bot.core.plans.plan import GUARD_REFUSED
+from bot.core.plans.effects import GUARD_REFUSED
 from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen

@@ -71,3 +71,20 @@ def effects(command: str) -> frozenset[Effect]:
 def restores(command: str) -> bool:
     """Whether the command gives a backend users again."""
     return Effect.RESTORE in effects(command)
+
+
+GUARD_REFUSED = 97
+"""The exit status of a guarded command that found the service not stopped, and did nothing."""
+
+REFUSES = f"exit {GUARD_REFUSED};"
+"""How such a command refuses."""
+
+
+def is_guarded(command: str) -> bool:
+    """Whether the command refuses on the host while a service runs there: it deletes."""
+    return REFUSES in command
+
+
+def sets_owners(command: str) -> bool:
+    """Whether the command gives what it unpacks the owners that the archive names."""
+    return "--same-owner" in command

@@ -142,7 +142,7 @@ def _split(value: object) -> object:
 
 
 _TAKEN = re.compile(r"\bexit\s+(94|95|97)\b")
-"""What the fence and `while_stopped` answer with: see core/hosts/fence.py and core/plans/plan.py."""
+"""What the fence and `while_stopped` answer with: see core/hosts/fence.py and core/plans/effects.py."""
 
 
 class Running(_Part):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import GUARD_REFUSED, Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
+from bot.core.plans.effects import GUARD_REFUSED, Effect, effects
+from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry

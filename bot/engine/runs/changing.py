@@ -15,7 +15,8 @@ from bot.core.decisions.conclude import Conclusion, Heard, conclude, may_repeat,
 from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
-from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedChange, is_guarded
+from bot.core.plans.effects import GUARD_REFUSED
+from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -238,7 +239,7 @@ class Changing:
         # It may begin as late as its fence lets it, and then take its time.
         may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
         give_up = self._ports.clock.now() + may_take
-        within = action.command.timeout if is_guarded(action.command.text) else action.within
+        within = action.command.timeout if action.guarded else action.within
         while True:
             over = await self._over(self._run)
             observation = await self._looking.until_seen(action.done_when, within)

@@ -264,7 +264,7 @@ class Judging:
 
     async def _like(self, action: Action) -> str | None:
         """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
-        if "--same-owner" not in action.command.text:
+        if not action.sets_owners:
             return None
         observation = await self._looking.until_seen(standing_configuration(), self._ports.timings.patience)
         if not observation.verdict.holds:
