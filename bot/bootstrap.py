@@ -217,7 +217,7 @@ async def dry_run(settings: Settings, request: Request) -> DryRun:
 
 
 async def survey(settings: Settings, *, verify: bool = False) -> Survey:
-    """The runs of the journal, the newest first, and those that are damaged, or gone and still hold something.
+    """The runs of the journal, the newest first, and those that are damaged, or gone and still claim something.
 
     With `verify` every fact of every run is read again, and not the index of those that have ended.
     """

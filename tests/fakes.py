@@ -22,7 +22,7 @@ from bot.core.plans.proposal import Proposal, config_name
 from bot.core.runs.claims import claims, in_words
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested
 from bot.engine import ports
-from bot.errors import Conflict, Illegal, Refused, RingHeld
+from bot.errors import Conflict, Illegal, Refused, RingClaimed
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """A Monday, when nothing has happened yet."""
@@ -64,10 +64,10 @@ class FakeJournal:
             if isinstance(fact, RunRequested) is not (seq == 1):
                 raise Illegal(f"run {run}: its request is its first fact, and only that")
             if isinstance(fact, RunRequested) and fact.target.ring.name in self.holds:
-                raise RingHeld(fact.target.ring.name, self.holds[fact.target.ring.name])
+                raise RingClaimed(fact.target.ring.name, self.holds[fact.target.ring.name])
             for key in claims(fact):
                 if self.claims.get(key, run) != run:
-                    raise RingHeld("", self.claims[key], what=in_words(key))
+                    raise RingClaimed("", self.claims[key], what=in_words(key))
 
     async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(self.facts.get(run, ()))[after:]
@@ -93,7 +93,7 @@ class FakeJournal:
     async def release(self, release: Release) -> None:
         run = release.run
         if run in self.releases or not any(self._held(run)):
-            raise Conflict(f"run {run} holds nothing any more")
+            raise Conflict(f"run {run} claims nothing any more")
         self.releases[run] = release
         self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
         self.claims = {key: holder for key, holder in self.claims.items() if holder != run}

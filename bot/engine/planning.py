@@ -103,10 +103,10 @@ class Planner:
         target = self._catalogue.inventory.find(asked.backend)
         return in_lines(await Bringing(self._hosts, self._proposals).of(self._procedure(request), asked, target))
 
-    async def offer(self, request: Request, held: Mapping[str, str]) -> Offer:
-        """What can be asked for behind this command; `held`: by ring, the run that holds it. Raises Refused."""
+    async def offer(self, request: Request, claimed: Mapping[str, str]) -> Offer:
+        """What can be asked for behind this command; `claimed`: by ring, the run that has it. Raises Refused."""
         procedure = self._procedure(request)
-        rings = await standing(self._catalogue.inventory, self._hosts, held)
+        rings = await standing(self._catalogue.inventory, self._hosts, claimed)
         configs = await self._proposals.names() if Need.CONFIG in procedure.takes else ()
         return Offer(rings=rings, configs=configs, takes=procedure.takes, requires=self._catalogue.requires)
 

@@ -1,4 +1,4 @@
-"""Start-up: every run that holds a ring goes on from where its facts end; what was under way is in doubt."""
+"""Start-up: every run that has a ring goes on from where its facts end; what was under way is in doubt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
-    """Take up all open runs; returns their ids. A damaged run is left alone and reported: it keeps what it holds."""
+    """Take up all open runs; returns their ids. A damaged run is left alone and reported: it keeps what it claims."""
     taken = []
     for run_id in await ports.journal.open_runs():
         run = await _readable(ports, run_id)

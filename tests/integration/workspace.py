@@ -16,7 +16,7 @@ from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, let_go
+from bot.core.decisions.damage import Damaged, decide_release
 from bot.core.decisions.decide import Steering, decide
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.procedure import Need
@@ -136,7 +136,7 @@ class FakeService(Service):
         return Survey(runs=runs, damaged=(), count=len(runs))
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
-        let_go(run, None, person, reason, self.story.at)
+        decide_release(run, None, person, reason, self.story.at)
         raise AssertionError
 
     def publish(self) -> None:

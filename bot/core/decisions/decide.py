@@ -103,7 +103,7 @@ class TakeOver:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOut:
-    """Whoever took over says that the backend stays out: the run ends, and lets go of the ring."""
+    """Whoever took over says that the backend stays out: the run ends, and releases the ring."""
 
     person: Person
 

@@ -66,7 +66,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequested:
-    """Somebody asked for a run; from here on it holds its ring. `text` is what was typed, but for reason and ticket."""
+    """Somebody asked for a run; from here on it has its ring. `text` is what was typed, but for reason and ticket."""
 
     procedure: str
     target: Target
@@ -83,7 +83,7 @@ class RunRequested:
 
 @dataclass(frozen=True, kw_only=True)
 class HostsProved:
-    """Every host of the run proved to be the one that the settings mean, and the run holds its directors themselves.
+    """Every host of the run proved to be the one that the settings mean, and the run claims its directors themselves.
 
     `by` says what proved the backend, in words; `lock` is the file on it that changes are sent behind. `directors`: by
     name, the IP:PORT that its own row of the ring's status says.

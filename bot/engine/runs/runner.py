@@ -29,7 +29,7 @@ from bot.engine.runs.changing import Changing
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.waiting import Waiting
 from bot.engine.runs.watch import Watch
-from bot.errors import JournalError, Misconfigured, Refused, RingHeld
+from bot.errors import JournalError, Misconfigured, Refused, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Runner:
             self._ports.announcer.warn(self._runlog.run.id, f"This run stands still, and changes nothing more: {error}")
             await self._try_again()
         except Exception:
-            # The task's boundary: a run that died unseen would hold its ring for ever.
+            # The task's boundary: a run that died unseen would keep its ring for ever.
             run = self._runlog.run
             log.exception("stands still after an error of the bot's own", extra=fields(run))
             self._ports.announcer.warn(run.id, "This run stands still after an error of the bot's own; its log has it.")
@@ -174,7 +174,7 @@ class Runner:
                 await self._runlog.record(proof.proved, only_after=run.moved)
                 self._look.expect(proof.proved.directors)
                 return
-        except RingHeld as error:
+        except RingClaimed as error:
             reason = f"{error}; one backend at a time"
         failed = fact.StepFailed(
             step=run.step.name, reason=reason, ran=proof.observation.ran, seen=proof.observation.seen
@@ -266,7 +266,7 @@ class Runner:
             except JournalError:
                 return
             except Exception:
-                # The task's boundary, as above: a run that died unseen would hold its ring for ever.
+                # The task's boundary, as above: a run that died unseen would keep its ring for ever.
                 log.exception("its users could not be counted; that is tried again", extra=fields(run))
 
     async def _turn(self, run: Run) -> None:

@@ -169,7 +169,7 @@ class Watch:
             self._wake()
 
     async def _until_in_use(self) -> None:
-        """Somebody has taken over: the ring is let go when every director is seen to give the backend users again."""
+        """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]

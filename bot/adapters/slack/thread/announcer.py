@@ -110,7 +110,7 @@ class SlackAnnouncer:
         self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
 
     def damaged(self, found: Damaged) -> None:
-        """Post in the channel that a run is damaged, or was let go; returns at once, is tried until it was posted."""
+        """Post in the channel that a run is damaged, or was released; returns at once, is tried until it was posted."""
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 
