@@ -7,7 +7,8 @@ import logging
 from bot.core.decisions.damage import in_words
 from bot.core.runs.events import StepUnclear
 from bot.core.runs.fold import apply, fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import fields
 from bot.engine.service import Service

@@ -18,7 +18,8 @@ from bot.core.decisions.damage import in_words
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.runs.events import Outcome, RunEnded, RunHeld
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Journal
 from bot.engine.surveying import read_run, surveyed
 from bot.errors import JournalError

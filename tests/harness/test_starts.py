@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.readings import probes
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.ring.packages import NEW
 from bot.practice.scene import CONFIG, PACKAGES
 from tests.harness.drill import Drill, a_run, virtually

@@ -13,7 +13,7 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.posts import Post
 from bot.practice.slack.context import What
 from bot.practice.slack.server import Ephemeral, Fault, LocalSlack

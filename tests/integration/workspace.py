@@ -22,7 +22,7 @@ from bot.core.plans.dryrun import DryRun
 from bot.core.plans.procedure import Need
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.offering import Offer, Offered
 from bot.engine.planning import Request
 from bot.engine.posts import Post

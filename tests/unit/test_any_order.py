@@ -48,7 +48,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.fold import apply, begin, fold
-from bot.core.runs.run import TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import TRANSITIONS, Status
 from bot.errors import Illegal, Refused
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, library, plan
 

@@ -9,7 +9,7 @@ from bot.core.decisions.damage import Damaged, Release, decide_release, examined
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports
 from bot.engine.recovery import recover

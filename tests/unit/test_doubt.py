@@ -15,7 +15,8 @@ from bot.core.plans.plan import Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Verdict
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.looks.looking import Observation
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover

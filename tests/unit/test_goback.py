@@ -12,7 +12,7 @@ from bot.core.plans.laws import check_rules
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND, THIRD, Story, library, plan
 

@@ -14,7 +14,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact, body_of, fact_from
 from bot.core.runs.fold import apply, fold
-from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Status
+from bot.core.runs.transitions import EVERYWHERE, TRANSITIONS, Status
 from bot.errors import Illegal
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
@@ -51,6 +51,11 @@ def test_a_fact_that_the_table_does_not_know_is_refused_and_changes_nothing(stat
             with pytest.raises(Illegal):
                 apply(before, Entry(run=before.id, seq=before.seq + 1, at=story.at, fact=told))
     assert story.run is before
+
+
+def test_no_kind_of_fact_both_moves_a_run_and_only_reports_something() -> None:
+    """Which it is decides whether a decision made meanwhile still counts."""
+    assert EVERYWHERE.isdisjoint(kind for facts in TRANSITIONS.values() for kind in facts)
 
 
 def test_an_ended_run_takes_no_fact_at_all() -> None:

@@ -11,7 +11,8 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS, Status
+from bot.core.runs.run import DEVIATIONS
+from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
 from tests.unit.stories import command

@@ -12,7 +12,8 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
-from bot.core.runs.run import Grant, Run, Status
+from bot.core.runs.run import Grant, Run
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 
 

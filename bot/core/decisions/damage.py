@@ -18,7 +18,8 @@ from bot.core.runs.claims import in_words as claim_in_words
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import apply, begin
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Illegal, Refused
 

@@ -12,7 +12,8 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
-from bot.core.runs.run import TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import TRANSITIONS, Status
 from bot.errors import Refused
 
 LONGER_WAITS = 3

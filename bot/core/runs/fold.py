@@ -13,7 +13,8 @@ from bot.core.plans.plan import PlannedCheck
 from bot.core.runs import events as fact
 from bot.core.runs import remember
 from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import EVERYWHERE, Status, status_after
 from bot.errors import Illegal
 
 
@@ -45,11 +46,11 @@ def apply(run: Run, entry: Entry) -> Run:
     if entry.run != run.id or entry.seq != run.seq + 1:
         raise Illegal(f"run {run.id}: fact {entry.seq} of {entry.run} cannot follow fact {run.seq}")
     kind = type(entry.fact)
-    allowed = TRANSITIONS[run.status]
-    if kind not in allowed and (kind not in EVERYWHERE or run.status is Status.ENDED):
+    status = status_after(run.status, kind)
+    if status is None:
         raise Illegal(f"run {run.id}, fact {entry.seq}: {kind.__name__} cannot happen while the run is {run.status}")
-    moved = replace(run, seq=entry.seq, at=entry.at, status=allowed.get(kind, run.status))
-    if kind in allowed:
+    moved = replace(run, seq=entry.seq, at=entry.at, status=status)
+    if kind not in EVERYWHERE:
         moved = replace(moved, moved=entry.seq)
     return _shown(run, _remember(moved, entry), entry)
 

@@ -1,7 +1,6 @@
-"""What a run is, and the one table of what may follow what.
+"""What a run is: the state that its facts fold to, and what is read from that.
 
-The law first: a fact that the table does not know in a status is Illegal, and changes nothing. How the facts make the
-state is in fold.py.
+What may follow what is in transitions.py; how the facts make the state is in fold.py.
 """
 
 from __future__ import annotations
@@ -9,120 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
 
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
-
-
-class Status(StrEnum):
-    """Where a run stands."""
-
-    READY = "ready"
-    BUSY = "busy"
-    DOUBT = "in doubt"
-    WAITING = "waiting"
-    ASKING = "asking"
-    HELD = "held"
-    TAKEN = "taken over"
-    ENDED = "ended"
-
-
-_R, _B, _D, _W, _A, _H = (
-    Status.READY,
-    Status.BUSY,
-    Status.DOUBT,
-    Status.WAITING,
-    Status.ASKING,
-    Status.HELD,
-)
+from bot.core.runs.transitions import Status
 
 DEVIATIONS = 3
 """How often the ring is set back before a person is asked."""
-
-EVERYWHERE = frozenset(
-    {
-        fact.UsersCounted,
-        fact.ApprovalRefused,
-        fact.RingDeviated,
-        fact.RingSetBack,
-        fact.HostsProved,
-        fact.BackendRebooted,
-        fact.OthersCounted,
-        fact.MonitorSaysUp,
-    }
-)
-"""Facts that report something and move nothing; they may come until the run has ended."""
-
-TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
-    {
-        _R: {
-            fact.StageBegan: _R,
-            fact.StepStarted: _B,
-            fact.StepDone: _R,
-            fact.StepFailed: _H,
-            fact.UsersCameBack: _R,
-            fact.WaitBegan: _W,
-            fact.ApprovalAsked: _A,
-            fact.ApprovalLapsed: _R,
-            fact.RunHeld: _H,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-            fact.TurnedBack: _R,
-            fact.RunEnded: Status.ENDED,
-        },
-        _B: {
-            fact.StepDone: _R,
-            fact.StepUnclear: _D,
-            fact.StepNotDone: _R,
-            fact.StepFailed: _H,
-            fact.GoBackAsked: _B,
-        },
-        _D: {
-            fact.StepDone: _R,
-            fact.StepNotDone: _R,
-            fact.StepFailed: _H,
-            fact.GoBackAsked: _D,
-        },
-        _W: {
-            fact.StepDone: _R,
-            fact.WaitGoesOn: _W,
-            fact.GoBackAsked: _R,
-            fact.RunHeld: _H,
-            fact.TakenOver: Status.TAKEN,
-        },
-        _A: {
-            fact.Approved: _R,
-            fact.Postponed: _H,
-            fact.LongerWaitChosen: _R,
-            fact.Denied: _R,
-            fact.ApprovalRepeated: _A,
-            fact.ApprovalExpired: _H,
-            fact.RunHeld: _H,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-        },
-        _H: {
-            fact.TurnedBack: _R,
-            fact.RunHeld: _H,
-            fact.RetryChosen: _R,
-            fact.SkipProposed: _H,
-            fact.SkipAgreed: _R,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-            fact.RunEnded: Status.ENDED,
-        },
-        Status.TAKEN: {
-            fact.RunEnded: Status.ENDED,
-        },
-        Status.ENDED: {},
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.looks.checking import seen
 from bot.engine.looks.looking import Looking, Observation
 from bot.engine.looks.proving import prove

@@ -19,7 +19,8 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS, Run, Status
+from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
 from bot.engine.looks.looking import Looking, Observation, unheard
 from bot.engine.looks.looking import ran as as_ran

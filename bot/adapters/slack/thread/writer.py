@@ -23,7 +23,8 @@ from bot.adapters.slack.thread.search import RootGone
 from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
 from bot.core.runs.fold import follow
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Journal
 from bot.engine.posts import Posts
 from bot.errors import Illegal, Refused
