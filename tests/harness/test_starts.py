@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.readings import probes
+from bot.core.readings import trees
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.packages import NEW
@@ -128,7 +128,7 @@ async def test_a_tree_whose_list_is_too_long_is_refused_before_anything_is_chang
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be compared is found in the first look at it; with less kept, so that six hundred are too many."""
-    monkeypatch.setattr(probes, "TREE_KEPT", 64 * 1024)
+    monkeypatch.setattr(trees, "TREE_KEPT", 64 * 1024)
     async with a_run(text=ONLY_CONFIG) as play:
         certificates(play)
         run = await play.until(lambda run: run.status is Status.ENDED)
