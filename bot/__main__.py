@@ -194,7 +194,7 @@ def try_(
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop in order
     from datetime import timedelta
 
-    from bot.core.plans.procedure import duration
+    from bot.core.text.duration import duration
     from bot.practice.demo import TYPED, Trial, until_stopped
 
     try:
