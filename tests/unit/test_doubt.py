@@ -17,7 +17,7 @@ from bot.core.readings.expect import Verdict
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.engine.looks.looking import Observation
+from bot.engine.looks.observation import Observation
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.runs.changing import Changing

@@ -18,7 +18,8 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 

@@ -20,7 +20,8 @@ from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
-from bot.engine.looks.looking import Looking, Observation, ran, unheard
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
@@ -119,12 +120,12 @@ class Changing:
                     return
                 result = heard
         except NotRun as error:
-            commands = (unheard(ready.host, action.command, error, changes=True),)
+            commands = (ran_without_end(ready.host, action.command, error, changes=True),)
             came = await self._conclude(step, Heard.NEVER_RAN, None, commands, reason=str(error))
             if came is Conclusion.AGAIN:
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
         except HostError as error:
-            commands = (unheard(ready.host, action.command, error, changes=True),)
+            commands = (ran_without_end(ready.host, action.command, error, changes=True),)
             await self._conclude(step, Heard.NOTHING, None, commands, reason=str(error))
         else:
             await self._judge(step, action, result, deviations)
@@ -145,7 +146,7 @@ class Changing:
             observation = await looking
             within = "its end was not heard"
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
-            commands = (unheard(host, action.command, still, changes=True),)
+            commands = (ran_without_end(host, action.command, still, changes=True),)
             reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
             await self._conclude(step, Heard.NOTHING, observation, commands, reason=reason)
             return None
@@ -163,7 +164,7 @@ class Changing:
 
     async def _judge(self, step: PlannedChange, action: Action, result: Result, deviations: int) -> None:
         """`deviations`: how many there were when it was sent."""
-        commands = (ran(result, changes=True),)
+        commands = (ran_of(result, changes=True),)
         # A command that failed is not waited for; one that exits with 0, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))

@@ -32,7 +32,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
-from bot.engine.looks.looking import Looking, Observation, hosts_for
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports

@@ -22,7 +22,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.engine.looks.checking import seen
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.proving import prove
 from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals

@@ -22,8 +22,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.looking import Looking, Observation, unheard
-from bot.engine.looks.looking import ran as as_ran
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
@@ -135,10 +135,10 @@ class Watch:
         try:
             fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
             not_after = fence.not_after
-            sent = as_ran(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
+            sent = ran_of(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
         except HostError as error:
-            sent = unheard(host, action.command, error, changes=True)
+            sent = ran_without_end(host, action.command, error, changes=True)
             patience = timedelta(0)
         after = await self._looking.until_seen(action.done_when, patience)
         came = fact.RingSetBack(
