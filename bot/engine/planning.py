@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import assert_never
 
 from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
-from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import FORMS, Asked, read_request
 from bot.core.readings.expect import check_expectations
@@ -123,12 +124,18 @@ class Planner:
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
-            changed = changed or isinstance(step, PlannedChange)
-            if isinstance(step, PlannedCheck) and not changed:
-                verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
-                checks.append((step.says, verdict.holds, verdict.reason))
-            elif isinstance(step, PlannedCheck):
-                later.append(step.says)
+            match step:
+                case PlannedCheck() if changed:
+                    later.append(step.says)
+                case PlannedCheck():
+                    verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
+                    checks.append((step.says, verdict.holds, verdict.reason))
+                case PlannedChange():
+                    changed = True
+                case PlannedWait() | PlannedApproval():
+                    pass
+                case _:
+                    assert_never(step)
         return DryRun(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
     def _procedure(self, request: Request) -> Procedure:

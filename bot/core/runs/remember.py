@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import assert_never
 
 from bot.core.plans.effects import GUARD_REFUSED, Effect, effects
-from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
+from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -139,10 +140,15 @@ def _stops(step: PlannedStep) -> bool:
 def _looks_at_dovecot(step: PlannedStep) -> bool:
     """Whether the units that this step looks at are dovecot alone."""
     looks: tuple[Expected, ...] = ()
-    if isinstance(step, PlannedCheck):
-        looks = step.expect
-    elif isinstance(step, PlannedChange):
-        looks = (*step.only_if, *step.action.done_when)
+    match step:
+        case PlannedCheck():
+            looks = step.expect
+        case PlannedChange():
+            looks = (*step.only_if, *step.action.done_when)
+        case PlannedWait() | PlannedApproval():
+            pass
+        case _:
+            assert_never(step)
     return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
 
 
