@@ -19,7 +19,7 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Backend, Host
 from bot.core.plans.plan import digest
 from bot.core.plans.proposal import Proposal, config_name
-from bot.core.runs.claims import claims, in_words
+from bot.core.runs.claims import claim_in_words, claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested
 from bot.engine import ports
 from bot.errors import Conflict, Illegal, Refused, RingClaimed
@@ -67,7 +67,7 @@ class FakeJournal:
                 raise RingClaimed(fact.target.ring.name, self.holds[fact.target.ring.name])
             for key in claims(fact):
                 if self.claims.get(key, run) != run:
-                    raise RingClaimed("", self.claims[key], what=in_words(key))
+                    raise RingClaimed("", self.claims[key], what=claim_in_words(key))
 
     async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(self.facts.get(run, ()))[after:]

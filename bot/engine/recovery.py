@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from bot.core.decisions.damage import in_words
+from bot.core.decisions.damage import damage_in_words
 from bot.core.runs.events import StepUnclear
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run
@@ -56,5 +56,5 @@ async def _readable(ports: Ports, run: str) -> Run | None:
 async def _report_damaged(ports: Ports, run: str) -> None:
     found = await ports.journal.examine(run)
     if found is not None:
-        log.error("%s", in_words(found), extra={"run": run})
+        log.error("%s", damage_in_words(found), extra={"run": run})
         ports.announcer.damaged(found)

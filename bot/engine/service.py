@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, decide_release, in_words, release_words
+from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
 from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
@@ -101,7 +101,7 @@ class Service:
     async def _who_claims(self, claimed: RingClaimed) -> str:
         run, what = await self._known(claimed.run), claimed.what[0].upper() + claimed.what[1:]
         if isinstance(run, Damaged):
-            return f"{what} is claimed by run {claimed.run}.\n{in_words(run)}"
+            return f"{what} is claimed by run {claimed.run}.\n{damage_in_words(run)}"
         if run is None:
             return f"{what} is claimed by run {claimed.run}, which has released it meanwhile: ask again."
         target = run.request.target
@@ -119,7 +119,7 @@ class Service:
         if live is None:
             known = await self._known(run)
             if isinstance(known, Damaged):
-                raise Refused(in_words(known))
+                raise Refused(damage_in_words(known))
             if known is None:
                 raise Refused(f"There is no run {run}.")
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
@@ -133,7 +133,7 @@ class Service:
         """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""
         known = await self._known(run)
         if isinstance(known, Damaged):
-            raise Refused(in_words(known))
+            raise Refused(damage_in_words(known))
         if known is None:
             raise Refused(f"There is no run {run}.")
         return await self._ports.journal.entries(run)

@@ -233,7 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.now += timedelta(minutes=minutes)
 
-    @precondition(lambda self: self.run_.kept and self.run_.status is not Status.ENDED)
+    @precondition(lambda self: self.run_.enforced and self.run_.status is not Status.ENDED)
     @rule()
     def somebody_changes_the_ring(self) -> None:
         step = "set-vhosts-to-zero"

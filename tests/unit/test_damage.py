@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, Release, decide_release, examined, in_words
+from bot.core.decisions.damage import Damaged, Release, damage_in_words, decide_release, examined
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
@@ -73,7 +73,7 @@ def test_facts_that_cannot_follow_each_other_are_damage_though_each_can_be_read(
 )
 def test_it_says_what_the_backend_was_last_known_as(until: str, on: Status | None, said: list[str]) -> None:
     """A later change takes the place of an earlier one on the same: started, and not stopped and started."""
-    words = in_words(damaged(Story().until(until, on=on)))
+    words = damage_in_words(damaged(Story().until(until, on=on)))
     for part in ("fact 99: it was altered", "backend-3 (192.0.2.13) of ring main", "stays claimed", *said):
         assert part in words
     assert ("dovecot was stopped" in words) is ("dovecot was stopped" in said)
@@ -82,14 +82,14 @@ def test_it_says_what_the_backend_was_last_known_as(until: str, on: Status | Non
 def test_where_no_fact_is_sound_what_it_holds_says_what_it_was_about() -> None:
     found = examined("r2025a", (), "", rings=("main",), keys=keys_of(target()))
     assert found is not None
-    words = in_words(found)
+    words = damage_in_words(found)
     assert "no fact of it is there any more" in words
     assert "the backend 192.0.2.13, the director that `ssh director-1` reaches" in words
     assert "release r2025a REASON" in words
 
 
 def test_one_that_holds_nothing_asks_nothing_of_anybody() -> None:
-    words = in_words(damaged(Story().until(None), holds=False))
+    words = damage_in_words(damaged(Story().until(None), holds=False))
     assert "it claims nothing" in words
     assert "release" not in words
 

@@ -143,10 +143,10 @@ def test_the_drains_end_is_a_date_in_the_facts() -> None:
 def test_the_ring_is_kept_as_it_was_until_the_first_step_that_gives_users_back() -> None:
     """From then on the run, or a person by hand, gives users back: the watch must not fight that."""
     story = Story().until("approve-restore", on=Status.ASKING)
-    assert story.run.kept == {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
-    kept = story.run.kept
-    assert story.until("ring-is-whole-for-the-restore").run.kept == kept
-    assert story.until("set-vhosts-back").run.kept == frozenset()
+    assert story.run.enforced == {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
+    enforced = story.run.enforced
+    assert story.until("ring-is-whole-for-the-restore").run.enforced == enforced
+    assert story.until("set-vhosts-back").run.enforced == frozenset()
 
 
 def test_a_lapsed_approval_is_asked_for_again_with_a_fresh_look() -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.journal.database import CLAIMS, HOLDS, Database
-from bot.core.runs.claims import in_words
+from bot.core.runs.claims import claim_in_words
 from bot.errors import RingClaimed
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ async def claimed_by_another(connection: AsyncConnection, run: str, keys: Sequen
 
 def _against(holders: Mapping[str, str], run: str, keys: Sequence[str]) -> RingClaimed | None:
     key = next((key for key in keys if holders.get(key, run) != run), None)
-    return None if key is None else RingClaimed("", holders[key], what=in_words(key))
+    return None if key is None else RingClaimed("", holders[key], what=claim_in_words(key))
 
 
 async def give_up(connection: AsyncConnection, run: str) -> None:
@@ -57,7 +57,7 @@ async def claim_what_is_free(database: Database, run: str, keys: Sequence[str]) 
     async with database.reading() as connection:
         holders = await _holders(connection, keys)
     for other in sorted(set(holders.values()) - {run}):
-        shared = ", ".join(in_words(key) for key in keys if holders.get(key) == other)
+        shared = ", ".join(claim_in_words(key) for key in keys if holders.get(key) == other)
         log.error(
             "run %s and run %s both claim %s: an older version of the bot began both. Two backends behind the same"
             " directors may be out at once: look at both runs, and bring one of them to its end first",

@@ -14,8 +14,7 @@ from bot.core.decisions.approval import Person
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
-from bot.core.runs.claims import in_words as claim_in_words
-from bot.core.runs.claims import keys_of
+from bot.core.runs.claims import claim_in_words, keys_of
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run
@@ -123,7 +122,7 @@ def claimed_words(found: Damaged) -> str:
     return " and ".join(f"ring {ring}" for ring in found.rings) or "what it shares with others"
 
 
-def in_words(found: Damaged) -> str:
+def damage_in_words(found: Damaged) -> str:
     """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
     lines = [_what_is_wrong(found), *_last_known(found)]
     if found.claims:

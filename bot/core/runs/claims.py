@@ -34,10 +34,10 @@ def shared(target: Target, rings: Sequence[str], keys: Sequence[str]) -> tuple[s
     if target.ring.name in rings:
         return target.ring.name, ""
     found = next((key for key in keys_of(target) if key in keys), None)
-    return None if found is None else ("", in_words(found))
+    return None if found is None else ("", claim_in_words(found))
 
 
-def in_words(key: str) -> str:
+def claim_in_words(key: str) -> str:
     """What a key stands for, for people."""
     kind, _, name = key.partition(" ")
     return f"the director that `ssh {name}` reaches" if kind == "ssh" else f"the {kind} {name}"

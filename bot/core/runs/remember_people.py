@@ -43,7 +43,7 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         digest=new.digest,
         expires=entry.at + (asked.expires - run.asked.at),
         given=entry.at,
-        shown=asked.evidence,
+        evidence=asked.evidence,
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     verified = asked.verified or run.verified

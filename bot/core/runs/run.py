@@ -29,8 +29,8 @@ class Grant:
     digest: str
     expires: datetime
     given: datetime
-    shown: tuple[str, ...] = ()
-    """The evidence that it was given on."""
+    evidence: tuple[str, ...] = ()
+    """What it was given on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,7 @@ class Run:
         return isinstance(asked, fact.GoBackAsked) and asked.approves == self.plan.digest
 
     @property
-    def kept(self) -> frozenset[Effect]:
+    def enforced(self) -> frozenset[Effect]:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that

@@ -138,7 +138,7 @@ class Approvals:
             if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
                 continue
             observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
-            if not observation.verdict.holds and observation.verdict.reason not in grant.shown:
+            if not observation.verdict.holds and observation.verdict.reason not in grant.evidence:
                 return f"what it showed is not so any more: {observation.verdict.reason}"
         return ""
 

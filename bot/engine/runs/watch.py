@@ -87,11 +87,11 @@ class Watch:
 
     async def check_ring(self) -> None:
         """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
-        while (run := self._run).kept:
+        while (run := self._run).enforced:
             rounds = self._rounds
             observation = await self._looking.look([_RING, WHO_THEY_ARE])
             async with self._deciding:
-                if not self._run.kept:
+                if not self._run.enforced:
                     return  # users are being given back since
                 if self._rounds == rounds:  # else it may have been set back meanwhile, and is looked at anew
                     await self._judge(run, observation)
@@ -110,7 +110,7 @@ class Watch:
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        serves = await self._serves() if Effect.FLUSH in run.kept else None
+        serves = await self._serves() if Effect.FLUSH in run.enforced else None
         steps = _to_make_again(run, ring, serves)
         if not steps:
             return

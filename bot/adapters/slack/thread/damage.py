@@ -15,7 +15,7 @@ from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
 from bot.adapters.slack.thread.outbox import plainer
 from bot.adapters.slack.thread.pace import Pace
-from bot.core.decisions.damage import Damaged, claimed_words, in_words
+from bot.core.decisions.damage import Damaged, claimed_words, damage_in_words
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def _found(found: Damaged, *, approvers: str, link: str) -> Message:
     builder.say(
         f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else "")
     )
-    for line in in_words(found).split("\n"):
+    for line in damage_in_words(found).split("\n"):
         builder.say(prose(line, spans=True))
     return builder.message()
 
@@ -53,7 +53,7 @@ def _released(found: Damaged) -> Message:
 def beside(found: Damaged) -> Message:
     """The message to one person besides the answer to what they typed."""
     builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
-    for line in in_words(found).split("\n"):
+    for line in damage_in_words(found).split("\n"):
         builder.say(prose(line, people=None, spans=True))
     return builder.message()
 
