@@ -228,7 +228,7 @@ class FakeAnnouncer:
     def wake(self, run: str) -> None:
         self.woken.append(run)
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         self.waited_for.append((run, seq))
         await self._there.wait()
 

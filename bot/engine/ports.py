@@ -77,7 +77,7 @@ class Announcer(Protocol):
     def wake(self, run: str) -> None:
         """There are new facts of this run to show; returns at once."""
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
 
     def warn(self, run: str, text: str) -> None:

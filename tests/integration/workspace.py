@@ -165,7 +165,7 @@ class Place:
         """Have it told, and wait until people can see it."""
         self.service.story = story
         self.service.publish()
-        await asyncio.wait_for(self.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(self.thread.until_posted(story.run.id, story.run.seq), SECONDS)
 
     @property
     def said(self) -> list[Message]:

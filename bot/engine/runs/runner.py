@@ -248,7 +248,7 @@ class Runner:
             return True
         bound = self._ports.timings.shown_within
         try:
-            await asyncio.wait_for(self._ports.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
+            await asyncio.wait_for(self._ports.announcer.until_posted(run.id, run.stage_seq), bound.total_seconds())
         except TimeoutError:
             log.warning(
                 "Slack has not taken the announcement of stage %s", run.plan.stage_of(step).name, extra=fields(run)

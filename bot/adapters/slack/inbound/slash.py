@@ -120,7 +120,7 @@ class Commands:
     async def _link(self, run: str) -> str:
         try:
             async with asyncio.timeout(_LINK_WITHIN):
-                await self._threads.shown(run, 1)
+                await self._threads.until_posted(run, 1)
                 return await self._threads.permalink(run)
         except TimeoutError:
             return ""

@@ -83,9 +83,9 @@ class SlackAnnouncer:
         if not self._closed:
             self._writer(run).wake()
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
-        await self._writer(run).shown(seq)
+        await self._writer(run).until_posted(seq)
 
     async def permalink(self, run: str) -> str:
         """The address of the run's root message, empty when it has none yet or Slack does not say in a moment."""

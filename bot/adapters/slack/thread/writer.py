@@ -87,7 +87,7 @@ class ThreadWriter:
         """There is more to write."""
         self._news.set()
 
-    async def shown(self, seq: int) -> None:
+    async def until_posted(self, seq: int) -> None:
         """Returns when everything up to this fact was posted."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._cursor is not None and self._cursor >= seq)
@@ -260,7 +260,7 @@ class ThreadWriter:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
         try:
             async with asyncio.timeout(_TURN_WITHIN):
-                await self.shown(0)
+                await self.until_posted(0)
                 await self._posting.acquire()
         except TimeoutError:
             raise Refused(f"Slack has not yet taken what was said of run {self._run} before; try again.") from None
