@@ -1,7 +1,7 @@
-"""The journal's facts as rows: numbered, chained by their hashes, and what a run claims had by it alone.
+"""The journal's facts as rows: numbered, chained by their hashes, and what a run claims is its alone.
 
-It must not know what may follow what (core/runs/run.py does): only that numbers have no gaps and that nothing was
-altered.
+It must not know what may follow what (core/runs/transitions.py does): only that numbers have no gaps and that nothing
+was altered.
 The chain shows every change but one: rows missing from a run's very end.
 """
 

@@ -87,7 +87,7 @@ def question(
         expires=now + open_for,
         repeats=tuple(now + after for after in repeats if after < open_for),
         verified=verified,
-        word_of=(run.back_asked_by or "") if run.on_their_word else "",
+        word_of=(run.back_asked_by or "") if run.approved_by_asking else "",
         alarms=decides.alarms,
         brief=decides.lines,
     )

@@ -27,6 +27,9 @@ class Effect(StrEnum):
     CONFIGURE = "changes the configuration in place"
 
 
+TAKE_USERS_AWAY = frozenset({Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH})
+"""What is done to the ring before a backend is stopped."""
+
 _END = r"(\s|$|['\";&|)])"
 _DOVECOT = r"dovecot(\.service)?(\s|$|['\";&|)])"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
-from bot.core.plans.effects import GUARD_REFUSED, Effect, effects
+from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects
 from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -70,7 +70,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     run = _out(run, step, entry)
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
-    if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
+    if does & TAKE_USERS_AWAY:
         run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
     return run
 

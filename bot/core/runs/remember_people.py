@@ -116,8 +116,8 @@ def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
     if run.plan.back:
         raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
     turning = replace(run, turning=True, back_asked_by=new.by, asked=None, until=None, held=0)
-    word = entry if new.approves else None
-    return replace(turning, start_first=new.start_first, back_word=word)
+    approval = entry if new.approves else None
+    return replace(turning, start_first=new.start_first, back_approval=approval)
 
 
 def turned_back(run: Run, new: fact.TurnedBack) -> Run:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -101,7 +101,7 @@ class Run:
     must_hold: fact.RunHeld | None = None
     """Why the run has to hold at the next safe point, and where it goes on from."""
     back_asked_by: str | None = None
-    back_word: Entry | None = None
+    back_approval: Entry | None = None
     """By what somebody asked to go back, where that approves the one command that gives vhosts."""
     proved: fact.HostsProved | None = None
     boot_id: str = ""
@@ -176,17 +176,17 @@ class Run:
 
         Four eyes are two persons. Where asking to go back is an approval itself, it is the requester there, too.
         """
-        asked_back = self.back_asked_by if self.plan.back and not self._approved_by_asking else None
+        asked_back = self.back_asked_by if self.plan.back and not self._asking_approves else None
         return (asked_back or self.request.requester,)
 
     @property
-    def on_their_word(self) -> bool:
+    def approved_by_asking(self) -> bool:
         """Whether asking for the way back has approved it; not any more once it was held, or asked for again."""
-        return self._approved_by_asking and self.back_word is not None and self.judged_since < self.back_word.seq
+        return self._asking_approves and self.back_approval is not None and self.judged_since < self.back_approval.seq
 
     @property
-    def _approved_by_asking(self) -> bool:
-        asked = self.back_word.fact if self.back_word and self.plan.back else None
+    def _asking_approves(self) -> bool:
+        asked = self.back_approval.fact if self.back_approval and self.plan.back else None
         return isinstance(asked, fact.GoBackAsked) and asked.approves == self.plan.digest
 
     @property
@@ -194,7 +194,7 @@ class Run:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        return frozenset[Effect]().union(*(step.does for step in self.made)) & _OF_THE_RING
+        return frozenset[Effect]().union(*(step.does for step in self.made)) & TAKE_USERS_AWAY
 
     @property
     def giving_back(self) -> bool:
@@ -278,6 +278,3 @@ class Run:
                 "observed": dict(self.observed),
             }
         )
-
-
-_OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
