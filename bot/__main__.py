@@ -122,7 +122,7 @@ def runs(
 
     from bot import bootstrap
     from bot.config import read_settings
-    from bot.core.decisions.damage import in_words
+    from bot.core.decisions.damage import damage_in_words
     from bot.core.decisions.summary import summary_of
     from bot.core.text.shown import in_line, in_lines
 
@@ -132,7 +132,7 @@ def runs(
         who = (run.backend, state, run.requester, *filter(None, (run.ticket, run.reason)))
         print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
     for damaged in found.damaged:
-        print(f"\n{in_lines(in_words(damaged))}", file=sys.stderr)
+        print(f"\n{in_lines(damage_in_words(damaged))}", file=sys.stderr)
     if found.damaged:
         raise typer.Exit(1)
 
@@ -194,7 +194,7 @@ def try_(
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop in order
     from datetime import timedelta
 
-    from bot.core.plans.procedure import duration
+    from bot.core.text.duration import duration
     from bot.practice.demo import TYPED, Trial, until_stopped
 
     try:

@@ -24,7 +24,7 @@ from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
 from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
-from bot.core.decisions.damage import in_words
+from bot.core.decisions.damage import damage_in_words
 from bot.core.decisions.summary import Listed
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
@@ -217,7 +217,7 @@ async def dry_run(settings: Settings, request: Request) -> DryRun:
 
 
 async def survey(settings: Settings, *, verify: bool = False) -> Survey:
-    """The runs of the journal, the newest first, and those that are damaged, or gone and still hold something.
+    """The runs of the journal, the newest first, and those that are damaged, or gone and still claim something.
 
     With `verify` every fact of every run is read again, and not the index of those that have ended.
     """
@@ -233,8 +233,8 @@ async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
         damaged = await kept.examine(run)
         entries = damaged.sound if damaged else await kept.entries(run)
     if not entries:
-        raise Refused(in_words(damaged) if damaged else f"There is no run {run} in the journal.")
-    return entries, in_words(damaged) if damaged else ""
+        raise Refused(damage_in_words(damaged) if damaged else f"There is no run {run} in the journal.")
+    return entries, damage_in_words(damaged) if damaged else ""
 
 
 def sudo_rules(settings: Settings, host: str, user: str) -> str:

@@ -27,8 +27,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.core.hosts.inventory import Inventory, Ring, mistakes
 from bot.core.plans.laws import Rules
-from bot.core.plans.procedure import Duration, Procedure
+from bot.core.plans.procedure import Procedure
 from bot.core.setup.lint import try_out
+from bot.core.text.duration import Duration
 from bot.core.text.redact import redact
 from bot.engine.ports import Timings
 from bot.errors import Misconfigured

@@ -51,15 +51,15 @@ class Conflict(JournalError):
     """Somebody else has written the next fact of this run."""
 
 
-class RingHeld(JournalError):
-    """Another run holds this ring, or a backend or director that both would hold.
+class RingClaimed(JournalError):
+    """Another run has this ring, or a backend or director that both would claim.
 
     `what` is it in words; `ring` is empty when it is not the ring of that name.
     """
 
     def __init__(self, ring: str, run: str, *, what: str = "") -> None:
         self.what = what or f"ring {ring}"
-        super().__init__(f"{self.what} is held by run {run}")
+        super().__init__(f"{self.what} is claimed by run {run}")
         self.ring = ring
         self.run = run
 

@@ -17,8 +17,10 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from bot.config import Settings
 from bot.core.plans.laws import Rules
-from bot.core.plans.procedure import Procedure, written
-from bot.core.readings.probes import PROBES, Probe
+from bot.core.plans.procedure import Procedure
+from bot.core.readings.probe import Probe
+from bot.core.readings.probes import PROBES
+from bot.core.text.duration import written
 
 FILES: Mapping[str, type[BaseModel]] = MappingProxyType({"procedure": Procedure, "rules": Rules, "settings": Settings})
 """The files that have a schema, and the model that reads each."""

@@ -27,7 +27,8 @@ from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact, RunRequested
 from bot.core.runs.fold import apply, begin
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

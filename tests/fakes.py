@@ -19,10 +19,10 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Backend, Host
 from bot.core.plans.plan import digest
 from bot.core.plans.proposal import Proposal, config_name
-from bot.core.runs.claims import claims, in_words
+from bot.core.runs.claims import claim_in_words, claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested
 from bot.engine import ports
-from bot.errors import Conflict, Illegal, Refused, RingHeld
+from bot.errors import Conflict, Illegal, Refused, RingClaimed
 
 MORNING = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 """A Monday, when nothing has happened yet."""
@@ -64,10 +64,10 @@ class FakeJournal:
             if isinstance(fact, RunRequested) is not (seq == 1):
                 raise Illegal(f"run {run}: its request is its first fact, and only that")
             if isinstance(fact, RunRequested) and fact.target.ring.name in self.holds:
-                raise RingHeld(fact.target.ring.name, self.holds[fact.target.ring.name])
+                raise RingClaimed(fact.target.ring.name, self.holds[fact.target.ring.name])
             for key in claims(fact):
                 if self.claims.get(key, run) != run:
-                    raise RingHeld("", self.claims[key], what=in_words(key))
+                    raise RingClaimed("", self.claims[key], what=claim_in_words(key))
 
     async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
         return tuple(self.facts.get(run, ()))[after:]
@@ -93,7 +93,7 @@ class FakeJournal:
     async def release(self, release: Release) -> None:
         run = release.run
         if run in self.releases or not any(self._held(run)):
-            raise Conflict(f"run {run} holds nothing any more")
+            raise Conflict(f"run {run} claims nothing any more")
         self.releases[run] = release
         self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
         self.claims = {key: holder for key, holder in self.claims.items() if holder != run}
@@ -228,7 +228,7 @@ class FakeAnnouncer:
     def wake(self, run: str) -> None:
         self.woken.append(run)
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         self.waited_for.append((run, seq))
         await self._there.wait()
 

@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.plans.proposal import KEEP, Proposal, config_name
-from bot.core.readings.outputs import contents_digest, tree_digest
 from bot.core.readings.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
-from bot.core.readings.probes import TREE_KEPT
-from bot.core.readings.trees import read_tree
+from bot.core.readings.trees import TREE_KEPT, contents_digest, read_tree, tree_digest
 from bot.errors import Refused
 
 MOST_ENTRIES = 20_000
@@ -144,7 +142,7 @@ class FolderProposals:
             raise Refused(f"The configuration {name} cannot be used: it has no file dovecot.conf.")
         listed = sum(len(line.encode()) + 1 for member in members for line in member.lines)
         listed += PATH_ON_HOST * sum(1 for member in members if member.content is not None)
-        if listed > TREE_KEPT:  # else the host could never show that it has it: readings.tree refuses a cut list
+        if listed > TREE_KEPT:  # else the host could never show that it has it: trees.tree refuses a cut list
             raise Refused(f"The configuration {name} cannot be used: it has too many files to be compared on the host.")
 
     def _folder(self, name: str) -> Path:

@@ -39,22 +39,22 @@ class Offer:
     requires: Sequence[str]
 
 
-async def standing(inventory: Inventory, hosts: Hosts, held: Mapping[str, str]) -> dict[str, tuple[Offered, ...]]:
-    """How every backend stands; `held`: by ring, the run that holds it, which is all that counts there."""
+async def standing(inventory: Inventory, hosts: Hosts, claimed: Mapping[str, str]) -> dict[str, tuple[Offered, ...]]:
+    """How every backend stands; `claimed`: by ring, the run that has it, which is all that counts there."""
     rings = inventory.rings
-    states = await asyncio.gather(*(_states(ring, hosts, held.get(ring.name, "")) for ring in rings))
+    states = await asyncio.gather(*(_states(ring, hosts, claimed.get(ring.name, "")) for ring in rings))
     return {ring.name: offered for ring, offered in zip(rings, states, strict=True)}
 
 
-async def _states(ring: Ring, hosts: Hosts, held: str) -> tuple[Offered, ...]:
+async def _states(ring: Ring, hosts: Hosts, claimed: str) -> tuple[Offered, ...]:
     states: dict[str, str] = {}
-    if not held:
+    if not claimed:
         try:
             async with asyncio.timeout(_WITHIN):
                 states = await _read(ring, hosts)
         except TimeoutError:
             pass
-    other = f"its ring is held by run {held}" if held else "not known now"
+    other = f"its ring is claimed by run {claimed}" if claimed else "not known now"
     return tuple(Offered(backend=one.name, state=states.get(one.name, other)) for one in ring.backends)
 
 

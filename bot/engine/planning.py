@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import assert_never
 
 from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.newer import in_short
-from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import FORMS, Asked, read_request
 from bot.core.readings.expect import check_expectations
@@ -103,10 +104,10 @@ class Planner:
         target = self._catalogue.inventory.find(asked.backend)
         return in_lines(await Bringing(self._hosts, self._proposals).of(self._procedure(request), asked, target))
 
-    async def offer(self, request: Request, held: Mapping[str, str]) -> Offer:
-        """What can be asked for behind this command; `held`: by ring, the run that holds it. Raises Refused."""
+    async def offer(self, request: Request, claimed: Mapping[str, str]) -> Offer:
+        """What can be asked for behind this command; `claimed`: by ring, the run that has it. Raises Refused."""
         procedure = self._procedure(request)
-        rings = await standing(self._catalogue.inventory, self._hosts, held)
+        rings = await standing(self._catalogue.inventory, self._hosts, claimed)
         configs = await self._proposals.names() if Need.CONFIG in procedure.takes else ()
         return Offer(rings=rings, configs=configs, takes=procedure.takes, requires=self._catalogue.requires)
 
@@ -123,12 +124,18 @@ class Planner:
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
-            changed = changed or isinstance(step, PlannedChange)
-            if isinstance(step, PlannedCheck) and not changed:
-                verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
-                checks.append((step.says, verdict.holds, verdict.reason))
-            elif isinstance(step, PlannedCheck):
-                later.append(step.says)
+            match step:
+                case PlannedCheck() if changed:
+                    later.append(step.says)
+                case PlannedCheck():
+                    verdict = (await looking.until_seen(step.expect, timedelta(0))).verdict
+                    checks.append((step.says, verdict.holds, verdict.reason))
+                case PlannedChange():
+                    changed = True
+                case PlannedWait() | PlannedApproval():
+                    pass
+                case _:
+                    assert_never(step)
         return DryRun(plan=plan, target=order.target, checks=tuple(checks), later=tuple(later))
 
     def _procedure(self, request: Request) -> Procedure:

@@ -25,7 +25,7 @@ class Journal(Protocol):
         """Commit the facts as numbers after+1, … of the run, all or none, before it returns.
 
         A run's first fact takes its ring in the same transaction, its last frees it. Raises Conflict when fact
-        after+1 is there already, RingHeld when another run holds the ring, JournalError when nothing was written.
+        after+1 is there already, RingClaimed when another run has the ring, JournalError when nothing was written.
         """
 
     async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
@@ -35,7 +35,7 @@ class Journal(Protocol):
         """
 
     async def open_runs(self) -> tuple[str, ...]:
-        """The runs that hold a ring, the oldest first."""
+        """The runs that have a ring, the oldest first."""
 
     async def all_runs(self) -> tuple[str, ...]:
         """Every run there is, the oldest first."""
@@ -44,12 +44,12 @@ class Journal(Protocol):
         """Every run there is; of those that have ended only what a list shows, of the newest `most`, from an index."""
 
     async def examine(self, run: str) -> Damaged | None:
-        """What is wrong with a run that cannot be read whole, and what it holds; None for a sound one, or none."""
+        """What is wrong with a run that cannot be read whole, and what it claims; None for a sound one, or none."""
 
     async def release(self, release: Release) -> None:
-        """Write down who lets a run go, and free all that it holds, in one transaction.
+        """Write down who releases a run, and free all that it claims, in one transaction.
 
-        Raises Conflict, and changes nothing, when it holds nothing or was let go already; JournalError.
+        Raises Conflict, and changes nothing, when it claims nothing or was released already; JournalError.
         """
 
 
@@ -77,7 +77,7 @@ class Announcer(Protocol):
     def wake(self, run: str) -> None:
         """There are new facts of this run to show; returns at once."""
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
 
     def warn(self, run: str, text: str) -> None:
@@ -87,7 +87,7 @@ class Announcer(Protocol):
         """Where people can see the run, empty when that is not known."""
 
     def damaged(self, found: Damaged) -> None:
-        """Post in the channel that a run is damaged, or was let go; returns at once, is tried until it was posted."""
+        """Post in the channel that a run is damaged, or was released; returns at once, is tried until it was posted."""
 
 
 class Alarms(Protocol):

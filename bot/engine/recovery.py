@@ -1,13 +1,14 @@
-"""Start-up: every run that holds a ring goes on from where its facts end; what was under way is in doubt."""
+"""Start-up: every run that has a ring goes on from where its facts end; what was under way is in doubt."""
 
 from __future__ import annotations
 
 import logging
 
-from bot.core.decisions.damage import in_words
+from bot.core.decisions.damage import damage_in_words
 from bot.core.runs.events import StepUnclear
 from bot.core.runs.fold import apply, fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import fields
 from bot.engine.service import Service
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
-    """Take up all open runs; returns their ids. A damaged run is left alone and reported: it keeps what it holds."""
+    """Take up all open runs; returns their ids. A damaged run is left alone and reported: it keeps what it claims."""
     taken = []
     for run_id in await ports.journal.open_runs():
         run = await _readable(ports, run_id)
@@ -55,5 +56,5 @@ async def _readable(ports: Ports, run: str) -> Run | None:
 async def _report_damaged(ports: Ports, run: str) -> None:
     found = await ports.journal.examine(run)
     if found is not None:
-        log.error("%s", in_words(found), extra={"run": run})
+        log.error("%s", damage_in_words(found), extra={"run": run})
         ports.announcer.damaged(found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, in_words, let_go, let_go_words
+from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
 from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
@@ -26,7 +26,7 @@ from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.runner import Runner
 from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import Refused, RingHeld
+from bot.errors import Refused, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class Service:
     async def request(self, request: Request) -> str:
         """Begin a run; returns its id. Raises Refused (text for people) and changes nothing."""
         run = self._new_id()
-        await self._refuse_if_held(self._planner.target(request))
+        await self._refuse_if_claimed(self._planner.target(request))
         requested = await self._planner.request(request, run)
         try:
             entries = await self._ports.journal.append(run, 0, self._ports.clock.now(), (requested,))
-        except RingHeld as error:
-            raise Refused(await self._who_holds(error)) from None
+        except RingClaimed as error:
+            raise Refused(await self._who_claims(error)) from None
         begun = fold(entries)
         assert begun is not None
         log.info("RunRequested", extra=fields(begun))
@@ -81,34 +81,34 @@ class Service:
 
     async def offer(self, request: Request) -> Offer:
         """What can be asked for behind the command, with how every backend stands now. Raises Refused."""
-        held: dict[str, str] = {}
+        claimed: dict[str, str] = {}
         for run in await self._ports.journal.open_runs():
-            rings, _ = _holds(await self._known(run))
-            held |= dict.fromkeys(rings, run)
-        return await self._planner.offer(request, held)
+            rings, _ = _claims_of(await self._known(run))
+            claimed |= dict.fromkeys(rings, run)
+        return await self._planner.offer(request, claimed)
 
     async def brings(self, request: Request) -> tuple[str, ...]:
         """What a run that was asked for so would bring its backend, a line each. Raises Refused."""
         return await self._planner.brings(request)
 
-    async def _refuse_if_held(self, target: Target) -> None:
+    async def _refuse_if_claimed(self, target: Target) -> None:
         """Before hosts are read for the plan; as that takes long, the journal judges again when the run is written."""
         for run in await self._ports.journal.open_runs():
-            if held := shared(target, *_holds(await self._known(run))):
-                ring, what = held
-                raise Refused(await self._who_holds(RingHeld(ring, run, what=what)))
+            if claimed := shared(target, *_claims_of(await self._known(run))):
+                ring, what = claimed
+                raise Refused(await self._who_claims(RingClaimed(ring, run, what=what)))
 
-    async def _who_holds(self, held: RingHeld) -> str:
-        run, what = await self._known(held.run), held.what[0].upper() + held.what[1:]
+    async def _who_claims(self, claimed: RingClaimed) -> str:
+        run, what = await self._known(claimed.run), claimed.what[0].upper() + claimed.what[1:]
         if isinstance(run, Damaged):
-            return f"{what} is held by run {held.run}.\n{in_words(run)}"
+            return f"{what} is claimed by run {claimed.run}.\n{damage_in_words(run)}"
         if run is None:
-            return f"{what} is held by run {held.run}, which has let it go meanwhile: ask again."
+            return f"{what} is claimed by run {claimed.run}, which has released it meanwhile: ask again."
         target = run.request.target
-        other = "" if held.ring else f" of ring {target.ring.name}"
+        other = "" if claimed.ring else f" of ring {target.ring.name}"
         link = await self._ports.announcer.permalink(run.id)
         return (
-            f"{what} is held by run {run.id} on {target.backend.name}{other}, asked for by"
+            f"{what} is claimed by run {run.id} on {target.backend.name}{other}, asked for by"
             f" <@{run.request.requester}> since {run.began:%Y-%m-%d %H:%M:%S} UTC; it is {run.status}."
             f" One backend at a time. {link}"
         ).strip()
@@ -119,7 +119,7 @@ class Service:
         if live is None:
             known = await self._known(run)
             if isinstance(known, Damaged):
-                raise Refused(in_words(known))
+                raise Refused(damage_in_words(known))
             if known is None:
                 raise Refused(f"There is no run {run}.")
             raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
@@ -133,7 +133,7 @@ class Service:
         """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""
         known = await self._known(run)
         if isinstance(known, Damaged):
-            raise Refused(in_words(known))
+            raise Refused(damage_in_words(known))
         if known is None:
             raise Refused(f"There is no run {run}.")
         return await self._ports.journal.entries(run)
@@ -145,15 +145,15 @@ class Service:
         return await surveyed(listed, self._known)
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
-        """Let go what a damaged run holds, on somebody's word; raises Refused. It is posted in the channel."""
+        """Release what a damaged run claims, on somebody's word; raises Refused. It is posted in the channel."""
         if run in self._live:
             raise Refused(f"Run {run} is under way: abort it, or take it over by hand.")
         journal = self._ports.journal
         found = await journal.examine(run)
-        release = let_go(run, found, person, redact(reason), self._ports.clock.now())
+        release = decide_release(run, found, person, redact(reason), self._ports.clock.now())
         assert found is not None
         await journal.release(release)
-        log.warning("%s", let_go_words(release), extra={"run": run})
+        log.warning("%s", release_words(release), extra={"run": run})
         released = replace(found, release=release)
         self._ports.announcer.damaged(released)
         return released
@@ -194,7 +194,7 @@ class Service:
             await asyncio.gather(*late, return_exceptions=True)
 
 
-def _holds(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
+def _claims_of(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str]]:
     """The rings by their names, and the keys; nothing of what has ended meanwhile."""
     match known:
         case Damaged(rings=rings, keys=keys):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from bot.core.decisions.damage import Damaged
 from bot.core.decisions.summary import Listed, Summary, age, summary_of
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Journal
 from bot.errors import Illegal
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from bot.core.plans.procedure import written
+from bot.core.text.duration import written
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.slack.payloads import name_of

@@ -80,7 +80,7 @@ def _is_of(message: Message, seq: int) -> bool:
 async def test_a_second_run_on_the_ring_is_told_who_holds_it_since_when_and_where(asking: Asking, backend: str) -> None:
     seen = len(asking.ring.log)
     told = await answer(asking.scene, SECOND, f"{backend} restart=yes")
-    assert f"held by run {asking.run} on backend-3, asked for by <@{REQUESTER}> since 20" in told
+    assert f"claimed by run {asking.run} on backend-3, asked for by <@{REQUESTER}> since 20" in told
     assert f"/p{asking.scene.root.ts.replace('.', '')}" in told
     assert len(asking.ring.log) == seen
     assert await facts_of(asking.scene, fact.Approved) == []

@@ -192,7 +192,7 @@ async def test_a_damaged_run_is_let_go_by_an_approver_with_a_reason_and_by_nobod
     assert "This needs a reason" in tale.refused["no reason"]
     assert "Which run?" in tale.refused["no run"]
     assert "There is no run r234567" in tale.refused["another run"]
-    assert f"was let go by <@{REQUESTER}>" in tale.refused["twice"]
+    assert f"was released by <@{REQUESTER}>" in tale.refused["twice"]
     assert tale.changed == 0
 
 

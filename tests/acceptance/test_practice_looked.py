@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Stage = tuple[PracticeRing, Scene]
 REFUSED = "nothing was changed anywhere"
-ONLY_LOOKS = "holds ring practice and looks at everything"
+ONLY_LOOKS = "claims ring practice and looks at everything"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -71,7 +71,7 @@ async def test_a_whole_run_by_form_buttons_and_views() -> None:
     async with staged() as (ring, scene):
         first = await asked_for(scene)
         held = await opened(scene, THIRD, None, "/dovecot-upgrade")
-        assert f"held by run {run_of(scene)}" in str(held.body)
+        assert f"claimed by run {run_of(scene)}" in str(held.body)
         refused = await scene.slack.submit(THIRD, held, {"backend": {"backend": "backend-1"}})
         assert "asked for by @alice" in refused.errors["backend"]
 

@@ -113,6 +113,6 @@ async def test_one_ring_under_two_names_has_one_backend_out_at_once(lab: Lab) ->
         await scene.ask("other-backend-2 restart=yes")
         said = wording(scene.slack.ephemerals[-1])
         assert "is refused" in said
-        assert "is held by run" in said
+        assert "is claimed by run" in said
         assert altered(lab, since) == []
     await asyncio.to_thread(by_hand, lab, "update backend-3 100")

@@ -12,7 +12,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.readings.probes import PROBES
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Timings
 from bot.practice.slack.server import Message
 from bot.practice.values import Ran

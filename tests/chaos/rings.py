@@ -76,4 +76,4 @@ def another_backend_is_asked_for(delay: float) -> Trouble:
 
 
 def _refused(play: Play, since: int) -> bool:
-    return any("is held by run" in one.text for one in play.scene.slack.ephemerals[since:])
+    return any("is claimed by run" in one.text for one in play.scene.slack.ephemerals[since:])

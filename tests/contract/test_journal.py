@@ -22,7 +22,7 @@ from bot.core.runs.events import (
     WaitBegan,
 )
 from bot.engine.ports import Journal
-from bot.errors import Conflict, Illegal, RingHeld
+from bot.errors import Conflict, Illegal, RingClaimed
 from tests.contract.journals import DONE, SECOND, path, proved, requested, url
 from tests.fakes import MORNING, FakeJournal
 
@@ -115,7 +115,7 @@ async def test_a_conflict_writes_nothing_of_what_was_asked(journal: Journal) -> 
 
 async def test_a_run_holds_its_ring_from_its_first_fact_to_its_last(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested()])
-    with pytest.raises(RingHeld) as held:
+    with pytest.raises(RingClaimed) as held:
         await journal.append("r2", 0, MORNING, [requested()])
     assert (held.value.ring, held.value.run) == ("blue", "r1")
     assert await journal.entries("r2") == ()
@@ -131,14 +131,14 @@ async def test_of_two_runs_that_ask_at_the_same_moment_exactly_one_holds_the_rin
             *(writer.append(f"{ring}-{n}", 0, MORNING, [requested(ring)]) for n, writer in enumerate(two)),
             return_exceptions=True,
         )
-        assert sorted(type(one).__name__ for one in ended) == ["RingHeld", "tuple"]
+        assert sorted(type(one).__name__ for one in ended) == ["RingClaimed", "tuple"]
     assert len(await two[0].open_runs()) == len(await two[0].all_runs()) == 20
 
 
 async def test_two_rings_of_the_settings_behind_the_same_directors_are_one(journal: Journal) -> None:
     """Two backends behind the same directors are never out at once, whatever the settings call their rings."""
     await journal.append("r1", 0, MORNING, [requested("blue", directors=("d1", "d2"))])
-    with pytest.raises(RingHeld, match=r"^the director that `ssh d2` reaches is held by run r1$") as held:
+    with pytest.raises(RingClaimed, match=r"^the director that `ssh d2` reaches is claimed by run r1$") as held:
         await journal.append("r2", 0, MORNING, [requested("red", directors=("d2", "d3"))])
     assert (held.value.ring, held.value.run) == ("", "r1")
     assert await journal.open_runs() == await journal.all_runs() == ("r1",)
@@ -146,13 +146,13 @@ async def test_two_rings_of_the_settings_behind_the_same_directors_are_one(journ
 
 async def test_a_backend_is_held_by_its_address_whatever_ring_it_is_in(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested("blue", ip="192.0.2.1")])
-    with pytest.raises(RingHeld, match=r"^the backend 192\.0\.2\.1 is held by run r1$"):
+    with pytest.raises(RingClaimed, match=r"^the backend 192\.0\.2\.1 is claimed by run r1$"):
         await journal.append("r2", 0, MORNING, [requested("red", ip="192.0.2.1")])
 
 
 async def test_what_was_refused_holds_nothing(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested("blue", directors=("d1",))])
-    with pytest.raises(RingHeld):
+    with pytest.raises(RingClaimed):
         await journal.append("r2", 0, MORNING, [requested("red", ip="192.0.2.1", directors=("d2", "d1"))])
     await journal.append("r3", 0, MORNING, [requested("green", ip="192.0.2.1", directors=("d2",))])
     await journal.append("r4", 0, MORNING, [requested("red", ip="192.0.2.2", directors=("d4",))])
@@ -170,7 +170,7 @@ async def test_a_director_is_held_by_what_it_calls_itself_once_that_is_proved(jo
     """Two names for one director: only the director itself can say so."""
     await journal.append("r1", 0, MORNING, [requested("blue"), proved("192.0.2.8:9090", "192.0.2.9:9090")])
     await journal.append("r2", 0, MORNING, [requested("red")])
-    with pytest.raises(RingHeld, match=r"^the director 192\.0\.2\.9:9090 is held by run r1$"):
+    with pytest.raises(RingClaimed, match=r"^the director 192\.0\.2\.9:9090 is claimed by run r1$"):
         await journal.append("r2", 1, MORNING, [StageBegan(stage="preflight"), proved("192.0.2.9:9090")])
     assert len(await journal.entries("r2")) == 1
     await journal.append("r2", 1, MORNING, [proved("192.0.2.10:9090")])
@@ -194,7 +194,7 @@ async def test_of_two_runs_that_share_a_director_at_the_same_moment_exactly_one_
             ),
             return_exceptions=True,
         )
-        assert sorted(type(one).__name__ for one in ended) == ["RingHeld", "tuple"]
+        assert sorted(type(one).__name__ for one in ended) == ["RingClaimed", "tuple"]
 
 
 async def test_rings_are_held_each_by_its_own_run_the_oldest_first(journal: Journal) -> None:

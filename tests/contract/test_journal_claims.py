@@ -12,7 +12,7 @@ import pytest
 
 from bot.adapters.journal import SqlJournal
 from bot.core.runs.events import Fact, Outcome, RunEnded, RunHeld
-from bot.errors import JournalError, RingHeld
+from bot.errors import JournalError, RingClaimed
 from tests.contract.journals import SECOND, path, proved, requested, url
 from tests.fakes import MORNING
 
@@ -48,7 +48,7 @@ async def test_an_open_run_of_an_older_version_holds_its_backend_and_its_directo
     await old_journal(path, r1=(BLUE, RunHeld(reason="x")))
     async with SqlJournal(url(path)) as journal:
         assert held(path) == {("backend 192.0.2.1", "r1"), ("ssh d1", "r1"), ("ssh d2", "r1")}
-        with pytest.raises(RingHeld, match="the director that `ssh d2` reaches is held by run r1"):
+        with pytest.raises(RingClaimed, match="the director that `ssh d2` reaches is claimed by run r1"):
             await journal.append("r2", 0, MORNING, [RED])
         await journal.append("r1", 2, MORNING, [RunEnded(outcome=Outcome.DONE)])
         await journal.append("r2", 0, MORNING, [RED])
@@ -80,7 +80,7 @@ async def test_two_open_runs_that_share_directors_do_not_keep_the_bot_from_start
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
     assert (
-        "run r2 and run r1 both hold the director that `ssh d2` reaches, the director that `ssh d1` reaches" in said[0]
+        "run r2 and run r1 both claim the director that `ssh d2` reaches, the director that `ssh d1` reaches" in said[0]
     )
 
 
@@ -89,7 +89,7 @@ async def test_the_second_of_them_takes_over_when_the_first_has_ended_and_the_bo
     async with SqlJournal(url(path)) as journal:
         await journal.append("r1", 1, MORNING, [RunEnded(outcome=Outcome.DONE)])
     async with SqlJournal(url(path)) as journal:
-        with pytest.raises(RingHeld, match="is held by run r2"):
+        with pytest.raises(RingClaimed, match="is claimed by run r2"):
             await journal.append("r3", 0, MORNING, [GREEN])
 
 
@@ -102,7 +102,7 @@ async def test_a_damaged_run_does_not_keep_the_journal_from_opening(
     with caplog.at_level(logging.ERROR):
         async with SqlJournal(url(path)) as journal:
             assert set(await journal.open_runs()) == {"r1", "r2"}
-            with pytest.raises(RingHeld, match="ring blue is held by run r1"):
+            with pytest.raises(RingClaimed, match="ring blue is claimed by run r1"):
                 await journal.append("r3", 0, MORNING, [requested("blue")])
     assert {run for _, run in held(path)} == {"r2"}
     assert "run r1" in caplog.text

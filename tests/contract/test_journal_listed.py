@@ -14,11 +14,12 @@ import pytest
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
 from bot.config import Settings, read_settings
-from bot.core.decisions.damage import in_words
+from bot.core.decisions.damage import damage_in_words
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.runs.events import Outcome, RunEnded, RunHeld
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Journal
 from bot.engine.surveying import read_run, surveyed
 from bot.errors import JournalError
@@ -218,7 +219,7 @@ async def test_a_run_that_was_altered_after_it_had_ended_is_told_as_damaged(
     survey = await surveyed(listed, partial(read_run, sql))
     (found,) = survey.damaged
     assert found.run == "r4"
-    assert flaw in in_words(found)
+    assert flaw in damage_in_words(found)
 
 
 @pytest.mark.parametrize(

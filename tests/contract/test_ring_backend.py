@@ -10,7 +10,8 @@ import pytest
 
 from bot.adapters.configs import FolderProposals
 from bot.core.hosts.command import Command
-from bot.core.plans.plan import GUARD_REFUSED, Action, Plan
+from bot.core.plans.effects import GUARD_REFUSED
+from bot.core.plans.plan import Action, Plan
 from bot.core.readings.packages import offers
 from bot.errors import Unreadable
 from tests.contract.fixtures import practice, real, ring

@@ -16,7 +16,7 @@ from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
-from bot.engine.looks.looking import Observation, hosts_for
+from bot.engine.looks.observation import Observation, hosts_for
 from tests.build import Story, library
 from tests.contract.rings import PACKAGES, EitherRing
 from tests.contract.shapes import Shape, shape

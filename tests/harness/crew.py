@@ -10,7 +10,8 @@ from datetime import timedelta
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Approve, GoBack, Postpone, Retry, Steering, WaitLonger
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.service import Service
 from bot.errors import BotError
 from tests.build import REQUESTER, SECOND, THIRD

@@ -15,7 +15,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.fold import apply, begin
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.chaos.evidence import is_look
 from tests.harness.evidence import Begun, Evidence
 

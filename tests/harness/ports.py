@@ -180,8 +180,8 @@ class Announcer(_Counted):
         if not self._life.over:
             self._behind.wake(run)
 
-    async def shown(self, run: str, seq: int) -> None:
-        await self._points.call(self._life, "announcer.shown", lambda: self._behind.shown(run, seq))
+    async def until_posted(self, run: str, seq: int) -> None:
+        await self._points.call(self._life, "announcer.until_posted", lambda: self._behind.until_posted(run, seq))
 
 
 class People(_Counted):

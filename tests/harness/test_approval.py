@@ -11,7 +11,7 @@ import pytest
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually

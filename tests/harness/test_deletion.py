@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.plans.plan import PlannedChange
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually

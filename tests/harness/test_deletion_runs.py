@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.plans.procedure import Change, Procedure
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually

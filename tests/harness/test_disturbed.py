@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.plans.procedure import Change, Expectation
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.practice.ring.ring import PracticeRing
 from tests.harness.drill import Drill, a_run, virtually

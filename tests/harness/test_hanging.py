@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.values import Answer, Call
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import reviewed

@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import Hook

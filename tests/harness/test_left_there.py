@@ -5,7 +5,8 @@ from __future__ import annotations
 from bot.adapters.slack.messages.root import listing, root
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.record.markdown import markdown
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.hooks import wording

@@ -29,7 +29,7 @@ async def offered(play: Drill) -> dict[str, str]:
 async def test_a_ring_that_a_run_holds_says_which_and_one_that_is_free_how_its_backends_stand() -> None:
     async with a_run() as play:
         await play.reaches("drain")
-        assert set((await offered(play)).values()) == {f"its ring is held by run {RUN}"}
+        assert set((await offered(play)).values()) == {f"its ring is claimed by run {RUN}"}
         assert await play.ends() == "done"
         assert (await offered(play))["backend-3"].startswith("up, vhosts 100, ")
 

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN

@@ -10,7 +10,7 @@ import pytest
 
 from bot.core.plans.procedure import Check, Expectation, Step
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now

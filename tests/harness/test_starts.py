@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.readings import probes
+from bot.core.readings import trees
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.ring.packages import NEW
 from bot.practice.scene import CONFIG, PACKAGES
 from tests.harness.drill import Drill, a_run, virtually
@@ -128,7 +128,7 @@ async def test_a_tree_whose_list_is_too_long_is_refused_before_anything_is_chang
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What cannot be compared is found in the first look at it; with less kept, so that six hundred are too many."""
-    monkeypatch.setattr(probes, "TREE_KEPT", 64 * 1024)
+    monkeypatch.setattr(trees, "TREE_KEPT", 64 * 1024)
     async with a_run(text=ONLY_CONFIG) as play:
         certificates(play)
         run = await play.until(lambda run: run.status is Status.ENDED)

@@ -11,7 +11,7 @@ import pytest
 from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.errors import Refused
 from tests.harness.attacks import KINDS

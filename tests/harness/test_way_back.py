@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND
 from tests.harness.drill import LONG, Drill, a_run, virtually

@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.hosts.inventory import Ring
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from tests.build import SECOND
 from tests.harness.drill import Drill, a_run, virtually

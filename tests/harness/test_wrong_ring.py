@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.errors import Refused

@@ -19,7 +19,8 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Host, Inventory, Ring
 from bot.core.plans.procedure import Check, Procedure, Step
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service

@@ -11,7 +11,7 @@ from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.engine.recovery import recover
 from bot.engine.service import Service

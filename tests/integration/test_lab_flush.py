@@ -14,7 +14,8 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Approve
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports
 from bot.engine.service import Service

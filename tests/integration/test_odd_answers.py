@@ -12,7 +12,7 @@ from bot.core.decisions.decide import GoBack
 from bot.core.hosts.command import Result
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import NotRun
 from tests.build import SECOND
 from tests.fakes import FakeJournal

@@ -14,7 +14,7 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import GoBack, Retry
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.engine.recovery import recover
 from bot.engine.service import Service

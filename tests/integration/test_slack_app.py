@@ -44,7 +44,7 @@ async def test_whoever_asks_for_a_run_is_told_at_once_and_again_when_it_holds_it
     await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 config=spring")
     looking, answer = await both(app)
     assert "Looking at backend-3" in looking.text
-    assert f"Run {app.run} holds ring main and looks at everything on it" in answer.text
+    assert f"Run {app.run} claims ring main and looks at everything on it" in answer.text
     (request,) = app.service.requests
     assert (request.requester, request.channel, request.text) == (REQUESTER, CHANNEL, "backend-3 config=spring")
 

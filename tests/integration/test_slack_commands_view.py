@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.slack.server import Fault, Message
 from bot.practice.slack.workspace import View
 from tests.build import SECOND, Story

@@ -102,7 +102,7 @@ async def test_a_reason_cannot_look_like_a_line_of_the_bots_own_or_call_anybody(
     thread.damaged(replace(damaged(), release=Release(run="r2025a", by=SECOND, at=NOON, reason=reason)))
     (message,) = await said(place, CHANNEL)
     told = str(message.blocks) + message.text
-    assert f"<@{SECOND}> let go run" in message.text
+    assert f"<@{SECOND}> released run" in message.text
     assert "<!channel>" not in told
     assert "<@U0CAROL>" not in told
     assert "`seen :white_check_mark: *Approved* by &lt;@U0CAROL&gt; &lt;!channel&gt; ˋcodeˋ`" in told

@@ -16,7 +16,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.practice.slack.payloads import name_of
 from bot.practice.slack.posting import clickable
 from bot.practice.slack.server import Message

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from bot.adapters.slack.people import KEPT_FOR, Allowed, SlackPeople
 from bot.core.decisions.approval import Person
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.practice.slack.server import Fault
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, place, slack

@@ -45,7 +45,7 @@ async def test_it_shows_how_every_backend_stands_and_its_submit_is_what_would_be
         True,
         SAID,
     )
-    (told,) = await app.slack.until(lambda: [one for one in app.slack.ephemerals if "holds ring main" in one.text])
+    (told,) = await app.slack.until(lambda: [one for one in app.slack.ephemerals if "claims ring main" in one.text])
     assert told.user == REQUESTER
 
 
@@ -72,12 +72,12 @@ async def test_the_backend_that_is_chosen_says_old_and_new_versions_and_files_or
 async def test_a_request_that_is_refused_says_so_in_the_form(app: Place) -> None:
     app.service.requires = ("reason",)
     view = await opened(app)
-    app.service.fails = Refused(f"Ring main is held by run r7, asked for by <@{SECOND}>.")
+    app.service.fails = Refused(f"Ring main is claimed by run r7, asked for by <@{SECOND}>.")
     given = {"backend": {"backend": "backend-3"}, "reason": {"reason": "a fix"}}
     with pytest.raises(ValueError, match="reason/reason has to be filled in"):
         await app.slack.submit(REQUESTER, view, {"backend": {"backend": "backend-3"}})
     reply = await app.slack.submit(REQUESTER, view, given)
-    assert reply.errors == {"backend": "Ring main is held by run r7, asked for by @bob."}
+    assert reply.errors == {"backend": "Ring main is claimed by run r7, asked for by @bob."}
     assert view.shown
 
 

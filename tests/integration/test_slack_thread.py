@@ -13,7 +13,7 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.posts import Post
 from bot.practice.slack.context import What
 from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
@@ -73,9 +73,9 @@ async def test_slack_away_for_a_while_loses_nothing(place: Place) -> None:
     story = place.service.story.until("drain", on=Status.WAITING)
     place.service.publish()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), 0.2)
+        await asyncio.wait_for(place.thread.until_posted(place.run, story.run.seq), 0.2)
     place.slack.away(False)
-    await asyncio.wait_for(place.thread.shown(place.run, story.run.seq), SECONDS)
+    await asyncio.wait_for(place.thread.until_posted(place.run, story.run.seq), SECONDS)
     assert in_order(place)
 
 
@@ -99,8 +99,8 @@ async def test_a_message_that_was_being_sent_when_the_bot_ended_is_there_once(
     posts.cursors[story.run.id] = seq - 1
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([story.run.id])
-        await asyncio.wait_for(second.thread.shown(story.run.id, seq), SECONDS)
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(second.thread.until_posted(story.run.id, seq), SECONDS)
+        await asyncio.wait_for(second.thread.until_posted(story.run.id, story.run.seq), SECONDS)
         told = [place for place in second.places() if place == (seq, part)]
         assert told == [(seq, part)]
 
@@ -116,7 +116,7 @@ async def test_a_bot_killed_at_any_fact_goes_on_with_the_replies_that_it_would_h
             journal.facts[story.run.id] = list(story.entries[:known])
             async with a_place(slack, journal, posts) as place:
                 await place.thread.start([story.run.id])
-                await asyncio.wait_for(place.thread.shown(story.run.id, known), SECONDS)
+                await asyncio.wait_for(place.thread.until_posted(story.run.id, known), SECONDS)
         assert place.places() == [(1, 0), *places(story.entries)]
 
 
@@ -230,13 +230,13 @@ async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_n
     journal.facts[story.run.id] = list(story.entries)
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([])
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(second.thread.until_posted(story.run.id, story.run.seq), SECONDS)
         assert in_order(second)
         assert "Done" in str(slack.messages[0].blocks)
         edits = len([call for call in slack.calls if call.method == "chat.update"])
     async with a_place(slack, journal, posts) as third:
         await third.thread.start([])
-        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(third.thread.until_posted(story.run.id, story.run.seq), SECONDS)
     assert len([call for call in slack.calls if call.method == "chat.update"]) == edits, "nothing is drawn anew"
 
 
@@ -263,7 +263,7 @@ async def test_a_run_that_only_looks_is_not_in_the_channel_and_what_wants_saying
     place.service.story = looking()
     place.service.publish()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(place.thread.shown(place.run, 1), 0.2)
+        await asyncio.wait_for(place.thread.until_posted(place.run, 1), 0.2)
     place.thread.warn(place.run, "This run stands still: <!channel> the disk is full")
     said = await heard(place, "the disk is full")
     assert "<!channel>" not in str(said.blocks) + said.text
@@ -296,7 +296,7 @@ async def test_what_an_older_version_has_begun_to_tell_goes_on_in_its_thread(sla
     posts.rows[story.run.id, 1, 0] = row
     async with a_place(slack, journal, posts) as place:
         await place.thread.start([story.run.id])
-        await asyncio.wait_for(place.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(place.thread.until_posted(story.run.id, story.run.seq), SECONDS)
         assert in_order(place)
         assert place.said
 
@@ -325,9 +325,9 @@ async def test_whoever_has_left_the_channel_is_told_once_they_are_back_and_the_b
     assert slack.ephemerals == []
     async with a_place(slack, journal, posts) as second:
         await second.thread.start([])
-        await asyncio.wait_for(second.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(second.thread.until_posted(story.run.id, story.run.seq), SECONDS)
         await heard(second, "is refused")
     async with a_place(slack, journal, posts) as third:
         await third.thread.start([])
-        await asyncio.wait_for(third.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(third.thread.until_posted(story.run.id, story.run.seq), SECONDS)
     assert len(slack.ephemerals) == 1

@@ -11,7 +11,8 @@ import pytest
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import Retry
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from tests.build import REQUESTER
 from tests.integration.place import RUN, Place, a_place
 from tests.patience import SECONDS

@@ -16,13 +16,13 @@ from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, let_go
+from bot.core.decisions.damage import Damaged, decide_release
 from bot.core.decisions.decide import Steering, decide
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.procedure import Need
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.offering import Offer, Offered
 from bot.engine.planning import Request
 from bot.engine.posts import Post
@@ -136,7 +136,7 @@ class FakeService(Service):
         return Survey(runs=runs, damaged=(), count=len(runs))
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:
-        let_go(run, None, person, reason, self.story.at)
+        decide_release(run, None, person, reason, self.story.at)
         raise AssertionError
 
     def publish(self) -> None:
@@ -165,7 +165,7 @@ class Place:
         """Have it told, and wait until people can see it."""
         self.service.story = story
         self.service.publish()
-        await asyncio.wait_for(self.thread.shown(story.run.id, story.run.seq), SECONDS)
+        await asyncio.wait_for(self.thread.until_posted(story.run.id, story.run.seq), SECONDS)
 
     @property
     def said(self) -> list[Message]:

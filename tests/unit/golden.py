@@ -17,7 +17,8 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from tests.build import Story
 from tests.unit.messages import all_messages, as_read, runs_after
 from tests.unit.stories import ALL, entries_of

@@ -10,7 +10,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Ran
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
 HOSTILE = "<!channel> <@U0EVIL> <https://evil.example|click> @here & ``` ` *bold* \u202e\x1b[31m\x00 &amp; <b>"

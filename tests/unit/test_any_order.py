@@ -48,7 +48,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.fold import apply, begin, fold
-from bot.core.runs.run import TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import TRANSITIONS, Status
 from bot.errors import Illegal, Refused
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, library, plan
 
@@ -232,7 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
     def time_passes(self, minutes: int) -> None:
         self.now += timedelta(minutes=minutes)
 
-    @precondition(lambda self: self.run_.kept and self.run_.status is not Status.ENDED)
+    @precondition(lambda self: self.run_.enforced and self.run_.status is not Status.ENDED)
     @rule()
     def somebody_changes_the_ring(self) -> None:
         step = "set-vhosts-to-zero"

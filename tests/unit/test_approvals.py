@@ -15,7 +15,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import last
 from tests.unit.test_decide import person

@@ -17,7 +17,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import is_older
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from tests.build import SECOND, Story, plan
 from tests.unit.messages import GROUP, as_read
 

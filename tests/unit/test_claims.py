@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.runs.claims import claims, in_words
+from bot.core.runs.claims import claim_in_words, claims
 from bot.core.runs.events import HostsProved, RunHeld
 from tests.build import Story
 
@@ -36,4 +36,4 @@ def test_once_its_hosts_are_proved_it_holds_the_directors_by_what_they_call_them
     ],
 )
 def test_what_is_held_is_said_in_words(key: str, said: str) -> None:
-    assert in_words(key) == said
+    assert claim_in_words(key) == said

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Damaged, Release, examined, in_words, let_go
+from bot.core.decisions.damage import Damaged, Release, damage_in_words, decide_release, examined
 from bot.core.hosts.inventory import Inventory
 from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports
 from bot.engine.recovery import recover
@@ -73,8 +73,8 @@ def test_facts_that_cannot_follow_each_other_are_damage_though_each_can_be_read(
 )
 def test_it_says_what_the_backend_was_last_known_as(until: str, on: Status | None, said: list[str]) -> None:
     """A later change takes the place of an earlier one on the same: started, and not stopped and started."""
-    words = in_words(damaged(Story().until(until, on=on)))
-    for part in ("fact 99: it was altered", "backend-3 (192.0.2.13) of ring main", "stays held", *said):
+    words = damage_in_words(damaged(Story().until(until, on=on)))
+    for part in ("fact 99: it was altered", "backend-3 (192.0.2.13) of ring main", "stays claimed", *said):
         assert part in words
     assert ("dovecot was stopped" in words) is ("dovecot was stopped" in said)
 
@@ -82,15 +82,15 @@ def test_it_says_what_the_backend_was_last_known_as(until: str, on: Status | Non
 def test_where_no_fact_is_sound_what_it_holds_says_what_it_was_about() -> None:
     found = examined("r2025a", (), "", rings=("main",), keys=keys_of(target()))
     assert found is not None
-    words = in_words(found)
+    words = damage_in_words(found)
     assert "no fact of it is there any more" in words
     assert "the backend 192.0.2.13, the director that `ssh director-1` reaches" in words
     assert "release r2025a REASON" in words
 
 
 def test_one_that_holds_nothing_asks_nothing_of_anybody() -> None:
-    words = in_words(damaged(Story().until(None), holds=False))
-    assert "it holds nothing" in words
+    words = damage_in_words(damaged(Story().until(None), holds=False))
+    assert "it claims nothing" in words
     assert "release" not in words
 
 
@@ -108,20 +108,20 @@ def test_one_that_holds_nothing_asks_nothing_of_anybody() -> None:
 )
 def test_only_an_approver_with_a_reason_lets_it_go(person: Person, reason: str, said: str) -> None:
     with pytest.raises(Refused, match=said):
-        let_go("r2025a", damaged(Story()), person, reason, NOON)
+        decide_release("r2025a", damaged(Story()), person, reason, NOON)
 
 
 def test_a_run_that_can_be_read_or_holds_nothing_or_was_let_go_is_not_let_go() -> None:
     """A sound run is aborted or taken over: this would leave its backend out with the ring free."""
     again = examined("r2025a", Story().entries, FLAW, release=GIVEN)
     over = damaged(Story(), holds=False)
-    for found, said in ((None, "no run r2025a whose facts are damaged"), (again, "was let go by"), (over, "nothing")):
+    for found, said in ((None, "no run r2025a whose facts are damaged"), (again, "was released by"), (over, "nothing")):
         with pytest.raises(Refused, match=said):
-            let_go("r2025a", found, ENGINEER, "seen", NOON)
+            decide_release("r2025a", found, ENGINEER, "seen", NOON)
 
 
 def test_a_reason_is_one_line_whatever_is_typed() -> None:
-    release = let_go("r2025a", damaged(Story()), ENGINEER, " seen\n:white_check_mark: *Approved* ", NOON)
+    release = decide_release("r2025a", damaged(Story()), ENGINEER, " seen\n:white_check_mark: *Approved* ", NOON)
     assert release == Release(run="r2025a", by=THIRD, at=NOON, reason="seen :white_check_mark: *Approved*")
 
 
@@ -155,7 +155,7 @@ async def test_everything_asked_of_a_deleted_run_is_answered_with_what_is_wrong(
     request = Request(
         command="/dovecot-upgrade", text="backend-1 restart=yes", requester=REQUESTER, team="T0", channel="C0"
     )
-    with pytest.raises(Refused, match=r"(?s)^Ring main is held by run r2025a\..*no fact of it is there any more"):
+    with pytest.raises(Refused, match=r"(?s)^Ring main is claimed by run r2025a\..*no fact of it is there any more"):
         await service.request(request)
     with pytest.raises(Refused, match="no fact of it is there any more"):
         await service.entries("r2025a")
@@ -171,7 +171,7 @@ async def test_once_it_was_let_go_its_ring_is_free_and_it_is_said() -> None:
     assert told.release is not None
     assert (told.release.by, told.release.reason, told.rings) == (THIRD, "seen by hand", ("main",))
     assert (await service.survey(open_only=True)).damaged == ()
-    with pytest.raises(Refused, match=f"was let go by <@{THIRD}>"):
+    with pytest.raises(Refused, match=f"was released by <@{THIRD}>"):
         await service.release("r2025a", ENGINEER, "me too")
     request = Request(
         command="/dovecot-upgrade", text="backend-1 restart=yes", requester=REQUESTER, team="T0", channel="C0"

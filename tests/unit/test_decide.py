@@ -24,7 +24,8 @@ from bot.core.decisions.goback import going_back, way_back_shown
 from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND, STANDS, THIRD, Story
 

@@ -11,12 +11,13 @@ import pytest
 
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host
-from bot.core.plans.plan import Expected, PlannedChange, is_guarded
+from bot.core.plans.plan import Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Verdict
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
-from bot.engine.looks.looking import Observation
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
+from bot.engine.looks.observation import Observation
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.runs.changing import Changing
@@ -147,7 +148,7 @@ async def test_a_change_of_few_seconds_is_in_doubt_for_as_long_as_its_fence_may_
 
 
 def test_only_the_deletions_refuse_while_dovecot_runs() -> None:
-    guarded = [step.name for step in plan().changes if is_guarded(step.action.command.text)]
+    guarded = [step.name for step in plan().changes if step.action.guarded]
     assert guarded == ["remove-old-metacache-database", "clean-metacache"]
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from bot.core.decisions.guards import unflushed
-from bot.core.plans.plan import GUARD_REFUSED
+from bot.core.plans.effects import GUARD_REFUSED
 from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 from tests.unit.stories import command
 

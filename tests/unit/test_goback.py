@@ -12,7 +12,7 @@ from bot.core.plans.laws import check_rules
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND, THIRD, Story, library, plan
 
@@ -49,9 +49,9 @@ def test_on_the_way_back_too_the_ring_is_kept_until_the_first_step_that_gives_us
     assert back is not None
     story.tell(fact.TurnedBack(plan=back))
     (restore,) = (step.name for step in back.changes)
-    assert story.until("approve-restore", on=Status.ASKING).run.kept == {Effect.TAKES_VHOSTS}
-    assert story.until(restore).run.kept == frozenset()
-    assert story.until(back.steps[-1].name).run.kept == frozenset()
+    assert story.until("approve-restore", on=Status.ASKING).run.enforced == {Effect.TAKES_VHOSTS}
+    assert story.until(restore).run.enforced == frozenset()
+    assert story.until(back.steps[-1].name).run.enforced == frozenset()
 
 
 def test_after_everything_it_undoes_the_last_first_and_restores_at_the_end() -> None:

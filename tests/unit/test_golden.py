@@ -17,7 +17,7 @@ from bot.core.plans.proposal import PackageChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import Story, library, order, plan, target
 from tests.unit.golden import files
 from tests.unit.messages import GROUP, all_messages, as_read, fits, markup, places, seen

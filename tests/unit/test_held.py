@@ -42,25 +42,25 @@ async def refusal(backend: str, *rings: Ring) -> str:
 async def test_a_ring_is_named_by_its_name() -> None:
     told = await refusal("backend-1", ring())
     assert told.startswith(
-        f"Ring main is held by run r2025a on backend-3, asked for by <@{REQUESTER}> since 2026-03-02"
+        f"Ring main is claimed by run r2025a on backend-3, asked for by <@{REQUESTER}> since 2026-03-02"
     )
 
 
 async def test_in_another_ring_of_the_settings_it_is_said_what_the_two_share() -> None:
-    """`Ring other is held` would not be true: it is the director."""
+    """`Ring other is claimed` would not be true: it is the director."""
     told = await refusal("backend-9", other_ring(ssh="director-2"))
     assert told.startswith(
-        "The director that `ssh director-2` reaches is held by run r2025a on backend-3 of ring main,"
+        "The director that `ssh director-2` reaches is claimed by run r2025a on backend-3 of ring main,"
     )
 
 
 async def test_a_backend_of_two_rings_is_named_by_its_address() -> None:
     told = await refusal("backend-9", other_ring(ip="192.0.2.13"))
-    assert told.startswith("The backend 192.0.2.13 is held by run r2025a on backend-3 of ring main,")
+    assert told.startswith("The backend 192.0.2.13 is claimed by run r2025a on backend-3 of ring main,")
 
 
 @pytest.mark.parametrize("gone", [False, True])
-async def test_a_held_ring_is_told_before_any_host_is_read(gone: bool) -> None:
+async def test_a_claimed_ring_is_told_before_any_host_is_read(gone: bool) -> None:
     """Reading what apt offers takes a while, and a host that is away would be what is told instead."""
     journal = FakeJournal()
     await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
@@ -68,7 +68,7 @@ async def test_a_held_ring_is_told_before_any_host_is_read(gone: bool) -> None:
         journal.facts["r2025a"] = []
     for backend, rings in (("backend-1", ring()), ("backend-9", other_ring(ssh="director-2"))):
         hosts = FakeHosts(lambda _host, _command: NotRun("it is away"))
-        with pytest.raises(Refused, match="is held by run r2025a"):
+        with pytest.raises(Refused, match="is claimed by run r2025a"):
             await service(journal, (rings,), hosts).request(bare(backend))
         assert hosts.log == []
 
@@ -90,7 +90,7 @@ async def test_a_ring_that_is_taken_while_hosts_are_read_is_told_as_well() -> No
 
     hosts = FakeHosts(meanwhile)
     request = replace(bare("backend-1"), text=f"backend-1 config=keep packages=dovecot-core={NEW}")
-    with pytest.raises(Refused, match=r"^Ring main is held by run r2025a on backend-3"):
+    with pytest.raises(Refused, match=r"^Ring main is claimed by run r2025a on backend-3"):
         await service(journal, (ring(),), hosts).request(request)
     assert hosts.log
 

@@ -13,7 +13,7 @@ from bot.core.plans.laws import Harmless, check_rules, gates_needed
 from bot.core.plans.plan import Plan, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import GoBackAsked, RunHeld, StepFailed, TurnedBack
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.errors import Misconfigured
 from tests.build import THIRD, Story, library, plan
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Ring, Target
 from bot.core.plans.plan import Value
-from bot.core.readings.outputs import Reading, tree_digest, version_key
+from bot.core.readings.outputs import Reading, version_key
 from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import NAMES
+from bot.core.readings.trees import tree_digest
 from bot.errors import Unreadable
 from tests.build import NOON, target
 

@@ -12,7 +12,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
-from bot.core.runs.run import TRANSITIONS, Status
+from bot.core.runs.transitions import TRANSITIONS, Status
 
 BOT = Path(__file__).parents[2] / "bot"
 README = BOT / "README.md"

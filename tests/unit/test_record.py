@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown

@@ -19,7 +19,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.unit.messages import GROUP, as_lines, buttons, fits, last, seen, strings, told

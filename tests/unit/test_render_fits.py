@@ -11,7 +11,7 @@ from bot.adapters.slack.messages.blocks import MessageBuilder, bare, marked
 from bot.adapters.slack.messages.markup import SECTION, cut, escape, inline, pieces, prose
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import SECOND, THIRD, Story
 from tests.unit.messages import all_messages, fits, last, seen, strings
 from tests.unit.stories import ALL, HOSTILE, command

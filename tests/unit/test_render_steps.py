@@ -12,7 +12,8 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.fold import follow
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, Story
 from tests.unit.messages import all_messages, last, seen, told
 from tests.unit.stories import ALL, command, entries_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.core.runs import events as fact
-from bot.core.runs.run import Status
+from bot.core.runs.transitions import Status
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import GROUP, buttons, fits, last, seen, told
 

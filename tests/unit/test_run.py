@@ -14,7 +14,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact, body_of, fact_from
 from bot.core.runs.fold import apply, fold
-from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Status
+from bot.core.runs.transitions import EVERYWHERE, TRANSITIONS, Status
 from bot.errors import Illegal
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 
@@ -51,6 +51,11 @@ def test_a_fact_that_the_table_does_not_know_is_refused_and_changes_nothing(stat
             with pytest.raises(Illegal):
                 apply(before, Entry(run=before.id, seq=before.seq + 1, at=story.at, fact=told))
     assert story.run is before
+
+
+def test_no_kind_of_fact_both_moves_a_run_and_only_reports_something() -> None:
+    """Which it is decides whether a decision made meanwhile still counts."""
+    assert EVERYWHERE.isdisjoint(kind for facts in TRANSITIONS.values() for kind in facts)
 
 
 def test_an_ended_run_takes_no_fact_at_all() -> None:
@@ -138,10 +143,10 @@ def test_the_drains_end_is_a_date_in_the_facts() -> None:
 def test_the_ring_is_kept_as_it_was_until_the_first_step_that_gives_users_back() -> None:
     """From then on the run, or a person by hand, gives users back: the watch must not fight that."""
     story = Story().until("approve-restore", on=Status.ASKING)
-    assert story.run.kept == {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
-    kept = story.run.kept
-    assert story.until("ring-is-whole-for-the-restore").run.kept == kept
-    assert story.until("set-vhosts-back").run.kept == frozenset()
+    assert story.run.enforced == {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
+    enforced = story.run.enforced
+    assert story.until("ring-is-whole-for-the-restore").run.enforced == enforced
+    assert story.until("set-vhosts-back").run.enforced == frozenset()
 
 
 def test_a_lapsed_approval_is_asked_for_again_with_a_fresh_look() -> None:

@@ -15,8 +15,8 @@ import yaml
 from jsonschema import Draft202012Validator as Validator
 
 from bot.__main__ import File
-from bot.core.plans.procedure import duration, written
 from bot.core.readings.probes import PROBES
+from bot.core.text.duration import duration, written
 from bot.schema import FILES, as_text, schema_of
 
 ROOT = Path(__file__).parents[2]

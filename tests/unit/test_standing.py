@@ -11,7 +11,8 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS, Status
+from bot.core.runs.run import DEVIATIONS
+from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
 from tests.unit.stories import command
@@ -222,4 +223,4 @@ def test_a_look_that_was_heard_says_nothing_of_a_change_that_was_not() -> None:
 def test_a_run_that_was_taken_over_keeps_nothing_of_the_ring_and_asks_nothing(reached: Callable[[], Story]) -> None:
     """The watch would fight whoever has it in hand."""
     run = reached().tell(fact.TakenOver(by=SECOND, reason="I know better")).run
-    assert (run.kept, run.asked, run.until, run.taken_by) == (frozenset(), None, None, SECOND)
+    assert (run.enforced, run.asked, run.until, run.taken_by) == (frozenset(), None, None, SECOND)

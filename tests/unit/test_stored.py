@@ -19,7 +19,8 @@ from bot.core.plans.plan import PLAN, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, fact_from
 from bot.core.runs.fold import apply, begin, fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from tests.build import library
 
 STORED = Path(__file__).parent / "stored"

@@ -10,7 +10,8 @@ import pytest
 
 from bot.core.decisions.upnext import BeginWait, SeeWaited, Sleep, next_action
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.runs.waited import waited
 from tests.build import Story
 

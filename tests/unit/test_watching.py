@@ -9,7 +9,8 @@ import pytest
 from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.runs.watching import counted, judge_ring
 from tests.build import THIRD, Story
 

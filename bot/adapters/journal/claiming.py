@@ -1,6 +1,6 @@
-"""The rows that keep two runs from holding the same thing: taken and given up in the transaction of the fact that does.
+"""The rows that keep two runs from claiming the same thing: taken and given up in the transaction of that fact.
 
-It must not know which facts do (core/runs/claims.py does), only keys.
+It must not know which facts those are (core/runs/claims.py does), only keys.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.journal.database import CLAIMS, HOLDS, Database
-from bot.core.runs.claims import in_words
-from bot.errors import RingHeld
+from bot.core.runs.claims import claim_in_words
+from bot.errors import RingClaimed
 
 log = logging.getLogger(__name__)
 
 
 async def claim(connection: AsyncConnection, run: str, keys: Sequence[str]) -> None:
-    """Hold these keys too; raises RingHeld when another run holds one of them."""
+    """Claim these keys too; raises RingClaimed when another run has one of them."""
     holders = await _holders(connection, keys)
-    if held := _against(holders, run, keys):
-        raise held
+    if claimed := _against(holders, run, keys):
+        raise claimed
     await _take(connection, run, (key for key in keys if key not in holders))
 
 
-async def held_by_another(connection: AsyncConnection, run: str, keys: Sequence[str]) -> RingHeld | None:
-    """The first of the keys that another run holds, as the error that says so."""
+async def claimed_by_another(connection: AsyncConnection, run: str, keys: Sequence[str]) -> RingClaimed | None:
+    """The first of the keys that another run has, as the error that says so."""
     return _against(await _holders(connection, keys), run, keys)
 
 
-def _against(holders: Mapping[str, str], run: str, keys: Sequence[str]) -> RingHeld | None:
+def _against(holders: Mapping[str, str], run: str, keys: Sequence[str]) -> RingClaimed | None:
     key = next((key for key in keys if holders.get(key, run) != run), None)
-    return None if key is None else RingHeld("", holders[key], what=in_words(key))
+    return None if key is None else RingClaimed("", holders[key], what=claim_in_words(key))
 
 
 async def give_up(connection: AsyncConnection, run: str) -> None:
-    """Hold nothing any more."""
+    """Claim nothing any more."""
     await connection.execute(delete(CLAIMS).where(CLAIMS.c.run == run))
 
 
@@ -53,13 +53,13 @@ async def give_up_what_is_over(database: Database) -> None:
 
 
 async def claim_what_is_free(database: Database, run: str, keys: Sequence[str]) -> None:
-    """For a run that an older version of the bot began; what another one holds already is reported to people."""
+    """For a run that an older version of the bot began; what another one has already is reported to people."""
     async with database.reading() as connection:
         holders = await _holders(connection, keys)
     for other in sorted(set(holders.values()) - {run}):
-        shared = ", ".join(in_words(key) for key in keys if holders.get(key) == other)
+        shared = ", ".join(claim_in_words(key) for key in keys if holders.get(key) == other)
         log.error(
-            "run %s and run %s both hold %s: an older version of the bot began both. Two backends behind the same"
+            "run %s and run %s both claim %s: an older version of the bot began both. Two backends behind the same"
             " directors may be out at once: look at both runs, and bring one of them to its end first",
             *(run, other, shared),
             extra={"run": run},

@@ -56,7 +56,7 @@ RELEASES = Table(
     Column("at", String(40), nullable=False),
     Column("reason", Text, nullable=False),
 )
-"""Who let go what a damaged run held: it cannot be a fact of the run, which nothing can be added to."""
+"""Who released what a damaged run claimed: it cannot be a fact of the run, which nothing can be added to."""
 
 SUMMARIES = Table(
     "summaries",

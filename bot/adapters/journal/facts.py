@@ -1,7 +1,7 @@
-"""The journal's facts as rows: numbered, chained by their hashes, and what a run holds held by it alone.
+"""The journal's facts as rows: numbered, chained by their hashes, and what a run claims is its alone.
 
-It must not know what may follow what (core/runs/run.py does): only that numbers have no gaps and that nothing was
-altered.
+It must not know what may follow what (core/runs/transitions.py does): only that numbers have no gaps and that nothing
+was altered.
 The chain shows every change but one: rows missing from a run's very end.
 """
 
@@ -26,7 +26,7 @@ from bot.core.decisions.summary import Listed
 from bot.core.plans.plan import digest
 from bot.core.runs.claims import claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
-from bot.errors import Conflict, Illegal, JournalError, RingHeld
+from bot.errors import Conflict, Illegal, JournalError, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -84,11 +84,11 @@ class SqlJournal:
                 raise
 
     async def _claim_all(self, run: str) -> None:
-        """What it holds by its facts, which a version of the bot may have written that held less."""
+        """What it claims by its facts, which a version of the bot may have written that claimed less."""
         entries, damage = await self._read(run)
         if not entries:
             unknown = damage or "its facts are gone"
-            log.error("what run %s holds besides its ring is not known: %s", run, unknown, extra={"run": run})
+            log.error("what run %s claims besides its ring is not known: %s", run, unknown, extra={"run": run})
         keys = dict.fromkeys(key for entry in entries for key in claims(entry.fact))
         await claiming.claim_what_is_free(self._database, run, tuple(keys))
 
@@ -106,7 +106,7 @@ class SqlJournal:
     async def append(self, run: str, after: int, at: datetime, facts: Sequence[Fact]) -> tuple[Entry, ...]:
         """Commit the facts as numbers after+1, … of the run, all or none.
 
-        Raises Conflict, RingHeld, JournalError as ports.Journal says; Illegal for facts that no journal may hold.
+        Raises Conflict, RingClaimed, JournalError as ports.Journal says; Illegal for facts that no journal may hold.
         """
         moment = at.astimezone(UTC)
         entries = tuple(Entry(run=run, seq=seq, at=moment, fact=fact) for seq, fact in enumerate(facts, after + 1))
@@ -130,10 +130,10 @@ class SqlJournal:
             holders = await connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
             for ring, holder in holders:
                 if holder != run:
-                    return RingHeld(ring, holder)
+                    return RingClaimed(ring, holder)
             keys = tuple(key for entry in entries for key in claims(entry.fact))
-            if held := await claiming.held_by_another(connection, run, keys):
-                return held
+            if claimed := await claiming.claimed_by_another(connection, run, keys):
+                return claimed
             if await _last_seq(connection, run) > after:
                 return Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
         return JournalError(f"run {run}: fact {after + 1} was refused by the database: {error.orig}")
@@ -154,22 +154,22 @@ class SqlJournal:
         return (await self._read(run))[1]
 
     async def examine(self, run: str) -> Damaged | None:
-        """What is wrong with a run, and what it holds; None for a sound one, and for one that is not there."""
+        """What is wrong with a run, and what it claims; None for a sound one, and for one that is not there."""
         async with self._database.reading() as connection:
             entries, damage = await _read(connection, run)
             if not self._database.complete:
                 return examined(run, entries, damage or "")
-            rings, keys = await releasing.held(connection, run)
+            rings, keys = await releasing.claimed(connection, run)
             release = await releasing.released(connection, run)
         return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
 
     async def release(self, release: Release) -> None:
-        """Write down who lets a run go, and free all that it holds; raises Conflict, JournalError."""
+        """Write down who releases a run, and free all that it claims; raises Conflict, JournalError."""
         try:
             async with self._database.writing() as connection:
-                await releasing.let_go(connection, release)
+                await releasing.release(connection, release)
         except IntegrityError as error:
-            raise Conflict(f"run {release.run} was let go by somebody else at this moment") from error
+            raise Conflict(f"run {release.run} was released by somebody else at this moment") from error
 
     async def listed(self, most: int | None = None) -> Listed:
         """Every run there is; of those that have ended only what a list shows, of the newest `most`."""
@@ -180,7 +180,7 @@ class SqlJournal:
             return await _read(connection, run, after)
 
     async def open_runs(self) -> tuple[str, ...]:
-        """The runs that hold a ring, the oldest first."""
+        """The runs that have a ring, the oldest first."""
         query = select(HOLDS.c.run).join(EVENTS, (EVENTS.c.run == HOLDS.c.run) & (EVENTS.c.seq == 1), isouter=True)
         async with self._database.reading() as connection:
             return tuple((await connection.execute(query.order_by(EVENTS.c.at, HOLDS.c.run))).scalars())
@@ -212,7 +212,7 @@ async def _read(connection: AsyncConnection, run: str, after: int = 0) -> tuple[
 
 
 def _check(run: str, entries: tuple[Entry, ...]) -> None:
-    """What must never be written: a run that holds no ring, or takes two; a fact that could not be read again."""
+    """What must never be written: a run that has no ring, or takes two; a fact that could not be read again."""
     for entry in entries:
         if isinstance(entry.fact, RunRequested) is not (entry.seq == 1):
             raise Illegal(f"run {run}: its request is its first fact, and only that")

@@ -1,6 +1,6 @@
-"""What a run holds, and who let go what a damaged run held: read and written in the caller's transaction.
+"""What a run claims, and who released what a damaged run claimed: read and written in the caller's transaction.
 
-It must not know when a run may be let go (core/decisions/damage.py does).
+It must not know when a run may be released (core/decisions/damage.py does).
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from bot.core.decisions.damage import Release
 from bot.errors import Conflict
 
 
-async def held(connection: AsyncConnection, run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The rings that a run holds, and the keys."""
+async def claimed(connection: AsyncConnection, run: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The rings that a run has, and the keys that it claims."""
     rings = await connection.execute(select(HOLDS.c.ring).where(HOLDS.c.run == run).order_by(HOLDS.c.ring))
     keys = await connection.execute(select(CLAIMS.c.key).where(CLAIMS.c.run == run).order_by(CLAIMS.c.key))
     return tuple(rings.scalars()), tuple(keys.scalars())
 
 
 async def released(connection: AsyncConnection, run: str) -> Release | None:
-    """Who let a run go, None when nobody did."""
+    """Who released a run, None when nobody did."""
     row = (await connection.execute(select(RELEASES).where(RELEASES.c.run == run))).first()
     if row is None:
         return None
     return Release(run=row.run, by=row.by, at=datetime.fromisoformat(row.at), reason=row.reason)
 
 
-async def let_go(connection: AsyncConnection, release: Release) -> None:
-    """Write it down and free what the run holds; raises Conflict when it holds nothing any more."""
-    run = release.run
-    if await released(connection, run) is not None or not any(await held(connection, run)):
-        raise Conflict(f"run {run} holds nothing any more: somebody else has let it go")
-    at = release.at.astimezone(UTC).isoformat(timespec="microseconds")
-    await connection.execute(insert(RELEASES).values(run=run, by=release.by, at=at, reason=release.reason))
+async def release(connection: AsyncConnection, given: Release) -> None:
+    """Write it down and free what the run claims; raises Conflict when it claims nothing any more."""
+    run = given.run
+    if await released(connection, run) is not None or not any(await claimed(connection, run)):
+        raise Conflict(f"run {run} claims nothing any more: somebody else has released it")
+    at = given.at.astimezone(UTC).isoformat(timespec="microseconds")
+    await connection.execute(insert(RELEASES).values(run=run, by=given.by, at=at, reason=given.reason))
     await connection.execute(delete(HOLDS).where(HOLDS.c.run == run))
     await claiming.give_up(connection, run)

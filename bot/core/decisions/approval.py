@@ -12,7 +12,8 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
-from bot.core.runs.run import Grant, Run, Status
+from bot.core.runs.run import Grant, Run
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 
 
@@ -86,7 +87,7 @@ def question(
         expires=now + open_for,
         repeats=tuple(now + after for after in repeats if after < open_for),
         verified=verified,
-        word_of=(run.back_asked_by or "") if run.on_their_word else "",
+        word_of=(run.back_asked_by or "") if run.approved_by_asking else "",
         alarms=decides.alarms,
         brief=decides.lines,
     )

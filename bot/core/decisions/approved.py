@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected, Plan, PlannedChange, PlannedCheck, PlannedStep, Value
+from bot.core.plans.plan import (
+    Expected,
+    Plan,
+    PlannedApproval,
+    PlannedChange,
+    PlannedCheck,
+    PlannedStep,
+    PlannedWait,
+    Value,
+)
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, judge
 from bot.core.readings.outputs import Reading
@@ -56,9 +66,15 @@ def _asked(plan: Plan, probe: str) -> list[dict[str, Value]]:
 
 def _wanted(step: PlannedStep) -> tuple[Expected, ...]:
     """What a check expects, or shows that a change is done."""
-    if isinstance(step, PlannedCheck):
-        return step.expect
-    return step.action.done_when if isinstance(step, PlannedChange) else ()
+    match step:
+        case PlannedCheck():
+            return step.expect
+        case PlannedChange():
+            return step.action.done_when
+        case PlannedWait() | PlannedApproval():
+            return ()
+        case _:
+            assert_never(step)
 
 
 def kept(ahead: Sequence[PlannedStep], *, config: bool, disturbed: bool) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who let it go.
+"""A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who released it.
 
-The bot does nothing for such a run: it would act on what it does not know. What the run holds stays held, until
-somebody who may approve has looked at the backend and says so.
+The bot does nothing for such a run: it would act on what it does not know. What the run claims stays claimed,
+until somebody who may approve has looked at the backend and says so.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from bot.core.decisions.approval import Person
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
-from bot.core.runs.claims import in_words as claim_in_words
-from bot.core.runs.claims import keys_of
+from bot.core.runs.claims import claim_in_words, keys_of
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import apply, begin
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Illegal, Refused
 
@@ -28,7 +28,7 @@ _REASON = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Who let go what a damaged run held, when and why."""
+    """Who released what a damaged run claimed, when and why."""
 
     run: str
     by: str
@@ -40,7 +40,7 @@ class Release:
 class Damaged:
     """A run that cannot be read whole: `flaw` says at which fact, and how; `last` is the state that is known.
 
-    `rings` and `keys` are what it still holds (core/runs/claims.py), nothing once it has ended or was let go.
+    `rings` and `keys` are what it still claims (core/runs/claims.py), nothing once it has ended or was released.
     """
 
     run: str
@@ -52,12 +52,12 @@ class Damaged:
     release: Release | None = None
 
     @property
-    def holds(self) -> bool:
-        """Whether nobody else may have what it holds."""
+    def claims(self) -> bool:
+        """Whether there is anything that nobody else may have."""
         return bool(self.rings or self.keys)
 
     def concerns(self, target: Target) -> bool:
-        """Whether a run on that target would want what this one holds."""
+        """Whether a run on that target would want what this one claims."""
         return target.ring.name in self.rings or not set(self.keys).isdisjoint(keys_of(target))
 
 
@@ -94,16 +94,16 @@ def examined(
     )
 
 
-def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
-    """What is to be written when this person lets a damaged run go; raises Refused."""
+def decide_release(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
+    """What is to be written when this person releases a damaged run; raises Refused."""
     if not person.may_approve or person.barred:
         raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
     if found is None:
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:
-        raise Refused(f"Run {run} {let_go_words(found.release)}.")
-    if not found.holds:
-        raise Refused(f"Run {run} holds nothing.")
+        raise Refused(f"Run {run} {release_words(found.release)}.")
+    if not found.claims:
+        raise Refused(f"Run {run} claims nothing.")
     text = in_line(reason)
     if not text:
         raise Refused(f"This needs a reason: release {run} REASON, such as what was looked at on the backend.")
@@ -112,20 +112,20 @@ def let_go(run: str, found: Damaged | None, person: Person, reason: str, now: da
     return Release(run=run, by=person.id, at=now, reason=text)
 
 
-def let_go_words(release: Release) -> str:
-    """Who let a run go, in a clause without its subject."""
-    return f"was let go by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
+def release_words(release: Release) -> str:
+    """Who released a run, in a clause without its subject."""
+    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
 
 
-def held_words(found: Damaged) -> str:
-    """What it holds, in words."""
+def claimed_words(found: Damaged) -> str:
+    """What it claims, in words."""
     return " and ".join(f"ring {ring}" for ring in found.rings) or "what it shares with others"
 
 
-def in_words(found: Damaged) -> str:
+def damage_in_words(found: Damaged) -> str:
     """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
     lines = [_what_is_wrong(found), *_last_known(found)]
-    if found.holds:
+    if found.claims:
         lines += [_by_hand(found), _then(found)]
     return "\n".join(lines)
 
@@ -136,22 +136,23 @@ def _quoted(text: str) -> str:
 
 
 def _what_is_wrong(found: Damaged) -> str:
-    if found.holds:
-        consequence = (
-            f"nothing is done for it, {held_words(found)} is not watched, and stays held until somebody lets it go"
-        )
+    if found.claims:
+        unwatched = f"{claimed_words(found)} is not watched, and stays claimed until an approver releases it"
+        consequence = f"nothing is done for it, {unwatched}"
     elif found.release:
-        consequence = f"it {let_go_words(found.release)}"
+        consequence = f"it {release_words(found.release)}"
     else:
-        consequence = "it holds nothing"
+        consequence = "it claims nothing"
     return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}."
 
 
 def _last_known(found: Damaged) -> tuple[str, ...]:
     run = found.last
     if run is None:
-        held = ", ".join(claim_in_words(key) for key in found.keys)
-        about = f"what it holds says what it was about: {held}" if held else "its thread may say what it was about"
+        claimed = ", ".join(claim_in_words(key) for key in found.keys)
+        about = (
+            f"what it claims says what it was about: {claimed}" if claimed else "its thread may say what it was about"
+        )
         return (f"Not one of its facts is sound; {about}.",)
     target = run.request.target
     backend = f"{target.backend.name} ({target.backend.ip}) of ring {target.ring.name}"

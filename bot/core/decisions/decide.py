@@ -9,10 +9,11 @@ from typing import assert_never
 from bot.core.decisions.approval import Person, asked_now, objection
 from bot.core.decisions.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval, PlannedCheck, PlannedStep, PlannedWait
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
-from bot.core.runs.run import TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import TRANSITIONS, Status
 from bot.errors import Refused
 
 LONGER_WAITS = 3
@@ -103,7 +104,7 @@ class TakeOver:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOut:
-    """Whoever took over says that the backend stays out: the run ends, and lets go of the ring."""
+    """Whoever took over says that the backend stays out: the run ends, and releases the ring."""
 
     person: Person
 
@@ -256,16 +257,20 @@ def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
 
 def no_skip(step: PlannedStep) -> str:
     """Why a step can never be left out, empty when it can."""
-    if isinstance(step, PlannedApproval):
-        return "An approval cannot be skipped."
-    if isinstance(step, PlannedCheck) and step.remember:
-        return "This step reads what going back needs; without it, there would be no way back. Click Retry."
-    if Effect.RESTORE in step.does:
-        return (
-            "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand on a"
-            " director and click Retry: it is then found done."
-        )
-    return ""
+    match step:
+        case PlannedApproval():
+            return "An approval cannot be skipped."
+        case PlannedCheck() if step.remember:
+            return "This step reads what going back needs; without it, there would be no way back. Click Retry."
+        case PlannedChange() if Effect.RESTORE in step.does:
+            return (
+                "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand"
+                " on a director and click Retry: it is then found done."
+            )
+        case PlannedCheck() | PlannedChange() | PlannedWait():
+            return ""
+        case _:
+            assert_never(step)
 
 
 def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:

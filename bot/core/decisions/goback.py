@@ -23,7 +23,8 @@ from bot.core.plans.plan import (
 )
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Outcome
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.errors import Refused
 
 _OPEN = timedelta(hours=1)

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from bot.core.decisions.goback import left_there
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.fold import fold
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 
 

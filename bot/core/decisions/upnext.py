@@ -17,7 +17,8 @@ from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, Pl
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
-from bot.core.runs.run import DEVIATIONS, Run, Status
+from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 
 

@@ -27,6 +27,9 @@ class Effect(StrEnum):
     CONFIGURE = "changes the configuration in place"
 
 
+TAKE_USERS_AWAY = frozenset({Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH})
+"""What is done to the ring before a backend is stopped."""
+
 _END = r"(\s|$|['\";&|)])"
 _DOVECOT = r"dovecot(\.service)?(\s|$|['\";&|)])"
 
@@ -71,3 +74,20 @@ def effects(command: str) -> frozenset[Effect]:
 def restores(command: str) -> bool:
     """Whether the command gives a backend users again."""
     return Effect.RESTORE in effects(command)
+
+
+GUARD_REFUSED = 97
+"""The exit status of a guarded command that found the service not stopped, and did nothing."""
+
+REFUSES = f"exit {GUARD_REFUSED};"
+"""How such a command refuses."""
+
+
+def is_guarded(command: str) -> bool:
+    """Whether the command refuses on the host while a service runs there: it deletes."""
+    return REFUSES in command
+
+
+def sets_owners(command: str) -> bool:
+    """Whether the command gives what it unpacks the owners that the archive names."""
+    return "--same-owner" in command

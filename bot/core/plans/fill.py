@@ -12,8 +12,8 @@ from typing import Any, assert_never
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Target
 from bot.core.plans import procedure as file
+from bot.core.plans.effects import REFUSES
 from bot.core.plans.plan import (
-    REFUSES,
     Action,
     Expected,
     Hoped,

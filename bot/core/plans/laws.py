@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from bot.core.plans.effects import Effect, effects, restores
-from bot.core.plans.plan import Action, Plan, PlannedApproval, PlannedChange
+from bot.core.plans.plan import Action, Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.errors import Misconfigured
 
@@ -114,18 +114,26 @@ def check_rules(plan: Plan, rules: Rules, ip: str) -> None:
 def _behind_its_gates(plan: Plan, rules: Rules) -> None:
     opened: set[Gate] = set()
     for step in plan.steps:
-        if isinstance(step, PlannedApproval):
-            opened.add(step.gate)
-        if not isinstance(step, PlannedChange):
-            continue
-        text = step.action.command.text
-        if missing := gates_needed(text) - opened:
-            raise Misconfigured(f"step {step.name}: `{text}` stands before the {min(missing)} approval")
-        if Gate.FLUSH not in opened and needs_flush_approval(text, rules.harmless):
-            raise Misconfigured(
-                f"step {step.name}: `{text}` stands before the flush approval, and is none of the commands that"
-                " rules.yaml lists as harmless"
-            )
+        match step:
+            case PlannedApproval():
+                opened.add(step.gate)
+            case PlannedChange():
+                _behind(opened, step, rules)
+            case PlannedCheck() | PlannedWait():
+                pass  # they alter no host
+            case _:
+                assert_never(step)
+
+
+def _behind(opened: set[Gate], step: PlannedChange, rules: Rules) -> None:
+    text = step.action.command.text
+    if missing := gates_needed(text) - opened:
+        raise Misconfigured(f"step {step.name}: `{text}` stands before the {min(missing)} approval")
+    if Gate.FLUSH not in opened and needs_flush_approval(text, rules.harmless):
+        raise Misconfigured(
+            f"step {step.name}: `{text}` stands before the flush approval, and is none of the commands that"
+            " rules.yaml lists as harmless"
+        )
 
 
 def _hold_one(placed: _Placed, rules: Rules, ip: str) -> None:

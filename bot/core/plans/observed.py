@@ -5,8 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import assert_never
 
-from bot.core.plans.plan import Action, Expected, PlannedChange, PlannedCheck, PlannedStep, Value
+from bot.core.plans.plan import (
+    Action,
+    Expected,
+    PlannedApproval,
+    PlannedChange,
+    PlannedCheck,
+    PlannedStep,
+    PlannedWait,
+    Value,
+)
 from bot.errors import Refused
 
 OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
@@ -15,10 +25,19 @@ OBSERVED = re.compile(r"\{observed\.([a-z_]+)\}")
 
 def wanted(step: PlannedStep) -> set[str]:
     """The names of all that a step takes from what was observed."""
-    undo = step.undo if isinstance(step, PlannedChange) else None
-    looks = step.expect if isinstance(step, PlannedCheck) else undo.done_when if undo else ()
+    argv: tuple[str, ...] = ()
+    looks: tuple[Expected, ...] = ()
+    match step:
+        case PlannedCheck():
+            looks = step.expect
+        case PlannedChange(undo=Action() as undo):
+            argv, looks = undo.command.argv, undo.done_when
+        case PlannedChange() | PlannedWait() | PlannedApproval():
+            pass
+        case _:
+            assert_never(step)
     asked = [str(value) for expected in looks for value in expected.asks.values()]
-    return {name for text in (*(undo.command.argv if undo else ()), *asked) for name in OBSERVED.findall(text)}
+    return {name for text in (*argv, *asked) for name in OBSERVED.findall(text)}
 
 
 def expected_of(step: PlannedCheck, observed: Mapping[str, str]) -> tuple[Expected, ...]:

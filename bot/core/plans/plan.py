@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, WrapSerializer
 
 from bot.core.hosts.command import OUTPUT_KEPT, Command
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect, effects, is_guarded, sets_owners
 from bot.core.plans.procedure import Gate, Where
 
 Value = str | int | bool | list[str | int | bool] | dict[str, str | int]
@@ -51,6 +51,16 @@ class Action:
     def does(self) -> frozenset[Effect]:
         """What its command does to mail, read from the literal text: nothing that a procedure says of it counts."""
         return effects(self.command.text)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether its host refuses it while the service runs there."""
+        return is_guarded(self.command.text)
+
+    @property
+    def sets_owners(self) -> bool:
+        """Whether it gives what it unpacks the owners that the archive names."""
+        return sets_owners(self.command.text)
 
     def patience(self, users: int) -> timedelta:
         """How long it may take to be seen, where so many users are moved by it."""
@@ -285,15 +295,3 @@ def digest(value: object) -> str:
     """SHA-256 of a JSON value in its one canonical writing, in hexadecimal."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-GUARD_REFUSED = 97
-"""The exit status of a guarded command that found the service not stopped, and did nothing."""
-
-REFUSES = f"exit {GUARD_REFUSED};"
-"""How such a command refuses."""
-
-
-def is_guarded(command: str) -> bool:
-    """Whether the command refuses on the host while a service runs there: it deletes."""
-    return REFUSES in command

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
-Scalar = str | int | bool
+from bot.core.text.duration import Duration
 
 
 class Where(StrEnum):
@@ -44,30 +44,6 @@ class Gate(StrEnum):
     GO_BACK = "go back"
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def duration(value: object) -> timedelta:
-    """A length of time written as people do: 10s, 15m, 1h."""
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})([smh])", value)):
-        return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a length of time is a number and s, m or h, such as 10s, 15m or 1h")
-
-
-def written(length: timedelta) -> str:
-    """A length of time of whole seconds, as `duration` reads it."""
-    seconds = int(length.total_seconds())
-    unit = next(unit for unit in ("h", "m", "s") if seconds % _UNITS[unit] == 0) if seconds else "s"
-    return f"{seconds // _UNITS[unit]}{unit}"
-
-
-# `json_schema_input_type`: what stands in the file, for its JSON Schema (bot/schema.py).
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(duration, json_schema_input_type=Annotated[str, Field(pattern=r"^[0-9]{1,6}[smh]$")]),
-]
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 Line = Annotated[str, Field(min_length=3, max_length=500)]
 
@@ -98,7 +74,7 @@ class Bound(_Part):
         return self
 
 
-Wanted = Scalar | tuple[Scalar, ...] | Bound
+Wanted = str | int | bool | tuple[str | int | bool, ...] | Bound
 
 
 class Expectation(BaseModel):
@@ -136,13 +112,13 @@ Expectations = Annotated[
 
 
 def _split(value: object) -> object:
-    if not isinstance(value, str):
-        raise ValueError("a command is one line of text")  # noqa: TRY004 - pydantic reports ValueError with its place
-    return tuple(shlex.split(value))
+    if isinstance(value, str):
+        return tuple(shlex.split(value))
+    raise ValueError("a command is one line of text")
 
 
 _TAKEN = re.compile(r"\bexit\s+(94|95|97)\b")
-"""What the fence and `while_stopped` answer with: see core/hosts/fence.py and core/plans/plan.py."""
+"""What the fence and `while_stopped` answer with: see core/hosts/fence.py and core/plans/effects.py."""
 
 
 class Running(_Part):
@@ -230,13 +206,9 @@ class Change(Running, _Step):
     no_undo_because: Line | None = None
 
     @model_validator(mode="after")
-    def _undo_or_why_not(self) -> Self:
+    def _undone_and_proved(self) -> Self:
         if (self.undo is None) == (self.no_undo_because is None):
             raise ValueError("a change says undo or no_undo_because, one of them")
-        return self
-
-    @model_validator(mode="after")
-    def _proved(self) -> Self:
         # What is sent is sent over the connection of a look, so there has to be one.
         if not self.done_when and not (self.only_if and self.repeatable):
             raise ValueError("`done_when: exit 0` is for what may be repeated, and says only_if")

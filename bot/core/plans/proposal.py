@@ -22,7 +22,7 @@ KEEP = "keep"
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A proposed /etc/dovecot: its name, and the digest of all of it (its tree's, see readings.tree_digest, and its
+    """A proposed /etc/dovecot: its name, and the digest of all of it (its tree's, see trees.tree_digest, and its
     manifest's).
 
     `contents`: the digest of its files and links without their modes; `owners`: its manifest, see

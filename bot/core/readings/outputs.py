@@ -1,17 +1,16 @@
-"""The pure reading of what a host answered: text of doveadm, systemctl, dpkg, apt and find into values.
+"""The pure reading of what a host answered: text of doveadm, doveconf and systemctl into values.
 
-An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3, systemd,
-dpkg and apt of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py, and with which
-exit statuses it answers; a reading sees no other.
+An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3 and systemd
+of Debian 12, recorded in tests/unit/recorded. Which command asks for it is in probes.py, and with which exit statuses
+it answers; a reading sees no other. Of dpkg and apt: packages.py; of find: trees.py.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
@@ -156,6 +155,12 @@ def dovecot_version(_target: Target, _asks: Asks, result: Result) -> Reading:
     return {"version": found[1]}
 
 
+def version_key(version: str) -> tuple[int, ...]:
+    """The leading numbers of a version, for comparing: 2.3.19.1 gives (2, 3, 19, 1)."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
 def service(_target: Target, asks: Asks, result: Result) -> Reading:
     try:
         rows = json.loads(result.stdout)
@@ -233,136 +238,6 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
 
 
 _FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")
-
-
-def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
-    """Every installed package of Dovecot's, as NAME=VERSION; a host without dpkg has none that could be compared."""
-    if result.exit_status == _NO_SUCH_COMMAND:
-        return {"installed": "not known, as there is no dpkg"}
-    rows = (line.split("\t") for line in result.stdout.splitlines())
-    installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
-    if not installed:
-        raise Unreadable("dpkg knows no installed package of Dovecot's")
-    return {"installed": " ".join(sorted(installed))}
-
-
-_NO_SUCH_COMMAND = 127
-
-
-def specs(asks: Asks) -> list[tuple[str, str]]:
-    return [tuple(spec.split("=", 1)) for spec in str(asks["names"]).split()]  # type: ignore[misc]
-
-
-def names(asks: Asks) -> tuple[str, ...]:
-    return tuple(name for name, _ in specs(asks))
-
-
-def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
-    rows = dict.fromkeys(names(asks), ("", "not installed"))
-    for line in result.stdout.splitlines():
-        name, version, status = [*line.split("\t"), "", ""][:3]
-        if not re.fullmatch(r"[0-9A-Za-z.+:~-]*", version):
-            raise Unreadable(f"no version: {version!r}")
-        rows[name] = (version, status)
-    odd = [f"{name} is {status}" for name, (_, status) in rows.items() if status != "installed"]
-    return {
-        "installed": " ".join(f"{name}={version}" for name, (version, _) in rows.items()),
-        "status": "; ".join(odd) or "installed",
-    }
-
-
-def offered(_target: Target, asks: Asks, result: Result) -> Reading:
-    offered = set()
-    for line in result.stdout.splitlines():
-        columns = [column.strip() for column in line.split("|")]
-        if len(columns) >= 3:
-            offered.add((columns[0], columns[1]))
-    missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in offered]
-    dovecot = [version.split(":", 1)[-1] for name, version in specs(asks) if name.startswith("dovecot")]
-    return {"missing": ", ".join(missing) or "none", "dovecot": max(dovecot, key=version_key, default="0")}
-
-
-def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
-    """What apt would do, from its simulation: `Inst NAME [OLD] (NEW …)`, `Inst NAME (NEW …)`, `Remv NAME …`."""
-    named = names(asks)
-    lines = [line.split() for line in result.stdout.splitlines()]
-    installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
-    return {
-        "refused": _apts_reason(result) if result.exit_status else "none",
-        "removed_too": _listed(
-            [line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1] or _not_removed(result.stdout)
-        ),
-        "changed_too": _listed(line[1] for line in installs if line[2].startswith("[")),
-        "added_too": _listed(line[1] for line in installs if not line[2].startswith("[")),
-    }
-
-
-def _not_removed(text: str) -> list[str]:
-    """What apt would have to remove, where it may not: it says so in a paragraph of its own."""
-    found = re.search(r"^The following packages will be REMOVED:\n((?:  .*\n)+)", text, re.MULTILINE)
-    return found[1].split() if found else []
-
-
-_APT_REFUSES = 100
-
-
-def _apts_reason(result: Result) -> str:
-    unmet = [line for line in result.stdout.splitlines() if " : " in line]
-    errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
-    if not errors:
-        raise Unreadable(f"apt exited with {result.exit_status} and gave no reason")
-    return "; ".join(" ".join(line.split()) for line in (*errors, *unmet))
-
-
-def _listed(found: Iterable[str]) -> str:
-    return ", ".join(sorted(found)) or "none"
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """The leading numbers of a version, for comparing: 2.3.19.1 gives (2, 3, 19, 1)."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
-
-
-def tree(_target: Target, asks: Asks, result: Result) -> Reading:
-    if result.cut_short:
-        raise Unreadable("the list of files is too long to be compared")
-    if result.exit_status:
-        _must_not_be_there(result, str(asks["path"]))
-        return {"digest": "none", "files": 0, "contents": "none"}
-    lines = []
-    prefix = f"{asks['path']}/"
-    for line in result.stdout.splitlines():
-        digest, _, path = line.partition("  ")
-        lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
-    files = sum(1 for line in lines if line.startswith("mode "))
-    return {"digest": tree_digest(lines), "files": files, "contents": contents_digest(lines)}
-
-
-def _must_not_be_there(result: Result, path: str) -> None:
-    """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
-    otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
-    if result.stdout or otherwise or len(lines) != 1 or path not in lines[0]:
-        raise no_answer(result)
-
-
-def tree_digest(lines: list[str]) -> str:
-    """One digest of a tree, from lines such as `mode 644<TAB>PATH`, `SHA256  PATH` and `link TARGET<TAB>PATH`."""
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
-
-
-def contents_digest(lines: list[str]) -> str:
-    """The same without modes: what the files and links are, whoever may read them."""
-    return tree_digest([line for line in lines if not line.startswith("mode ")])
-
-
-def files(_target: Target, asks: Asks, result: Result) -> Reading:
-    entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
-    if not entries and "named" not in asks:
-        raise Unreadable(f"`{result.command}` says nothing, not even of the folder itself")
-    inside = [entry for entry in entries if entry[-1] != asks["path"]]
-    return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
 
 
 def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:

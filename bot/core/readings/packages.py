@@ -1,6 +1,6 @@
 """What apt and dpkg say before a package is changed: what is installed, what is offered, what would keep apt from it.
 
-Pure readings of their answers, as in readings.py. Formats: apt 2.6 and dpkg 1.21, of Debian 12.
+Pure readings of their answers, as in outputs.py. Formats: apt 2.6 and dpkg 1.21, of Debian 12.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
 from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.proposal import PackageChange
-from bot.core.readings.outputs import Asks, Reading, specs
+from bot.core.readings.outputs import Asks, Reading, version_key
 from bot.errors import Unreadable
 
 LISTS_AGE = 'date +%s; find /var/lib/apt/lists -maxdepth 1 -name "*Release" -printf "%C@\\n"'
@@ -23,6 +23,95 @@ it is when the file came into its place that counts.
 """
 
 FREE = ("df", "--portability", "--block-size=1M")
+
+
+# what is installed and offered, and what apt would do
+
+
+def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
+    """Every installed package of Dovecot's, as NAME=VERSION; a host without dpkg has none that could be compared."""
+    if result.exit_status == _NO_SUCH_COMMAND:
+        return {"installed": "not known, as there is no dpkg"}
+    rows = (line.split("\t") for line in result.stdout.splitlines())
+    installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
+    if not installed:
+        raise Unreadable("dpkg knows no installed package of Dovecot's")
+    return {"installed": " ".join(sorted(installed))}
+
+
+_NO_SUCH_COMMAND = 127
+
+
+def specs(asks: Asks) -> list[tuple[str, str]]:
+    return [tuple(spec.split("=", 1)) for spec in str(asks["names"]).split()]  # type: ignore[misc]
+
+
+def names(asks: Asks) -> tuple[str, ...]:
+    return tuple(name for name, _ in specs(asks))
+
+
+def installed_packages(_target: Target, asks: Asks, result: Result) -> Reading:
+    rows = dict.fromkeys(names(asks), ("", "not installed"))
+    for line in result.stdout.splitlines():
+        name, version, status = [*line.split("\t"), "", ""][:3]
+        if not re.fullmatch(r"[0-9A-Za-z.+:~-]*", version):
+            raise Unreadable(f"no version: {version!r}")
+        rows[name] = (version, status)
+    odd = [f"{name} is {status}" for name, (_, status) in rows.items() if status != "installed"]
+    return {
+        "installed": " ".join(f"{name}={version}" for name, (version, _) in rows.items()),
+        "status": "; ".join(odd) or "installed",
+    }
+
+
+def offered(_target: Target, asks: Asks, result: Result) -> Reading:
+    offered = set()
+    for line in result.stdout.splitlines():
+        columns = [column.strip() for column in line.split("|")]
+        if len(columns) >= 3:
+            offered.add((columns[0], columns[1]))
+    missing = [f"{name}={version}" for name, version in specs(asks) if (name, version) not in offered]
+    dovecot = [version.split(":", 1)[-1] for name, version in specs(asks) if name.startswith("dovecot")]
+    return {"missing": ", ".join(missing) or "none", "dovecot": max(dovecot, key=version_key, default="0")}
+
+
+def package_changes(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What apt would do, from its simulation: `Inst NAME [OLD] (NEW …)`, `Inst NAME (NEW …)`, `Remv NAME …`."""
+    named = names(asks)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    installs = [line for line in lines if line[:1] == ["Inst"] and len(line) > 2 and line[1] not in named]
+    return {
+        "refused": _apts_reason(result) if result.exit_status else "none",
+        "removed_too": _listed(
+            [line[1] for line in lines if line[:1] == ["Remv"] and len(line) > 1] or _not_removed(result.stdout)
+        ),
+        "changed_too": _listed(line[1] for line in installs if line[2].startswith("[")),
+        "added_too": _listed(line[1] for line in installs if not line[2].startswith("[")),
+    }
+
+
+def _not_removed(text: str) -> list[str]:
+    """What apt would have to remove, where it may not: it says so in a paragraph of its own."""
+    found = re.search(r"^The following packages will be REMOVED:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return found[1].split() if found else []
+
+
+_APT_REFUSES = 100
+
+
+def _apts_reason(result: Result) -> str:
+    unmet = [line for line in result.stdout.splitlines() if " : " in line]
+    errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
+    if not errors:
+        raise Unreadable(f"apt exited with {result.exit_status} and gave no reason")
+    return "; ".join(" ".join(line.split()) for line in (*errors, *unmet))
+
+
+def _listed(found: Iterable[str]) -> str:
+    return ", ".join(sorted(found)) or "none"
+
+
+# which version apt would bring a package to
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from bot.core.hosts.command import Result
+from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Target
 from bot.core.plans.listing import Listed, listing
 from bot.core.readings.outputs import Asks, Reading, no_answer
 from bot.core.readings.ownership import NotFit, Owned, assigned, rules
 from bot.errors import Unreadable
+
+TREE_KEPT = 16 * 1024 * 1024
+"""Bytes of a tree's list that are kept: enough for twenty thousand files with long names."""
+
+
+def question(expression: tuple[str, ...]) -> Callable[[Target, Asks], Command]:
+    """A list of what is below `path`, and below `like` where one is asked for."""
+
+    def command(_target: Target, asks: Asks) -> Command:
+        roots = (str(asks[key]) for key in ("path", "like") if key in asks)
+        return Command(argv=("find", *roots, *expression), keeps=TREE_KEPT)
+
+    return command
+
 
 _SUM = re.compile(r"([0-9a-f]{64})  (.+)")
 _KEPT = 32
@@ -117,3 +131,62 @@ def _changes(before: Mapping[str, Listed], now: Mapping[str, Listed]) -> Iterato
 
 def _content(entry: Listed) -> tuple[str, str]:
     return entry.kind, entry.target
+
+
+# without owners: for stored plans, and procedures of a site
+
+
+WITHOUT_OWNERS = (
+    *("(", "-type", "l", "-printf", r"link %l\t%P\n", ")", ","),
+    *("(", "-type", "f", "-printf", r"mode %m\t%P\n", ")", ","),
+    *("(", "-type", "f", "-exec", "sha256sum", "{}", "+", ")"),
+)
+
+
+def tree(_target: Target, asks: Asks, result: Result) -> Reading:
+    if result.cut_short:
+        raise Unreadable("the list of files is too long to be compared")
+    if result.exit_status:
+        _must_not_be_there(result, str(asks["path"]))
+        return {"digest": "none", "files": 0, "contents": "none"}
+    lines = []
+    prefix = f"{asks['path']}/"
+    for line in result.stdout.splitlines():
+        digest, _, path = line.partition("  ")
+        lines.append(f"{digest}  {path.removeprefix(prefix)}" if re.fullmatch(r"[0-9a-f]{64}", digest) else line)
+    files = sum(1 for line in lines if line.startswith("mode "))
+    return {"digest": tree_digest(lines), "files": files, "contents": contents_digest(lines)}
+
+
+def _must_not_be_there(result: Result, path: str) -> None:
+    """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
+    lines = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
+    otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
+    if result.stdout or otherwise or len(lines) != 1 or path not in lines[0]:
+        raise no_answer(result)
+
+
+def tree_digest(lines: list[str]) -> str:
+    """One digest of a tree, from lines such as `mode 644<TAB>PATH`, `SHA256  PATH` and `link TARGET<TAB>PATH`."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def contents_digest(lines: list[str]) -> str:
+    """The same without modes: what the files and links are, whoever may read them."""
+    return tree_digest([line for line in lines if not line.startswith("mode ")])
+
+
+def files_question(_target: Target, asks: Asks) -> Command:
+    """What is in a folder, of some name where one is asked for; without one, the folder itself, too."""
+    named = ("-name", str(asks["named"])) if "named" in asks else ()
+    depth = ("-mindepth", "1") if "named" in asks else ()
+    path = str(asks["path"])
+    return Command(argv=("find", path, "-xdev", *depth, "-maxdepth", "1", *named, "-printf", r"%y\t%p\n"))
+
+
+def files(_target: Target, asks: Asks, result: Result) -> Reading:
+    entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
+    if not entries and "named" not in asks:
+        raise Unreadable(f"`{result.command}` says nothing, not even of the folder itself")
+    inside = [entry for entry in entries if entry[-1] != asks["path"]]
+    return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}

@@ -1,6 +1,6 @@
-"""What a run holds besides its ring's name: two backends behind the same directors must never be out at once.
+"""What a run claims besides its ring's name: two backends behind the same directors must never be out at once.
 
-The settings may call one set of directors by two rings' names, and one director by two ssh names. So a run holds its
+The settings may call one set of directors by two rings' names, and one director by two ssh names. So a run claims its
 backend by its address, its directors by how they are reached, and, once that is proved, by what they call themselves.
 """
 
@@ -13,7 +13,7 @@ from bot.core.runs.events import Fact, HostsProved, RunRequested
 
 
 def claims(fact: Fact) -> tuple[str, ...]:
-    """The keys that a run holds from this fact on, each once; no two runs ever hold the same one."""
+    """The keys that a run claims from this fact on, each once; no two runs ever have the same one."""
     match fact:
         case RunRequested(target=target):
             return keys_of(target)
@@ -24,7 +24,7 @@ def claims(fact: Fact) -> tuple[str, ...]:
 
 
 def keys_of(target: Target) -> tuple[str, ...]:
-    """The keys that a run on this target holds from its beginning on."""
+    """The keys that a run on this target claims from its beginning on."""
     reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
     return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
 
@@ -34,10 +34,10 @@ def shared(target: Target, rings: Sequence[str], keys: Sequence[str]) -> tuple[s
     if target.ring.name in rings:
         return target.ring.name, ""
     found = next((key for key in keys_of(target) if key in keys), None)
-    return None if found is None else ("", in_words(found))
+    return None if found is None else ("", claim_in_words(found))
 
 
-def in_words(key: str) -> str:
+def claim_in_words(key: str) -> str:
     """What a key stands for, for people."""
     kind, _, name = key.partition(" ")
     return f"the director that `ssh {name}` reaches" if kind == "ssh" else f"the {kind} {name}"

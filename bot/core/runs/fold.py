@@ -12,8 +12,10 @@ from typing import assert_never
 from bot.core.plans.plan import PlannedCheck
 from bot.core.runs import events as fact
 from bot.core.runs import remember
+from bot.core.runs import remember_people as people
 from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.run import EVERYWHERE, TRANSITIONS, Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import EVERYWHERE, Status, status_after
 from bot.errors import Illegal
 
 
@@ -45,11 +47,11 @@ def apply(run: Run, entry: Entry) -> Run:
     if entry.run != run.id or entry.seq != run.seq + 1:
         raise Illegal(f"run {run.id}: fact {entry.seq} of {entry.run} cannot follow fact {run.seq}")
     kind = type(entry.fact)
-    allowed = TRANSITIONS[run.status]
-    if kind not in allowed and (kind not in EVERYWHERE or run.status is Status.ENDED):
+    status = status_after(run.status, kind)
+    if status is None:
         raise Illegal(f"run {run.id}, fact {entry.seq}: {kind.__name__} cannot happen while the run is {run.status}")
-    moved = replace(run, seq=entry.seq, at=entry.at, status=allowed.get(kind, run.status))
-    if kind in allowed:
+    moved = replace(run, seq=entry.seq, at=entry.at, status=status)
+    if kind not in EVERYWHERE:
         moved = replace(moved, moved=entry.seq)
     return _shown(run, _remember(moved, entry), entry)
 
@@ -101,9 +103,9 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.WaitGoesOn() as new:
             return remember.wait_goes_on(run, new)
         case fact.ApprovalAsked() as new:
-            return remember.approval_asked(run, new, entry)
+            return people.approval_asked(run, new, entry)
         case fact.ApprovalRepeated() as new:
-            return remember.repeated(run, new)
+            return people.repeated(run, new)
         case fact.RingDeviated() as new:
             return remember.deviated(run, new, entry)
         case fact.RingSetBack() as new:
@@ -117,31 +119,31 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.MonitorSaysUp():
             return remember.monitor(run, entry)
         case fact.TakenOver() as new:
-            return remember.taken(run, new, entry)
+            return people.taken(run, new, entry)
         case fact.Approved() as new:
-            return remember.approved(run, new, entry)
+            return people.approved(run, new, entry)
         case fact.ApprovalLapsed() as new:
-            return remember.lapsed(run, new, entry)
+            return people.lapsed(run, new, entry)
         case fact.Postponed() as new:
-            return remember.postponed(run, new, entry)
+            return people.postponed(run, new, entry)
         case fact.LongerWaitChosen() as new:
-            return remember.longer_wait(run, new, entry)
+            return people.longer_wait(run, new, entry)
         case fact.Denied():
-            return remember.denied(run)
+            return people.denied(run)
         case fact.ApprovalExpired() as new:
-            return remember.expired(run, new, entry)
+            return people.expired(run, new, entry)
         case fact.RunHeld() as new:
             return remember.held(run, new, entry)
         case fact.RetryChosen():
-            return remember.retry(run, entry)
+            return people.retry(run, entry)
         case fact.SkipProposed():
-            return remember.skip_proposed(run, entry)
+            return people.skip_proposed(run, entry)
         case fact.SkipAgreed() as new:
-            return remember.skip_agreed(run, new, entry)
+            return people.skip_agreed(run, new, entry)
         case fact.GoBackAsked() as new:
-            return remember.go_back_asked(run, new, entry)
+            return people.go_back_asked(run, new, entry)
         case fact.TurnedBack() as new:
-            return remember.turned_back(run, new)
+            return people.turned_back(run, new)
         case fact.UsersCounted() as new:
             return remember.counted(run, new)
         case fact.RunEnded() as new:

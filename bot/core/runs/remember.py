@@ -1,4 +1,4 @@
-"""What a run remembers of each kind of fact, once the table of transitions has let it pass.
+"""What a run remembers of its steps, its ring and its end; of what people say: remember_people.py.
 
 Nothing here decides; a fact that cannot be is Illegal.
 """
@@ -7,27 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import assert_never
 
-from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import GUARD_REFUSED, Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
+from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects
+from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import DEVIATIONS, Grant, Run
+from bot.core.runs.run import DEVIATIONS, Run
 from bot.errors import Illegal
 
 
-def _named_step(run: Run, name: str) -> PlannedStep:
+def named_step(run: Run, name: str) -> PlannedStep:
+    """The step at hand, which the fact has to name; raises Illegal for another."""
     step = run.step
     if step is None or step.name != name:
         raise Illegal(f"run {run.id}, fact {run.seq}: step {name} is not the step at hand")
     return step
 
 
-def _next(run: Run) -> Run:
+def next_step(run: Run) -> Run:
+    """The run at the next step of its plan."""
     return replace(
         run, position=run.position + 1, attempt=0, failed=None, held=0, reason="", asked=None, skip=None, until=None
     )
+
+
+def back_to(run: Run, name: str) -> Run:
+    """The step is made again, and all after it: what they made is no longer relied on."""
+    names = [step.name for step in run.plan.steps]
+    if name not in names[: run.position + 1]:
+        raise Illegal(f"run {run.id}, fact {run.seq}: {name} is no step that could be made again")
+    position = names.index(name)
+    return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
+
+
+def calm(run: Run) -> Run:
+    """People have dealt with what kept changing the ring."""
+    return replace(run, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
 
 
 def _touch(run: Run, step: PlannedStep) -> Run:
@@ -42,7 +59,7 @@ def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
 
 
 def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
-    step = _named_step(run, started.step)
+    step = named_step(run, started.step)
     run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
@@ -53,7 +70,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     run = _out(run, step, entry)
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
-    if does & {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}:
+    if does & TAKE_USERS_AWAY:
         run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
     return run
 
@@ -69,7 +86,7 @@ def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
 
 
 def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
-    step = _named_step(run, done.step)
+    step = named_step(run, done.step)
     if isinstance(step, PlannedApproval):
         raise Illegal(f"run {run.id}, fact {entry.seq}: an approval is given by somebody, not done")
     run = replace(
@@ -82,7 +99,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     )
     if Effect.RESTORE in step.does:
         run = replace(run, out_until=entry.at)
-    return _next(_touch(_out(run, step, entry), step))
+    return next_step(_touch(_out(run, step, entry), step))
 
 
 def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
@@ -123,139 +140,46 @@ def _stops(step: PlannedStep) -> bool:
 def _looks_at_dovecot(step: PlannedStep) -> bool:
     """Whether the units that this step looks at are dovecot alone."""
     looks: tuple[Expected, ...] = ()
-    if isinstance(step, PlannedCheck):
-        looks = step.expect
-    elif isinstance(step, PlannedChange):
-        looks = (*step.only_if, *step.action.done_when)
+    match step:
+        case PlannedCheck():
+            looks = step.expect
+        case PlannedChange():
+            looks = (*step.only_if, *step.action.done_when)
+        case PlannedWait() | PlannedApproval():
+            pass
+        case _:
+            assert_never(step)
     return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
 
 
 def step_failed(run: Run, new: fact.StepFailed, entry: Entry) -> Run:
-    _named_step(run, new.step)
+    named_step(run, new.step)
     run = _of_the_flush(_heard(run, new.ran), new)
     held = replace(run, failed=new.step, held=entry.seq, reason=new.reason)
     return replace(held, skip=None, judged_since=entry.seq)
 
 
 def wait_began(run: Run, new: fact.WaitBegan) -> Run:
-    _named_step(run, new.step)
+    named_step(run, new.step)
     return replace(run, until=new.until, clocks=new.clocks)
 
 
 def wait_goes_on(run: Run, new: fact.WaitGoesOn) -> Run:
-    _named_step(run, new.step)
+    named_step(run, new.step)
     return replace(run, until=new.until, clocks=new.clocks or run.clocks)
-
-
-def approval_asked(run: Run, new: fact.ApprovalAsked, entry: Entry) -> Run:
-    _named_step(run, new.step)
-    return replace(run, asked=entry, repeated=0)
-
-
-def repeated(run: Run, new: fact.ApprovalRepeated) -> Run:
-    return replace(run, repeated=new.times)
-
-
-def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
-    asked = run.asked.fact if run.asked else None
-    same = isinstance(asked, fact.ApprovalAsked) and (asked.step, asked.gate, asked.digest) == (
-        new.step,
-        new.gate,
-        new.digest,
-    )
-    if not isinstance(asked, fact.ApprovalAsked) or not same:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
-    if new.by in asked.not_by:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: {new.by} may not approve this run")
-    assert run.asked is not None
-    grant = Grant(
-        gate=new.gate,
-        by=new.by,
-        digest=new.digest,
-        expires=entry.at + (asked.expires - run.asked.at),
-        given=entry.at,
-        shown=asked.evidence,
-    )
-    others = tuple(one for one in run.grants if one.gate is not grant.gate)
-    verified = asked.verified or run.verified
-    given = replace(
-        run,
-        grants=(*others, grant),
-        approvals=(*run.approvals, entry),
-        judged_since=entry.seq,
-        lapsed=None,
-        verified=verified,
-    )
-    return _next(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
-
-
-def lapsed(run: Run, new: fact.ApprovalLapsed, entry: Entry) -> Run:
-    gate = new.gate
-    lapsed = next((grant for grant in run.grants if grant.gate is gate), None)
-    if lapsed is None:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: there is no {gate} approval that could lapse")
-    kept = tuple(grant for grant in run.grants if grant is not lapsed)
-    if new.at:
-        _named_step(run, new.at)
-        return replace(run, grants=kept, lapsed=lapsed)
-    # As an older version of the bot had it: back to the gate.
-    step = next(step for step in run.plan.steps if isinstance(step, PlannedApproval) and step.gate is gate)
-    position, stage = run.plan.steps.index(step), run.plan.stage_of(step)
-    return replace(_next(run), position=position, grants=kept, stage_begun=stage.name)
-
-
-def denied(run: Run) -> Run:
-    return replace(run, turning=not run.plan.back, asked=None)
-
-
-def expired(run: Run, new: fact.ApprovalExpired, entry: Entry) -> Run:
-    return _unanswered(run, entry, f"nobody answered the {new.gate} approval in time")
-
-
-def postponed(run: Run, new: fact.Postponed, entry: Entry) -> Run:
-    return _unanswered(run, entry, f"not now, was said to the {new.gate} approval: {new.reason}")
-
-
-def longer_wait(run: Run, new: fact.LongerWaitChosen, entry: Entry) -> Run:
-    again = _back_to(run, new.back_to)
-    return replace(again, asked=None, longer_waits=run.longer_waits + 1, judged_since=entry.seq)
-
-
-def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
-    assert run.step is not None
-    return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
 
 
 def held(run: Run, new: fact.RunHeld, entry: Entry) -> Run:
     if new.back_to:
-        run = _back_to(run, new.back_to)
+        run = back_to(run, new.back_to)
     failed = run.step.name if run.step else None
     held = replace(run, failed=failed, held=entry.seq, reason=new.reason, deviations_reported=run.deviations)
     return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
 
 
-def _back_to(run: Run, name: str) -> Run:
-    """The step is made again, and all after it: what they made is no longer relied on."""
-    names = [step.name for step in run.plan.steps]
-    if name not in names[: run.position + 1]:
-        raise Illegal(f"run {run.id}, fact {run.seq}: {name} is no step that could be made again")
-    position = names.index(name)
-    return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
-
-
 def came_back(run: Run, new: fact.UsersCameBack, entry: Entry) -> Run:
-    again = _back_to(run, new.back_to)
+    again = back_to(run, new.back_to)
     return replace(again, came_back=run.came_back + 1, judged_since=entry.seq)
-
-
-def retry(run: Run, entry: Entry) -> Run:
-    again = replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, judged_since=entry.seq)
-    return _calm(again)
-
-
-def _calm(run: Run) -> Run:
-    """People have dealt with what kept changing the ring."""
-    return replace(run, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
 
 
 def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
@@ -295,39 +219,6 @@ def others(run: Run, new: fact.OthersCounted) -> Run:
 
 def monitor(run: Run, _entry: Entry) -> Run:
     return replace(run, monitor_reported=True)
-
-
-def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:
-    taken = replace(run, taken=entry, reason=new.reason, asked=None, until=None, skip=None)
-    return replace(taken, turning=False, must_hold=None)
-
-
-def skip_proposed(run: Run, entry: Entry) -> Run:
-    return replace(run, skip=entry)
-
-
-def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
-    step = _named_step(run, new.step)
-    if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
-        raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
-    text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
-    return _next(_calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
-
-
-def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
-    if run.plan.back:
-        raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
-    turning = replace(run, turning=True, back_asked_by=new.by, asked=None, until=None, held=0)
-    word = entry if new.approves else None
-    return replace(turning, start_first=new.start_first, back_word=word)
-
-
-def turned_back(run: Run, new: fact.TurnedBack) -> Run:
-    given = (*run.grants, *((run.lapsed,) if run.lapsed else ()))
-    kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
-    # What was read on the way there is no evidence for the way back.
-    turned = replace(_next(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
-    return _calm(replace(turned, grants=kept, lapsed=None, looks={}))
 
 
 def counted(run: Run, new: fact.UsersCounted) -> Run:

@@ -1,7 +1,6 @@
-"""What a run is, and the one table of what may follow what.
+"""What a run is: the state that its facts fold to, and what is read from that.
 
-The law first: a fact that the table does not know in a status is Illegal, and changes nothing. How the facts make the
-state is in fold.py.
+What may follow what is in transitions.py; how the facts make the state is in fold.py.
 """
 
 from __future__ import annotations
@@ -9,120 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
 
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
-
-
-class Status(StrEnum):
-    """Where a run stands."""
-
-    READY = "ready"
-    BUSY = "busy"
-    DOUBT = "in doubt"
-    WAITING = "waiting"
-    ASKING = "asking"
-    HELD = "held"
-    TAKEN = "taken over"
-    ENDED = "ended"
-
-
-_R, _B, _D, _W, _A, _H = (
-    Status.READY,
-    Status.BUSY,
-    Status.DOUBT,
-    Status.WAITING,
-    Status.ASKING,
-    Status.HELD,
-)
+from bot.core.runs.transitions import Status
 
 DEVIATIONS = 3
 """How often the ring is set back before a person is asked."""
-
-EVERYWHERE = frozenset(
-    {
-        fact.UsersCounted,
-        fact.ApprovalRefused,
-        fact.RingDeviated,
-        fact.RingSetBack,
-        fact.HostsProved,
-        fact.BackendRebooted,
-        fact.OthersCounted,
-        fact.MonitorSaysUp,
-    }
-)
-"""Facts that report something and move nothing; they may come until the run has ended."""
-
-TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
-    {
-        _R: {
-            fact.StageBegan: _R,
-            fact.StepStarted: _B,
-            fact.StepDone: _R,
-            fact.StepFailed: _H,
-            fact.UsersCameBack: _R,
-            fact.WaitBegan: _W,
-            fact.ApprovalAsked: _A,
-            fact.ApprovalLapsed: _R,
-            fact.RunHeld: _H,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-            fact.TurnedBack: _R,
-            fact.RunEnded: Status.ENDED,
-        },
-        _B: {
-            fact.StepDone: _R,
-            fact.StepUnclear: _D,
-            fact.StepNotDone: _R,
-            fact.StepFailed: _H,
-            fact.GoBackAsked: _B,
-        },
-        _D: {
-            fact.StepDone: _R,
-            fact.StepNotDone: _R,
-            fact.StepFailed: _H,
-            fact.GoBackAsked: _D,
-        },
-        _W: {
-            fact.StepDone: _R,
-            fact.WaitGoesOn: _W,
-            fact.GoBackAsked: _R,
-            fact.RunHeld: _H,
-            fact.TakenOver: Status.TAKEN,
-        },
-        _A: {
-            fact.Approved: _R,
-            fact.Postponed: _H,
-            fact.LongerWaitChosen: _R,
-            fact.Denied: _R,
-            fact.ApprovalRepeated: _A,
-            fact.ApprovalExpired: _H,
-            fact.RunHeld: _H,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-        },
-        _H: {
-            fact.TurnedBack: _R,
-            fact.RunHeld: _H,
-            fact.RetryChosen: _R,
-            fact.SkipProposed: _H,
-            fact.SkipAgreed: _R,
-            fact.GoBackAsked: _R,
-            fact.TakenOver: Status.TAKEN,
-            fact.RunEnded: Status.ENDED,
-        },
-        Status.TAKEN: {
-            fact.RunEnded: Status.ENDED,
-        },
-        Status.ENDED: {},
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +29,8 @@ class Grant:
     digest: str
     expires: datetime
     given: datetime
-    shown: tuple[str, ...] = ()
-    """The evidence that it was given on."""
+    evidence: tuple[str, ...] = ()
+    """What it was given on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +101,7 @@ class Run:
     must_hold: fact.RunHeld | None = None
     """Why the run has to hold at the next safe point, and where it goes on from."""
     back_asked_by: str | None = None
-    back_word: Entry | None = None
+    back_approval: Entry | None = None
     """By what somebody asked to go back, where that approves the one command that gives vhosts."""
     proved: fact.HostsProved | None = None
     boot_id: str = ""
@@ -281,25 +176,25 @@ class Run:
 
         Four eyes are two persons. Where asking to go back is an approval itself, it is the requester there, too.
         """
-        asked_back = self.back_asked_by if self.plan.back and not self._approved_by_asking else None
+        asked_back = self.back_asked_by if self.plan.back and not self._asking_approves else None
         return (asked_back or self.request.requester,)
 
     @property
-    def on_their_word(self) -> bool:
+    def approved_by_asking(self) -> bool:
         """Whether asking for the way back has approved it; not any more once it was held, or asked for again."""
-        return self._approved_by_asking and self.back_word is not None and self.judged_since < self.back_word.seq
+        return self._asking_approves and self.back_approval is not None and self.judged_since < self.back_approval.seq
 
     @property
-    def _approved_by_asking(self) -> bool:
-        asked = self.back_word.fact if self.back_word and self.plan.back else None
+    def _asking_approves(self) -> bool:
+        asked = self.back_approval.fact if self.back_approval and self.plan.back else None
         return isinstance(asked, fact.GoBackAsked) and asked.approves == self.plan.digest
 
     @property
-    def kept(self) -> frozenset[Effect]:
+    def enforced(self) -> frozenset[Effect]:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        return frozenset[Effect]().union(*(step.does for step in self.made)) & _OF_THE_RING
+        return frozenset[Effect]().union(*(step.does for step in self.made)) & TAKE_USERS_AWAY
 
     @property
     def giving_back(self) -> bool:
@@ -383,6 +278,3 @@ class Run:
                 "observed": dict(self.observed),
             }
         )
-
-
-_OF_THE_RING = {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}

@@ -27,7 +27,7 @@ class RingSeen:
 
 def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     """Hold the directors' answers against what this run has made of the ring."""
-    kept = run.kept
+    enforced = run.enforced
     given, up = {}, {}
     fewest: int | None = None
     others: dict[str, None] = {}
@@ -36,8 +36,10 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
-        reported_up = state != "down" and Effect.DOWN in kept
-        if (vhosts != 0 and (Effect.TAKES_VHOSTS in kept or reported_up)) or (users != 0 and Effect.FLUSH in kept):
+        reported_up = state != "down" and Effect.DOWN in enforced
+        if (vhosts != 0 and (Effect.TAKES_VHOSTS in enforced or reported_up)) or (
+            users != 0 and Effect.FLUSH in enforced
+        ):
             given[one.host] = line
         elif reported_up:
             up[one.host] = line
@@ -51,6 +53,6 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     """The fact to be written when the others became fewer than the ring needs, or enough again."""
     needed = run.request.target.ring.usable_others
-    if ring.usable_others is None or not run.kept or (ring.usable_others < needed) == run.others_low:
+    if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.others_low:
         return None
     return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from bot.core.plans.plan import PlannedCheck
 from bot.core.text.duration import length
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.ports import Clock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.core.hosts.command import Command, Result
@@ -12,15 +12,15 @@ from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Backend, Host, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
-from bot.core.readings.expect import Look, Verdict, judge
+from bot.core.readings.expect import Look, judge
 from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import matched
 from bot.core.runs.events import Ran, Seen
 from bot.core.text.redact import redact, shorten
+from bot.engine.looks.observation import OUTPUT_RECORDED, Observation, hosts_for, ran_of, ran_without_end
 from bot.engine.ports import Clock, Hosts, Timings
-from bot.errors import HostError, MayHaveRun, NotRun, Unreadable
+from bot.errors import HostError, NotRun, Unreadable
 
-_OUTPUT_IN_JOURNAL = 2000
 _ATTACHED = 50_000
 _LOOKS_AT_LEAST = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
@@ -29,69 +29,6 @@ _GRACE = timedelta(seconds=3)
 
 _RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """What a look at several hosts gave: the verdict, and all that led to it."""
-
-    verdict: Verdict
-    looks: tuple[Look, ...]
-    ran: tuple[Ran, ...]
-    connections: Mapping[str, str] = field(default_factory=dict)
-    """By host, the connection that all of this look went over; a host that was looked at over two is not here."""
-    last_output: str = ""
-
-    def part(self, expectations: Sequence[Expected]) -> Observation:
-        """The same look, judged by these of its expectations alone."""
-        looks = tuple(look for look in self.looks if look.expected in expectations)
-        return replace(self, verdict=judge(looks), looks=looks)
-
-    @property
-    def seen(self) -> tuple[Seen, ...]:
-        """Every reading."""
-        return tuple(seen for look in self.looks for seen in look.seen)
-
-    def remembered(self, names: Mapping[str, str]) -> dict[str, str]:
-        """The readings to be remembered: by name, the field that a probe read."""
-        found: dict[str, str] = {}
-        for name, key in names.items():
-            for seen in self.seen:
-                if seen.reading is not None and key in seen.reading:
-                    found.setdefault(name, str(seen.reading[key]))
-        return found
-
-
-def hosts_for(target: Target, where: Where) -> tuple[Host, ...]:
-    """The hosts of a role; for `one director` all that could be it, in order."""
-    return (target.backend,) if where is Where.BACKEND else target.ring.directors
-
-
-def ran(result: Result, *, changes: bool, output: str | None = None) -> Ran:
-    """A result as the journal keeps it: shortened, secrets hidden; `output`: what is kept of what it printed."""
-    printed = "\n".join(part for part in (result.stdout.rstrip(), result.stderr.rstrip()) if part)
-    return Ran(
-        host=result.host,
-        command=result.command,
-        exit_status=result.exit_status,
-        took=result.took,
-        output=shorten(redact(printed), _OUTPUT_IN_JOURNAL) if output is None else output,
-        output_bytes=result.stdout_bytes,
-        changes=changes,
-    )
-
-
-def unheard(host: Host, command: Command, error: HostError, *, changes: bool) -> Ran:
-    """A command whose end was not heard, or that never began, as the journal keeps it."""
-    return Ran(
-        host=host.name,
-        command=command.text,
-        exit_status=None,
-        took=timedelta(0),
-        output=redact(str(error)),
-        output_bytes=0,
-        changes=changes and isinstance(error, MayHaveRun),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +172,7 @@ class Looking:
             result = await self._proved(host, command)
         except HostError as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
-            return _One(seen=seen, ran=unheard(host, command, error, changes=False), output="")
+            return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output="")
         try:
             reading = {
                 key: redact(value) if isinstance(value, str) and key not in probe.kept else value
@@ -245,8 +182,8 @@ class Looking:
             shown = probe.shows(expected.asks, result) if probe.shows else None
         except Unreadable as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
-            shown = (redact(result.stderr)[:_OUTPUT_IN_JOURNAL], "") if probe.shows else None
-        looked = ran(result, changes=False) if shown is None else ran(result, changes=False, output=shown[0])
+            shown = (redact(result.stderr)[:OUTPUT_RECORDED], "") if probe.shows else None
+        looked = ran_of(result, changes=False) if shown is None else ran_of(result, changes=False, output=shown[0])
         whole = shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
         return _One(seen=seen, ran=looked, output=whole, connection=result.connection)
 
@@ -299,7 +236,7 @@ def _is_away(host: Host, expected: Expected, target: Target) -> _One:
     command = PROBES[expected.probe].command(target, expected.asks)
     problem = f"{host.name}: does not answer; known to be away until it does again"
     seen = Seen(host=host.name, probe=expected.probe, reading=None, problem=problem)
-    return _One(seen=seen, ran=unheard(host, command, NotRun(problem), changes=False), output="")
+    return _One(seen=seen, ran=ran_without_end(host, command, NotRun(problem), changes=False), output="")
 
 
 def _connections(every: Sequence[_One]) -> dict[str, str]:

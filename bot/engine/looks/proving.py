@@ -11,7 +11,8 @@ from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs.events import HostsProved
 from bot.core.text.redact import redact
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.sending import locked_by
 from bot.engine.ports import Hosts
 from bot.errors import HostError

@@ -18,7 +18,8 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 
@@ -137,7 +138,7 @@ class Approvals:
             if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
                 continue
             observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
-            if not observation.verdict.holds and observation.verdict.reason not in grant.shown:
+            if not observation.verdict.holds and observation.verdict.reason not in grant.evidence:
                 return f"what it showed is not so any more: {observation.verdict.reason}"
         return ""
 

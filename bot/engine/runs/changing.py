@@ -11,15 +11,17 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any, assert_never
 
-from bot.core.decisions.conclude import Conclusion, Heard, conclude, may_repeat, shown
+from bot.core.decisions.conclude import CommandEnd, Conclusion, conclude, may_repeat, on_hosts
 from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
-from bot.core.plans.plan import GUARD_REFUSED, Action, PlannedChange, is_guarded
+from bot.core.plans.effects import GUARD_REFUSED
+from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
-from bot.engine.looks.looking import Looking, Observation, ran, unheard
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
@@ -113,22 +115,22 @@ class Changing:
             if step.where is Where.BACKEND:
                 result = await sent
             else:
-                heard = await self._heard_or_seen(step, action, ready.host, asyncio.ensure_future(sent))
-                if heard is None:
+                answer = await self._answer_or_seen(step, action, ready.host, asyncio.ensure_future(sent))
+                if answer is None:
                     return
-                result = heard
+                result = answer
         except NotRun as error:
-            commands = (unheard(ready.host, action.command, error, changes=True),)
-            came = await self._conclude(step, Heard.NEVER_RAN, None, commands, reason=str(error))
+            commands = (ran_without_end(ready.host, action.command, error, changes=True),)
+            came = await self._conclude(step, CommandEnd.NEVER_RAN, None, commands, reason=str(error))
             if came is Conclusion.AGAIN:
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
         except HostError as error:
-            commands = (unheard(ready.host, action.command, error, changes=True),)
-            await self._conclude(step, Heard.NOTHING, None, commands, reason=str(error))
+            commands = (ran_without_end(ready.host, action.command, error, changes=True),)
+            await self._conclude(step, CommandEnd.NOT_HEARD, None, commands, reason=str(error))
         else:
             await self._judge(step, action, result, deviations)
 
-    async def _heard_or_seen(
+    async def _answer_or_seen(
         self, step: PlannedChange, action: Action, host: Host, running: asyncio.Future[Result]
     ) -> Result | None:
         """A director's answer; or None when it was seen done while the command still ran, which is recorded then.
@@ -144,9 +146,9 @@ class Changing:
             observation = await looking
             within = "its end was not heard"
             still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
-            commands = (unheard(host, action.command, still, changes=True),)
+            commands = (ran_without_end(host, action.command, still, changes=True),)
             reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
-            await self._conclude(step, Heard.NOTHING, observation, commands, reason=reason)
+            await self._conclude(step, CommandEnd.NOT_HEARD, observation, commands, reason=reason)
             return None
         finally:
             for task in (running, looking):
@@ -162,12 +164,12 @@ class Changing:
 
     async def _judge(self, step: PlannedChange, action: Action, result: Result, deviations: int) -> None:
         """`deviations`: how many there were when it was sent."""
-        commands = (ran(result, changes=True),)
+        commands = (ran_of(result, changes=True),)
         # A command that failed is not waited for; one that exits with 0, or 75, may still come true.
         waited = {0: self._within(action), EX_TEMPFAIL: self._until_repeated(step, action)}
         patience = waited.get(result.exit_status, timedelta(0))
-        heard = {0: Heard.YES, EX_TEMPFAIL: Heard.PERHAPS}.get(result.exit_status, Heard.NO)
-        if heard is Heard.YES and not action.done_when:
+        end = {0: CommandEnd.EXIT_0, EX_TEMPFAIL: CommandEnd.EXIT_75}.get(result.exit_status, CommandEnd.OTHER_EXIT)
+        if end is CommandEnd.EXIT_0 and not action.done_when:
             exited = "exit 0, and nothing more can be read of it"
             await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=commands, reason=exited))
             return
@@ -178,25 +180,23 @@ class Changing:
         observation = await self._looking.until_seen(action.done_when, patience, action.steady, forgotten)
         found = observation.verdict.reason
         again = f"exit {result.exit_status}; looked up: {found}"
-        if heard is Heard.YES and forgotten():
-            heard = Heard.FORGOTTEN
+        if end is CommandEnd.EXIT_0 and forgotten():
+            end = CommandEnd.FORGOTTEN
             again = f"exit 0, and the directors have forgotten since; looked up: {found}"
-        await self._conclude(
-            step, heard, observation, commands, reason=f"{_exit_in_words(result)}; {found}", again=again
-        )
+        await self._conclude(step, end, observation, commands, reason=f"{_exit_in_words(result)}; {found}", again=again)
 
     async def look_up(self, step: PlannedChange) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
         unknown = f"it is not known whether it was done: {found}{'' if over else _MAY_RUN}"
-        heard = Heard.OVER if over else Heard.MAY_RUN
-        await self._conclude(step, heard, observation, (), reason=unknown, again=f"looked up: {found}")
+        end = CommandEnd.OVER if over else CommandEnd.MAY_RUN
+        await self._conclude(step, end, observation, (), reason=unknown, again=f"looked up: {found}")
 
     async def _conclude(
         self,
         step: PlannedChange,
-        heard: Heard,
+        end: CommandEnd,
         looked: Observation | None,
         commands: tuple[fact.Ran, ...],
         *,
@@ -208,13 +208,13 @@ class Changing:
         `reason`: why it is in doubt or for a person; `again`: why it may be sent again, where that says it better.
         """
         seen, ran = (looked.seen, (*commands, *looked.ran)) if looked else ((), commands)
-        on_hosts = shown(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
-        came = conclude(heard, on_hosts, repeatable=step.repeatable, attempt=self._run.attempt)
+        seen_there = on_hosts(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
+        came = conclude(end, seen_there, repeatable=step.repeatable, attempt=self._run.attempt)
         recorded: fact.Fact
         match came:
             case Conclusion.DONE:
                 assert looked is not None
-                how = fact.How.LOOKED_UP if heard in {Heard.OVER, Heard.MAY_RUN} else fact.How.RAN
+                how = fact.How.LOOKED_UP if end in {CommandEnd.OVER, CommandEnd.MAY_RUN} else fact.How.RAN
                 recorded = await self._judging.done(step, how, looked, commands)
             case Conclusion.AGAIN:
                 recorded = fact.StepNotDone(step=step.name, reason=again or reason, ran=ran, seen=seen)
@@ -238,7 +238,7 @@ class Changing:
         # It may begin as late as its fence lets it, and then take its time.
         may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
         give_up = self._ports.clock.now() + may_take
-        within = action.command.timeout if is_guarded(action.command.text) else action.within
+        within = action.command.timeout if action.guarded else action.within
         while True:
             over = await self._over(self._run)
             observation = await self._looking.until_seen(action.done_when, within)

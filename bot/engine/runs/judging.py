@@ -1,4 +1,4 @@
-"""Judges one change right before it is made: is it done already, may it be made now, on which host, in which fence.
+"""Judges one change right before it is made: is it done already, may it be made now, on which host?
 
 It records nothing of its own: what comes back is what is needed to send it, or the fact that it makes.
 """
@@ -18,26 +18,26 @@ from bot.core.decisions.guards import (
     is_itself,
     moved_before,
     shown_now,
-    standing_configuration,
     unflushed,
 )
 from bot.core.hosts.fence import Fence
-from bot.core.hosts.identity import Identity, objection
-from bot.core.hosts.inventory import Backend, Host
+from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
-from bot.core.plans.proposal import Proposal
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
-from bot.engine.looks.looking import Looking, Observation, hosts_for
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
+from bot.engine.runs.readying import Readying
 from bot.engine.runs.runlog import RunLog
-from bot.errors import HostError, NotRun, Refused, StillRuns
+from bot.errors import HostError, NotRun, Refused
 
 _MOVES = 3
 """How often users who came back are moved again before a person is asked."""
@@ -75,7 +75,7 @@ class Judging:
         self._ports = ports
         self._runlog = runlog
         self._looking = looking
-        self._sending = sending
+        self._readying = Readying(ports, runlog, looking, sending)
         self._set_ring_back = set_ring_back
 
     @property
@@ -98,13 +98,13 @@ class Judging:
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
                 backend = decided.request.target.backend
-                identity = await self._identity(backend)
+                identity = await self._readying.identity(backend)
                 boot_id, connection = identity.boot_id, identity.connection
                 if against := objection(backend, identity):
                     return _not_begun(step, against, None)
                 if decided.boot_id not in {"", boot_id}:
                     return await after_boot(decided, boot_id, self._looking)
-            await self._settled(action)  # before the look: it may take its time
+            await self._readying.settled(action)  # before the look: it may take its time
             before = await self._looked(step, action, decided)
             if not isinstance(before, Observation):
                 return before
@@ -114,8 +114,8 @@ class Judging:
             over = before.connections.get(host.name, "")
             if not over or (connection and over != connection):
                 continue  # another connection now: who is there has to be asked first
-            material = await self._material(action)
-            if (fence := await self._fence(host, over, action)) is not None:
+            material = await self._readying.material(action)
+            if (fence := await self._readying.fence(host, over, action)) is not None:
                 return Ready(
                     host=host,
                     fence=fence,
@@ -125,17 +125,6 @@ class Judging:
                     boot_id=boot_id,
                 )
         raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
-
-    async def _identity(self, backend: Backend) -> Identity:
-        """Who the backend answered that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._ports.clock.now() + self._ports.timings.patience
-        while True:
-            try:
-                return await self._ports.hosts.identity(backend)
-            except NotRun:
-                if self._ports.clock.now() >= give_up:
-                    raise
-                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
     async def _looked(self, step: PlannedChange, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
@@ -207,69 +196,6 @@ class Judging:
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
         return hosts[self._run.attempt % len(hosts)] if hosts else None
-
-    async def _fence(self, host: Host, connection: str, action: Action) -> Fence | None:
-        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
-        lock = self._run.proved.lock if self._run.proved else ""
-        give_up = self._ports.clock.now() + action.command.timeout
-        waited = False
-        while True:
-            try:
-                fence = await self._sending.fence(host, connection, lock)
-            except StillRuns:
-                if self._ports.clock.now() >= give_up:
-                    raise
-                waited = True
-                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
-                continue
-            except NotRun:
-                if waited:
-                    return None
-                raise
-            return None if waited else fence
-
-    async def _settled(self, action: Action) -> None:
-        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
-        if Effect.RESTORE not in action.does:
-            return
-        for name, not_after in self._run.unheard:
-            host = self._run.request.target.host(name)
-            timings = self._ports.timings
-            give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience
-            while not await self._passed(host, not_after):
-                if self._ports.clock.now() >= give_up:
-                    raise NotRun(
-                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
-                        " see that its director answers, then click Retry"
-                    )
-                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
-
-    async def _passed(self, host: Host, not_after: int) -> bool:
-        """Whether the director has answered a look that began long enough after that."""
-        try:
-            if not await self._sending.over(host, not_after, ""):
-                return False
-        except HostError:
-            return False
-        return await self._looking.answers(host)
-
-    async def _material(self, action: Action) -> bytes:
-        asked = self._run.request
-        if action.command.sends is None:
-            return b""
-        assert asked.config is not None
-        assert asked.plan.config_digest is not None
-        proposal = Proposal(name=asked.config, digest=asked.plan.config_digest)
-        return await self._ports.proposals.archive(proposal, await self._like(action))
-
-    async def _like(self, action: Action) -> str | None:
-        """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
-        if "--same-owner" not in action.command.text:
-            return None
-        observation = await self._looking.until_seen(standing_configuration(), self._ports.timings.patience)
-        if not observation.verdict.holds:
-            raise NotRun(f"it cannot be seen whose the configuration in place is: {observation.verdict.reason}")
-        return observation.remembered({"in_place": "listing"})["in_place"]
 
     async def done(
         self, step: PlannedChange, how: fact.How, observation: Observation, commands: Sequence[fact.Ran]

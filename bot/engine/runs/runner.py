@@ -19,9 +19,11 @@ from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.looks.checking import seen
-from bot.engine.looks.looking import Looking, Observation
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.proving import prove
 from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals
@@ -29,7 +31,7 @@ from bot.engine.runs.changing import Changing
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.waiting import Waiting
 from bot.engine.runs.watch import Watch
-from bot.errors import JournalError, Misconfigured, Refused, RingHeld
+from bot.errors import JournalError, Misconfigured, Refused, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Runner:
             self._ports.announcer.warn(self._runlog.run.id, f"This run stands still, and changes nothing more: {error}")
             await self._try_again()
         except Exception:
-            # The task's boundary: a run that died unseen would hold its ring for ever.
+            # The task's boundary: a run that died unseen would keep its ring for ever.
             run = self._runlog.run
             log.exception("stands still after an error of the bot's own", extra=fields(run))
             self._ports.announcer.warn(run.id, "This run stands still after an error of the bot's own; its log has it.")
@@ -174,7 +176,7 @@ class Runner:
                 await self._runlog.record(proof.proved, only_after=run.moved)
                 self._look.expect(proof.proved.directors)
                 return
-        except RingHeld as error:
+        except RingClaimed as error:
             reason = f"{error}; one backend at a time"
         failed = fact.StepFailed(
             step=run.step.name, reason=reason, ran=proof.observation.ran, seen=proof.observation.seen
@@ -246,7 +248,7 @@ class Runner:
             return True
         bound = self._ports.timings.shown_within
         try:
-            await asyncio.wait_for(self._ports.announcer.shown(run.id, run.stage_seq), bound.total_seconds())
+            await asyncio.wait_for(self._ports.announcer.until_posted(run.id, run.stage_seq), bound.total_seconds())
         except TimeoutError:
             log.warning(
                 "Slack has not taken the announcement of stage %s", run.plan.stage_of(step).name, extra=fields(run)
@@ -266,7 +268,7 @@ class Runner:
             except JournalError:
                 return
             except Exception:
-                # The task's boundary, as above: a run that died unseen would hold its ring for ever.
+                # The task's boundary, as above: a run that died unseen would keep its ring for ever.
                 log.exception("its users could not be counted; that is tried again", extra=fields(run))
 
     async def _turn(self, run: Run) -> None:

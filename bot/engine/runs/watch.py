@@ -19,10 +19,11 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS, Run, Status
+from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.looking import Looking, Observation, unheard
-from bot.engine.looks.looking import ran as as_ran
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
@@ -86,11 +87,11 @@ class Watch:
 
     async def check_ring(self) -> None:
         """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
-        while (run := self._run).kept:
+        while (run := self._run).enforced:
             rounds = self._rounds
             observation = await self._looking.look([_RING, WHO_THEY_ARE])
             async with self._deciding:
-                if not self._run.kept:
+                if not self._run.enforced:
                     return  # users are being given back since
                 if self._rounds == rounds:  # else it may have been set back meanwhile, and is looked at anew
                     await self._judge(run, observation)
@@ -109,7 +110,7 @@ class Watch:
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        serves = await self._serves() if Effect.FLUSH in run.kept else None
+        serves = await self._serves() if Effect.FLUSH in run.enforced else None
         steps = _to_make_again(run, ring, serves)
         if not steps:
             return
@@ -134,10 +135,10 @@ class Watch:
         try:
             fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
             not_after = fence.not_after
-            sent = as_ran(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
+            sent = ran_of(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
         except HostError as error:
-            sent = unheard(host, action.command, error, changes=True)
+            sent = ran_without_end(host, action.command, error, changes=True)
             patience = timedelta(0)
         after = await self._looking.until_seen(action.done_when, patience)
         came = fact.RingSetBack(
@@ -169,7 +170,7 @@ class Watch:
             self._wake()
 
     async def _until_in_use(self) -> None:
-        """Somebody has taken over: the ring is let go when every director is seen to give the backend users again."""
+        """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]

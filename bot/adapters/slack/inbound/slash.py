@@ -17,7 +17,7 @@ from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.damage import beside
 from bot.core.decisions.approval import Person, waits_for
-from bot.core.decisions.damage import held_words
+from bot.core.decisions.damage import claimed_words
 from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
 from bot.core.runs.fold import fold
@@ -120,7 +120,7 @@ class Commands:
     async def _link(self, run: str) -> str:
         try:
             async with asyncio.timeout(_LINK_WITHIN):
-                await self._threads.shown(run, 1)
+                await self._threads.until_posted(run, 1)
                 return await self._threads.permalink(run)
         except TimeoutError:
             return ""
@@ -175,7 +175,9 @@ class Commands:
     async def _release(self, typed: Request, person: Person) -> Message:
         name, reason = (*_rest(typed).split(maxsplit=1), "", "")[:2]
         found = await self._service.release(await self._run(typed, name), person, reason)
-        return note(f"Run {found.run} has let go: {held_words(found)} is free. The channel is told, with your reason.")
+        return note(
+            f"Run {found.run} was released: {claimed_words(found)} is free. The channel is told, with your reason."
+        )
 
     async def _run(self, typed: Request, text: str) -> str:
         """The id of a run as it was typed; where a backend was typed, or nothing, Refused says which there are."""

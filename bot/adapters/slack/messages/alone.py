@@ -10,9 +10,9 @@ from bot.core.runs.run import Run
 
 
 def looks(run: Run) -> str:
-    """What is answered when a run holds its ring, and has looked at nothing yet."""
+    """What is answered when a run has its ring, and has looked at nothing yet."""
     return (
-        f"Run {run.id} holds ring {run.request.target.ring.name} and looks at everything on it. Its thread begins in"
+        f"Run {run.id} claims ring {run.request.target.ring.name} and looks at everything on it. Its thread begins in"
         " this channel when all is in order; else you are told here what is not."
     )
 

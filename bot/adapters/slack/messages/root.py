@@ -12,7 +12,8 @@ from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
 from bot.core.runs.events import ApprovalAsked, Outcome
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 
 _SHOWN = 20

@@ -16,7 +16,8 @@ from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage,
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, How, Ran
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_lines, set_in
 
 _HOW = {

@@ -83,9 +83,9 @@ class SlackAnnouncer:
         if not self._closed:
             self._writer(run).wake()
 
-    async def shown(self, run: str, seq: int) -> None:
+    async def until_posted(self, run: str, seq: int) -> None:
         """Returns when people can see the run up to that fact; wait for it with a bound."""
-        await self._writer(run).shown(seq)
+        await self._writer(run).until_posted(seq)
 
     async def permalink(self, run: str) -> str:
         """The address of the run's root message, empty when it has none yet or Slack does not say in a moment."""
@@ -110,7 +110,7 @@ class SlackAnnouncer:
         self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
 
     def damaged(self, found: Damaged) -> None:
-        """Post in the channel that a run is damaged, or was let go; returns at once, is tried until it was posted."""
+        """Post in the channel that a run is damaged, or was released; returns at once, is tried until it was posted."""
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 

@@ -15,30 +15,34 @@ from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
 from bot.adapters.slack.thread.outbox import plainer
 from bot.adapters.slack.thread.pace import Pace
-from bot.core.decisions.damage import Damaged, held_words, in_words
+from bot.core.decisions.damage import Damaged, claimed_words, damage_in_words
 
 _log = logging.getLogger(__name__)
 
 
 def damaged(found: Damaged, *, approvers: str, link: str) -> Message:
-    """The message to the channel: of a damaged run, or of one that somebody has just let go."""
-    return _let_go(found) if found.release else _found(found, approvers=approvers, link=link)
+    """The message to the channel: of a damaged run, or of one that somebody has just released."""
+    return _released(found) if found.release else _found(found, approvers=approvers, link=link)
 
 
 def _found(found: Damaged, *, approvers: str, link: str) -> Message:
-    builder = MessageBuilder(f"{approvers} Run {inline(found.run)} is damaged, and holds {prose(held_words(found))}.")
+    builder = MessageBuilder(
+        f"{approvers} Run {inline(found.run)} is damaged, and claims {prose(claimed_words(found))}."
+    )
     builder.say(
         f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else "")
     )
-    for line in in_words(found).split("\n"):
+    for line in damage_in_words(found).split("\n"):
         builder.say(prose(line, spans=True))
     return builder.message()
 
 
-def _let_go(found: Damaged) -> Message:
+def _released(found: Damaged) -> Message:
     release = found.release
     assert release is not None
-    text = f"{who(release.by)} let go run {inline(found.run)}, which is damaged: {prose(held_words(found))} is free."
+    text = (
+        f"{who(release.by)} released run {inline(found.run)}, which is damaged: {prose(claimed_words(found))} is free."
+    )
     builder = MessageBuilder(text)
     builder.say(f":unlock: {text}")
     builder.quote("*Reason given*", release.reason)
@@ -49,7 +53,7 @@ def _let_go(found: Damaged) -> Message:
 def beside(found: Damaged) -> Message:
     """The message to one person besides the answer to what they typed."""
     builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
-    for line in in_words(found).split("\n"):
+    for line in damage_in_words(found).split("\n"):
         builder.say(prose(line, people=None, spans=True))
     return builder.message()
 

@@ -23,7 +23,8 @@ from bot.adapters.slack.thread.search import RootGone
 from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
 from bot.core.runs.fold import follow
-from bot.core.runs.run import Run, Status
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
 from bot.engine.ports import Journal
 from bot.engine.posts import Posts
 from bot.errors import Illegal, Refused
@@ -86,7 +87,7 @@ class ThreadWriter:
         """There is more to write."""
         self._news.set()
 
-    async def shown(self, seq: int) -> None:
+    async def until_posted(self, seq: int) -> None:
         """Returns when everything up to this fact was posted."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._cursor is not None and self._cursor >= seq)
@@ -259,7 +260,7 @@ class ThreadWriter:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
         try:
             async with asyncio.timeout(_TURN_WITHIN):
-                await self.shown(0)
+                await self.until_posted(0)
                 await self._posting.acquire()
         except TimeoutError:
             raise Refused(f"Slack has not yet taken what was said of run {self._run} before; try again.") from None

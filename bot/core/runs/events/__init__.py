@@ -1,0 +1,119 @@
+"""The facts of a run, past tense. They are the state, the change record and the thread: nothing else is kept.
+
+Of what a run does: steps.py; of people: people.py; of the ring and its hosts: ring.py. Old facts must always fold: a
+field may be added with a default, never taken away or given another meaning. `kind` in the journal is the class name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from bot.core.runs.events.evidence import Ran as Ran
+from bot.core.runs.events.evidence import Seen as Seen
+from bot.core.runs.events.people import ApprovalAsked as ApprovalAsked
+from bot.core.runs.events.people import ApprovalExpired as ApprovalExpired
+from bot.core.runs.events.people import ApprovalLapsed as ApprovalLapsed
+from bot.core.runs.events.people import ApprovalRefused as ApprovalRefused
+from bot.core.runs.events.people import ApprovalRepeated as ApprovalRepeated
+from bot.core.runs.events.people import Approved as Approved
+from bot.core.runs.events.people import Denied as Denied
+from bot.core.runs.events.people import GoBackAsked as GoBackAsked
+from bot.core.runs.events.people import LongerWaitChosen as LongerWaitChosen
+from bot.core.runs.events.people import Postponed as Postponed
+from bot.core.runs.events.people import RetryChosen as RetryChosen
+from bot.core.runs.events.people import RunRequested as RunRequested
+from bot.core.runs.events.people import SkipAgreed as SkipAgreed
+from bot.core.runs.events.people import SkipProposed as SkipProposed
+from bot.core.runs.events.people import TakenOver as TakenOver
+from bot.core.runs.events.ring import BackendRebooted as BackendRebooted
+from bot.core.runs.events.ring import HostsProved as HostsProved
+from bot.core.runs.events.ring import MonitorSaysUp as MonitorSaysUp
+from bot.core.runs.events.ring import OthersCounted as OthersCounted
+from bot.core.runs.events.ring import RingDeviated as RingDeviated
+from bot.core.runs.events.ring import RingSetBack as RingSetBack
+from bot.core.runs.events.steps import How as How
+from bot.core.runs.events.steps import Outcome as Outcome
+from bot.core.runs.events.steps import RunEnded as RunEnded
+from bot.core.runs.events.steps import RunHeld as RunHeld
+from bot.core.runs.events.steps import StageBegan as StageBegan
+from bot.core.runs.events.steps import StepDone as StepDone
+from bot.core.runs.events.steps import StepFailed as StepFailed
+from bot.core.runs.events.steps import StepNotDone as StepNotDone
+from bot.core.runs.events.steps import StepStarted as StepStarted
+from bot.core.runs.events.steps import StepUnclear as StepUnclear
+from bot.core.runs.events.steps import TurnedBack as TurnedBack
+from bot.core.runs.events.steps import UsersCameBack as UsersCameBack
+from bot.core.runs.events.steps import UsersCounted as UsersCounted
+from bot.core.runs.events.steps import WaitBegan as WaitBegan
+from bot.core.runs.events.steps import WaitGoesOn as WaitGoesOn
+from bot.errors import Illegal
+
+Fact = (
+    RunRequested
+    | HostsProved
+    | StageBegan
+    | StepStarted
+    | StepDone
+    | StepUnclear
+    | StepNotDone
+    | UsersCameBack
+    | StepFailed
+    | WaitBegan
+    | WaitGoesOn
+    | UsersCounted
+    | ApprovalAsked
+    | ApprovalRepeated
+    | ApprovalRefused
+    | Approved
+    | Postponed
+    | LongerWaitChosen
+    | Denied
+    | ApprovalExpired
+    | ApprovalLapsed
+    | RingDeviated
+    | RingSetBack
+    | RunHeld
+    | RetryChosen
+    | SkipProposed
+    | SkipAgreed
+    | GoBackAsked
+    | TurnedBack
+    | BackendRebooted
+    | OthersCounted
+    | MonitorSaysUp
+    | TakenOver
+    | RunEnded
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A fact with its place in the journal: `seq` counts from 1 in its run; `at` is UTC."""
+
+    run: str
+    seq: int
+    at: datetime
+    fact: Fact
+
+
+_KINDS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in Fact.__args__}
+
+
+def body_of(fact: Fact) -> dict[str, Any]:
+    """The fact as JSON values, for the journal."""
+    return _KINDS[type(fact).__name__].dump_python(fact, mode="json")  # type: ignore[no-any-return]
+
+
+def fact_from(kind: str, body: object) -> Fact:
+    """The fact that a journal row holds; raises Illegal when it is none."""
+    if kind not in _KINDS:
+        raise Illegal(f"the journal holds a fact of an unknown kind: {kind}")
+    try:
+        return _KINDS[kind].validate_python(body)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise Illegal(f"the journal holds a {kind} that cannot be read: {error}") from None

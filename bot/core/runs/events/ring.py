@@ -1,0 +1,85 @@
+"""What the ring and its hosts turn out to be while a run is under way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bot.core.runs.events.evidence import Ran, Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostsProved:
+    """Every host of the run proved to be the one that the settings mean, and the run claims its directors themselves.
+
+    `by` says what proved the backend, in words; `lock` is the file on it that changes are sent behind. `directors`: by
+    name, the IP:PORT that its own row of the ring's status says.
+    """
+
+    backend: str
+    by: str
+    machine_id: str
+    boot_id: str
+    lock: str
+    directors: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingDeviated:
+    """A director says otherwise than this run left it, first of all `step`; written before it is set back.
+
+    `helpless`: why it is not set back, empty when it is.
+    """
+
+    step: str
+    host: str
+    reason: str
+    helpless: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingSetBack:
+    """What came of setting a director back; `holds` when every director that answers says what it should again.
+
+    `not_after`: as of StepStarted.
+    """
+
+    step: str
+    holds: bool
+    reason: str
+    not_after: int = 0
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendRebooted:
+    """The backend was booted since this run last changed it; `reason` says what of that is left.
+
+    `lost` is the first step whose effect is gone, empty when all that has to be so still is.
+    """
+
+    host: str
+    boot_id: str
+    was: str
+    reason: str
+    lost: str = ""
+    ran: tuple[Ran, ...] = ()
+    seen: tuple[Seen, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class OthersCounted:
+    """The other backends that users can be sent to became fewer than the ring needs, or enough again."""
+
+    usable: int
+    needed: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSaysUp:
+    """A health monitor has set the backend up at vhost count 0, which harms nobody; reported once."""
+
+    host: str
+    reason: str

@@ -1,0 +1,133 @@
+"""What a run remembers of what people are asked, and say: approvals, and what is done about a run that holds.
+
+Nothing here decides; a fact that cannot be is Illegal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.core.plans.plan import PlannedApproval
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.remember import back_to, calm, named_step, next_step
+from bot.core.runs.run import Grant, Run
+from bot.errors import Illegal
+
+
+def approval_asked(run: Run, new: fact.ApprovalAsked, entry: Entry) -> Run:
+    named_step(run, new.step)
+    return replace(run, asked=entry, repeated=0)
+
+
+def repeated(run: Run, new: fact.ApprovalRepeated) -> Run:
+    return replace(run, repeated=new.times)
+
+
+def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
+    asked = run.asked.fact if run.asked else None
+    same = isinstance(asked, fact.ApprovalAsked) and (asked.step, asked.gate, asked.digest) == (
+        new.step,
+        new.gate,
+        new.digest,
+    )
+    if not isinstance(asked, fact.ApprovalAsked) or not same:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: an approval of something that was not asked")
+    if new.by in asked.not_by:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: {new.by} may not approve this run")
+    assert run.asked is not None
+    grant = Grant(
+        gate=new.gate,
+        by=new.by,
+        digest=new.digest,
+        expires=entry.at + (asked.expires - run.asked.at),
+        given=entry.at,
+        evidence=asked.evidence,
+    )
+    others = tuple(one for one in run.grants if one.gate is not grant.gate)
+    verified = asked.verified or run.verified
+    given = replace(
+        run,
+        grants=(*others, grant),
+        approvals=(*run.approvals, entry),
+        judged_since=entry.seq,
+        lapsed=None,
+        verified=verified,
+    )
+    return next_step(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
+
+
+def lapsed(run: Run, new: fact.ApprovalLapsed, entry: Entry) -> Run:
+    gate = new.gate
+    lapsed = next((grant for grant in run.grants if grant.gate is gate), None)
+    if lapsed is None:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: there is no {gate} approval that could lapse")
+    kept = tuple(grant for grant in run.grants if grant is not lapsed)
+    if new.at:
+        named_step(run, new.at)
+        return replace(run, grants=kept, lapsed=lapsed)
+    # As an older version of the bot had it: back to the gate.
+    step = next(step for step in run.plan.steps if isinstance(step, PlannedApproval) and step.gate is gate)
+    position, stage = run.plan.steps.index(step), run.plan.stage_of(step)
+    return replace(next_step(run), position=position, grants=kept, stage_begun=stage.name)
+
+
+def denied(run: Run) -> Run:
+    return replace(run, turning=not run.plan.back, asked=None)
+
+
+def expired(run: Run, new: fact.ApprovalExpired, entry: Entry) -> Run:
+    return _unanswered(run, entry, f"nobody answered the {new.gate} approval in time")
+
+
+def postponed(run: Run, new: fact.Postponed, entry: Entry) -> Run:
+    return _unanswered(run, entry, f"not now, was said to the {new.gate} approval: {new.reason}")
+
+
+def longer_wait(run: Run, new: fact.LongerWaitChosen, entry: Entry) -> Run:
+    again = back_to(run, new.back_to)
+    return replace(again, asked=None, longer_waits=run.longer_waits + 1, judged_since=entry.seq)
+
+
+def _unanswered(run: Run, entry: Entry, reason: str) -> Run:
+    assert run.step is not None
+    return replace(run, failed=run.step.name, held=entry.seq, reason=reason, asked=None, judged_since=entry.seq)
+
+
+def retry(run: Run, entry: Entry) -> Run:
+    again = replace(run, failed=None, held=0, reason="", attempt=0, skip=None, until=None, judged_since=entry.seq)
+    return calm(again)
+
+
+def skip_proposed(run: Run, entry: Entry) -> Run:
+    return replace(run, skip=entry)
+
+
+def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
+    step = named_step(run, new.step)
+    if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
+        raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
+    text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
+    return next_step(calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
+
+
+def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
+    if run.plan.back:
+        raise Illegal(f"run {run.id}, fact {entry.seq}: it is going back already")
+    turning = replace(run, turning=True, back_asked_by=new.by, asked=None, until=None, held=0)
+    approval = entry if new.approves else None
+    return replace(turning, start_first=new.start_first, back_approval=approval)
+
+
+def turned_back(run: Run, new: fact.TurnedBack) -> Run:
+    given = (*run.grants, *((run.lapsed,) if run.lapsed else ()))
+    kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
+    # What was read on the way there is no evidence for the way back.
+    turned = replace(next_step(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
+    return calm(replace(turned, grants=kept, lapsed=None, looks={}))
+
+
+def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:
+    taken = replace(run, taken=entry, reason=new.reason, asked=None, until=None, skip=None)
+    return replace(taken, turning=False, must_hold=None)

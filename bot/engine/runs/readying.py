@@ -1,0 +1,109 @@
+"""Readies one change for being sent: who its host is, that nothing of before may still come, its fence, what it brings.
+
+Whether it may be made is judged elsewhere (judging.py).
+"""
+
+from __future__ import annotations
+
+from bot.core.decisions.guards import standing_configuration
+from bot.core.hosts.fence import Fence
+from bot.core.hosts.identity import Identity
+from bot.core.hosts.inventory import Backend, Host
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import Action
+from bot.core.plans.proposal import Proposal
+from bot.core.runs.run import Run
+from bot.engine.looks.looking import Looking
+from bot.engine.looks.sending import Sending
+from bot.engine.ports import Ports
+from bot.engine.runs.runlog import RunLog
+from bot.errors import HostError, NotRun, StillRuns
+
+
+class Readying:
+    """Readies the changes of one run."""
+
+    def __init__(self, ports: Ports, runlog: RunLog, looking: Looking, sending: Sending) -> None:
+        self._ports = ports
+        self._runlog = runlog
+        self._looking = looking
+        self._sending = sending
+
+    @property
+    def _run(self) -> Run:
+        return self._runlog.run
+
+    async def identity(self, backend: Backend) -> Identity:
+        """Who the backend answered that it is; one that is away for a moment is waited for. Raises NotRun."""
+        give_up = self._ports.clock.now() + self._ports.timings.patience
+        while True:
+            try:
+                return await self._ports.hosts.identity(backend)
+            except NotRun:
+                if self._ports.clock.now() >= give_up:
+                    raise
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+
+    async def fence(self, host: Host, connection: str, action: Action) -> Fence | None:
+        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
+        lock = self._run.proved.lock if self._run.proved else ""
+        give_up = self._ports.clock.now() + action.command.timeout
+        waited = False
+        while True:
+            try:
+                fence = await self._sending.fence(host, connection, lock)
+            except StillRuns:
+                if self._ports.clock.now() >= give_up:
+                    raise
+                waited = True
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+                continue
+            except NotRun:
+                if waited:
+                    return None
+                raise
+            return None if waited else fence
+
+    async def settled(self, action: Action) -> None:
+        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
+        if Effect.RESTORE not in action.does:
+            return
+        for name, not_after in self._run.unheard:
+            host = self._run.request.target.host(name)
+            timings = self._ports.timings
+            give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience
+            while not await self._passed(host, not_after):
+                if self._ports.clock.now() >= give_up:
+                    raise NotRun(
+                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
+                        " see that its director answers, then click Retry"
+                    )
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+
+    async def _passed(self, host: Host, not_after: int) -> bool:
+        """Whether the director has answered a look that began long enough after that."""
+        try:
+            if not await self._sending.over(host, not_after, ""):
+                return False
+        except HostError:
+            return False
+        return await self._looking.answers(host)
+
+    async def material(self, action: Action) -> bytes:
+        """What its command reads: the configuration that it brings, or nothing; raises NotRun."""
+        asked = self._run.request
+        if action.command.sends is None:
+            return b""
+        assert asked.config is not None
+        assert asked.plan.config_digest is not None
+        proposal = Proposal(name=asked.config, digest=asked.plan.config_digest)
+        return await self._ports.proposals.archive(proposal, await self._like(action))
+
+    async def _like(self, action: Action) -> str | None:
+        """The configuration in place, for a command that gives what it brings the same owners; raises NotRun."""
+        if not action.sets_owners:
+            return None
+        observation = await self._looking.until_seen(standing_configuration(), self._ports.timings.patience)
+        if not observation.verdict.holds:
+            raise NotRun(f"it cannot be seen whose the configuration in place is: {observation.verdict.reason}")
+        return observation.remembered({"in_place": "listing"})["in_place"]
