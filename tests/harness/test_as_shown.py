@@ -13,81 +13,33 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.practice.ring.packages import NAMES, NEW, OLD
-from bot.practice.scene import CONFIG, PACKAGES
+from bot.practice.ring.packages import NEW, OLD
+from bot.practice.scene import CONFIG
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 from tests.harness.play import RUN
+from tests.harness.shown import (
+    ONLY_PACKAGES,
+    Happens,
+    a_move,
+    asked,
+    evidence,
+    hotfix,
+    is_disabled,
+    is_masked,
+    lapses,
+    loses_the_new,
+    loses_the_old,
+    upgrades_itself,
+    upgrades_one,
+)
 
-ONLY_PACKAGES = f"backend-3 config=keep packages={PACKAGES}"
 ONLY_CONFIG = f"backend-3 config={CONFIG} packages=keep"
 RESTART = "backend-3 restart=yes"
-FOLDER = f"/var/cache/dovecot-bot/{RUN}"
-HOTFIX = "conf.d/99-hotfix.conf"
 
 
-def a_move(text: str = TEXT) -> AbstractAsyncContextManager[Drill]:
-    return a_run(text=text, take_down=TakeDown.MOVE_FIRST)
-
-
-def asked(play: Drill) -> list[str]:
-    return [one.step for one in play.facts(fact.ApprovalAsked) if one.gate is Gate.FLUSH]
-
-
-def lapses(play: Drill) -> list[str]:
-    return [one.reason for one in play.facts(fact.ApprovalLapsed)]
-
-
-def evidence(play: Drill) -> str:
-    """Of the last question."""
-    return "\n".join(play.facts(fact.ApprovalAsked)[-1].evidence)
-
-
-# what happens on the host meanwhile
-
-
-def upgrades_itself(play: Drill) -> None:
-    """`unattended-upgrades` brings all of Dovecot's packages to just the versions that the run wants."""
-    play.backend.packages.installed |= dict.fromkeys(NAMES, NEW)
-
-
-def upgrades_one(play: Drill) -> None:
-    play.backend.packages.installed["dovecot-imapd"] = NEW
-
-
-def downloads(play: Drill, version: str) -> list[str]:
-    marked = version.replace(":", "%3a")
-    return [path for path, _ in play.backend.disk.tree(FOLDER) if marked in path]
-
-
-def loses_the_new(play: Drill) -> None:
-    """Somebody's clean-up of /var/cache."""
-    for path in downloads(play, NEW):
-        play.backend.disk.remove(path)
-
-
-def loses_the_old(play: Drill) -> None:
-    for path in downloads(play, OLD):
-        play.backend.disk.remove(path)
-
-
-def is_disabled(play: Drill) -> None:
-    play.backend.dovecot_unit.file_state = "disabled"
-
-
-def is_masked(play: Drill) -> None:
-    """Masked while it runs, it would be killed instead of stopped."""
-    play.backend.dovecot_unit.masked = True
-
-
-def hotfix(play: Drill) -> None:
-    play.backend.disk.write(f"/etc/dovecot/{HOTFIX}", "mail_max_userip_connections = 5\n")
-
-
-Happens = Callable[[Drill], None]
 UPGRADED = f"dovecot-core is {NEW} now, and was {OLD} when it was shown"
 SAID: dict[Happens, str] = {
     upgrades_itself: UPGRADED,
@@ -334,106 +286,3 @@ def as_written_then(entry: Entry) -> Entry:
         return entry
     shown = {"in_place": entry.fact.verified["in_place"]}
     return replace(entry, fact=replace(entry.fact, verified=shown))
-
-
-# what would keep the packages from being installed
-
-
-def is_locked(play: Drill) -> None:
-    play.backend.packages.locked_by = "unattended-upgr"
-
-
-def is_interrupted(play: Drill) -> None:
-    play.backend.packages.interrupted = True
-
-
-def fills(path: str) -> Happens:
-    def fills_it(play: Drill) -> None:
-        play.backend.packages.free[path] = 5
-
-    fills_it.__name__ = f"fills {path}"
-    return fills_it
-
-
-KEEPS: dict[Happens, str] = {
-    is_locked: "It is held by process 4711",
-    is_interrupted: "dpkg was interrupted",
-    **{fills(path): f"{path} free mib is 5" for path in ("/var", "/usr", "/boot")},
-}
-
-
-@pytest.mark.parametrize("keeps", KEEPS, ids=lambda one: one.__name__)
-@virtually
-async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_asked(keeps: Happens) -> None:
-    """It came during the drain. The run holds while the backend serves, and goes on once it is mended."""
-    async with a_run() as play:
-        await play.reaches("drain")
-        keeps(play)
-        run = await play.held()
-        assert KEEPS[keeps] in run.reason
-        assert asked(play) == []
-        packages = play.backend.packages
-        packages.locked_by, packages.interrupted = "", False
-        packages.free |= dict.fromkeys(packages.free, 5_000)
-        await play.retry()
-        assert await play.ends() == "done"
-
-
-@pytest.mark.parametrize("start", [a_run, a_move])
-@pytest.mark.parametrize("keeps", KEEPS, ids=lambda one: one.__name__)
-@virtually
-async def test_what_would_keep_packages_from_being_installed_is_asked_about_before_anything_stops(
-    keeps: Happens, start: Callable[..., AbstractAsyncContextManager[Drill]]
-) -> None:
-    async with start() as play:
-        await play.asks()
-        keeps(play)
-        await play.approve()
-        await play.asks()
-        assert len(asked(play)) == 2
-        assert KEEPS[keeps] in lapses(play)[0]
-        assert KEEPS[keeps] in evidence(play)
-        assert play.began("director flush") == []
-        assert play.began("service stop lmtp") == []
-
-
-@virtually
-async def test_a_lock_that_is_held_for_a_minute_is_waited_for_before_it_is_asked() -> None:
-    """apt's daily job takes that long, and nobody is to be called for it."""
-    async with a_run() as play:
-        await play.reaches("count-mapped-users")
-        locks_for(60, play)
-        await play.asks()
-        assert await play.ends() == "done"
-        assert asked(play) == ["approve-flush"]
-
-
-def locks_for(seconds: int, play: Drill) -> None:
-    is_locked(play)
-    asyncio.get_running_loop().call_later(seconds, setattr, play.backend.packages, "locked_by", "")
-
-
-@pytest.mark.parametrize("step", ["download-packages", "download-packages-of-before", "install-packages"])
-@virtually
-async def test_a_lock_that_comes_after_the_last_look_is_waited_for_by_the_command_itself(step: str) -> None:
-    """Refused at once, a download would take the way back with it, and an installation would leave the backend out."""
-    async with a_run(text=ONLY_PACKAGES) as play:
-        await play.reaches(step)
-        locks_for(60, play)
-        await play.asks()
-        assert await play.ends() == "done"
-        assert len(play.sent(step)) == 1
-        assert "the packages of before: there" in play.facts(fact.ApprovalAsked)[0].evidence
-
-
-@virtually
-async def test_a_lock_that_is_held_for_longer_than_the_installation_waits_holds_the_run_and_is_named() -> None:
-    async with a_run(text=ONLY_PACKAGES) as play:
-        await play.reaches("install-packages")
-        locks_for(180, play)
-        run = await play.held()
-        assert run.step is not None
-        assert run.step.name == "install-packages"
-        assert "Unable to acquire the dpkg frontend lock" in run.reason
-        await play.retry()
-        assert await play.ends() == "done"

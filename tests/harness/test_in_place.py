@@ -13,22 +13,16 @@ import pytest
 
 from bot.config import procedures_folder, read_library
 from bot.core.plans.plan import PlannedChange
-from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.practice.machine.files import File
 from bot.practice.scene import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Word, failed
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
+from tests.harness.shown import HOTFIX, asked, hotfix
 
-HOTFIX = "conf.d/99-hotfix.conf"
 ONLY_CONFIG = f"backend-3 config={CONFIG} packages=keep"
 ONLY_PACKAGES = f"backend-3 packages={PACKAGES}"
-
-
-def hotfix(play: Drill) -> None:
-    """A colleague mends something on the host itself, at night, while the run is under way."""
-    play.backend.disk.write(f"/etc/dovecot/{HOTFIX}", "mail_max_userip_connections = 5\n")
 
 
 def closes(play: Drill, path: str) -> None:
@@ -36,10 +30,6 @@ def closes(play: Drill, path: str) -> None:
     node = play.backend.disk.look(f"{path}/dovecot.conf")
     assert node is not None
     node.mode = 0o600
-
-
-def asked(play: Drill) -> list[str]:
-    return [one.step for one in play.facts(fact.ApprovalAsked) if one.gate is Gate.FLUSH]
 
 
 @pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "mask-dovecot", "install-packages"])

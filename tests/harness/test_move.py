@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import pytest
@@ -13,13 +12,10 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import SECOND
-from tests.harness.drill import TEXT, Drill, a_run, virtually
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.shown import a_move
 
 PAST = "mallory"
-
-
-def a_move(text: str = TEXT) -> AbstractAsyncContextManager[Drill]:
-    return a_run(text=text, take_down=TakeDown.MOVE_FIRST)
 
 
 def comes_back(play: Drill) -> None:

@@ -14,7 +14,7 @@ from bot.practice.machine.files import File
 from bot.practice.ring.packages import LISTS, NAMES, OLD
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
-from tests.harness.test_as_shown import fills, is_interrupted, is_locked, loses_the_old
+from tests.harness.shown import fills, is_interrupted, is_locked, loses_the_old
 
 LIST = f"{LISTS}/deb.example_debian_dists_bookworm_InRelease"
 
