@@ -50,9 +50,8 @@ def apply(run: Run, entry: Entry) -> Run:
     status = status_after(run.status, kind)
     if status is None:
         raise Illegal(f"run {run.id}, fact {entry.seq}: {kind.__name__} cannot happen while the run is {run.status}")
-    moved = replace(run, seq=entry.seq, at=entry.at, status=status)
-    if kind not in EVERYWHERE:
-        moved = replace(moved, moved=entry.seq)
+    counts = run.moved if kind in EVERYWHERE else entry.seq
+    moved = replace(run, seq=entry.seq, at=entry.at, status=status, moved=counts)
     return _shown(run, _remember(moved, entry), entry)
 
 
@@ -63,9 +62,9 @@ def _shown(before: Run, run: Run, entry: Entry) -> Run:
     if run.status is Status.HELD and run.held == entry.seq:  # also where it held before: the newest hold counts
         held_at = entry if run.waits_for_people else None
     since = entry.at if changed else before.since
-    if before.asked and run.asked is None:
-        run = replace(run, answers={**run.answers, before.asked.seq: entry})
-    return replace(run, since=since, held_at=held_at, in_channel=before.in_channel or _more_than_looks(run))
+    answers = {**run.answers, before.asked.seq: entry} if before.asked and run.asked is None else run.answers
+    in_channel = before.in_channel or _more_than_looks(run)
+    return replace(run, since=since, held_at=held_at, answers=answers, in_channel=in_channel)
 
 
 def _more_than_looks(run: Run) -> bool:
