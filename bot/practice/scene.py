@@ -153,7 +153,7 @@ class Scene:
             self.slack.add_user(user, name=name)
         self.slack.add_channel(CHANNEL, name="mail-ops")
         self.slack.add_channel("C0RANDOM", name="random")
-        self.slack.add_usergroup(GROUP, handle="mail-engineers", users=[REQUESTER, SECOND, THIRD])
+        self.slack.add_usergroup(GROUP, users=[REQUESTER, SECOND, THIRD])
 
     def propose(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put a proposed configuration into the configs folder: its files by their path in it."""

@@ -15,7 +15,7 @@ from bot.core.plans.plan import Plan
 from bot.core.runs.events import RunRequested
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, run_of, staged, wording
 from tests.unit.messages import as_read

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.acceptance.practice import answer, at_gate, clicked, ended, facts_of, run_of, staged, usual
 
 

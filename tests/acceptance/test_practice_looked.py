@@ -13,7 +13,7 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, REQUESTER, SECOND, Scene
-from bot.practice.slack.server import Fault
+from bot.practice.slack.context import Fault
 from bot.practice.values import Fault as HostFault
 from tests.acceptance.practice import (
     answer,

@@ -18,7 +18,8 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import SECOND, Scene
-from bot.practice.slack.server import Message, SlackTimeout
+from bot.practice.slack.socket import SlackTimeout
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, Said, at_gate, changed, cli, ended, facts, facts_of, run_of, staged
 

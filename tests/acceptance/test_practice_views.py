@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from bot.core.runs import events as fact
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Fault, Message, View
+from bot.practice.slack.context import Fault
+from bot.practice.slack.workspace import Message, View
 from tests.acceptance import practice
 from tests.acceptance.practice import answer, at_gate, changed, clicked, ended, facts_of, run_of, staged, wording
 
@@ -53,10 +54,10 @@ async def waits_longer(scene: Scene, question: Message, user: str) -> Message:
 @contextmanager
 def hurried(scene: Scene) -> Iterator[None]:
     """Every look at Slack's clock takes four seconds, so that every `trigger_id` is used too late."""
-    clock, looks = scene.slack.workspace.clock, itertools.count()
-    scene.slack.workspace.clock = lambda: clock() + 4 * next(looks)
+    clock, looks = scene.slack.clock, itertools.count()
+    scene.slack.clock = lambda: clock() + 4 * next(looks)
     yield
-    scene.slack.workspace.clock = clock
+    scene.slack.clock = clock
 
 
 async def at_gate_after(scene: Scene, question: Message) -> Message:

@@ -29,7 +29,8 @@ from bot.engine.posts import Post
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
-from bot.practice.slack.server import LocalSlack, Message
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.workspace import Message
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
@@ -191,7 +192,7 @@ def workspace(slack: LocalSlack) -> None:
     for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), ("U0DAVE", "dave")):
         slack.add_user(user, name=name)
     slack.add_channel(CHANNEL, name="mail-ops")
-    slack.add_usergroup("S0MAIL", handle="mail", users=[REQUESTER, SECOND, THIRD])
+    slack.add_usergroup("S0MAIL", users=[REQUESTER, SECOND, THIRD])
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ the bot.
 
 from typing import Any
 
-from bot.practice.slack import limits as slack_limits
+from bot.practice.slack import limits
 from bot.practice.slack.context import ApiContext, Args, Upload, refuse
 from bot.practice.slack.posting import clickable, with_ids
 from bot.practice.slack.workspace import Json, Message, SharedFile, View
@@ -17,7 +17,7 @@ def get_upload_url(context: ApiContext, args: Args) -> Json:
     name, length = args.text("filename"), args.number("length", 0)
     if not length:
         refuse("invalid_arguments", "must be more than 0 [json-pointer:/length]")
-    upload = Upload(id=context.workspace.next_id("F"), name=name, length=length)
+    upload = Upload(id=context.next_id("F"), name=name, length=length)
     context.uploads[upload.id] = upload
     return {"upload_url": f"http://{context.address}/upload/v1/{upload.id}", "file_id": upload.id}
 
@@ -31,7 +31,7 @@ def complete_upload(context: ApiContext, args: Args) -> Json:
     thread_ts = args.maybe("thread_ts")
     if channel is not None:
         context.writable(channel)
-        if thread_ts is not None and context.workspace.message(channel, thread_ts) is None:
+        if thread_ts is not None and context.message(channel, thread_ts) is None:
             refuse("thread_not_found")
     uploads = [_sent(context, item) for item in wanted]
     shared = tuple(
@@ -57,40 +57,39 @@ def _sent(context: ApiContext, item: Any) -> tuple[Upload, str]:
 
 
 def _share(context: ApiContext, shared: tuple[SharedFile, ...], comment: str) -> None:
-    workspace = context.workspace
     for file in shared:
         del context.uploads[file.id]
-    workspace.files.extend(shared)
+    context.files.extend(shared)
     channel = shared[0].channel
     if channel is not None:
         message = Message(
             channel=channel,
-            ts=workspace.next_ts(),
+            ts=context.next_ts(),
             thread_ts=shared[0].thread_ts,
-            user=workspace.bot_user,
-            bot_id=workspace.bot_id,
+            user=context.bot_user,
+            bot_id=context.bot_id,
             text=comment,
             files=shared,
         )
-        workspace.messages.append(message)
+        context.messages.append(message)
 
 
 def views_open(context: ApiContext, args: Args) -> Json:
     """Answer `views.open`."""
     body = _modal(context, args)
     user = context.use_trigger(args.text("trigger_id"))
-    view = View(id=context.workspace.next_id("V"), user=user, body=body, hash=context.workspace.next_id("hash"))
-    context.workspace.views.append(view)
+    view = View(id=context.next_id("V"), user=user, body=body, hash=context.next_id("hash"))
+    context.views.append(view)
     return {"view": view_body(context, view)}
 
 
 def views_update(context: ApiContext, args: Args) -> Json:
     """Answer `views.update`; only what is still shown can be updated."""
     body, asked = _modal(context, args), args.text("view_id")
-    view = next((one for one in context.workspace.views if one.shown and one.id == asked), None) or refuse("not_found")
+    view = next((one for one in context.views if one.shown and one.id == asked), None) or refuse("not_found")
     if args.maybe("hash") not in (None, view.hash):
         refuse("hash_conflict")
-    view.body, view.hash = body, context.workspace.next_id("hash")
+    view.body, view.hash = body, context.next_id("hash")
     return {"view": view_body(context, view)}
 
 
@@ -100,11 +99,11 @@ def _modal(context: ApiContext, args: Args) -> Json:
         refuse("invalid_arguments", "missing required field: view")
     if found := modal_problems(body):
         refuse("invalid_arguments", *found)
-    return body | {"blocks": with_ids(context.workspace, body["blocks"])}
+    return body | {"blocks": with_ids(context, body["blocks"])}
 
 
 def modal_problems(body: Json) -> list[str]:
-    """Say everything Slack would refuse in this modal, as `slack_limits.problems` does for blocks."""
+    """Say everything Slack would refuse in this modal, as `limits.problems` does for blocks."""
     found = []
     if body.get("type") != "modal":
         found.append("must be one of: modal [json-pointer:/view/type]")
@@ -118,9 +117,8 @@ def modal_problems(body: Json) -> list[str]:
         if len(str(body.get(name) or "")) > most:
             found.append(f"must be less than {most + 1} characters [json-pointer:/view/{name}]")
     blocks = body.get("blocks")
-    found += [
-        p.replace("json-pointer:/", "json-pointer:/view/") for p in slack_limits.problems(blocks, surface="modal")
-    ]
+    against = limits.problems(blocks, surface="modal")
+    found += [one.replace("json-pointer:/", "json-pointer:/view/") for one in against]
     if "submit" not in body and any(isinstance(b, dict) and b.get("type") == "input" for b in blocks or []):
         found.append("missing required field: submit [json-pointer:/view]")
     return found
@@ -128,25 +126,15 @@ def modal_problems(body: Json) -> list[str]:
 
 def view_body(context: ApiContext, view: View, values: Json | None = None) -> Json:
     """Return a modal as Slack writes it; `values` are what was filled in."""
-    workspace = context.workspace
     return {
         "private_metadata": "",
         "callback_id": "",
-        "external_id": "",
-        "clear_on_close": False,
-        "notify_on_close": False,
-        "close": None,
-        "submit": None,
         **view.body,
         "id": view.id,
-        "team_id": workspace.team_id,
-        "app_id": workspace.app_id,
-        "app_installed_team_id": workspace.team_id,
-        "bot_id": workspace.bot_id,
+        "team_id": context.team_id,
+        "app_id": context.app_id,
         "hash": view.hash,
         "state": {"values": values or {}},
-        "previous_view_id": None,
-        "root_view_id": view.id,
     }
 
 

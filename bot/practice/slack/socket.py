@@ -68,12 +68,12 @@ class Sockets:
         hello = {
             "type": "hello",
             "num_connections": len(self._open),
-            "connection_info": {"app_id": self._context.workspace.app_id},
+            "connection_info": {"app_id": self._context.app_id},
             "debug_info": info,
         }
         with contextlib.suppress(ConnectionError):
             await socket.send_json(hello)
-            self._context.workspace.changed()
+            self._context.changed()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
                     self._answered(json.loads(frame.data))
@@ -92,7 +92,7 @@ class Sockets:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._open:
             self._open.remove(socket)
-            self._context.workspace.changed()
+            self._context.changed()
 
     async def send(self, kind: str, payload: Json, *, answerable: bool, twice: bool = False) -> Json:
         """Send an envelope to one connection, any, and return the payload of its acknowledgement.
@@ -100,7 +100,7 @@ class Sockets:
         Waits for a connection where there is none. Raises SlackTimeout when no acknowledgement has come in
         time. `twice` sends the same envelope again, to the next connection where there are several.
         """
-        envelope_id = self._context.workspace.next_id("envelope-")
+        envelope_id = self._context.next_id("envelope-")
         envelope = {
             "envelope_id": envelope_id,
             "type": kind,
@@ -120,7 +120,7 @@ class Sockets:
             del self._unanswered[envelope_id]
 
     async def _hand_over(self, envelope: Json) -> None:
-        sockets = await self._context.workspace.until(lambda: self._open, timeout=self._ack_within)
+        sockets = await self._context.until(lambda: self._open, timeout=self._ack_within)
         self._turn += 1
         with contextlib.suppress(ConnectionError):  # a connection that is just ending swallows it, as Slack's do
             await sockets[self._turn % len(sockets)].send_json(envelope)
@@ -128,7 +128,7 @@ class Sockets:
     async def close(self, reason: str) -> None:
         """Announce the end to every connection, then close them all."""
         sockets, self._open = self._open, []
-        self._context.workspace.changed()
+        self._context.changed()
         await asyncio.gather(*(self._dismiss(socket, reason) for socket in sockets))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:

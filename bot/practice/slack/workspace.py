@@ -32,8 +32,6 @@ class User:
     is_restricted: bool = False
     is_ultra_restricted: bool = False
     is_stranger: bool = False
-    is_admin: bool = False
-    tz: str = "Europe/Berlin"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,15 +48,6 @@ class Channel:
     def has(self, user: str) -> bool:
         """Say whether this user id is a member."""
         return self.members is None or user in self.members
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usergroup:
-    """A group of users, mentioned as `<!subteam^ID>`."""
-
-    id: str
-    handle: str
-    users: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +132,13 @@ class Call:
     status: str
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Workspace:
-    """Everything the workspace holds; `clock` gives seconds since 1970."""
+    """Everything the workspace holds; `clock` gives seconds since 1970.
+
+    What is to be seen, in order: `messages`, `ephemerals` (each seen by one person alone), `files` that were shared,
+    `views` (modals that were opened), `calls` (every request of the app, uploads and `response_url`s too).
+    """
 
     clock: Callable[[], float] = time.time
     team_id: str = "T0PRACTICE"
@@ -156,7 +149,7 @@ class Workspace:
     bot_name: str = "practice-bot"
     users: dict[str, User] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
-    usergroups: dict[str, Usergroup] = field(default_factory=dict)
+    usergroups: dict[str, list[str]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     ephemerals: list[Ephemeral] = field(default_factory=list)
     files: list[SharedFile] = field(default_factory=list)
@@ -184,7 +177,7 @@ class Workspace:
         return next((m for m in self.messages if (m.channel, m.ts) == (channel, ts)), None)
 
     def thread(self, channel: str, ts: str) -> list[Message]:
-        """Return a root message and its replies, in order; empty when there is no such root."""
+        """Return a root message and its replies, in order."""
         return [m for m in self.messages if m.channel == channel and ts in (m.ts, m.thread_ts)]
 
     def changed(self) -> None:
@@ -197,7 +190,7 @@ class Workspace:
         self,
         condition: Callable[[], T | Literal[False] | None],
         *,
-        timeout: float,  # noqa: ASYNC109 - it is the words' bound
+        timeout: float = 120.0,  # noqa: ASYNC109 - it is the words' bound
     ) -> T:
         """Return the condition's first true value, looking at each change.
 
@@ -242,15 +235,8 @@ class Workspace:
 def message_body(workspace: Workspace, message: Message, *, metadata: bool = False) -> Json:
     """Return a message as Slack writes it; its metadata only where asked for, as Slack does."""
     body: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
-    body["team"] = workspace.team_id
     if message.bot_id:
-        profile = {
-            "id": message.bot_id,
-            "app_id": workspace.app_id,
-            "name": workspace.bot_name,
-            "team_id": workspace.team_id,
-        }
-        body |= {"bot_id": message.bot_id, "app_id": workspace.app_id, "bot_profile": profile}
+        body |= {"bot_id": message.bot_id, "app_id": workspace.app_id}
     if message.blocks:
         body["blocks"] = message.blocks
     if message.files:
@@ -271,11 +257,4 @@ def _threading(workspace: Workspace, message: Message) -> Json:
     replies = workspace.thread(message.channel, message.ts)[1:]
     if not replies:
         return {}
-    users = list(dict.fromkeys(reply.user for reply in replies))
-    return {
-        "thread_ts": message.ts,
-        "reply_count": len(replies),
-        "reply_users": users,
-        "reply_users_count": len(users),
-        "latest_reply": replies[-1].ts,
-    }
+    return {"thread_ts": message.ts, "reply_count": len(replies), "latest_reply": replies[-1].ts}
