@@ -23,6 +23,7 @@ from typing import Protocol, Self
 from bot.core.text.duration import written
 from bot.practice.machine.files import Directory, Disk, File, Link
 from bot.practice.ring.ring import PracticeRing
+from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.payloads import name_of
 from bot.practice.slack.posting import clickable
 from bot.practice.slack.server import LocalSlack
@@ -201,8 +202,8 @@ class Scene:
         """Start the bot and wait until it is connected; raises RuntimeError with its log when it does not come up."""
         environment = {
             **os.environ,
-            "SLACK_BOT_TOKEN": "xoxb-practice",
-            "SLACK_APP_TOKEN": "xapp-practice",
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
             "SLACK_API_URL": self.slack.api_url,
         }
         arguments = ("serve", "--config", str(self.settings))

@@ -29,6 +29,7 @@ from bot.engine.posts import Post
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
+from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Message
 from bot.record.markdown import markdown
@@ -37,7 +38,6 @@ from tests.fakes import FakeJournal
 from tests.patience import SECONDS
 
 CHANNEL = "C0OPS"
-BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
 FAST = Pace(edits=timedelta(0), first=timedelta(milliseconds=5), most=timedelta(milliseconds=50))
 APPROVERS = Allowed(usergroup="S0MAIL")
 
@@ -211,7 +211,7 @@ async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> 
 
 @pytest.fixture
 async def slack() -> AsyncIterator[LocalSlack]:
-    async with LocalSlack(bot_token=BOT_TOKEN, app_token=APP_TOKEN) as slack:
+    async with LocalSlack() as slack:
         workspace(slack)
         yield slack
 

@@ -17,6 +17,9 @@ from bot.practice.slack.context import ApiContext, Args, Fault, SlackError, refu
 from bot.practice.slack.workspace import Call, Json
 from bot.practice.values import Faults
 
+BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
+"""They open nothing but this."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
@@ -55,11 +58,9 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 class Api:
     """Answers HTTP requests for the workspace."""
 
-    def __init__(self, *, context: ApiContext, bot_token: str, app_token: str, faults: Faults[Fault]) -> None:
-        """Answer those who show one of these two tokens."""
+    def __init__(self, *, context: ApiContext, faults: Faults[Fault]) -> None:
+        """Answer those who show one of the two tokens."""
         self._context = context
-        self._bot_token = bot_token
-        self._app_token = app_token
         self._faults = faults
         self._released = asyncio.Event()
 
@@ -133,9 +134,9 @@ class Api:
             raise SlackError("unknown_method", req_method=name)
         if not token:
             refuse("not_authed")
-        if token not in (self._bot_token, self._app_token):
+        if token not in (BOT_TOKEN, APP_TOKEN):
             refuse("invalid_auth")
-        if (token == self._app_token) != method.app_level:
+        if (token == APP_TOKEN) != method.app_level:
             refuse("not_allowed_token_type")
         if method.scopes:
             self._context.needs(*method.scopes)
@@ -145,7 +146,6 @@ class Api:
         self._context.calls.append(
             Call(at=self._context.now(), method=name, arguments=MappingProxyType(values), status=status)
         )
-        self._context.changed()
 
     async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault.what:

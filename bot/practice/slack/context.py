@@ -150,7 +150,7 @@ class ApiContext(Workspace):
     def channel(self, channel: str) -> Channel:
         """Return a channel the bot may know of, or refuse: a private one hides from who is not in it."""
         found = self.channels.get(channel)
-        if found is None or (found.is_private and not found.has(self.bot_user)):
+        if found is None or (found.is_private and not found.bot):
             refuse("channel_not_found")
         return found
 
@@ -166,7 +166,7 @@ class ApiContext(Workspace):
         found = self.channel(channel)
         if found.is_archived:
             refuse("is_archived")
-        if not found.has(self.bot_user):
+        if not found.bot:
             refuse("not_in_channel")
         return found
 

@@ -138,11 +138,11 @@ def view_body(context: ApiContext, view: View, values: Json | None = None) -> Js
     }
 
 
-def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
+def filled(view: View, given: dict[str, dict[str, Any]], *, whole: bool = True) -> Json:
     """Return the state of a modal that was filled in with these values, by block id and action id.
 
-    Raises LookupError for a value that has no place in it, and ValueError for a place that must be filled
-    in and is not: the client would not let it be sent. An option is given by its value.
+    Raises LookupError for a value that has no place in it, and, where it is to be `whole`, ValueError for a place that
+    must be filled in and is not: the client would not let it be sent. An option is given by its value.
     """
     left = {(block_id, action_id) for block_id, actions in given.items() for action_id in actions}
     values: Json = {}
@@ -150,22 +150,12 @@ def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
         for element in clickable(block) if block["type"] == "input" else []:
             block_id, action_id = str(block.get("block_id")), str(element.get("action_id"))
             state = _state(element, given.get(block_id, {}).get(action_id))
-            if not (state.get("value") or state.get("selected_option") or block.get("optional")):
+            if whole and not (state.get("value") or state.get("selected_option") or block.get("optional")):
                 raise ValueError(f"{block_id}/{action_id} has to be filled in")
             left.discard((block_id, action_id))
             values.setdefault(block_id, {})[action_id] = {"type": element["type"], **state}
     if left:
         raise LookupError(f"the modal has no {sorted(left)}")
-    return values
-
-
-def chosen(view: View, block_id: str, value: str) -> Json:
-    """Return the state of a modal in which nothing but this option was chosen."""
-    values: Json = {}
-    for block in view.body["blocks"]:
-        for element in clickable(block) if block["type"] == "input" else []:
-            state = _state(element, value if block["block_id"] == block_id else None)
-            values.setdefault(block["block_id"], {})[element["action_id"]] = {"type": element["type"], **state}
     return values
 
 

@@ -28,14 +28,9 @@ class Content:
     text: str | None
     blocks: list[Json] | None
 
-    @property
-    def empty(self) -> bool:
-        """Say whether nothing at all would be shown."""
-        return not (self.text or self.blocks)
 
-
-def content(workspace: Workspace, args: Args) -> Content:
-    """Read and check what a message is to say, or refuse."""
+def content(workspace: Workspace, args: Args, *, needed: bool = True) -> Content:
+    """Read and check what a message is to say, or refuse; `needed`: something has to be shown."""
     blocks = args.structure("blocks", "invalid_blocks_format")
     if blocks is not None:
         if not isinstance(blocks, list):
@@ -45,7 +40,10 @@ def content(workspace: Workspace, args: Args) -> Content:
         if found := limits.problems(blocks):
             refuse("invalid_blocks", *found)
         blocks = with_ids(workspace, blocks)
-    return Content(text=args.maybe("text"), blocks=blocks)
+    text = args.maybe("text")
+    if needed and not (text or blocks):
+        refuse("no_text")
+    return Content(text=text, blocks=blocks)
 
 
 def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
@@ -106,8 +104,6 @@ def chat_post_message(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postMessage`."""
     channel = context.writable(args.text("channel"))
     said = content(context, args)
-    if said.empty:
-        refuse("no_text")
     message = Message(
         channel=channel.id,
         ts=context.next_ts(),
@@ -131,7 +127,7 @@ def chat_update(context: ApiContext, args: Args) -> Json:
         refuse("message_not_found")
     if message.bot_id != context.bot_id:
         refuse("cant_update_message")
-    said = content(context, args)
+    said = content(context, args, needed=False)
     if len(said.text or "") > limits.MOST_TEXT_UPDATED:
         refuse("msg_too_long")
     if said.text is None and said.blocks is None:
@@ -162,11 +158,9 @@ def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postEphemeral`."""
     channel = context.writable(args.text("channel"))
     user = args.text("user")
-    if user not in context.users or not channel.has(user):
+    if user not in context.users:
         refuse("user_not_in_channel")
     said = content(context, args)
-    if said.empty:
-        refuse("no_text")
     shown = whisper(context, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
     return {"message_ts": shown.ts}
 
@@ -195,8 +189,6 @@ def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
     if hook.used >= HOOK_USES:
         refuse("used_url")
     said = content(context, args)
-    if said.empty:
-        refuse("no_text")
     hook.used += 1
     if isinstance(hook.message, Message) and _replaces(args):
         edit(context, hook.message, said)

@@ -69,11 +69,7 @@ def usergroups_users_list(context: ApiContext, args: Args) -> Json:
 def conversations_info(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.info`."""
     channel = context.readable(args.text("channel"), "read")
-    return {"channel": _channel_body(context, channel)}
-
-
-def _channel_body(context: ApiContext, channel: Channel) -> Json:
-    return {
+    body = {
         "id": channel.id,
         "name": channel.name,
         "is_private": channel.is_private,
@@ -82,8 +78,9 @@ def _channel_body(context: ApiContext, channel: Channel) -> Json:
         "is_ext_shared": channel.is_ext_shared,
         "is_org_shared": False,
         "is_pending_ext_shared": False,
-        "is_member": channel.has(context.bot_user),
+        "is_member": channel.bot,
     }
+    return {"channel": body}
 
 
 def conversations_replies(context: ApiContext, args: Args) -> Json:
@@ -108,7 +105,7 @@ def conversations_history(context: ApiContext, args: Args) -> Json:
 
 def _history_of(context: ApiContext, args: Args) -> Channel:
     channel = context.readable(args.text("channel"), "history")
-    if not channel.has(context.bot_user):
+    if not channel.bot:
         refuse("not_in_channel")
     return channel
 

@@ -32,16 +32,13 @@ SCOPES = frozenset(
 class LocalSlack(ApiContext):
     """A Slack that lives as long as its `async with` block.
 
-    `port=0` takes a free port; `ack_within` and `ping_every` are seconds; `clock` gives seconds since 1970, and moving
-    it makes what Slack hands out expire.
+    `ack_within` and `ping_every` are seconds; `clock` gives seconds since 1970, and moving it makes what Slack hands
+    out expire.
     """
 
     def __init__(
         self,
         *,
-        bot_token: str = "xoxb-practice",  # noqa: S107 - opens nothing but this
-        app_token: str = "xapp-practice",  # noqa: S107
-        port: int = 0,
         scopes: Iterable[str] = SCOPES,
         ack_within: float = 3.0,
         ping_every: float = 5.0,
@@ -54,9 +51,9 @@ class LocalSlack(ApiContext):
         self.lose_acknowledgements = False
         self._faults = Faults[Fault]()
         self._sockets = Sockets(context=self, ack_within=ack_within, ping_every=ping_every)
-        self._api = Api(context=self, bot_token=bot_token, app_token=app_token, faults=self._faults)
+        self._api = Api(context=self, faults=self._faults)
         routes = [*self._api.routes(), web.get("/link/", self._sockets.connect)]
-        self._listener = Listener(routes=routes, port=port)
+        self._listener = Listener(routes)
         self.add_user(self.bot_user, name=self.bot_name, is_bot=True)
 
     async def __aenter__(self) -> Self:
@@ -87,7 +84,6 @@ class LocalSlack(ApiContext):
     def add_user(self, user_id: str, *, name: str, **more: Any) -> User:
         """Add a user, or take another's place; `more` are the fields of User."""
         self.users[user_id] = User(id=user_id, name=name, **more)
-        self.changed()
         return self.users[user_id]
 
     def add_channel(
@@ -95,31 +91,15 @@ class LocalSlack(ApiContext):
         channel_id: str,
         *,
         name: str,
-        members: Iterable[str] | None = None,
-        bot: bool = True,
         **more: bool,
     ) -> Channel:
-        """Add a channel with these members, by default everybody; with the bot, unless `bot=False`.
-
-        `more` are the fields of Channel.
-        """
-        if members is None and not bot:
-            members = self.users.keys() - {self.bot_user}
-        inside = None if members is None else frozenset(members) | ({self.bot_user} if bot else set())
-        self.channels[channel_id] = Channel(id=channel_id, name=name, members=inside, **more)
-        self.changed()
+        """Add a channel; `more` are the fields of Channel."""
+        self.channels[channel_id] = Channel(id=channel_id, name=name, **more)
         return self.channels[channel_id]
 
     def add_usergroup(self, group_id: str, users: Iterable[str]) -> None:
         """Add a group of users, or take another's place."""
         self.usergroups[group_id] = list(users)
-
-    def say(self, user: str, channel: str, text: str, *, thread_ts: str | None = None) -> Message:
-        """Post a message as a person."""
-        message = Message(channel=channel, ts=self.next_ts(), thread_ts=thread_ts, user=user, text=text)
-        self.messages.append(message)
-        self.changed()
-        return message
 
     # What people do
 
@@ -140,7 +120,6 @@ class LocalSlack(ApiContext):
         except SlackError as error:
             raise SlackUserError(f"invalid_command_response: {error.name} {error.more}") from error
         posting.whisper(self, user, channel, said, via="ack")
-        self.changed()
 
     async def click(
         self,
@@ -173,7 +152,6 @@ class LocalSlack(ApiContext):
         payload = payloads.submission(self, self.users[user], view, filled)
         reply = await self._deliver("interactive", payload, answerable=True)
         view.shown = reply.payload.get("response_action") == "errors"
-        self.changed()
         return reply
 
     async def choose(self, user: str, view: View, block_id: str, value: str) -> Reply:
@@ -182,7 +160,7 @@ class LocalSlack(ApiContext):
             raise LookupError(f"{user} does not see the modal {view.id}")
         block = next(one for one in view.body["blocks"] if one.get("block_id") == block_id and one["dispatch_action"])
         element = {"block_id": block_id, "action_id": block["element"]["action_id"]}
-        state = forms.chosen(view, block_id, value)
+        state = forms.filled(view, {block_id: {element["action_id"]: value}}, whole=False)
         payload = payloads.choice(self, self.users[user], view, element, state)
         return await self._deliver("interactive", payload, answerable=False)
 

@@ -73,7 +73,6 @@ class Sockets:
         }
         with contextlib.suppress(ConnectionError):
             await socket.send_json(hello)
-            self._context.changed()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
                     self._answered(json.loads(frame.data))
@@ -92,7 +91,6 @@ class Sockets:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._open:
             self._open.remove(socket)
-            self._context.changed()
 
     async def send(self, kind: str, payload: Json, *, answerable: bool, twice: bool = False) -> Json:
         """Send an envelope to one connection, any, and return the payload of its acknowledgement.
@@ -128,7 +126,6 @@ class Sockets:
     async def close(self, reason: str) -> None:
         """Announce the end to every connection, then close them all."""
         sockets, self._open = self._open, []
-        self._context.changed()
         await asyncio.gather(*(self._dismiss(socket, reason) for socket in sockets))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:
@@ -152,41 +149,35 @@ class _Absent(asyncio.Protocol):
 class Listener:
     """Serves routes on 127.0.0.1; `port` is the one it listens on once it was started."""
 
-    def __init__(self, *, routes: Iterable[web.AbstractRouteDef], port: int) -> None:
-        """Prepare; `port=0` takes a free one."""
-        self.port = port
-        self._routes = routes
+    def __init__(self, routes: Iterable[web.AbstractRouteDef]) -> None:
+        """Prepare."""
+        self.port = 0
         self._away = False
-        self._runner: web.AppRunner | None = None
+        app = web.Application(client_max_size=_MOST_BODY)
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._listening: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen."""
-        app = web.Application(client_max_size=_MOST_BODY)
-        app.add_routes(self._routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        """Listen on a free port."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._protocol, "127.0.0.1", self.port)
+        self._listening = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
         self.port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """End every connection and stop listening."""
-        assert self._listening is not None
-        assert self._runner is not None
-        self._listening.close()
+        if self._listening is not None:
+            self._listening.close()
         self.away(True)
         await self._runner.cleanup()
 
     def away(self, gone: bool) -> None:
         """Drop every connection, and each new one as soon as it is made; or serve again."""
         self._away = gone
-        if gone and self._runner is not None and self._runner.server is not None:
-            for connection in self._runner.server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
+        for connection in self._runner.server.connections if gone and self._runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     def _protocol(self) -> asyncio.Protocol:
-        assert self._runner is not None
-        assert self._runner.server is not None
-        return _Absent() if self._away else self._runner.server()
+        server = self._runner.server
+        return _Absent() if self._away or server is None else server()

@@ -1,7 +1,6 @@
 """The workspace of the local Slack: people, channels, messages and files, all of it in memory.
 
-It keeps what is so and tells those who wait when it changes. It knows nothing of HTTP, of sockets, or of
-the bot.
+It knows nothing of HTTP, of sockets, or of the bot.
 """
 
 import asyncio
@@ -17,8 +16,8 @@ Json = dict[str, Any]
 
 T = TypeVar("T")
 
-_LOOK_AGAIN = 0.05
-"""Seconds between two looks at a condition that may also hang on something outside of Slack."""
+_LOOK_AGAIN = 0.03
+"""Seconds between two looks at a condition."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,18 +35,14 @@ class User:
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """A channel; `members=None` means that everybody is in it, the bot too."""
+    """A channel; all users are in it, and the bot unless `bot` is false."""
 
     id: str
     name: str
     is_private: bool = False
     is_ext_shared: bool = False
     is_archived: bool = False
-    members: frozenset[str] | None = None
-
-    def has(self, user: str) -> bool:
-        """Say whether this user id is a member."""
-        return self.members is None or user in self.members
+    bot: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +152,6 @@ class Workspace:
     calls: list[Call] = field(default_factory=list)
     _last: int = 0
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-    _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
 
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
@@ -180,19 +174,13 @@ class Workspace:
         """Return a root message and its replies, in order."""
         return [m for m in self.messages if m.channel == channel and ts in (m.ts, m.thread_ts)]
 
-    def changed(self) -> None:
-        """Wake those who wait for something to become so."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-
     async def until(
         self,
         condition: Callable[[], T | Literal[False] | None],
         *,
         timeout: float = 120.0,  # noqa: ASYNC109 - it is the words' bound
     ) -> T:
-        """Return the condition's first true value, looking at each change.
+        """Return the condition's first true value.
 
         A LookupError in the condition counts as not yet. Raises TimeoutError, which says what Slack holds,
         when `timeout` seconds have passed.
@@ -211,15 +199,7 @@ class Workspace:
                     return value
             if loop.time() >= end:
                 raise TimeoutError(f"not so after {timeout:g} s\n{self.summary()}") from last
-            await self._change(min(_LOOK_AGAIN, end - loop.time()))
-
-    async def _change(self, seconds: float) -> None:
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
-        try:
-            await asyncio.wait((waiting,), timeout=max(seconds, 0))
-        finally:
-            self._waiting.discard(waiting)
+            await asyncio.sleep(min(_LOOK_AGAIN, max(0.0, end - loop.time())))
 
     def summary(self, *, most: int = 12) -> str:
         """Return the last messages, ephemeral messages and calls as lines, to see what happened."""
