@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,30 +18,12 @@ from typing import Any, TextIO
 from bot.core.text.duration import length
 from bot.practice.keys import Choice, Keyboard, question_of
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import (
-    CHANNEL,
-    CONFIG,
-    GROUP,
-    REQUESTER,
-    SECOND,
-    STRANGER,
-    THIRD,
-    Scene,
-    buttons,
-    practice_site,
-)
+from bot.practice.scene import CHANNEL, CONFIG, GROUP, PEOPLE, Scene, buttons, practice_site
 from bot.practice.slack.socket import SlackUserError
 from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.terminal import WIDTH, Shown, printable, shown
 
-_NAMES = {
-    REQUESTER: "alice",
-    SECOND: "bob",
-    THIRD: "carol",
-    STRANGER: "mallory",
-    GROUP: "mail-engineers",
-    CHANNEL: "mail-ops",
-}
+_NAMES = {**PEOPLE, GROUP: "mail-engineers", CHANNEL: "mail-ops"}
 _LONGEST = 1800.0
 _THREAD = "  │ "
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -221,30 +203,25 @@ def _backend(ring: PracticeRing, name: str) -> str:
 
 
 async def _record(scene: Scene) -> Path:
-    run = _run_of(scene)
+    run = scene.run
     path = scene.folder / f"change-record-{run}.md"
     arguments = ("-m", "bot", "record", run, "--config", str(scene.settings))
     # In a session of its own, a Ctrl-C that ends this is no Ctrl-C there, with a traceback of its own.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},  # it is for a file, whatever this terminal can show
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        printed, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    path.write_bytes(printed)
+    with path.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},  # it is for a file, whatever this terminal can show
+            stdout=file,
+            start_new_session=True,
+        )
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
     return path
-
-
-def _run_of(scene: Scene) -> str:
-    metadata: Mapping[str, Any] = scene.root.metadata or {}
-    return str(metadata["event_payload"]["run"])
 
 
 def until_stopped(trial: Coroutine[Any, Any, int]) -> int:

@@ -30,6 +30,7 @@ from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Ephemeral, Message
 
 REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
+PEOPLE = {REQUESTER: "alice", SECOND: "bob", THIRD: "carol", STRANGER: "mallory"}
 CHANNEL = "C0MAILOPS"
 GROUP = "S0MAILENG"
 CONFIG = "review-2026-11"
@@ -150,7 +151,7 @@ class Scene:
             await asyncio.to_thread(shutil.rmtree, self.folder)
 
     def _people(self) -> None:
-        for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), (STRANGER, "mallory")):
+        for user, name in PEOPLE.items():
             self.slack.add_user(user, name=name)
         self.slack.add_channel(CHANNEL, name="mail-ops")
         self.slack.add_channel("C0RANDOM", name="random")
@@ -241,6 +242,11 @@ class Scene:
     def root(self) -> Message:
         """The newest root message."""
         return self._roots[-1]
+
+    @property
+    def run(self) -> str:
+        """The id of the newest run."""
+        return str((self.root.metadata or {})["event_payload"]["run"])
 
     @property
     def _roots(self) -> list[Message]:

@@ -175,11 +175,6 @@ OPENS = {
 """What each gate opens, as its question says it."""
 
 
-def run_of(scene: Scene) -> str:
-    """The id of the newest run."""
-    return str((scene.root.metadata or {})["event_payload"]["run"])
-
-
 async def at_gate(scene: Scene, gate: str) -> Message:
     """Wait until that approval is asked for; returns the message with the buttons."""
     question = f"Approval needed: {OPENS[gate]}"
@@ -244,7 +239,7 @@ async def told_alone(scene: Scene, user: str, *, since: int) -> str:
 
 async def facts(scene: Scene, run: str = "") -> Sequence[Entry]:
     """The journal of a run, by default the newest."""
-    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or run_of(scene))
+    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or scene.run)
     assert not damage
     return entries
 

@@ -29,7 +29,7 @@ from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site, reviewed_config
 from bot.practice.values import Call, failed, said
 from bot.practice.values import Word as Said
-from tests.acceptance.practice import CHECKOUT, answer, at_gate, cli, ended, run_of
+from tests.acceptance.practice import CHECKOUT, answer, at_gate, cli, ended
 
 BODY = (
     "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
@@ -228,7 +228,7 @@ async def _gives_a_reason(scene: Scene, action: str, ts: str, place: str) -> Non
 
 
 async def _came_out(scene: Scene) -> dict[str, str]:
-    slack, run = scene.slack, run_of(scene)
+    slack, run = scene.slack, scene.run
     wrong = scene.folder / "wrong.toml"
     wrong.write_text(
         scene.settings.read_text().replace("[bot]", f'[bot]\npassword = "{SECRETS["settings"]}"\n', 1)

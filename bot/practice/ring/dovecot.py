@@ -55,25 +55,12 @@ class Dovecot:
         unit.may_start = self._may_start
 
     @property
-    def version(self) -> str:
-        """What `dovecot --version` says; may be set."""
-        return self.doveconf.version
-
-    @version.setter
-    def version(self, value: str) -> None:
-        self.doveconf.version = value
-
-    @property
     def serving(self) -> bool:
         """Whether it is active."""
         return self._unit.active == "active"
 
     def _may_start(self) -> bool:
         return not self.start_fails and self.doveconf.trouble(f"{CONFIG}/dovecot.conf") is None
-
-    def dovecot(self, call: Call) -> Answer:
-        """`dovecot --version`."""
-        return said(f"{self.version}\n") if call.args == ("--version",) else failed(64, "Usage: dovecot --version")
 
     # doveadm
 
@@ -194,6 +181,11 @@ class Dovecot:
             f"{ip}: connect: Connection refused",
             f"{ip}: line 1: /dev/tcp/{ip}/{port}: Connection refused",
         )
+
+
+def dovecot(version: str, call: Call) -> Answer:
+    """`dovecot --version`."""
+    return said(f"{version}\n") if call.args == ("--version",) else failed(64, "Usage: dovecot --version")
 
 
 def _not_running(why: str) -> Answer:

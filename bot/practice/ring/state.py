@@ -14,7 +14,7 @@ FULL = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class BackendState:
     """One backend as one director sees it. `changed`: when its state last went up or down, if ever."""
 
     vhosts: int = FULL
@@ -37,7 +37,7 @@ class View:
     """
 
     ip: str
-    backends: dict[str, Seen]
+    backends: dict[str, BackendState]
     away: bool = False
     hanging: bool = False
     failed: datetime | None = None
@@ -96,7 +96,7 @@ class RingState:
         """Restart these directors together; the ring forgets everything if nobody is left who knows."""
         for name in names:
             view = self.directors[name]
-            view.backends = {ip: Seen(tag=one.tag) for ip, one in view.backends.items()}
+            view.backends = {ip: BackendState(tag=one.tag) for ip, one in view.backends.items()}
             view.learns_at = now + self.learning_takes
             view.restarted = now
         self._forget_if_nobody_knows()

@@ -59,15 +59,14 @@ class Unit:
 
     async def stop(self) -> None:
         """Stop it; from the first moment it no longer serves."""
-        if self.active == "active":
-            self.stopping()
-            self.active, self.sub = "deactivating", "stop-sigterm"
-            self._stopped.clear()
-            await asyncio.sleep(self.stop_takes.total_seconds())
-        else:
+        if self.active != "active":
             # Stopping already, or stopped: a second job waits for the first, and changes nothing.
             await self._stopped.wait()
             return
+        self.stopping()
+        self.active, self.sub = "deactivating", "stop-sigterm"
+        self._stopped.clear()
+        await asyncio.sleep(self.stop_takes.total_seconds())
         self.ended()
         self.stopped()
         self._stopped.set()
