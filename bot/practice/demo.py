@@ -18,7 +18,8 @@ from typing import Any, TextIO
 from bot.core.text.duration import length
 from bot.practice.keys import Choice, Keyboard, question_of
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, GROUP, PEOPLE, Scene, buttons, practice_site
+from bot.practice.scene import CHANNEL, GROUP, PEOPLE, Scene, buttons
+from bot.practice.site import CONFIG, practice_site, propose_a_small_change
 from bot.practice.slack.socket import SlackUserError
 from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.terminal import WIDTH, Shown, printable, shown
@@ -52,7 +53,7 @@ class Trial:
                 PracticeRing(user_expire=self.drain) as ring,
                 Scene(practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain) as scene,
             ):
-                scene.propose_a_small_change(CONFIG, ring.backends["backend-3"].disk)
+                propose_a_small_change(scene.configs / CONFIG, ring.backends["backend-3"].disk)
                 self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up.")
                 await scene.start_bot()
                 self._say(f"\n@alice in #mail-ops:\n\n  /dovecot-upgrade {printable(self.text)}\n")

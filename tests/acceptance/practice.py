@@ -26,7 +26,8 @@ from bot.core.runs.events import Entry, WaitBegan
 from bot.practice.machine.files import File, Link
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
+from bot.practice.scene import CHANNEL, Scene, at_work
+from bot.practice.site import CONFIG, PACKAGES, practice_site, reviewed_config
 from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.values import Ran
 from tests.forked import forked

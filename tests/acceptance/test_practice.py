@@ -14,7 +14,8 @@ import pytest_asyncio
 from bot.core.plans.plan import Plan
 from bot.core.runs.events import RunRequested
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
+from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
+from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, staged, wording

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bot.core.runs import events as fact
-from bot.practice.scene import CONFIG, REQUESTER, SECOND
+from bot.practice.scene import REQUESTER, SECOND
+from bot.practice.site import CONFIG
 from tests.acceptance import practice
 from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, staged, tree, whole, wording
 

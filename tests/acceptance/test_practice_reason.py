@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bot.core.runs.events import RunRequested
-from bot.practice.scene import CONFIG, REQUESTER
+from bot.practice.scene import REQUESTER
+from bot.practice.site import CONFIG
 from tests.acceptance.practice import answer, at_gate, changed, cli, facts_of, staged, wording
 
 WANTED = {"require_reason": "true", "require_ticket": "true"}

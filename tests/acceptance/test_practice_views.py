@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from bot.core.runs import events as fact
 from bot.practice.ring.packages import NEW, OLD
-from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, SECOND, THIRD, Scene
+from bot.practice.scene import CHANNEL, REQUESTER, SECOND, THIRD, Scene
+from bot.practice.site import CONFIG
 from bot.practice.slack.context import Fault
 from bot.practice.slack.workspace import Message, View
 from tests.acceptance import practice

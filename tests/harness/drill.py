@@ -41,7 +41,8 @@ from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
+from bot.practice.scene import CHANNEL
+from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Word
 from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE

@@ -15,7 +15,7 @@ from bot.config import procedures_folder, read_library
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.practice.machine.files import File
-from bot.practice.scene import CONFIG, PACKAGES
+from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Word, failed
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN

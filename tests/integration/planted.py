@@ -26,7 +26,8 @@ from bot.core.hosts.inventory import Host
 from bot.engine.planning import Planner
 from bot.errors import NotRun
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site, reviewed_config
+from bot.practice.scene import REQUESTER, SECOND, Scene
+from bot.practice.site import CONFIG, practice_site, reviewed_config
 from bot.practice.values import Call, failed, said
 from bot.practice.values import Word as Said
 from tests.acceptance.practice import CHECKOUT, answer, at_gate, cli, ended

@@ -19,7 +19,8 @@ from bot.engine.planning import Request
 from bot.errors import Refused
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.ring.state import BackendState
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
+from bot.practice.scene import CHANNEL, REQUESTER
+from bot.practice.site import CONFIG, PACKAGES, reviewed_config
 from bot.practice.values import Fault
 from tests.acceptance import practice
 from tests.acceptance.practice import changed

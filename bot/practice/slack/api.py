@@ -146,6 +146,7 @@ class Api:
         self._context.calls.append(
             Call(at=self._context.now(), method=name, arguments=MappingProxyType(values), status=status)
         )
+        self._context.changed.set()
 
     async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault.what:

@@ -73,6 +73,7 @@ class Sockets:
         }
         with contextlib.suppress(ConnectionError):
             await socket.send_json(hello)
+            self._context.changed.set()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
                     self._answered(json.loads(frame.data))
@@ -91,6 +92,7 @@ class Sockets:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._open:
             self._open.remove(socket)
+            self._context.changed.set()
 
     async def send(self, kind: str, payload: Json, *, answerable: bool, twice: bool = False) -> Json:
         """Send an envelope to one connection, any, and return the payload of its acknowledgement.
@@ -126,6 +128,7 @@ class Sockets:
     async def close(self, reason: str) -> None:
         """Announce the end to every connection, then close them all."""
         sockets, self._open = self._open, []
+        self._context.changed.set()
         await asyncio.gather(*(self._dismiss(socket, reason) for socket in sockets))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -16,8 +17,8 @@ Json = dict[str, Any]
 
 T = TypeVar("T")
 
-_LOOK_AGAIN = 0.03
-"""Seconds between two looks at a condition."""
+_LOOK_AGAIN = 0.05
+"""Seconds between two looks at a condition that may also hang on something outside of Slack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +153,8 @@ class Workspace:
     calls: list[Call] = field(default_factory=list)
     _last: int = 0
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the app has called, or a socket came or went, for whoever waits."""
 
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
@@ -180,7 +183,7 @@ class Workspace:
         *,
         timeout: float = 120.0,  # noqa: ASYNC109 - it is the words' bound
     ) -> T:
-        """Return the condition's first true value.
+        """Return the condition's first true value, looking at each change.
 
         A LookupError in the condition counts as not yet. Raises TimeoutError, which says what Slack holds,
         when `timeout` seconds have passed.
@@ -189,6 +192,7 @@ class Workspace:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         while True:
+            self.changed.clear()
             try:
                 value = condition()
             except LookupError as error:
@@ -199,7 +203,9 @@ class Workspace:
                     return value
             if loop.time() >= end:
                 raise TimeoutError(f"not so after {timeout:g} s\n{self.summary()}") from last
-            await asyncio.sleep(min(_LOOK_AGAIN, max(0.0, end - loop.time())))
+            with suppress(TimeoutError):  # wait_for of Python 3.11 loses a cancellation that comes with a change
+                async with asyncio.timeout(min(_LOOK_AGAIN, end - loop.time())):
+                    await self.changed.wait()
 
     def summary(self, *, most: int = 12) -> str:
         """Return the last messages, ephemeral messages and calls as lines, to see what happened."""
