@@ -23,7 +23,7 @@ from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
-from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
+from bot.config import PeoplePart, Settings, Tokens
 from bot.core.decisions.damage import damage_in_words
 from bot.core.decisions.summary import Listed
 from bot.core.plans.dryrun import DryRun
@@ -37,6 +37,7 @@ from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Misconfigured, Refused
+from bot.library import Library, procedures_folder, read_library
 from bot.record.markdown import markdown
 
 log = logging.getLogger(__name__)

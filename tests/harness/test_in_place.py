@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import procedures_folder, read_library
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
+from bot.library import procedures_folder, read_library
 from bot.practice.machine.files import File
 from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Word, failed
