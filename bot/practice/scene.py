@@ -207,8 +207,8 @@ class Scene:
     @property
     def outcome(self) -> str | None:
         """How the newest run has ended, as its last reply says, whatever files follow it; None while it has not."""
-        said = next((one.text for one in reversed(self.thread) if one.text), "")
-        found = re.search(r"has ended: ([a-z ]+)\.", said)
+        last = next((one.text for one in reversed(self.thread) if one.text), "")
+        found = re.search(r"has ended: ([a-z ]+)\.", last)
         return found[1] if found else None
 
     def open_buttons(self, action: str) -> list[Message]:

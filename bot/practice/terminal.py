@@ -192,8 +192,8 @@ def _time(unix: int, written: str) -> str:
         at = datetime.fromtimestamp(unix, UTC).astimezone()
     except (OverflowError, ValueError, OSError):
         return ""
-    said = re.sub(r"\{(\w+)\}", lambda name: at.strftime(_TIMES[name[1]]) if name[1] in _TIMES else "\0", written)
-    return "" if "\0" in said else said
+    text = re.sub(r"\{(\w+)\}", lambda name: at.strftime(_TIMES[name[1]]) if name[1] in _TIMES else "\0", written)
+    return "" if "\0" in text else text
 
 
 def _text(part: Mapping[str, Any] | None) -> str:

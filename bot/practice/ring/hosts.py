@@ -27,9 +27,9 @@ class Director(Host):
         self.version_text = VERSION
         self._ring = ring
         self._directing = Directing(name, ring, now)
-        self.words["doveadm"] = self._directing.doveadm
-        self.words["sh"] = self._counting
-        self.words["dovecot"] = lambda call: dovecot(self.version_text, call)
+        self.programs["doveadm"] = self._directing.doveadm
+        self.programs["sh"] = self._counting
+        self.programs["dovecot"] = lambda call: dovecot(self.version_text, call)
 
     async def _counting(self, call: Call) -> Answer:
         """The count of proxied sessions is known as a whole: the small shell has no pipes, and no awk."""
@@ -96,7 +96,7 @@ class Backend(Host):
         self.dovecot_unit.started = self._started
         self.dovecot_unit.stopping, self.dovecot_unit.stopped = self._stopping, self._stopped
         self.dovecot_unit.start()
-        self.words |= {
+        self.programs |= {
             "doveadm": self.dovecot.doveadm,
             "doveconf": self.dovecot.doveconf.answer,
             "dovecot": lambda call: dovecot(self.dovecot.doveconf.version, call),

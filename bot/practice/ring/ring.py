@@ -190,11 +190,11 @@ class PracticeRing:
             await host.listen(authorized, host_key)
             known += f"[127.0.0.1]:{host.port} {host_key.export_public_key().decode().strip()}\n"
             config += host.ssh_config(self.directory)
-        self._keep("client_key", client_key.export_private_key().decode())
-        self._keep("known_hosts", known)
-        self._keep("ssh_config", config)
+        self._write("client_key", client_key.export_private_key().decode())
+        self._write("known_hosts", known)
+        self._write("ssh_config", config)
 
-    def _keep(self, name: str, text: str) -> None:
+    def _write(self, name: str, text: str) -> None:
         path = self.directory / name
         path.touch(mode=0o600)
         path.write_text(text)

@@ -201,8 +201,10 @@ class RingState:
             if not view.away and view.learns_at is not None and view.learns_at <= now:
                 known = self.knowing()
                 # The others tell how a backend is, but not since when.
-                told = {} if known is None else {ip: replace(one, changed=None) for ip, one in known.backends.items()}
-                view.backends = told or view.backends
+                learned = (
+                    {} if known is None else {ip: replace(one, changed=None) for ip, one in known.backends.items()}
+                )
+                view.backends = learned or view.backends
                 view.learns_at = None
         due = [move for move in self._moves if move.due <= now]
         self._moves = [move for move in self._moves if move.due > now]

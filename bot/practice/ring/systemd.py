@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, failed, succeeded
 
 _LONGER = 'See "systemctl status {0}" and "journalctl -xeu {0}" for details.'
 
@@ -141,7 +141,7 @@ class Systemd:
             )
             for name in names
         ]
-        return said("\n".join(blocks))
+        return succeeded("\n".join(blocks))
 
     async def _start_or_stop(self, verb: str, name: str) -> Answer:
         unit = self.units.get(name)

@@ -90,8 +90,8 @@ def click(context: ApiContext, user: User, message: Message | Ephemeral, *, bloc
 
 
 def _action(context: ApiContext, block: Json, element: Json) -> Json:
-    kept = ("selected_option",) if element["type"] == "overflow" else ("text", "value", "style", "confirm")
-    named = {name: element[name] for name in kept if name in element}
+    fields = ("selected_option",) if element["type"] == "overflow" else ("text", "value", "style", "confirm")
+    named = {name: element[name] for name in fields if name in element}
     return named | {
         "type": element["type"],
         "action_id": element["action_id"],

@@ -29,7 +29,7 @@ class Content:
     blocks: list[Json] | None
 
 
-def content(workspace: Workspace, args: Args, *, needed: bool = True) -> Content:
+def read_content(workspace: Workspace, args: Args, *, needed: bool = True) -> Content:
     """Read and check what a message is to say, or refuse; `needed`: something has to be shown."""
     blocks = args.structure("blocks", "invalid_blocks_format")
     if blocks is not None:
@@ -103,15 +103,15 @@ def _thread(context: ApiContext, channel: str, thread_ts: str | None) -> str | N
 def chat_post_message(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postMessage`."""
     channel = context.writable(args.text("channel"))
-    said = content(context, args)
+    content = read_content(context, args)
     message = Message(
         channel=channel.id,
         ts=context.next_ts(),
         thread_ts=_thread(context, channel.id, args.maybe("thread_ts")),
         user=context.bot_user,
         bot_id=context.bot_id,
-        text=(said.text or "")[: limits.MOST_TEXT_POSTED],
-        blocks=said.blocks or [],
+        text=(content.text or "")[: limits.MOST_TEXT_POSTED],
+        blocks=content.blocks or [],
         metadata=_metadata(args) or None,
         reply_broadcast=args.flag("reply_broadcast"),
     )
@@ -127,13 +127,13 @@ def chat_update(context: ApiContext, args: Args) -> Json:
         refuse("message_not_found")
     if message.bot_id != context.bot_id:
         refuse("cant_update_message")
-    said = content(context, args, needed=False)
-    if len(said.text or "") > limits.MOST_TEXT_UPDATED:
+    content = read_content(context, args, needed=False)
+    if len(content.text or "") > limits.MOST_TEXT_UPDATED:
         refuse("msg_too_long")
-    if said.text is None and said.blocks is None:
+    if content.text is None and content.blocks is None:
         refuse("no_text")
     metadata = _metadata(args)
-    edit(context, message, said)
+    edit(context, message, content)
     if metadata is not None:
         message.metadata = metadata or None
     message.reply_broadcast |= args.flag("reply_broadcast")
@@ -145,13 +145,13 @@ def chat_update(context: ApiContext, args: Args) -> Json:
     }
 
 
-def edit(workspace: Workspace, message: Message, said: Content) -> None:
+def edit(workspace: Workspace, message: Message, content: Content) -> None:
     """Change a message in place, and keep what it was. Text without blocks takes the blocks away."""
     message.edits.append(Edit(at=workspace.now(), text=message.text, blocks=message.blocks))
-    if said.text is not None:
-        message.text = said.text
-    if said.blocks is not None or said.text is not None:
-        message.blocks = said.blocks or []
+    if content.text is not None:
+        message.text = content.text
+    if content.blocks is not None or content.text is not None:
+        message.blocks = content.blocks or []
 
 
 def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
@@ -160,21 +160,23 @@ def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
     user = args.text("user")
     if user not in context.users:
         refuse("user_not_in_channel")
-    said = content(context, args)
-    shown = whisper(context, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
+    content = read_content(context, args)
+    shown = post_ephemeral(
+        context, user, channel.id, content, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts")
+    )
     return {"message_ts": shown.ts}
 
 
-def whisper(
-    workspace: Workspace, user: str, channel: str, said: Content, *, via: str, thread_ts: str | None = None
+def post_ephemeral(
+    workspace: Workspace, user: str, channel: str, content: Content, *, via: str, thread_ts: str | None = None
 ) -> Ephemeral:
     """Show something to one user alone."""
     shown = Ephemeral(
         channel=channel,
         user=user,
         ts=workspace.next_ts(),
-        text=said.text or "",
-        blocks=said.blocks or [],
+        text=content.text or "",
+        blocks=content.blocks or [],
         via=via,
         thread_ts=thread_ts,
     )
@@ -188,12 +190,12 @@ def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
         refuse("expired_url")
     if hook.used >= HOOK_USES:
         refuse("used_url")
-    said = content(context, args)
+    content = read_content(context, args)
     hook.used += 1
     if isinstance(hook.message, Message) and _replaces(args):
-        edit(context, hook.message, said)
+        edit(context, hook.message, content)
     else:
-        whisper(context, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
+        post_ephemeral(context, hook.user, hook.channel, content, via="response_url", thread_ts=args.maybe("thread_ts"))
     return {}
 
 

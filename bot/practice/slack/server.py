@@ -116,10 +116,10 @@ class LocalSlack(ApiContext):
 
     def _show(self, reply: Reply, user: str, channel: str) -> None:
         try:
-            said = posting.content(self, Args(values=reply.payload))
+            content = posting.read_content(self, Args(values=reply.payload))
         except SlackError as error:
             raise SlackUserError(f"invalid_command_response: {error.name} {error.more}") from error
-        posting.whisper(self, user, channel, said, via="ack")
+        posting.post_ephemeral(self, user, channel, content, via="ack")
 
     async def click(
         self,
