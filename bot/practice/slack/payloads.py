@@ -38,17 +38,13 @@ def command(context: ApiContext, user: User, channel: str, name: str, text: str)
     """Return a `slash_commands` payload."""
     held = context.channels[channel]
     return {
-        "token": "practice",
         "team_id": context.team_id,
-        "team_domain": context.team_domain,
         "channel_id": channel,
         "channel_name": "privategroup" if held.is_private else held.name,
         "user_id": user.id,
         "user_name": user.name,
         "command": name,
         "text": text,
-        "api_app_id": context.app_id,
-        "is_enterprise_install": "false",
         "response_url": context.new_hook(user.id, channel),
         "trigger_id": context.new_trigger(user.id),
     }
@@ -58,11 +54,7 @@ def _by(context: ApiContext, user: User, kind: str) -> Json:
     return {
         "type": kind,
         "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": context.team_id},
-        "api_app_id": context.app_id,
-        "token": "practice",
         "team": {"id": context.team_id, "domain": context.team_domain},
-        "enterprise": None,
-        "is_enterprise_install": False,
         "trigger_id": context.new_trigger(user.id),
     }
 

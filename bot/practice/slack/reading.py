@@ -20,7 +20,6 @@ def auth_test(context: ApiContext, _args: Args) -> Json:
         "team_id": context.team_id,
         "user_id": context.bot_user,
         "bot_id": context.bot_id,
-        "is_enterprise_install": False,
     }
 
 

@@ -15,8 +15,6 @@ from bot.practice.slack.workspace import Json
 
 MOST_SOCKETS = 10
 
-_HOST = "applink-practice"
-
 
 class SlackUserError(Exception):
     """What a person sees when Slack could not do what they wanted."""
@@ -64,15 +62,8 @@ class Sockets:
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
-        info = {"host": _HOST, "build_number": 1, "approximate_connection_time": 18060}
-        hello = {
-            "type": "hello",
-            "num_connections": len(self._open),
-            "connection_info": {"app_id": self._context.app_id},
-            "debug_info": info,
-        }
         with contextlib.suppress(ConnectionError):
-            await socket.send_json(hello)
+            await socket.send_json({"type": "hello", "num_connections": len(self._open)})
             self._context.changed.set()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
@@ -82,7 +73,7 @@ class Sockets:
         with contextlib.suppress(ConnectionError):
             while True:
                 await asyncio.sleep(self._ping_every)
-                await socket.ping(f"Ping from {_HOST}".encode())
+                await socket.ping(b"Ping from practice")
 
     def _answered(self, frame: Json) -> None:
         answer = self._unanswered.get(str(frame.get("envelope_id")))
@@ -102,10 +93,10 @@ class Sockets:
         """
         envelope_id = self._context.next_id("envelope-")
         envelope = {
-            "envelope_id": envelope_id,
             "type": kind,
             "payload": payload,
             "accepts_response_payload": answerable,
+            "envelope_id": envelope_id,
         }
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._unanswered[envelope_id] = answer
@@ -133,7 +124,7 @@ class Sockets:
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:
         with contextlib.suppress(ConnectionError):
-            await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": _HOST}})
+            await socket.send_json({"type": "disconnect", "reason": reason})
             await socket.close()
 
 
