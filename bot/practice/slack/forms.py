@@ -95,33 +95,9 @@ def views_update(context: ApiContext, args: Args) -> Json:
 
 def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
-    if not isinstance(body, dict):
-        refuse("invalid_arguments", "missing required field: view")
-    if found := modal_problems(body):
+    if found := limits.modal_problems(body):
         refuse("invalid_arguments", *found)
-    return body | {"blocks": with_ids(context, body["blocks"])}
-
-
-def modal_problems(body: Json) -> list[str]:
-    """Say everything Slack would refuse in this modal, as `limits.problems` does for blocks."""
-    found = []
-    if body.get("type") != "modal":
-        found.append("must be one of: modal [json-pointer:/view/type]")
-    for name, needed in (("title", True), ("submit", False), ("close", False)):
-        text = body.get(name)
-        if isinstance(text, dict) and not 0 < len(str(text.get("text", ""))) <= 24:
-            found.append(f"must be less than 25 characters [json-pointer:/view/{name}/text]")
-        if needed and not isinstance(text, dict):
-            found.append(f"missing required field: {name} [json-pointer:/view]")
-    for name, most in (("callback_id", 255), ("private_metadata", 3000)):
-        if len(str(body.get(name) or "")) > most:
-            found.append(f"must be less than {most + 1} characters [json-pointer:/view/{name}]")
-    blocks = body.get("blocks")
-    against = limits.problems(blocks, surface="modal")
-    found += [one.replace("json-pointer:/", "json-pointer:/view/") for one in against]
-    if "submit" not in body and any(isinstance(b, dict) and b.get("type") == "input" for b in blocks or []):
-        found.append("missing required field: submit [json-pointer:/view]")
-    return found
+    return {**body, "blocks": with_ids(context, body["blocks"])}
 
 
 def view_body(context: ApiContext, view: View, values: Json | None = None) -> Json:
