@@ -46,7 +46,8 @@ def serve(config: Config = _DEFAULT) -> None:
 def check(config: Config = _DEFAULT) -> None:
     """Name every mistake of settings, procedures and rules. Asks nothing of Slack or of any host."""
     from bot import bootstrap
-    from bot.config import procedures_folder, read_settings
+    from bot.config import read_settings
+    from bot.library import procedures_folder
 
     settings = read_settings(config)
     library = bootstrap.library(settings)

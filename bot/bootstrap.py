@@ -23,7 +23,7 @@ from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
-from bot.config import Library, PeoplePart, Settings, Tokens, procedures_folder, read_library
+from bot.config import PeoplePart, Settings, Tokens
 from bot.core.decisions.damage import damage_in_words
 from bot.core.decisions.summary import Listed
 from bot.core.plans.dryrun import DryRun
@@ -37,6 +37,7 @@ from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Misconfigured, Refused
+from bot.library import Library, procedures_folder, read_library
 from bot.record.markdown import markdown
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     """A whole bot, started; on leaving, what is under way is finished, recorded and posted, then all is closed."""
     async with AsyncExitStack() as stack:
         stack.enter_context(single_instance(settings.bot.journal))
-        kept = await stack.enter_async_context(journal(settings))
+        opened = await stack.enter_async_context(journal(settings))
         clock = SystemClock()
         reach = hosts(settings, clock)
         stack.push_async_callback(reach.close)
@@ -147,8 +148,8 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         )
         thread = SlackAnnouncer(
             client=client,
-            journal=kept,
-            posts=kept.posts,
+            journal=opened,
+            posts=opened.posts,
             approvers=approvers,
             record=markdown,
             home=settings.slack.channels,
@@ -156,7 +157,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         stack.push_async_callback(thread.close)
         alarms = ApsAlarms(clock)
         ports = Ports(
-            journal=kept,
+            journal=opened,
             hosts=reach,
             announcer=thread,
             alarms=alarms,
@@ -176,7 +177,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         alarms.start()
         stack.push_async_callback(alarms.stop)
         stack.push_async_callback(service.close)
-        await thread.start(await kept.open_runs())
+        await thread.start(await opened.open_runs())
         # Before Slack is asked for anything: users of a stopped backend wait for nobody's answer.
         taken = await recover(ports, service)
         await app.sign_in()
@@ -221,17 +222,17 @@ async def survey(settings: Settings, *, verify: bool = False) -> Survey:
 
     With `verify` every fact of every run is read again, and not the index of those that have ended.
     """
-    async with journal(settings, must_exist=True) as kept:
-        everything = tuple(dict.fromkeys((*await kept.all_runs(), *await kept.open_runs()))) if verify else ()
-        listed = Listed(others=everything) if verify else await kept.listed()
-        return await surveyed(listed, functools.partial(read_run, kept))
+    async with journal(settings, must_exist=True) as opened:
+        everything = tuple(dict.fromkeys((*await opened.all_runs(), *await opened.open_runs()))) if verify else ()
+        listed = Listed(others=everything) if verify else await opened.listed()
+        return await surveyed(listed, functools.partial(read_run, opened))
 
 
 async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
     """The facts of a run as far as they are sound, and what is wrong with it; raises Refused when there are none."""
-    async with journal(settings, must_exist=True) as kept:
-        damaged = await kept.examine(run)
-        entries = damaged.sound if damaged else await kept.entries(run)
+    async with journal(settings, must_exist=True) as opened:
+        damaged = await opened.examine(run)
+        entries = damaged.sound if damaged else await opened.entries(run)
     if not entries:
         raise Refused(damage_in_words(damaged) if damaged else f"There is no run {run} in the journal.")
     return entries, damage_in_words(damaged) if damaged else ""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,9 +24,6 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.core.hosts.inventory import Inventory, Ring, mistakes
-from bot.core.plans.laws import Rules
-from bot.core.plans.procedure import Procedure
-from bot.core.setup.lint import try_out
 from bot.core.text.duration import Duration
 from bot.core.text.redact import redact
 from bot.engine.ports import Timings
@@ -185,7 +180,7 @@ def read_settings(path: Path) -> Settings:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{path}: {redact(str(error))}") from None
-    settings = _validated(Settings, table, path)
+    settings = validated(Settings, table, path)
     beside = path.resolve().parent
 
     def anchored(part: Path | None) -> Path | None:
@@ -198,7 +193,8 @@ def read_settings(path: Path) -> Settings:
     return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
 
 
-def _validated(model: type[Model], value: object, path: Path) -> Model:
+def validated(model: type[Model], value: object, path: Path) -> Model:
+    """What was read from this file, as the model has it; raises Misconfigured with every mistake."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -234,83 +230,3 @@ def _wording(kind: str, place: str, message: str) -> str:
     if kind == "string_pattern_mismatch" and place.startswith(("slack.channels", "people.")):
         return _SLACK_ID
     return _OWN_WORDS.get(kind) or message.removeprefix("Value error, ")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without its silent surprise: a key that stands twice is a mistake."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """As the parent's, but a key may stand once."""
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Library:
-    """The procedures and the rules they are held against."""
-
-    procedures: tuple[Procedure, ...]
-    rules: Rules
-
-
-def procedures_folder(chosen: Path | None = None) -> Path:
-    """The chosen folder, else the one in the installed package, else the one of the checkout."""
-    here = Path(__file__).parent
-    return chosen or next(
-        (folder for folder in (here / "procedures", here.parent / "procedures") if folder.is_dir()),
-        here / "procedures",
-    )
-
-
-def read_library(folder: Path) -> Library:
-    """Every procedure of the folder, and rules.yaml; raises Misconfigured with the mistakes of all files."""
-    mistakes: list[str] = []
-    procedures: dict[Path, Procedure] = {}
-    rules: Rules | None = None
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            if path.name == "rules.yaml":
-                rules = _validated(Rules, _yaml(path), path)
-            else:
-                procedures[path] = _validated(Procedure, _yaml(path), path)
-        except Misconfigured as error:
-            mistakes.append(str(error))
-    if rules is None and not any("rules.yaml" in mistake for mistake in mistakes):
-        mistakes.append(f"{folder}: there is no rules.yaml")
-    mistakes += [f"{folder}: there is no procedure"] if not procedures and not mistakes else []
-    mistakes += [f"{folder}: {what}" for what in _twice(procedures)]
-    if mistakes or rules is None:
-        raise Misconfigured("\n".join(mistakes))
-    if not rules.lists_harmless and folder != procedures_folder():
-        rules = rules.model_copy(update={"harmless": _shipped_rules().harmless})
-    for path, procedure in procedures.items():
-        try:
-            try_out(procedure, rules)
-        except Misconfigured as error:
-            raise Misconfigured(f"{path}: {error}") from None
-    return Library(procedures=tuple(procedures.values()), rules=rules)
-
-
-def _shipped_rules() -> Rules:
-    path = procedures_folder() / "rules.yaml"
-    return _validated(Rules, _yaml(path), path)
-
-
-def _yaml(path: Path) -> object:
-    try:
-        return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        # Its own words have the line with them, whatever that says.
-        place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise Misconfigured(f"{path}: {place}{redact(str(error.problem))}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Misconfigured(f"{path}: {redact(str(error))}") from None
-
-
-def _twice(procedures: Mapping[Path, Procedure]) -> Iterator[str]:
-    for what in ("procedure", "command"):
-        names = [getattr(procedure, what) for procedure in procedures.values()]
-        yield from sorted({f"{what} {name} stands in two files" for name in names if names.count(name) > 1})

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from bot.config import Library, procedures_folder, read_library
 from bot.core.decisions.approval import answered_already, question
 from bot.core.decisions.upnext import (
     Ask,
@@ -29,6 +28,7 @@ from bot.core.runs.events import Entry, Fact, RunRequested
 from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.library import Library, procedures_folder, read_library
 
 REQUESTER, SECOND, THIRD = "U0ALICE", "U0BOB", "U0CAROL"
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

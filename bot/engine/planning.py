@@ -46,14 +46,6 @@ class Catalogue:
     requires: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Prepared:
-    procedure: Procedure
-    order: Order
-    plan: Plan
-    brought: Brought
-
-
 class Planner:
     """Makes plans; changes nothing anywhere."""
 
@@ -77,16 +69,16 @@ class Planner:
         """The first fact of the run that was asked for; raises Refused, naming what is wrong with the request."""
         asked = read_request(request.text)
         self._requires(asked)
-        prepared = await self._prepare(request, asked, run)
-        order = prepared.order
+        procedure = self._procedure(request)
+        order, plan, _ = await self._prepare(procedure, asked, run)
         return RunRequested(
-            procedure=prepared.procedure.procedure,
+            procedure=procedure.procedure,
             target=order.target,
             requester=request.requester,
             team=request.team,
             channel=request.channel,
             text=asked.text,
-            plan=prepared.plan,
+            plan=plan,
             config=order.proposal.name if order.proposal else None,
             command=request.command,
             reason=asked.reason,
@@ -113,14 +105,14 @@ class Planner:
 
     async def dry_run(self, request: Request, run: str) -> DryRun:
         """What would run, with the checks of its first stage looked at now; raises Refused."""
-        prepared = await self._prepare(request, read_request(request.text), run)
-        order, plan = prepared.order, prepared.plan
+        asked = read_request(request.text)
+        order, plan, brought = await self._prepare(self._procedure(request), asked, run)
         looking = Looking(self._hosts, self._clock, self._timings, order.target)
         proof = await prove(order.target, self._hosts, looking)
         checks = [("Every host is the one that the settings mean", proof.holds, proof.reason)]
         if order.proposal and proof.holds:
-            checks.append(_files(order.target.backend.name, order.proposal.name, prepared.brought.files))
-            checks.append(_newer(order.target.backend.name, order.proposal.name, prepared.brought.newer))
+            checks.append(_files(order.target.backend.name, order.proposal.name, brought.files))
+            checks.append(_newer(order.target.backend.name, order.proposal.name, brought.newer))
         later: list[str] = []
         changed = False
         for step in (step for stage in plan.preparing for step in stage.steps):
@@ -145,8 +137,7 @@ class Planner:
             raise Refused(f"There is no procedure for {request.command}. There are: {known}.")
         return procedure
 
-    async def _prepare(self, request: Request, asked: Asked, run: str) -> _Prepared:
-        procedure = self._procedure(request)
+    async def _prepare(self, procedure: Procedure, asked: Asked, run: str) -> tuple[Order, Plan, Brought]:
         target = self._catalogue.inventory.find(asked.backend)
         brought = await Bringing(self._hosts, self._proposals).of(procedure, asked, target)
         order = Order(
@@ -162,7 +153,7 @@ class Planner:
         plan = make_plan(procedure, order)
         check_expectations(plan)
         check_rules(plan, self._catalogue.rules, str(target.backend.ip))
-        return _Prepared(procedure=procedure, order=order, plan=plan, brought=brought)
+        return order, plan, brought
 
 
 def _files(backend: str, proposal: str, files: str) -> tuple[str, bool, str]:

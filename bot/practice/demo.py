@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,30 +18,13 @@ from typing import Any, TextIO
 from bot.core.text.duration import length
 from bot.practice.keys import Choice, Keyboard, question_of
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import (
-    CHANNEL,
-    CONFIG,
-    GROUP,
-    REQUESTER,
-    SECOND,
-    STRANGER,
-    THIRD,
-    Scene,
-    buttons,
-    practice_site,
-)
+from bot.practice.scene import CHANNEL, GROUP, PEOPLE, Scene, buttons
+from bot.practice.site import CONFIG, practice_site, propose_a_small_change
 from bot.practice.slack.socket import SlackUserError
 from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.terminal import WIDTH, Shown, printable, shown
 
-_NAMES = {
-    REQUESTER: "alice",
-    SECOND: "bob",
-    THIRD: "carol",
-    STRANGER: "mallory",
-    GROUP: "mail-engineers",
-    CHANNEL: "mail-ops",
-}
+_NAMES = {**PEOPLE, GROUP: "mail-engineers", CHANNEL: "mail-ops"}
 _LONGEST = 1800.0
 _THREAD = "  │ "
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -59,7 +42,7 @@ class Trial:
     text: str = TYPED
     keyboard: Keyboard = field(default_factory=lambda: Keyboard(descriptor=0))
     _answered: set[str] = field(default_factory=set)
-    _told: set[str] = field(default_factory=set)
+    _printed: set[str] = field(default_factory=set)
 
     async def run(self) -> int:
         """Do it all; returns the exit status. Its folder stays when there is a change record in it."""
@@ -70,14 +53,14 @@ class Trial:
                 PracticeRing(user_expire=self.drain) as ring,
                 Scene(practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain) as scene,
             ):
-                scene.propose_a_small_change(CONFIG, ring.backends["backend-3"].disk)
-                self._say("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up.")
+                propose_a_small_change(scene.configs / CONFIG, ring.backends["backend-3"].disk)
+                self._print("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up.")
                 await scene.start_bot()
-                self._say(f"\n@alice in #mail-ops:\n\n  /dovecot-upgrade {printable(self.text)}\n")
+                self._print(f"\n@alice in #mail-ops:\n\n  /dovecot-upgrade {printable(self.text)}\n")
                 await scene.ask(self.text)
                 if not scene.begun:
                     self._show_new(scene)
-                    self._say("There is no run, and nothing was changed.")
+                    self._print("There is no run, and nothing was changed.")
                     return 1
                 await self._follow(scene)
                 await self._sum_up(scene, ring)
@@ -86,13 +69,13 @@ class Trial:
                 return 0 if scene.outcome in {"done", "went back"} else 1
         except (RuntimeError, TimeoutError) as error:
             stays = True
-            self._say(f"It did not go on: {error}\nWhat the bot has logged: {folder / 'bot.log'}")
+            self._print(f"It did not go on: {error}\nWhat the bot has logged: {folder / 'bot.log'}")
             return 1
         finally:
             if not stays:
                 shutil.rmtree(folder)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(text, file=self.out, flush=True)
 
     async def _follow(self, scene: Scene) -> None:
@@ -102,7 +85,7 @@ class Trial:
             if scene.outcome:
                 with suppress(TimeoutError):  # the root message is edited at most every two seconds
                     await scene.slack.until(lambda: "ended" in shown(scene.root, _NAMES), timeout=10)
-                self._say("The first message, as it is now:\n")
+                self._print("The first message, as it is now:\n")
                 self._show(scene.root)
                 return
             if asked := self._question(scene):
@@ -112,13 +95,13 @@ class Trial:
                 await scene.slack.until(lambda: self._new(scene), timeout=_LONGEST)
 
     def _new(self, scene: Scene) -> list[Message | Ephemeral]:
-        said: list[Message | Ephemeral] = [*scene.slack.ephemerals]
-        said += [scene.root, *scene.thread] if scene.begun else []
-        return sorted((one for one in said if one.ts not in self._told), key=lambda one: one.ts)
+        messages: list[Message | Ephemeral] = [*scene.slack.ephemerals]
+        messages += [scene.root, *scene.thread] if scene.begun else []
+        return sorted((one for one in messages if one.ts not in self._printed), key=lambda one: one.ts)
 
     def _show_new(self, scene: Scene) -> None:
         for message in self._new(scene):
-            self._told.add(message.ts)
+            self._printed.add(message.ts)
             self._show(message)
             if isinstance(message, Ephemeral) and not self.scripted:
                 self._answered.clear()  # what somebody was told in private, the thread does not have: asked again
@@ -131,7 +114,7 @@ class Trial:
             lines.append(f"(only @{_NAMES.get(what.user, what.user)} sees this)")
         elif isinstance(what, Message) and what.reply_broadcast:
             lines.append("(also sent to #mail-ops)")
-        self._say("\n".join(f"{before}{line}".rstrip() for line in [*lines, ""]))
+        self._print("\n".join(f"{before}{line}".rstrip() for line in [*lines, ""]))
 
     @property
     def _styles(self) -> bool:
@@ -153,7 +136,7 @@ class Trial:
         except (LookupError, TimeoutError, SlackUserError) as error:
             against = f"Slack did not take it: {error}"
         if against:
-            self._say(f"{printable(against)}\n")
+            self._print(f"{printable(against)}\n")
             return not self.scripted
         return True
 
@@ -177,16 +160,16 @@ class Trial:
         assert question is not None
         if self.scripted:
             first = question.choices[0]
-            self._say(f"{question.words} {first.says} (scripted)\n")
+            self._print(f"{question.text} {first.says} (scripted)\n")
             return first
         while True:
             print(question.prompt, end="", file=self.out, flush=True)
             typed = await self.keyboard.line()
             if typed is None:
-                self._say("\n")
+                self._print("\n")
                 return None
             if choice := question.chosen(typed):
-                self._say("")
+                self._print("")
                 return choice
 
     async def _show_commands(self, scene: Scene, message: Message, choice: Choice) -> None:
@@ -204,47 +187,42 @@ class Trial:
         began, replies = float(scene.root.ts), scene.thread
         took = length(timedelta(seconds=round(float(replies[-1].ts) - began)))
         ended = f"has ended: {scene.outcome}" if scene.outcome else "has not ended, as nobody decided what next"
-        self._say(f"The run {ended}, after {took}.")
-        self._say(_backend(ring, next(name for name in ring.backends if name in scene.root.text.partition(",")[0])))
-        self._say(f"Logins of the 60 practice users that failed meanwhile: {len(ring.failed_logins)}")
+        self._print(f"The run {ended}, after {took}.")
+        self._print(_backend(ring, next(name for name in ring.backends if name in scene.root.text.partition(",")[0])))
+        self._print(f"Logins of the 60 practice users that failed meanwhile: {len(ring.failed_logins)}")
         files = sum(len(one.files) for one in replies)
-        self._say(f"The thread: {len(replies)} replies, {files} of them files")
-        self._say(f"The change record: {await _record(scene)}")
+        self._print(f"The thread: {len(replies)} replies, {files} of them files")
+        self._print(f"The change record: {await _record(scene)}")
 
 
 def _backend(ring: PracticeRing, name: str) -> str:
     """How the ring itself, which knows nothing of the bot, has the backend now."""
     backend = ring.backends[name]
     seen = {at: view.backends[backend.ip] for at, view in ring.state.directors.items()}
-    told = ", ".join(f"{at} vhosts {one.vhosts} {'up' if one.up else 'down'}" for at, one in seen.items())
-    return f"{name}: {told}; dovecot {backend.dovecot_unit.active}"
+    views = ", ".join(f"{at} vhosts {one.vhosts} {'up' if one.up else 'down'}" for at, one in seen.items())
+    return f"{name}: {views}; dovecot {backend.dovecot_unit.active}"
 
 
 async def _record(scene: Scene) -> Path:
-    run = _run_of(scene)
+    run = scene.run
     path = scene.folder / f"change-record-{run}.md"
     arguments = ("-m", "bot", "record", run, "--config", str(scene.settings))
     # In a session of its own, a Ctrl-C that ends this is no Ctrl-C there, with a traceback of its own.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *arguments,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},  # it is for a file, whatever this terminal can show
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        printed, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-    path.write_bytes(printed)
+    with path.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"},  # it is for a file, whatever this terminal can show
+            stdout=file,
+            start_new_session=True,
+        )
+        try:
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
     return path
-
-
-def _run_of(scene: Scene) -> str:
-    metadata: Mapping[str, Any] = scene.root.metadata or {}
-    return str(metadata["event_payload"]["run"])
 
 
 def until_stopped(trial: Coroutine[Any, Any, int]) -> int:

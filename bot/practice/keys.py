@@ -73,28 +73,26 @@ _QUESTIONS: Sequence[tuple[str, Sequence[Choice]]] = (
 class Question:
     """What is asked in the terminal of a message with these buttons."""
 
-    words: str
+    text: str
     choices: tuple[Choice, ...]
 
     @property
     def prompt(self) -> str:
         """The words, and below them the letters that count."""
-        return f"{self.words}\n  {' · '.join(f'{one.letter}: {one.says}' for one in self.choices)} > "
+        return f"{self.text}\n  {' · '.join(f'{one.letter}: {one.says}' for one in self.choices)} > "
 
     def chosen(self, typed: str) -> Choice | None:
         """What was chosen; None for anything but a letter that is shown, `yes` and `no`."""
-        word = typed.strip().lower()
-        letter = {"yes": "y", "no": "n"}.get(word, word)
+        answer = typed.strip().lower()
+        letter = {"yes": "y", "no": "n"}.get(answer, answer)
         return next((one for one in self.choices if one.letter == letter), None)
 
 
 def question_of(actions: Collection[str]) -> Question | None:
     """What to ask of a message with these buttons; None where it waits for nobody."""
-    for words, choices in _QUESTIONS:
+    for text, choices in _QUESTIONS:
         if choices[0].action in actions:
-            return Question(
-                words=words, choices=tuple(one for one in choices if not one.action or one.action in actions)
-            )
+            return Question(text=text, choices=tuple(one for one in choices if not one.action or one.action in actions))
     return None
 
 

@@ -6,7 +6,6 @@ The bot does not know that it is practising. For `try`, and for the tests, on th
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -14,53 +13,23 @@ import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from bot.core.text.duration import written
-from bot.practice.machine.files import Directory, Disk, File, Link
-from bot.practice.ring.ring import PracticeRing
+from bot.practice.site import Site, propose, settings_of
+from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.payloads import name_of
 from bot.practice.slack.posting import clickable
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Ephemeral, Message
 
 REQUESTER, SECOND, THIRD, STRANGER = "U0ALICE", "U0BOB", "U0CAROL", "U0MALLORY"
+PEOPLE = {REQUESTER: "alice", SECOND: "bob", THIRD: "carol", STRANGER: "mallory"}
 CHANNEL = "C0MAILOPS"
 GROUP = "S0MAILENG"
-CONFIG = "review-2026-11"
-PACKAGES = ",".join(f"dovecot-{name}=1:2.3.19.1+dfsg1-2.1+deb12u7" for name in ("core", "imapd", "lmtpd"))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """A ring as the settings describe it; `backends` are names with their addresses."""
-
-    directors: tuple[str, ...]
-    backends: Mapping[str, str]
-    ssh_config: Path
-    known_hosts: Path
-    test_user: str
-    metacache: bool = True
-    take_down: str = ""
-    proposed: str = ""
-
-
-def practice_site(ring: PracticeRing, *, metacache: bool = True, take_down: str = "", proposed: str = "") -> Site:
-    """The practice ring as a site."""
-    return Site(
-        proposed=proposed,
-        metacache=metacache,
-        take_down=take_down,
-        directors=tuple(ring.directors),
-        backends={name: host.ip for name, host in ring.backends.items()},
-        ssh_config=ring.ssh_config,
-        known_hosts=ring.known_hosts,
-        test_user=ring.test_user,
-    )
 
 
 class Running(Protocol):
@@ -128,6 +97,11 @@ class Scene:
         return self.folder / "dovecot-bot.toml"
 
     @property
+    def configs(self) -> Path:
+        """The folder of proposed configurations."""
+        return self.folder / "configs"
+
+    @property
     def log(self) -> str:
         """What the bot has logged so far."""
         return (self.folder / "bot.log").read_text(errors="replace")
@@ -136,7 +110,9 @@ class Scene:
         """Start Slack, write the settings; the bot is started with start_bot."""
         await self.slack.__aenter__()
         self._people()
-        self.settings.write_text(self._toml())
+        self.settings.write_text(
+            settings_of(self._site, CHANNEL, GROUP, {"drain": written(self._drain), "count_every": "1s", **self._more})
+        )
         return self
 
     async def __aexit__(
@@ -149,60 +125,22 @@ class Scene:
             await asyncio.to_thread(shutil.rmtree, self.folder)
 
     def _people(self) -> None:
-        for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), (STRANGER, "mallory")):
+        for user, name in PEOPLE.items():
             self.slack.add_user(user, name=name)
         self.slack.add_channel(CHANNEL, name="mail-ops")
         self.slack.add_channel("C0RANDOM", name="random")
-        self.slack.add_usergroup(GROUP, handle="mail-engineers", users=[REQUESTER, SECOND, THIRD])
+        self.slack.add_usergroup(GROUP, users=[REQUESTER, SECOND, THIRD])
 
     def propose(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put a proposed configuration into the configs folder: its files by their path in it."""
-        for path, content in files.items():
-            target = self.folder / "configs" / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            target.chmod(0o644)
-
-    def propose_a_small_change(self, name: str, disk: Disk) -> None:
-        """Put a copy of what is in place into the configs folder, with one setting changed and one file added."""
-        there = self.folder / "configs" / name
-        for path, node in disk.tree("/etc/dovecot"):
-            copy = there / path.removeprefix("/etc/dovecot").lstrip("/")
-            match node:
-                case Directory():
-                    copy.mkdir(parents=True)
-                case Link(target=target):
-                    copy.symlink_to(target)
-                case File(data=data, changed=changed):
-                    copy.write_bytes(data.replace(b"metacache_max_space = 200G", b"metacache_max_space = 400G"))
-                    copy.chmod(0o644)
-                    os.utime(copy, (changed.timestamp(),) * 2)
-        (there / "conf.d/20-imap.conf").write_text("mail_max_userip_connections = 20\n")
-
-    def _toml(self) -> str:
-        bot = {"drain": written(self._drain), "count_every": "1s", **self._more}
-        lines = ["[bot]", 'journal = "journal.db"', 'configs = "configs"']
-        lines += [f"{key} = {json.dumps(value)}" for key, value in bot.items()]
-        lines += ["[slack]", f'channels = ["{CHANNEL}"]']
-        lines += ["[people]", f'requesters = {{usergroup = "{GROUP}"}}', f'approvers = {{usergroup = "{GROUP}"}}']
-        site = self._site
-        lines += ["[ssh]", f"config = {json.dumps(str(site.ssh_config))}"]
-        lines += [f"known_hosts = {json.dumps(str(site.known_hosts))}"]
-        lines += ["[[rings]]", 'name = "practice"', f'test_user = "{site.test_user}"']
-        lines += ["metacache = {}"] if site.metacache else []
-        lines += [f'take_down = "{site.take_down}"'] if site.take_down else []
-        lines += [f'proposed = "{site.proposed}"'] if site.proposed else []
-        lines += ["directors = [", *(f'    {{name = "{name}", sudo = true}},' for name in site.directors), "]"]
-        lines += ["backends = ["]
-        lines += [f'    {{name = "{name}", ip = "{ip}", sudo = true}},' for name, ip in site.backends.items()]
-        return "\n".join([*lines, "]", ""])
+        propose(self.configs / name, files)
 
     async def start_bot(self, *, within: float = 120.0) -> None:
         """Start the bot and wait until it is connected; raises RuntimeError with its log when it does not come up."""
         environment = {
             **os.environ,
-            "SLACK_BOT_TOKEN": "xoxb-practice",
-            "SLACK_APP_TOKEN": "xapp-practice",
+            "SLACK_BOT_TOKEN": BOT_TOKEN,
+            "SLACK_APP_TOKEN": APP_TOKEN,
             "SLACK_API_URL": self.slack.api_url,
         }
         arguments = ("serve", "--config", str(self.settings))
@@ -242,6 +180,11 @@ class Scene:
         return self._roots[-1]
 
     @property
+    def run(self) -> str:
+        """The id of the newest run."""
+        return str((self.root.metadata or {})["event_payload"]["run"])
+
+    @property
     def _roots(self) -> list[Message]:
         roots = [one for one in self.slack.messages if one.channel == CHANNEL and one.thread_ts in {None, one.ts}]
         return [one for one in roots if one.bot_id]
@@ -264,8 +207,8 @@ class Scene:
     @property
     def outcome(self) -> str | None:
         """How the newest run has ended, as its last reply says, whatever files follow it; None while it has not."""
-        said = next((one.text for one in reversed(self.thread) if one.text), "")
-        found = re.search(r"has ended: ([a-z ]+)\.", said)
+        last = next((one.text for one in reversed(self.thread) if one.text), "")
+        found = re.search(r"has ended: ([a-z ]+)\.", last)
         return found[1] if found else None
 
     def open_buttons(self, action: str) -> list[Message]:
@@ -292,16 +235,6 @@ class Scene:
 def at_work(answer: Ephemeral) -> bool:
     """Whether somebody was told that the bot looks, and that more will be said."""
     return answer.text.startswith("Looking at ") or "looks at everything" in answer.text
-
-
-def reviewed_config(ring: PracticeRing) -> dict[str, bytes]:
-    """The backend's own configuration with two things changed, as a config review would leave it."""
-    disk = ring.backends["backend-3"].disk
-    names = ("dovecot.conf", "local.conf", "conf.d/10-mail.conf", "conf.d/90-metacache.conf")
-    files = {name: disk.read(f"/etc/dovecot/{name}") or b"" for name in names}
-    metacache = "conf.d/90-metacache.conf"
-    files[metacache] = files[metacache].replace(b"metacache_max_space = 200G", b"metacache_max_space = 400G")
-    return files | {"conf.d/20-imap.conf": b"mail_max_userip_connections = 20\n"}
 
 
 def buttons(message: Message) -> set[str]:

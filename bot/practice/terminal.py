@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
-from types import MappingProxyType
 from typing import Any
-from unicodedata import category, east_asian_width
+
+from rich.console import Console
+from rich.emoji import Emoji
+from rich.text import Text
 
 from bot.practice.slack.workspace import Ephemeral, Message, View
 
 WIDTH = 80
 
-_SGR = {"": "", "bold": "1", "italic": "3", "strike": "9", "code": "36", "small": "2"}
-"""How a terminal is told each style."""
+_COLOURS = {"code": "cyan", "small": "dim"}
+"""The styles that the terminal's library calls otherwise."""
 
 _BLOCK = re.compile(r"\n?```\n?(.*?)\n?```\n?", re.DOTALL)
 _MARK = re.compile(
@@ -39,48 +40,19 @@ _TIMES = {
     "time": "%H:%M",
     "time_secs": "%H:%M:%S",
 }
-_SIGNS: Mapping[str, str] = MappingProxyType(
-    {
-        "arrow_forward": "▶",
-        "arrows_counterclockwise": "🔄",
-        "bell": "🔔",
-        "black_square_for_stop": "⏹",
-        "card_file_box": "🗃",
-        "checkered_flag": "🏁",
-        "double_vertical_bar": "⏸",
-        "fast_forward": "⏩",
-        "gear": "⚙",
-        "grey_question": "❔",
-        "hourglass": "⌛",
-        "hourglass_flowing_sand": "⏳",
-        "information_source": "ℹ",
-        "leftwards_arrow_with_hook": "↩",
-        "loudspeaker": "📢",
-        "mag": "🔍",
-        "memo": "📝",
-        "no_entry": "⛔",
-        "raised_hand": "✋",
-        "raising_hand": "🙋",
-        "repeat": "🔁",
-        "rotating_light": "🚨",
-        "unlock": "🔓",
-        "warning": "⚠",
-        "white_check_mark": "✅",
-        "white_small_square": "▫",
-        "x": "❌",
-    }
-)
-"""The emoji that the bot uses; a test holds it against them."""
-
-_Char = tuple[str, str]
-"""A character and its style."""
-
 Shown = Message | Ephemeral | View
 
 
 def shown(what: Shown, names: Mapping[str, str], *, width: int = WIDTH, styles: bool = False) -> str:
     """A message or a form as lines of at most `width` columns; ids are shown by their names."""
-    return "\n".join(_Screen(names=names, width=width, styles=styles).lines_of(what))
+    console = Console(
+        width=width,
+        color_system="standard" if styles else None,
+        force_terminal=styles,
+        no_color=False,
+        legacy_windows=False,
+    )
+    return "\n".join(_Screen(names=names, width=width, styles=styles, console=console).lines_of(what))
 
 
 def printable(text: str) -> str:
@@ -95,6 +67,7 @@ class _Screen:
     names: Mapping[str, str]
     width: int
     styles: bool
+    console: Console
 
     def lines_of(self, what: Shown) -> Iterator[str]:
         if isinstance(what, View):
@@ -156,26 +129,26 @@ class _Screen:
                     quoted = re.match(r"(?:&gt;|>) ?", line)
                     before = "▌ " if quoted else ""
                     inside = line[quoted.end() :] if quoted else line
-                    yield from self._wrapped(list(self._chars(inside, style)), first=before, then=f"{before}  ")
+                    yield from self._wrapped(self._read(inside, style), first=before, then=f"{before}  ")
 
-    def _chars(self, text: str, style: str) -> Iterator[_Char]:
+    def _read(self, text: str, style: str) -> Text:
         """A line of markup without its marks."""
-        at = 0
+        read, at = Text(), 0
         for mark in _MARK.finditer(text):
-            yield from _styled(html.unescape(text[at : mark.start()]), style)
+            read.append_text(_styled(html.unescape(text[at : mark.start()]), style))
             at = mark.end()
             kind, inside = next((name, found) for name, found in mark.groupdict().items() if found is not None)
             match kind:
                 case "code":
                     around = "" if self.styles else "`"
-                    yield from _styled(f"{around}{html.unescape(inside)}{around}", "code")
+                    read.append_text(_styled(f"{around}{html.unescape(inside)}{around}", "code"))
                 case "token":
-                    yield from _styled(html.unescape(self._token(inside)), style)
+                    read.append_text(_styled(html.unescape(self._token(inside)), style))
                 case "sign":
-                    yield from _styled(_SIGNS.get(inside, mark[0]), style)
+                    read.append_text(_styled(Emoji.replace(mark[0]), style))
                 case _:
-                    yield from self._chars(inside, kind)
-        yield from _styled(html.unescape(text[at:]), style)
+                    read.append_text(self._read(inside, kind))
+        return read.append_text(_styled(html.unescape(text[at:]), style))
 
     def _token(self, token: str) -> str:
         """What stands between < and >: a time, a person, a group, a channel, or a link."""
@@ -191,42 +164,26 @@ class _Screen:
             case _:
                 return f"{label} ({target})" if label and label != target else target
 
-    def _wrapped(self, chars: Sequence[_Char], *, first: str = "", then: str = "  ") -> Iterator[str]:
+    def _wrapped(self, text: Text, *, first: str = "", then: str = "  ") -> Iterator[str]:
         """Lines that fit, broken at blanks where there are any; what goes on in the next line is set in there."""
-        before, rest = first, chars
+        before, rest = first, text
         while True:
-            end, following = _fits(rest, self.width - len(before))
-            yield before + "".join(self._spoken(style, part) for style, part in groupby(rest[:end], lambda one: one[1]))
-            if following >= len(rest):
+            line = rest.wrap(self.console, self.width - len(before))[0]
+            line.rstrip()
+            yield before + self._rendered(line)
+            left = len(rest.plain[len(line) :].lstrip(" "))
+            if not left:
                 return
-            before, rest = then, rest[following:]
+            before, rest = then, rest[len(rest) - left :]
 
-    def _spoken(self, style: str, part: Iterable[_Char]) -> str:
-        text = "".join(char for char, _ in part)
-        return f"\x1b[{_SGR[style]}m{text}\x1b[0m" if self.styles and style else text
-
-
-def _styled(text: str, style: str) -> list[_Char]:
-    return [(char, style) for char in printable(text)]
+    def _rendered(self, line: Text) -> str:
+        with self.console.capture() as captured:
+            self.console.print(line, end="", soft_wrap=True)
+        return captured.get()
 
 
-def _cells(char: str) -> int:
-    """Columns of a character."""
-    return 0 if category(char) in {"Mn", "Me"} else 2 if east_asian_width(char) in "WF" else 1
-
-
-def _fits(chars: Sequence[_Char], room: int) -> tuple[int, int]:
-    """Where a line of so many columns ends, and where the next one begins."""
-    used, blank = 0, 0
-    for at, (char, _) in enumerate(chars):
-        used += _cells(char)
-        if char == " ":
-            blank = at
-        if used > room:
-            end = blank or max(at, 1)
-            following = next((after for after in range(end, len(chars)) if chars[after][0] != " "), len(chars))
-            return end, following
-    return len(chars), len(chars)
+def _styled(text: str, style: str) -> Text:
+    return Text(printable(text), _COLOURS.get(style, style))
 
 
 def _time(unix: int, written: str) -> str:
@@ -235,8 +192,8 @@ def _time(unix: int, written: str) -> str:
         at = datetime.fromtimestamp(unix, UTC).astimezone()
     except (OverflowError, ValueError, OSError):
         return ""
-    said = re.sub(r"\{(\w+)\}", lambda name: at.strftime(_TIMES[name[1]]) if name[1] in _TIMES else "\0", written)
-    return "" if "\0" in said else said
+    text = re.sub(r"\{(\w+)\}", lambda name: at.strftime(_TIMES[name[1]]) if name[1] in _TIMES else "\0", written)
+    return "" if "\0" in text else text
 
 
 def _text(part: Mapping[str, Any] | None) -> str:

@@ -47,7 +47,7 @@ class Call:
     stdin: Stdin
 
 
-Word = Callable[[Call], Answer | Awaitable[Answer]]
+Program = Callable[[Call], Answer | Awaitable[Answer]]
 """What a host knows under one command name."""
 
 Now = Callable[[], datetime]
@@ -59,7 +59,7 @@ def machine_time() -> datetime:
     return datetime.now(UTC)
 
 
-def said(text: str) -> Answer:
+def succeeded(text: str) -> Answer:
     """Success, with this text on standard output."""
     return Answer(out=text.encode())
 
@@ -69,17 +69,17 @@ def failed(exit_status: int, *lines: str) -> Answer:
     return Answer(exit_status=exit_status, err="".join(f"{line}\n" for line in lines).encode())
 
 
-async def run_word(known: Mapping[str, Word], words: tuple[str, ...], stdin: Stdin) -> Answer:
+async def run_program(known: Mapping[str, Program], argv: tuple[str, ...], stdin: Stdin) -> Answer:
     """One command, by its name and arguments; 127 when it is not known."""
-    word = known.get(words[0]) if words else None
-    if word is None:
-        return failed(127, f"sh: 1: {words[0] if words else ''}: not found")
+    program = known.get(argv[0]) if argv else None
+    if program is None:
+        return failed(127, f"sh: 1: {argv[0] if argv else ''}: not found")
     try:
-        answer = word(Call(args=words[1:], stdin=stdin))
+        answer = program(Call(args=argv[1:], stdin=stdin))
         return answer if isinstance(answer, Answer) else await answer
     except (IndexError, ValueError):
         # An option without its value, or a number that is none: the real command would refuse too.
-        return failed(1, f"{words[0]}: invalid arguments: {shlex.join(words[1:])}")
+        return failed(1, f"{argv[0]}: invalid arguments: {shlex.join(argv[1:])}")
 
 
 @dataclass(kw_only=True, slots=True)

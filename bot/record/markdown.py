@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
@@ -13,12 +12,8 @@ from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
-from bot.core.text.shown import in_line, in_lines
 from bot.errors import Refused
-
-_NAME = re.compile(r"(?!.*www\.)[A-Za-z0-9][A-Za-z0-9.+-]*")
-_MORE = re.compile(r"://|www\.|@|:[\w+-]+:")
-"""What many readers of Markdown make links, mentions and emoji of, though it is none."""
+from bot.record.escape import block, cell, code, name, prose
 
 
 def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
@@ -38,27 +33,27 @@ def _time(at: datetime) -> str:
 
 def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     request = run.request
-    yield f"# Change record {_name(run.id)}: {_words(request.plan.title)}"
+    yield f"# Change record {name(run.id)}: {prose(request.plan.title)}"
     yield ""
     if damage:
         yield "**The journal of this run is damaged. Below stands what is sound.**"
         yield ""
-        yield from _block(damage)
+        yield from block(damage)
         yield ""
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
-    yield f"- Procedure: {request.procedure}; asked for as: {_code(request.text)}"
+    yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
     yield f"- Asked for by: {request.requester} in channel {request.channel}, {_time(run.began)}"
     if request.reason:
-        yield f"- Reason: {_code(request.reason)}"
+        yield f"- Reason: {code(request.reason)}"
     if request.ticket:
-        yield f"- Ticket: {_code(request.ticket)}"
+        yield f"- Ticket: {code(request.ticket)}"
     yield f"- Plan: {request.plan.digest}"
     for left in request.plan.left_out:
-        yield f"- Not part of this run: {_name(left.step)}, as {_words(left.because)}"
+        yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
     ended = f"{run.outcome}, {_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
-    yield f"- Ended: {ended}" + (f" ({_code(run.reason)})" if run.outcome and run.reason else "")
+    yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
     if there := left_there(run):
-        yield f"- Left there: {_code(there)}"
+        yield f"- Left there: {code(there)}"
     yield f"- Facts: {len(entries)}"
 
 
@@ -78,18 +73,18 @@ def _approval(entry: Entry) -> str:
         case fact.Approved(gate=gate, by=by, digest=digest, message=message):
             return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
         case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
-            return f"- {at}: {gate}: not now, said {by} (message {message}): {_code(reason)}"
+            return f"- {at}: {gate}: not now, said {by} (message {message}): {code(reason)}"
         case fact.LongerWaitChosen(gate=gate, by=by, reason=reason, message=message):
-            why = f": {_code(reason)}" if reason else ""
+            why = f": {code(reason)}" if reason else ""
             return f"- {at}: {gate}: wait longer, said {by} (message {message}){why}"
         case fact.Denied(gate=gate, by=by, message=message):
             return f"- {at}: {gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
-            return f"- {at}: {gate}: an attempt by {by} did not count: {_code(reason)}"
+            return f"- {at}: {gate}: an attempt by {by} did not count: {code(reason)}"
         case fact.ApprovalExpired(gate=gate):
             return f"- {at}: {gate} expired, nobody answered"
         case fact.ApprovalLapsed(gate=gate, reason=reason):
-            return f"- {at}: {gate} lapsed, and is asked for again: {_code(reason)}"
+            return f"- {at}: {gate} lapsed, and is asked for again: {code(reason)}"
         case fact.SkipAgreed(step=step, by=by):
             return f"- {at}: skipping {step} agreed by {by}"
         case _:
@@ -104,7 +99,7 @@ def _counts(entries: Sequence[Entry]) -> Iterator[str]:
     yield ""
     yield "## Users mapped to the backend"
     yield ""
-    yield "| Time | " + " | ".join(map(_cell, directors)) + " |"
+    yield "| Time | " + " | ".join(map(cell, directors)) + " |"
     yield "|---|" + "---|" * len(directors)
     for at, users in counted:
         yield f"| {_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
@@ -173,33 +168,33 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
 def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
         case fact.RunRequested():
-            yield f"{_words(run.request.plan.title)} was asked for"
+            yield f"{prose(run.request.plan.title)} was asked for"
         case fact.StageBegan(stage=stage):
             yield f"Stage {stage} began"
         case fact.StepStarted(step=step, attempt=attempt, host=host, command=command, looked=looked, word=word):
-            yield f"{step} started on {_name(host)}, attempt {attempt}"
-            yield _code(command)
+            yield f"{step} started on {name(host)}, attempt {attempt}"
+            yield code(command)
             if word:
-                yield _code(word)
+                yield code(word)
             yield from _commands(looked)
         case fact.StepDone(step=step, how=how, ran=ran, reason=reason, attachment=attachment):
             yield f"{step} done ({how})"
-            yield f"Read back: {_code(reason)}"
+            yield f"Read back: {code(reason)}"
             yield from _commands(ran)
             if attachment:
-                yield from _block(attachment)
+                yield from block(attachment)
         case fact.StepFailed(step=step, reason=reason, ran=ran) | fact.StepNotDone(step=step, reason=reason, ran=ran):
             failed = isinstance(entry.fact, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
-            yield _code(reason)
+            yield code(reason)
             yield from _commands(ran)
         case fact.UsersCameBack(back_to=step, reason=reason, ran=ran):
             yield f"Users came back before the stop, and are moved again, from {step} on"
-            yield _code(reason)
+            yield code(reason)
             yield from _commands(ran)
         case fact.StepUnclear(step=step, reason=reason, ran=ran):
             yield f"{step} in doubt"
-            yield _code(reason)
+            yield code(reason)
             yield from _commands(ran)
 
 
@@ -209,26 +204,26 @@ def _of_the_run(entry: Entry) -> Iterator[str]:
             yield f"{step} until {_time(until)}"
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
             yield f"{step} goes on, until {_time(until)}"
-            yield _code(reason)
+            yield code(reason)
         case fact.ApprovalAsked() as asked:
             yield f"The {asked.gate} approval was asked for, until {_time(asked.expires)}"
-            yield from (f"- Alarm: {_code(line)}" for line in asked.alarms)
-            yield from (f"- Shown: {_code(line)}" for line in asked.brief)
-            yield from (f"- Evidence: {_code(line)}" for line in asked.evidence)
+            yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
+            yield from (f"- Shown: {code(line)}" for line in asked.brief)
+            yield from (f"- Evidence: {code(line)}" for line in asked.evidence)
             yield f"- For digest {asked.digest}; not by {', '.join(asked.not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
         case fact.RunHeld(reason=reason):
             yield "The run holds"
-            yield _code(reason)
+            yield code(reason)
         case fact.TurnedBack(plan=plan):
-            yield f"The run turned round: {_words(plan.title)}"
-            yield from (f"- {_words(step.says)}: {_code(_text(step))}" for step in plan.steps)
-            yield from (f"- Not undone: {_name(left.step)}, as {_words(left.because)}" for left in plan.left_out)
+            yield f"The run turned round: {prose(plan.title)}"
+            yield from (f"- {prose(step.says)}: {code(_text(step))}" for step in plan.steps)
+            yield from (f"- Not undone: {name(left.step)}, as {prose(left.because)}" for left in plan.left_out)
         case fact.RunEnded(outcome=outcome, reason=reason):
             yield f"The run ended: {outcome}"
             if reason:
-                yield _code(reason)
+                yield code(reason)
 
 
 def _of_the_hosts(entry: Entry) -> Iterator[str]:
@@ -236,26 +231,26 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
     match entry.fact:
         case fact.HostsProved(backend=backend, by=by, directors=directors):
             yield "Every host proved to be the one that the settings mean"
-            yield f"- {_name(backend)}: {_code(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
-            yield from (f"- {_name(name)} is {_code(address)}" for name, address in directors.items())
-            lock = _code(entry.fact.lock)
+            yield f"- {name(backend)}: {code(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
+            yield from (f"- {name(director)} is {code(address)}" for director, address in directors.items())
+            lock = code(entry.fact.lock)
             yield f"- Its host refuses a change that comes late; the backend, too, one while another runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
-            yield f"{_name(host)} says otherwise than {step} left it"
-            yield _code(helpless or reason)
+            yield f"{name(host)} says otherwise than {step} left it"
+            yield code(helpless or reason)
         case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
             yield f"{usable} other backends can be used, {needed} are needed"
-            yield _code(reason)
+            yield code(reason)
         case fact.MonitorSaysUp(host=host, reason=reason):
-            yield f"A health monitor says up on {_name(host)}, which harms nobody"
-            yield _code(reason)
+            yield f"A health monitor says up on {name(host)}, which harms nobody"
+            yield code(reason)
         case fact.BackendRebooted(host=host, reason=reason, ran=ran):
-            yield f"{_name(host)} was booted while it was out"
-            yield _code(reason)
+            yield f"{name(host)} was booted while it was out"
+            yield code(reason)
             yield from _commands(ran)
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
             yield f"{step} {'holds again' if holds else 'could not be set back'}"
-            yield _code(reason)
+            yield code(reason)
             yield from _commands(ran)
 
 
@@ -266,13 +261,13 @@ def _of_people(entry: Entry) -> Iterator[str]:
             yield f"{by} chose to retry"
         case fact.SkipProposed(by=by, step=step, reason=reason):
             yield f"{by} proposes to skip {step}"
-            yield _code(reason)
+            yield code(reason)
         case fact.GoBackAsked(by=by, reason=reason):
             yield f"{by} asked to go back"
-            yield _code(reason)
+            yield code(reason)
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
-            yield _code(reason)
+            yield code(reason)
 
 
 def _text(step: object) -> str:
@@ -284,39 +279,6 @@ def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:
     for one in ran:
         status = "end not heard" if one.exit_status is None else f"exit {one.exit_status}"
         mark = "**" if one.changes else ""
-        yield f"- {mark}{_name(one.host)}{mark}: {_code(one.command)}: {status}, {length(one.took)}"
+        yield f"- {mark}{name(one.host)}{mark}: {code(one.command)}: {status}, {length(one.took)}"
         if one.output:
-            yield from _block(one.output)
-
-
-def _code(text: str) -> str:
-    """What a host printed or a person typed, or a command: a code span in one line, in which nothing is Markdown."""
-    text = in_lines(text).replace("\n", " ").strip()
-    fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    pad = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{pad}{text}{pad}{fence}" if text else "nothing"
-
-
-def _block(text: str) -> Iterator[str]:
-    """The same in lines."""
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
-    yield f"{fence}text"
-    yield from in_lines(text).rstrip("\n").split("\n")
-    yield fence
-
-
-def _name(text: str) -> str:
-    """A name; as code where it holds what might be more than one."""
-    return text if _NAME.fullmatch(text) else _code(text)
-
-
-def _cell(text: str) -> str:
-    return _name(text).replace("|", "\\|")
-
-
-def _words(text: str) -> str:
-    """Words of the procedure's, wherever in a line they come to stand; as code what readers make more of."""
-    if _MORE.search(text):
-        return _code(text)
-    escaped = re.sub(r"([\\`*_{}\[\]<>#|~&])", r"\\\1", in_line(text))
-    return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", escaped)
+            yield from block(one.output)

@@ -26,8 +26,9 @@ from bot.core.runs.events import Entry, WaitBegan
 from bot.practice.machine.files import File, Link
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, Scene, at_work, practice_site, reviewed_config
-from bot.practice.slack.server import Ephemeral, Message
+from bot.practice.scene import CHANNEL, Scene, at_work
+from bot.practice.site import CONFIG, PACKAGES, practice_site, reviewed_config
+from bot.practice.slack.workspace import Ephemeral, Message
 from bot.practice.values import Ran
 from tests.forked import forked
 from tests.lab.ring import BACKENDS
@@ -175,11 +176,6 @@ OPENS = {
 """What each gate opens, as its question says it."""
 
 
-def run_of(scene: Scene) -> str:
-    """The id of the newest run."""
-    return str((scene.root.metadata or {})["event_payload"]["run"])
-
-
 async def at_gate(scene: Scene, gate: str) -> Message:
     """Wait until that approval is asked for; returns the message with the buttons."""
     question = f"Approval needed: {OPENS[gate]}"
@@ -244,7 +240,7 @@ async def told_alone(scene: Scene, user: str, *, since: int) -> str:
 
 async def facts(scene: Scene, run: str = "") -> Sequence[Entry]:
     """The journal of a run, by default the newest."""
-    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or run_of(scene))
+    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or scene.run)
     assert not damage
     return entries
 

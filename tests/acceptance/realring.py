@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
-from bot.config import procedures_folder, read_library
 from bot.core.hosts.inventory import Ring
 from bot.core.setup.sudoers import sudoers
-from bot.practice.scene import SECOND, Launch, Scene, Site
+from bot.library import procedures_folder, read_library
+from bot.practice.scene import SECOND, Launch, Scene
+from bot.practice.site import Site
 from tests.acceptance.practice import only_looks
 from tests.forked import forked
 from tests.lab import Lab, wait_for

@@ -14,10 +14,11 @@ import pytest_asyncio
 from bot.core.plans.plan import Plan
 from bot.core.runs.events import RunRequested
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Message
+from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
+from bot.practice.site import CONFIG, PACKAGES
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
-from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, run_of, staged, wording
+from tests.acceptance.practice import BOTH, at_gate, changed, changes, cli, ended, staged, wording
 from tests.unit.messages import as_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,7 +60,7 @@ async def whole() -> AsyncIterator[Story]:
         await scene.ask(BOTH)
         clicks = (await approve(scene, "flush", SECOND), await approve(scene, "restore", THIRD))
         assert await ended(scene) == "done"
-        run = run_of(scene)
+        run = scene.run
         record = await cli("record", run, "--config", str(scene.settings))
         assert record.status == 0, record.err
         (asked,) = await practice.facts_of(scene, RunRequested)
@@ -245,7 +246,7 @@ async def test_a_site_without_metacache_is_not_cleaned_and_needs_no_flush_unit()
             *practice.START,
             *practice.RESTORE,
         ]
-        assert changed(ring, run_of(scene)) == expected
+        assert changed(ring, scene.run) == expected
         assert ring.failed_logins == []
         assert not ring.ran("metacache")
         said = wording(scene.thread[0])

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, REQUESTER, STRANGER, Scene
+from bot.practice.scene import REQUESTER, STRANGER, Scene
+from bot.practice.site import CONFIG
 from tests.acceptance import practice
 from tests.acceptance.practice import BOTH, answer, changed, staged, wording
 

@@ -7,7 +7,8 @@ from datetime import timedelta
 from bot.core.runs import events as fact
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site
+from bot.practice.scene import REQUESTER, SECOND, Scene
+from bot.practice.site import CONFIG, practice_site, propose_a_small_change
 from tests.acceptance.practice import answer, ended, facts_of, whole, wording
 from tests.forked import forked
 
@@ -18,7 +19,7 @@ async def test_the_bare_command_upgrades_and_typed_again_begins_nothing() -> Non
         site = practice_site(ring, proposed=CONFIG)
         async with Scene(site, drain=timedelta(seconds=1), launch=forked) as scene:
             backend = ring.backends["backend-3"]
-            scene.propose_a_small_change(CONFIG, backend.disk)
+            propose_a_small_change(scene.configs / CONFIG, backend.disk)
             await scene.start_bot()
             await scene.ask("backend-3")
             flush = await scene.click(SECOND, "approve")

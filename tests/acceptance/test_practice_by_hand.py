@@ -11,7 +11,7 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, STRANGER, THIRD, Scene, buttons
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
 from tests.acceptance.practice import (
     at_gate,

@@ -12,9 +12,9 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, STRANGER, THIRD, Scene
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
-from tests.acceptance.practice import answer, at_gate, changed, clicked, facts, facts_of, run_of, staged, wording
+from tests.acceptance.practice import answer, at_gate, changed, clicked, facts, facts_of, staged, wording
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,10 +40,10 @@ async def asking() -> AsyncIterator[Asking]:
         scene.slack.add_user(GUEST, name="guest", is_restricted=True)
         scene.slack.add_user(GONE, name="gone", deleted=True)
         everybody = [REQUESTER, SECOND, THIRD, ROBOT, GUEST, GONE]
-        scene.slack.add_usergroup("S0MAILENG", handle="mail-engineers", users=everybody)
+        scene.slack.add_usergroup("S0MAILENG", users=everybody)
         await scene.ask("backend-3 restart=yes")
         message = await at_gate(scene, "flush")
-        yield Asking(ring=ring, scene=scene, run=run_of(scene), message=message)
+        yield Asking(ring=ring, scene=scene, run=scene.run, message=message)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, REQUESTER, SECOND, STRANGER, Scene
-from tests.acceptance.practice import Said, answer, at_gate, changes, cli, run_of, staged, wording
+from tests.acceptance.practice import Said, answer, at_gate, changes, cli, staged, wording
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -81,7 +81,7 @@ async def damaged(way: str) -> Tale:
         await scene.ask("backend-3 restart=yes")
         await scene.click(SECOND, "approve")
         await at_gate(scene, "restore")
-        run = run_of(scene)
+        run = scene.run
         await scene.kill_bot()
         with sqlite3.connect(scene.folder / "journal.db") as database:
             (fact,) = database.execute("SELECT max(seq) FROM events WHERE kind = 'ApprovalAsked'").fetchone()

@@ -14,7 +14,7 @@ from bot.practice.ring.packages import NAMES, OLD
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
 from tests.acceptance import practice
-from tests.acceptance.practice import BOTH, IP, answer, at_gate, changed, clicked, ended, facts_of, run_of, staged
+from tests.acceptance.practice import BOTH, IP, answer, at_gate, changed, clicked, ended, facts_of, staged
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -42,11 +42,11 @@ async def test_before_the_flush_an_approvers_word_to_go_back_gives_the_vhosts_ba
     told = await clicked(scene, REQUESTER, flush, "approve")
     assert "whoever asked for a run cannot approve it" in told
     so_far = [*practice.DOWNLOAD, *practice.STAGE_CONFIG, *practice.DRAIN]
-    assert changed(ring, run_of(scene), since) == so_far
+    assert changed(ring, scene.run, since) == so_far
 
     await scene.slack.fill_in(SECOND, flush, "go_back", "not tonight")
     assert await ended(scene) == "went back"
-    assert changed(ring, run_of(scene), since) == [*so_far, VHOSTS_BACK]
+    assert changed(ring, scene.run, since) == [*so_far, VHOSTS_BACK]
     (approved,) = await facts_of(scene, fact.Approved)
     assert isinstance(approved, fact.Approved)
     assert (approved.gate, approved.by) == (Gate.RESTORE, SECOND)
@@ -65,12 +65,12 @@ async def test_from_the_restore_gate_packages_and_configuration_go_back_as_they_
     await scene.slack.fill_in(SECOND, await at_gate(scene, "restore"), "go_back", "it is slow")
     asked = await at_gate(scene, "go back on")
     forward = practice.WHOLE[: -len(practice.RESTORE)]
-    assert changed(ring, run_of(scene), since) == forward
+    assert changed(ring, scene.run, since) == forward
 
     assert "whoever asked to go back cannot approve it" in await clicked(scene, SECOND, asked, "approve")
     await scene.slack.click(REQUESTER, asked, "approve")
     restore = await at_gate(scene, "restore")
-    undone = changed(ring, run_of(scene), since)[len(forward) :]
+    undone = changed(ring, scene.run, since)[len(forward) :]
     assert undone == [
         ("backend-3", "systemctl stop dovecot"),
         ("backend-3", "systemctl mask --runtime dovecot"),
@@ -84,7 +84,7 @@ async def test_from_the_restore_gate_packages_and_configuration_go_back_as_they_
 
     await scene.slack.click(REQUESTER, restore, "approve")
     assert await ended(scene) == "went back"
-    back = changed(ring, run_of(scene), since)[len(forward) + len(undone) :]
+    back = changed(ring, scene.run, since)[len(forward) + len(undone) :]
     assert sorted(back) == sorted(practice.RESTORE)
     assert practice.usual(ring)
     await practice.assert_thread_is_whole(scene)
@@ -94,7 +94,7 @@ async def test_aborted_in_the_drain_it_turns_round_and_whoever_aborted_cannot_ap
     ring, scene = stage
     since = len(ring.log)
     await scene.ask("backend-3 restart=yes")
-    run = run_of(scene)
+    run = scene.run
     await practice.drains(scene)
     told = await answer(scene, THIRD, f"abort {run}")
     assert f"Run {run} turns round at its next safe point" in told

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Message
-from tests.acceptance.practice import answer, at_gate, clicked, ended, facts_of, run_of, staged, usual
+from bot.practice.slack.workspace import Message
+from tests.acceptance.practice import answer, at_gate, clicked, ended, facts_of, staged, usual
 
 
 def the_one_with(scene: Scene, action: str, than: Message | None = None) -> Message | None:
@@ -43,7 +43,7 @@ async def test_the_third_time_the_buttons_before_are_gone_no_old_skip_counts_and
         assert "older question" in await clicked(scene, REQUESTER, first, "retry", stale=True)
         assert await facts_of(scene, fact.SkipAgreed) == []
 
-        assert "Posted again" in await answer(scene, SECOND, f"repost {run_of(scene)}")
+        assert "Posted again" in await answer(scene, SECOND, f"repost {scene.run}")
         newest = scene.open_buttons("go_back")[-1]
         assert newest.ts != second.ts
         await slack.fill_in(SECOND, newest, "go_back", "it will not stop")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bot.core.runs import events as fact
-from bot.practice.scene import CONFIG, REQUESTER, SECOND
+from bot.practice.scene import REQUESTER, SECOND
+from bot.practice.site import CONFIG
 from tests.acceptance import practice
-from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, run_of, staged, tree, whole, wording
+from tests.acceptance.practice import answer, at_gate, changed, ended, facts_of, staged, tree, whole, wording
 
 HOTFIX = "conf.d/99-hotfix.conf"
 
@@ -33,7 +34,7 @@ async def test_a_hotfix_that_comes_while_the_question_is_open_is_asked_about_aga
         await scene.click(SECOND, "approve")
         assert await ended(scene) == "done"
         assert len(await facts_of(scene, fact.ApprovalLapsed)) == 1
-        assert changed(ring, run_of(scene), before)[: len(practice.TAKE_DOWN)] == practice.TAKE_DOWN
+        assert changed(ring, scene.run, before)[: len(practice.TAKE_DOWN)] == practice.TAKE_DOWN
         assert f"/etc/dovecot/{HOTFIX}" not in tree(ring)
         put = host.disk.look("/etc/dovecot/local.conf")
         assert put is not None
@@ -45,7 +46,7 @@ async def test_a_refused_run_says_in_thread_and_list_which_copy_stays_on_the_hos
         scene.propose("broken", {"dovecot.conf": b"protocols = imap\nBROKEN = yes\n"})
         await scene.ask("backend-3 config=broken packages=keep")
         assert await ended(scene) == "refused"
-        copy = f"/etc/dovecot.{run_of(scene)}.proposed"
+        copy = f"/etc/dovecot.{scene.run}.proposed"
         assert tree(ring, copy) != {}
         told = wording(scene.thread[-1])
         assert f"to {copy}" in told

@@ -13,7 +13,7 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, REQUESTER, SECOND, Scene
-from bot.practice.slack.server import Fault
+from bot.practice.slack.context import Fault
 from bot.practice.values import Fault as HostFault
 from tests.acceptance.practice import (
     answer,
@@ -23,7 +23,6 @@ from tests.acceptance.practice import (
     cli,
     ended,
     facts,
-    run_of,
     staged,
     wording,
 )
@@ -69,10 +68,10 @@ async def holds(scene: Scene, since: int) -> str:
 async def goes_back(scene: Scene) -> None:
     """The run at the flush approval is aborted, so that the next test has the ring."""
     await at_gate(scene, "flush")
-    await answer(scene, REQUESTER, f"abort {run_of(scene)}")
+    await answer(scene, REQUESTER, f"abort {scene.run}")
     await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
     assert await ended(scene) == "went back"
-    record = f"change-record-{run_of(scene)}.md"
+    record = f"change-record-{scene.run}.md"
     await scene.slack.until(lambda: record in [file.name for file in scene.slack.files])
 
 
@@ -151,7 +150,7 @@ async def test_a_good_runs_thread_begins_with_all_that_was_looked_at_before_it(s
         assert "it has no thread and no buttons yet" in await answer(scene, SECOND, f"repost {run}")
         assert len(scene.slack.messages) == posted
     await at_gate(scene, "flush")
-    assert run_of(scene) == run
+    assert scene.run == run
     await assert_thread_is_whole(scene)
     looked = next(one for one in scene.thread if one.text.startswith("Checked and good: stage 1 of"))
     assert "The ring is whole and no other backend of it is out" in wording(looked)

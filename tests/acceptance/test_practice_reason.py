@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bot.core.runs.events import RunRequested
-from bot.practice.scene import CONFIG, REQUESTER
-from tests.acceptance.practice import answer, at_gate, changed, cli, facts_of, run_of, staged, wording
+from bot.practice.scene import REQUESTER
+from bot.practice.site import CONFIG
+from tests.acceptance.practice import answer, at_gate, changed, cli, facts_of, staged, wording
 
 WANTED = {"require_reason": "true", "require_ticket": "true"}
 
@@ -37,7 +38,7 @@ async def test_the_reason_stands_on_root_approval_list_and_record_and_a_backend_
         assert isinstance(request, RunRequested)
         assert (request.text, request.config) == (f"backend-3 config={CONFIG}", CONFIG)
 
-        run, before = run_of(scene), changed(ring)
+        run, before = scene.run, changed(ring)
         told = await answer(scene, REQUESTER, "abort Backend-3")
         assert f"Did you mean `/dovecot-upgrade abort {run}`, which is open on backend-3?" in told
         assert f"Open: {run} on backend-3" in await answer(scene, REQUESTER, "abort")

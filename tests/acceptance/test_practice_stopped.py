@@ -18,9 +18,10 @@ import pytest_asyncio
 from bot.core.runs import events as fact
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import SECOND, Scene
-from bot.practice.slack.server import Message, SlackTimeout
+from bot.practice.slack.socket import SlackTimeout
+from bot.practice.slack.workspace import Message
 from tests.acceptance import practice
-from tests.acceptance.practice import BOTH, Said, at_gate, changed, cli, ended, facts, facts_of, run_of, staged
+from tests.acceptance.practice import BOTH, Said, at_gate, changed, cli, ended, facts, facts_of, staged
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,7 +84,7 @@ async def interrupted(stop: Stop) -> Tale:
         await scene.slack.click(SECOND, await at_gate(scene, "restore"), "approve")
         outcome = await ended(scene)
         await practice.assert_thread_is_whole(scene)
-        made = changed(ring, run_of(scene))
+        made = changed(ring, scene.run)
         return Tale(
             until=begun.until,
             changed=made,

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 
 from bot.core.runs import events as fact
 from bot.practice.ring.packages import NEW, OLD
-from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, SECOND, THIRD, Scene
-from bot.practice.slack.server import Fault, Message, View
+from bot.practice.scene import CHANNEL, REQUESTER, SECOND, THIRD, Scene
+from bot.practice.site import CONFIG
+from bot.practice.slack.context import Fault
+from bot.practice.slack.workspace import Message, View
 from tests.acceptance import practice
-from tests.acceptance.practice import answer, at_gate, changed, clicked, ended, facts_of, run_of, staged, wording
+from tests.acceptance.practice import answer, at_gate, changed, clicked, ended, facts_of, staged, wording
 
 LOADING = ("Reading the run", "Looking at the rings")
 
@@ -53,10 +55,10 @@ async def waits_longer(scene: Scene, question: Message, user: str) -> Message:
 @contextmanager
 def hurried(scene: Scene) -> Iterator[None]:
     """Every look at Slack's clock takes four seconds, so that every `trigger_id` is used too late."""
-    clock, looks = scene.slack.workspace.clock, itertools.count()
-    scene.slack.workspace.clock = lambda: clock() + 4 * next(looks)
+    clock, looks = scene.slack.clock, itertools.count()
+    scene.slack.clock = lambda: clock() + 4 * next(looks)
     yield
-    scene.slack.workspace.clock = clock
+    scene.slack.clock = clock
 
 
 async def at_gate_after(scene: Scene, question: Message) -> Message:
@@ -71,7 +73,7 @@ async def test_a_whole_run_by_form_buttons_and_views() -> None:
     async with staged() as (ring, scene):
         first = await asked_for(scene)
         held = await opened(scene, THIRD, None, "/dovecot-upgrade")
-        assert f"claimed by run {run_of(scene)}" in str(held.body)
+        assert f"claimed by run {scene.run}" in str(held.body)
         refused = await scene.slack.submit(THIRD, held, {"backend": {"backend": "backend-1"}})
         assert "asked for by @alice" in refused.errors["backend"]
 
@@ -88,7 +90,7 @@ async def test_a_whole_run_by_form_buttons_and_views() -> None:
             told = await clicked(scene, SECOND, again, "wait_longer")
             assert "did not open the form (expired_trigger_id)" in told
             assert "users go on leaving by themselves" in told
-            assert f"abort {run_of(scene)}" in await clicked(scene, SECOND, again, "go_back")
+            assert f"abort {scene.run}" in await clicked(scene, SECOND, again, "go_back")
             assert "in the file below the question" in await clicked(scene, SECOND, again, "commands")
 
         await scene.slack.fill_in(REQUESTER, again, "not_now", "the storage is slow")
@@ -104,5 +106,5 @@ async def test_a_whole_run_by_form_buttons_and_views() -> None:
         assert "@bob was first" in late.errors["reason"]
         assert "backend-3 packages=keep" in await answer(scene, REQUESTER, ""), "without a form, how it is typed"
         assert await ended(scene) == "done"
-        assert changed(ring, run_of(scene)) == practice.WHOLE
+        assert changed(ring, scene.run) == practice.WHOLE
         await practice.assert_thread_is_whole(scene)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import procedures_folder, read_library
+from bot.library import procedures_folder, read_library
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "deploy" / "dovecot-bot.toml"
@@ -62,7 +62,7 @@ def test_it_finds_its_own_procedures_from_another_folder(
     said = run("-m", "bot", "check", "--config", str(EXAMPLE), cwd=tmp_path, first=home)
     for procedure in read_library(procedures_folder()).procedures:
         assert f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)" in said
-    asked = "from bot.config import procedures_folder; print(procedures_folder())"
+    asked = "from bot.library import procedures_folder; print(procedures_folder())"
     assert run("-c", asked, cwd=tmp_path, first=home).strip() == str(home / procedures)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from bot.adapters.journal import SqlJournal
 from bot.core.runs.events import Entry
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, PACKAGES, REQUESTER, Scene
-from bot.practice.slack.server import Message
+from bot.practice.scene import REQUESTER, Scene
+from bot.practice.site import CONFIG, PACKAGES
+from bot.practice.slack.workspace import Message
 from bot.practice.values import Ran
 from tests.chaos.case import Case
 from tests.chaos.evidence import Broken, Evidence, Sample

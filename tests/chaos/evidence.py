@@ -16,7 +16,7 @@ from bot.core.plans.procedure import Where
 from bot.core.readings.probes import PROBES
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from bot.practice.values import FailedLogin, Loss, Ran
 
 Law = Literal["repeated", "lost", "unapproved", "two_out", "last_taken", "wrong_host", "deleted_unflushed", "late"]

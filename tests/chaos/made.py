@@ -14,7 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.transitions import Status
 from bot.engine.ports import Timings
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from bot.practice.values import Ran
 from tests.build import SECOND, Story, plan
 from tests.chaos.act import JUDGES

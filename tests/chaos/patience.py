@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from bot.config import procedures_folder
+from bot.library import procedures_folder
 
 TIMEOUT, WITHIN = "4s", "3s"
 """More than anything takes on the practice ring, where the longest command takes a third of a second."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bot.practice.scene import REQUESTER, SECOND, Scene, buttons
-from bot.practice.slack.server import Message, SlackTimeout
+from bot.practice.slack.socket import SlackTimeout
+from bot.practice.slack.workspace import Message
 from tests.chaos.evidence import Click
 from tests.chaos.threads import gate_of
 

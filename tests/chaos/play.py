@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, Scene, executed, practice_site, reviewed_config
+from bot.practice.scene import Scene, executed
+from bot.practice.site import CONFIG, practice_site, reviewed_config
 from tests.chaos.facts import FactWatch, RunOver
 from tests.chaos.patience import impatient
 from tests.forked import forked

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.practice.slack.context import What
-from bot.practice.slack.server import Fault
+from bot.practice.slack.context import Fault, What
 from tests.chaos.case import Trouble
 from tests.chaos.play import Play
 

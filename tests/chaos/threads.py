@@ -11,7 +11,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.errors import Illegal
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.chaos.evidence import Broken, Evidence, bare
 from tests.chaos.judges import ZERO, in_take_down
 from tests.unit.messages import places as of_facts

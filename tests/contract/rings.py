@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import shlex
 import shutil
 from abc import ABC, abstractmethod
@@ -21,9 +20,8 @@ from bot.core.readings.outputs import Reading
 from bot.core.readings.probes import PROBES
 from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
-from bot.practice.machine.files import Directory, File, Link
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import Site, practice_site
+from bot.practice.site import Site, copy_config, practice_site
 from tests.lab import Lab, wait_for
 from tests.lab.imap import connected
 from tests.lab.ring import TEST_MAILS, deliver
@@ -152,16 +150,7 @@ class Practice(EitherRing):
         packages.locked_by = ""
 
     def config(self, folder: Path) -> None:
-        for path, node in self._ring.backends[NAME].disk.tree("/etc/dovecot"):
-            copy = folder / path.removeprefix("/etc/dovecot").lstrip("/")
-            match node:
-                case Directory():
-                    copy.mkdir(exist_ok=True)
-                case Link(target=target):
-                    copy.symlink_to(target)
-                case File(data=data, changed=changed):
-                    copy.write_bytes(data)
-                    os.utime(copy, (changed.timestamp(),) * 2)
+        copy_config(self._ring.backends[NAME].disk, folder)
 
     async def log_users_in(self) -> None:
         """Its users come by themselves."""

@@ -185,7 +185,7 @@ def _fails_once(meanwhile: Effect = lambda _play: None) -> Attack:
 
     async def attack(play: Play, here: Here) -> object:
         play.struck = play.struck or now()
-        words, name = play.network.machines[here.host].words, here.name.split()[2]
+        words, name = play.network.machines[here.host].programs, here.name.split()[2]
         usual = words[name]
 
         def fail(_call: Call) -> Answer:

@@ -41,8 +41,9 @@ from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES
-from bot.practice.values import Word
+from bot.practice.scene import CHANNEL
+from bot.practice.site import CONFIG, PACKAGES
+from bot.practice.values import Program
 from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE
 from tests.harness.evidence import Begun, gathered
@@ -263,14 +264,14 @@ class Drill(Play):
         left = [1]
         self._commands(step, lambda usual, args: followed(usual, args, left, does))
 
-    def _commands(self, step: str, changed: Callable[[Word, tuple[str, ...]], Word]) -> None:
+    def _commands(self, step: str, changed: Callable[[Program, tuple[str, ...]], Program]) -> None:
         """Put something in place of what the command of this step does, on every host that it may be sent to."""
         planned = self.step(step)
         assert isinstance(planned, PlannedChange)
         name, *args = planned.action.command.argv
         hosts = ["backend-3"] if planned.where is Where.BACKEND else list(self.ring.directors)
         for host in hosts:
-            words = self.network.machines[host].words
+            words = self.network.machines[host].programs
             words[name] = changed(words[name], tuple(args))
 
     def stop_bot(self) -> None:

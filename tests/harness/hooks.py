@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bot.adapters.slack.messages.blocks import Message
-from bot.practice.values import Answer, Call, Word, failed
+from bot.practice.values import Answer, Call, Program, failed
 from tests.harness.ports import Life, Points, T
 
 FAILED = 42
@@ -39,18 +39,18 @@ class Hooks(Points):
         return await super().call(life, name, act, host)
 
 
-def failing(usual: Word, args: tuple[str, ...], left: list[int]) -> Word:
-    def word(call: Call) -> Answer | Awaitable[Answer]:
+def failing(usual: Program, args: tuple[str, ...], left: list[int]) -> Program:
+    def program(call: Call) -> Answer | Awaitable[Answer]:
         if call.args == args and left[0] > 0:
             left[0] -= 1
             return failed(FAILED, "made to fail")
         return usual(call)
 
-    return word
+    return program
 
 
-def followed(usual: Word, args: tuple[str, ...], left: list[int], does: Callable[[], object]) -> Word:
-    async def word(call: Call) -> Answer:
+def followed(usual: Program, args: tuple[str, ...], left: list[int], does: Callable[[], object]) -> Program:
+    async def program(call: Call) -> Answer:
         answer = usual(call)
         answer = await answer if isinstance(answer, Awaitable) else answer
         if call.args == args and left[0] > 0:
@@ -58,7 +58,7 @@ def followed(usual: Word, args: tuple[str, ...], left: list[int], does: Callable
             does()
         return answer
 
-    return word
+    return program
 
 
 def wording(message: Message) -> str:

@@ -21,7 +21,8 @@ from bot.engine.service import Service
 from bot.errors import Refused
 from bot.practice.ring.hosts import Backend
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, reviewed_config
+from bot.practice.scene import CHANNEL
+from bot.practice.site import CONFIG, PACKAGES, propose, reviewed_config
 from tests.build import REQUESTER, library
 from tests.fakes import FakeJournal
 from tests.harness.crew import PEOPLE, Crew
@@ -71,11 +72,7 @@ _FOLDER = tempfile.TemporaryDirectory(prefix="reviewed-")
 @cache
 def reviewed() -> Reviewed:
     """The configuration that a review would leave for the practice ring's backend."""
-    for path, content in reviewed_config(PracticeRing(users=0)).items():
-        target = Path(_FOLDER.name) / CONFIG / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-        target.chmod(0o644)
+    propose(Path(_FOLDER.name) / CONFIG, reviewed_config(PracticeRing(users=0)))
     folder = FolderProposals(Path(_FOLDER.name))
     return Reviewed(asyncio.run(folder.proposal(CONFIG)), folder)
 

@@ -10,7 +10,7 @@ from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.practice.ring.packages import NAMES, NEW, OLD
-from bot.practice.scene import PACKAGES
+from bot.practice.site import PACKAGES
 from tests.harness.drill import TEXT, Drill, a_run
 from tests.harness.play import RUN
 

@@ -17,7 +17,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.practice.ring.packages import NEW, OLD
-from bot.practice.scene import CONFIG
+from bot.practice.site import CONFIG
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.shown import (

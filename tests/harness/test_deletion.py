@@ -165,7 +165,7 @@ async def test_whoever_starts_dovecot_while_it_is_masked_is_refused_by_systemd(a
     """Puppet, monit, needrestart, a colleague: between the take-down and its start, nobody starts it."""
     async with a_run() as play:
         await play.reaches(at)
-        answer = play.backend.words["systemctl"](_call("start", "dovecot"))
+        answer = play.backend.programs["systemctl"](_call("start", "dovecot"))
         answer = answer if isinstance(answer, Answer) else await answer
         assert answer.exit_status == 1
         assert b"masked" in answer.err

@@ -40,7 +40,7 @@ def impatient(catalogue: Catalogue) -> Catalogue:
 
 def slow_deletion(play: Drill, length: float) -> None:
     """The host's find takes that long where it deletes."""
-    usual = play.backend.words["find"]
+    usual = play.backend.programs["find"]
 
     async def find(call: Call) -> Answer:
         if "-delete" in call.args:
@@ -48,7 +48,7 @@ def slow_deletion(play: Drill, length: float) -> None:
         answer = usual(call)
         return answer if isinstance(answer, Answer) else await answer
 
-    play.backend.words["find"] = find
+    play.backend.programs["find"] = find
 
 
 @pytest.mark.parametrize("length", [5, 40, 1000])

@@ -202,7 +202,7 @@ async def test_both_directors_hang_and_the_run_waits_for_people_and_ends_when_th
 async def test_a_director_whose_answers_are_late_by_four_seconds_is_no_obstacle() -> None:
     """Slower than what is waited for, and not dead: it is away for this look, and back in the next round."""
     async with a_run() as play:
-        usual = play.ring.directors["director-2"].words["doveadm"]
+        usual = play.ring.directors["director-2"].programs["doveadm"]
 
         async def late(call: Call) -> Answer:
             await asyncio.sleep(4)
@@ -210,7 +210,7 @@ async def test_a_director_whose_answers_are_late_by_four_seconds_is_no_obstacle(
             return answer if isinstance(answer, Answer) else await answer
 
         await play.reaches("stop-dovecot")
-        play.ring.directors["director-2"].words["doveadm"] = late
+        play.ring.directors["director-2"].programs["doveadm"] = late
         await play.reaches("stop-was-clean")
         assert out_for(play) <= timedelta(seconds=8)
         assert await play.ends() == "done"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import procedures_folder, read_library
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
+from bot.library import procedures_folder, read_library
 from bot.practice.machine.files import File
-from bot.practice.scene import CONFIG, PACKAGES
-from bot.practice.values import Answer, Call, Word, failed
+from bot.practice.site import CONFIG, PACKAGES
+from bot.practice.values import Answer, Call, Program, failed
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.shown import HOTFIX, asked, hotfix
@@ -84,7 +84,7 @@ async def test_a_swap_that_was_cut_in_the_middle_is_finished() -> None:
     """There is nothing in place then, and nothing to hold the copy against."""
     async with a_run(text=ONLY_CONFIG) as play:
         await play.reaches("install-config")
-        play.backend.words["mv"] = half_done(play.backend.words["mv"])
+        play.backend.programs["mv"] = half_done(play.backend.programs["mv"])
         run = await play.held()
         assert run.step is not None
         assert run.step.name == "install-config"
@@ -93,7 +93,7 @@ async def test_a_swap_that_was_cut_in_the_middle_is_finished() -> None:
         assert await play.ends() == "done"
 
 
-def half_done(usual: Word) -> Word:
+def half_done(usual: Program) -> Program:
     """The first `mv` is done, the second fails; from the third on all is as usual."""
     calls: list[Call] = []
 

@@ -61,7 +61,7 @@ async def test_a_director_that_cannot_count_its_sessions_has_not_said_none() -> 
     async with a_move() as play:
         await play.reaches("move-users")
         for director in play.ring.directors.values():
-            director.words["sh"] = director.words["false"]
+            director.programs["sh"] = director.programs["false"]
         run = await play.held()
         assert "exited with 1: it says nothing" in run.reason
         assert play.began("service stop lmtp") == []

@@ -7,7 +7,8 @@ import pytest
 from bot.engine.offering import Offered
 from bot.engine.planning import Request
 from bot.errors import Refused
-from bot.practice.scene import CHANNEL, CONFIG
+from bot.practice.scene import CHANNEL
+from bot.practice.site import CONFIG
 from tests.build import REQUESTER
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN

@@ -8,7 +8,7 @@ from bot.core.readings import trees
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.packages import NEW
-from bot.practice.scene import CONFIG, PACKAGES
+from bot.practice.site import CONFIG, PACKAGES
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 

@@ -122,7 +122,7 @@ async def test_a_machine_id_in_the_settings_counts_even_where_an_address_would_p
 async def test_sshds_own_address_of_the_connection_proves_a_host_without_ip() -> None:
     """SSH_CONNECTION's third field: no interface need be listed, as where `ip` is not installed."""
     async with a_run() as play:
-        del play.backend.words["ip"]
+        del play.backend.programs["ip"]
         play.backend.environment["SSH_CONNECTION"] = "192.0.2.200 50022 192.0.2.13 22"
         assert await play.ends() == "done"
         assert "its own address of this SSH connection" in proof(play)

@@ -33,13 +33,13 @@ async def test_two_directors_behind_one_name_are_one_and_preflight_says_so() -> 
 async def test_a_director_of_another_ring_is_refused_with_the_members_that_each_names() -> None:
     """Both are synced, each with a ring of its own."""
     async with a_run() as play:
-        play.ring.directors["director-2"].words["doveadm"] = _stranger(play)
+        play.ring.directors["director-2"].programs["doveadm"] = _stranger(play)
         reason = await refused(play)
         assert "the directors name different members" in reason
 
 
 def _stranger(play: Drill) -> Any:
-    usual = play.ring.directors["director-2"].words["doveadm"]
+    usual = play.ring.directors["director-2"].programs["doveadm"]
 
     async def doveadm(call: Any) -> Any:
         answer = usual(call)

@@ -59,7 +59,7 @@ def furnish(slack: LocalSlack) -> LocalSlack:
     slack.add_user("U0ALICE", name="alice")
     slack.add_user("U0BOB", name="bob")
     slack.add_channel("C0OPS", name="mail-ops")
-    slack.add_usergroup("S0MAIL", handle="mail-engineers", users=["U0ALICE", "U0BOB"])
+    slack.add_usergroup("S0MAIL", users=["U0ALICE", "U0BOB"])
     return slack
 
 

@@ -25,7 +25,7 @@ from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import practice_site
+from bot.practice.site import practice_site
 from tests.build import REQUESTER, SECOND, library
 from tests.fakes import FakeAnnouncer, FakeJournal, FakePeople, FakeProposals
 from tests.patience import SECONDS

@@ -26,10 +26,10 @@ from bot.core.hosts.inventory import Host
 from bot.engine.planning import Planner
 from bot.errors import NotRun
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CONFIG, REQUESTER, SECOND, Scene, practice_site, reviewed_config
-from bot.practice.values import Call, failed, said
-from bot.practice.values import Word as Said
-from tests.acceptance.practice import CHECKOUT, answer, at_gate, cli, ended, run_of
+from bot.practice.scene import REQUESTER, SECOND, Scene
+from bot.practice.site import CONFIG, practice_site, reviewed_config
+from bot.practice.values import Call, Program, failed, succeeded
+from tests.acceptance.practice import CHECKOUT, answer, at_gate, cli, ended
 
 BODY = (
     "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
@@ -88,7 +88,7 @@ async def played() -> dict[str, str]:
             )
             async with bootstrap.joined(read_settings(scene.settings), tokens):
                 await _typed(scene)
-                words = ring.backends["backend-3"].words
+                words = ring.backends["backend-3"].programs
                 usual, words["dovecot"] = words["dovecot"], _complaining("what a check complains of")
                 await _planned(scene, "flock -n", "error of the network in a plan")
                 with _network_fails("sha256sum", "error of the network behind what is newer"):
@@ -188,15 +188,15 @@ async def _planned(scene: Scene, command: str, place: str) -> None:
 
 async def _run(ring: PracticeRing, scene: Scene) -> None:
     backend = ring.backends["backend-3"]
-    backend.greeting = lambda *_: said(f"* OK password={SECRETS['what a host prints']}\n")
+    backend.greeting = lambda *_: succeeded(f"* OK password={SECRETS['what a host prints']}\n")
     why = f'reason="its password: {SECRETS["reason for a run"]}" ticket="token {SECRETS["ticket of a run"]}"'
     await scene.ask(f"backend-3 config={CONFIG} {why}")
     asked = await at_gate(scene, "flush")
     with _network_fails("flock -n", "error of the network at the gate"):
         await scene.slack.click(SECOND, asked, "approve")
         await scene.slack.until(lambda: scene.open_buttons("retry"))
-    usual = backend.words["doveadm"]
-    backend.words["doveadm"] = _complaining("what a change complains of", usual, "service stop lmtp")
+    usual = backend.programs["doveadm"]
+    backend.programs["doveadm"] = _complaining("what a change complains of", usual, "service stop lmtp")
     await scene.click(SECOND, "retry")
     await scene.slack.until(lambda: "exit 1" in str(scene.open_buttons("retry")[-1:]))
     held = (await scene.slack.until(lambda: scene.open_buttons("skip")))[-1]
@@ -206,15 +206,15 @@ async def _run(ring: PracticeRing, scene: Scene) -> None:
     assert await ended(scene) == "taken over"
 
 
-def _complaining(place: str, usual: Said | None = None, command: str = "") -> Said:
+def _complaining(place: str, usual: Program | None = None, command: str = "") -> Program:
     """A command that fails and complains; where it is given, only when it is called so, and else as usual."""
 
-    def word(call: Call) -> Any:
+    def program(call: Call) -> Any:
         if usual and " ".join(call.args) != command:
             return usual(call)
         return failed(1, f"bob:{SECRETS[place]}:1000:1000")
 
-    return word
+    return program
 
 
 async def _gives_a_reason(scene: Scene, action: str, ts: str, place: str) -> None:
@@ -228,7 +228,7 @@ async def _gives_a_reason(scene: Scene, action: str, ts: str, place: str) -> Non
 
 
 async def _came_out(scene: Scene) -> dict[str, str]:
-    slack, run = scene.slack, run_of(scene)
+    slack, run = scene.slack, scene.run
     wrong = scene.folder / "wrong.toml"
     wrong.write_text(
         scene.settings.read_text().replace("[bot]", f'[bot]\npassword = "{SECRETS["settings"]}"\n', 1)

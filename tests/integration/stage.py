@@ -18,7 +18,8 @@ from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.service import Service
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, CONFIG, REQUESTER, reviewed_config
+from bot.practice.scene import CHANNEL, REQUESTER
+from bot.practice.site import CONFIG, propose, reviewed_config
 from tests.build import library
 from tests.fakes import FakeAlarms, FakeAnnouncer, FakeJournal, FakePeople
 from tests.patience import SECONDS
@@ -44,11 +45,7 @@ class Stage:
     configs: Path
 
     def propose(self, name: str, files: dict[str, bytes]) -> None:
-        for path, content in files.items():
-            target = self.configs / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-            target.chmod(0o644)
+        propose(self.configs / name, files)
 
     async def spoil(self, case: Case) -> None:
         """Make it so; a good configuration and broken ones are there in any case."""

@@ -9,7 +9,8 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.practice.slack.server import LocalSlack, SlackTimeout, SlackUserError
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.socket import SlackTimeout, SlackUserError
 from tests.integration.bolt import (
     BUTTONS,
     FORM,

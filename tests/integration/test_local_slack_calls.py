@@ -8,6 +8,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.workspace import Message
 from tests.integration.bolt import BUTTONS, FORM, Hands, client, client_of, furnish, refusal, session, slack
 
 __all__ = ["client", "session", "slack"]
@@ -67,7 +68,8 @@ async def test_blocks_alone_keep_the_text_and_other_peoples_messages_are_not_edi
     await client.api_call("chat.update", json={"channel": "C0OPS", "ts": posted["ts"], "blocks": BUTTONS[:1]})
     assert slack.messages[0].text == "Flush?"
     assert slack.messages[0].blocks[0]["block_id"]
-    said = slack.say("U0ALICE", "C0OPS", "hello")
+    said = Message(channel="C0OPS", ts=slack.next_ts(), user="U0ALICE", text="hello")
+    slack.messages.append(said)
     refused = await refusal(client.chat_update(channel="C0OPS", ts=said.ts, text="mine"))
     assert refused["error"] == "cant_update_message"
 

@@ -8,10 +8,11 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.practice.slack.server import Fault, LocalSlack, Rate, SlackTimeout
+from bot.practice.slack.context import Fault
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.socket import SlackTimeout
 from tests.integration.bolt import (
     BUTTONS,
-    Hands,
     acknowledge,
     app,
     client,
@@ -193,19 +194,6 @@ async def test_an_app_comes_back_after_slack_was_away(slack: LocalSlack, app: As
         await slack.command("U0ALICE", "C0OPS", "/dovecot-upgrade")
         await app.client.chat_postMessage(channel="C0OPS", text="back")
     assert [message.text for message in slack.messages] == ["back"]
-
-
-async def test_posting_faster_than_the_rate_is_refused_until_time_has_passed(session: aiohttp.ClientSession) -> None:
-    clock = Hands()
-    async with LocalSlack(clock=clock, rate=Rate(per_second=1, burst=2)) as slack:
-        client = client_of(furnish(slack), session)
-        for number in range(2):
-            await client.chat_postMessage(channel="C0OPS", text=f"{number}")
-        refused = await refusal(client.chat_postMessage(channel="C0OPS", text="2"))
-        clock.now += int(refused.headers["Retry-After"])
-        await client.chat_postMessage(channel="C0OPS", text="2")
-    assert (refused.status_code, refused["error"]) == (429, "ratelimited")
-    assert [call.status for call in slack.calls] == ["ok", "ok", "rate_limited", "ok"]
 
 
 async def test_waiting_in_vain_says_what_slack_holds(slack: LocalSlack, client: AsyncWebClient) -> None:

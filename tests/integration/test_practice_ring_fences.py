@@ -59,7 +59,7 @@ async def test_a_cloned_machine_and_one_without_ip_can_be_played(ring: PracticeR
     """The bot has to live with both."""
     backend = ring.backends["backend-2"]
     backend.machine_id = ring.backends["backend-1"].machine_id
-    del backend.words["ip"]
+    del backend.programs["ip"]
     one, two = await identity(ssh, "backend-1"), await identity(ssh, "backend-2")
     assert (one.machine_id, two.addresses) == (two.machine_id, frozenset())
 
@@ -121,7 +121,7 @@ async def test_a_lock_that_cannot_be_made_is_66_and_a_host_may_have_no_flock(rin
     locks = read_locks((await asked(ssh, "backend-3", lock_question(IP))).stdout)
     assert locks is not None
     assert list(locks.free) == [f"/run/lock/dovecot-bot-{IP}.lock"]
-    del ring.backends["backend-3"].words["flock"]
+    del ring.backends["backend-3"].programs["flock"]
     locks = read_locks((await asked(ssh, "backend-3", lock_question(IP))).stdout)
     assert locks is not None
     assert locks.free == {}

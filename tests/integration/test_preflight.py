@@ -18,8 +18,9 @@ from bot.core.runs import events as fact
 from bot.engine.planning import Request
 from bot.errors import Refused
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.ring.state import Seen
-from bot.practice.scene import CHANNEL, CONFIG, PACKAGES, REQUESTER, reviewed_config
+from bot.practice.ring.state import BackendState
+from bot.practice.scene import CHANNEL, REQUESTER
+from bot.practice.site import CONFIG, PACKAGES, reviewed_config
 from bot.practice.values import Fault
 from tests.acceptance import practice
 from tests.acceptance.practice import changed
@@ -38,7 +39,7 @@ def another_key() -> str:
     return asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode().strip()
 
 
-def one_director_says(ring: PracticeRing, backend: str, seen: Seen) -> None:
+def one_director_says(ring: PracticeRing, backend: str, seen: BackendState) -> None:
     """Only director-2 sees this backend so."""
     ring.state.directors["director-2"].backends[ring.backends[backend].ip] = seen
 
@@ -67,12 +68,12 @@ CASES = {
         spoil=lambda ring: ring.restart_director("director-2"), step=ONE, reason=("director-2: synced is no",)
     ),
     "directors that disagree about the backend": Case(
-        spoil=lambda ring: one_director_says(ring, "backend-3", Seen(vhosts=50)),
+        spoil=lambda ring: one_director_says(ring, "backend-3", BackendState(vhosts=50)),
         step=ONE,
         reason=("director-2: vhosts is 50, expected 100",),
     ),
     "directors that disagree about another backend": Case(
-        spoil=lambda ring: one_director_says(ring, "backend-1", Seen(up=False)),
+        spoil=lambda ring: one_director_says(ring, "backend-1", BackendState(up=False)),
         step=ONE,
         reason=("director-2: others is backend-1 is down with vhosts 100",),
     ),
@@ -127,7 +128,7 @@ CASES = {
         reason=("director-1: version is 2.4.1, expected below 2.4",),
     ),
     "a backend with Dovecot 2.4": Case(
-        spoil=lambda ring: setattr(ring.backends["backend-3"].dovecot, "version", "2.4.0 (7d8c0e5759)"),
+        spoil=lambda ring: setattr(ring.backends["backend-3"].dovecot.doveconf, "version", "2.4.0 (7d8c0e5759)"),
         step=WELL,
         reason=("backend-3: version is 2.4.0, expected below 2.4",),
     ),

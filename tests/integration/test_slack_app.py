@@ -11,12 +11,13 @@ import pytest
 
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.errors import Misconfigured, Refused
-from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
+from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
+from bot.practice.slack.context import Fault
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.workspace import Ephemeral
 from tests.build import REQUESTER
 from tests.fakes import FakeJournal
 from tests.integration.workspace import (
-    APP_TOKEN,
-    BOT_TOKEN,
     CHANNEL,
     FakePosts,
     Place,

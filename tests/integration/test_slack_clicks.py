@@ -13,7 +13,7 @@ from bot.core.decisions.decide import AgreeToSkip, Approve, GoBack, ProposeSkip
 from bot.core.decisions.goback import going_back
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import CHANNEL, Place, app, place, slack
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bot.core.runs.transitions import Status
-from bot.practice.slack.server import Fault, Message
-from bot.practice.slack.workspace import View
+from bot.practice.slack.context import Fault
+from bot.practice.slack.workspace import Message, View
 from tests.build import SECOND, Story
 from tests.integration.workspace import Place, app, place, slack
 

@@ -11,8 +11,8 @@ import pytest
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.runs.events import StepNotDone
-from bot.practice.slack.context import What
-from bot.practice.slack.server import Fault, Message
+from bot.practice.slack.context import Fault, What
+from bot.practice.slack.workspace import Message
 from bot.record.markdown import markdown
 from tests.build import NOON, SECOND, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, FAST, Place, place, slack

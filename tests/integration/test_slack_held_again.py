@@ -20,7 +20,7 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.slack.payloads import name_of
 from bot.practice.slack.posting import clickable
-from bot.practice.slack.server import Message
+from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import CHANNEL, Place, app, place, slack
 from tests.unit.stories import ALL

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from bot.adapters.slack.people import KEPT_FOR, Allowed, SlackPeople
+from bot.adapters.slack.people import CACHED_FOR, Allowed, SlackPeople
 from bot.core.decisions.approval import Person
 from bot.core.runs.transitions import Status
-from bot.practice.slack.server import Fault
+from bot.practice.slack.context import Fault
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, place, slack
 
@@ -55,9 +55,9 @@ async def test_a_right_that_was_taken_away_is_gone_after_a_minute(place: Place) 
         now=lambda: at[0],
     )
     assert (await people.person(SECOND)).may_approve
-    place.slack.add_usergroup("S0MAIL", handle="mail", users=[REQUESTER])
+    place.slack.add_usergroup("S0MAIL", users=[REQUESTER])
     assert (await people.person(SECOND)).may_approve, "believed for a minute: Slack allows 20 questions a minute"
-    at[0] = KEPT_FOR
+    at[0] = CACHED_FOR
     assert not (await people.person(SECOND)).may_approve
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.plans.proposal import read_request
 from bot.errors import Refused
-from bot.practice.slack.server import Fault
+from bot.practice.slack.context import Fault
 from bot.practice.slack.workspace import View
 from tests.build import REQUESTER, SECOND
 from tests.integration.workspace import CHANNEL, Place, app, place, slack

@@ -15,8 +15,9 @@ from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
 from bot.engine.posts import Post
-from bot.practice.slack.context import What
-from bot.practice.slack.server import Ephemeral, Fault, LocalSlack
+from bot.practice.slack.context import Fault, What
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.workspace import Ephemeral
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, Story, plan
 from tests.fakes import FakeJournal

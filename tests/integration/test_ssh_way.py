@@ -171,7 +171,7 @@ async def test_what_the_network_does_not_acknowledge_is_given_up_before_a_fence_
     for way in ways:
         await hosts.run(way, run("say"))
     for way in ways:
-        connection = hosts._connections.kept(way.address)
+        connection = hosts._connections.live(way.address)
         assert option(connection, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED.total_seconds() * 1000 < 10_000
         assert option(connection, socket.SO_KEEPALIVE, socket.SOL_SOCKET) == 1
         idle, every, count = (

@@ -29,14 +29,15 @@ from bot.engine.posts import Post
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
 from bot.errors import Refused
-from bot.practice.slack.server import LocalSlack, Message
+from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
+from bot.practice.slack.server import LocalSlack
+from bot.practice.slack.workspace import Message
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
 from tests.patience import SECONDS
 
 CHANNEL = "C0OPS"
-BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
 FAST = Pace(edits=timedelta(0), first=timedelta(milliseconds=5), most=timedelta(milliseconds=50))
 APPROVERS = Allowed(usergroup="S0MAIL")
 
@@ -191,7 +192,7 @@ def workspace(slack: LocalSlack) -> None:
     for user, name in ((REQUESTER, "alice"), (SECOND, "bob"), (THIRD, "carol"), ("U0DAVE", "dave")):
         slack.add_user(user, name=name)
     slack.add_channel(CHANNEL, name="mail-ops")
-    slack.add_usergroup("S0MAIL", handle="mail", users=[REQUESTER, SECOND, THIRD])
+    slack.add_usergroup("S0MAIL", users=[REQUESTER, SECOND, THIRD])
 
 
 @asynccontextmanager
@@ -210,7 +211,7 @@ async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> 
 
 @pytest.fixture
 async def slack() -> AsyncIterator[LocalSlack]:
-    async with LocalSlack(bot_token=BOT_TOKEN, app_token=APP_TOKEN) as slack:
+    async with LocalSlack() as slack:
         workspace(slack)
         yield slack
 

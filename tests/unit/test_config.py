@@ -9,9 +9,10 @@ from pydantic import SecretStr
 
 from bot import bootstrap
 from bot.adapters.clock import SystemClock
-from bot.config import Tokens, procedures_folder, read_library, read_settings, read_tokens
+from bot.config import Tokens, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
+from bot.library import procedures_folder, read_library
 
 GOOD = """
 [bot]

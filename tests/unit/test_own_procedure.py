@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import procedures_folder, read_library
 from bot.core.decisions.goback import going_back
 from bot.core.plans.fill import make_plan
 from bot.core.plans.plan import PlannedCheck
@@ -17,6 +16,7 @@ from bot.core.plans.procedure import Procedure
 from bot.core.runs import events as fact
 from bot.core.setup.sudoers import sudoers
 from bot.errors import Misconfigured
+from bot.library import procedures_folder, read_library
 from tests.build import THIRD, Story, library, order, target
 
 OWN = """

@@ -142,7 +142,7 @@ def test_an_approvers_mention_survives_prose_and_a_strangers_does_not() -> None:
 def test_what_does_not_fit_is_in_the_file_whole() -> None:
     builder = MessageBuilder("Much was said.")
     for number in range(60):
-        builder.say(f"paragraph {number} " + "x" * 400)
+        builder.paragraph(f"paragraph {number} " + "x" * 400)
     message = builder.message(name="r-1-all.txt")
     fits(message)
     assert "paragraph 59" in message.files[0].content

@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.core.decisions.approval import Person
 from bot.errors import SlackAway
 
-KEPT_FOR = 60.0
+CACHED_FOR = 60.0
 """Seconds that an answer of Slack is believed; a right that was taken away is gone after that."""
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
@@ -38,7 +38,7 @@ class Allowed:
         return " ".join(f"<@{user}>" for user in sorted(self.users)[:10])
 
 
-class _Kept:
+class _Cache:
     """Answers of Slack, each for a minute; asked for once where many want the same one, and none waits for another."""
 
     def __init__(self, ask: Callable[[str], Awaitable[Mapping[str, Any]]], now: Callable[[], float]) -> None:
@@ -50,23 +50,23 @@ class _Kept:
     async def of(self, name: str) -> Mapping[str, Any]:
         """The answer; raises SlackAway when there is none, an old one is never given instead."""
         at, answer = self._answers.get(name, (0.0, None))
-        if answer is not None and self._now() - at < KEPT_FOR:
+        if answer is not None and self._now() - at < CACHED_FOR:
             return answer
         asking = self._asking.get(name)
         if asking is None:
             asking = self._asking[name] = asyncio.create_task(self._asked(name), name=f"ask Slack about {name}")
-            asking.add_done_callback(lambda done: self._heard(name, done))
+            asking.add_done_callback(lambda done: self._forget_asking(name, done))
         # Whoever gives up waiting leaves it to those who wait for the same.
         return await asyncio.shield(asking)
 
     async def _asked(self, name: str) -> Mapping[str, Any]:
         asked = self._now()
         answer = await _answered(self._ask(name))
-        self._answers = {key: kept for key, kept in self._answers.items() if asked - kept[0] < KEPT_FOR}
+        self._answers = {key: cached for key, cached in self._answers.items() if asked - cached[0] < CACHED_FOR}
         self._answers[name] = asked, answer
         return answer
 
-    def _heard(self, name: str, done: asyncio.Task[Mapping[str, Any]]) -> None:
+    def _forget_asking(self, name: str, done: asyncio.Task[Mapping[str, Any]]) -> None:
         del self._asking[name]
         if not done.cancelled():
             done.exception()  # looked at: whoever wanted it may have gone
@@ -101,10 +101,10 @@ class SlackPeople:
         self._approvers = approvers
         self._channels = channels
         self._team = team
-        self._users = _Kept(self._user, now)
-        self._groups = _Kept(self._members, now)
-        self._rooms = _Kept(self._channel, now)
-        self._home = _Kept(self._whoami, now)
+        self._users = _Cache(self._user, now)
+        self._groups = _Cache(self._members, now)
+        self._rooms = _Cache(self._channel, now)
+        self._home = _Cache(self._whoami, now)
 
     async def _user(self, user: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = (await self._client.users_info(user=user))["user"]

@@ -32,7 +32,7 @@ _CLOSING = timedelta(seconds=2)
 """How long a host is given to end what was given up, which is a way there and back when it is well."""
 
 
-class Unheard(Exception):
+class NotEnded(Exception):
     """A command whose end was not heard; the text says why. `sent`: it may have run."""
 
     def __init__(self, why: str, *, sent: bool) -> None:
@@ -74,7 +74,7 @@ class Connection:
                 while len(self._hanging) > HANGING:
                     await asyncio.wait(self._hanging, return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError as error:
-            raise Unheard(
+            raise NotEnded(
                 f"{len(self._hanging)} earlier commands were given up and still run there. What to do: see on the host"
                 " what they wait for, and end them; then it is asked again by itself",
                 sent=False,
@@ -91,13 +91,13 @@ class Connection:
                 lost = await asyncio.shield(session.ended)
         except (asyncssh.Error, OSError) as error:  # a TimeoutError may be the network's, too
             late = f"no end within {command.timeout.total_seconds():g} s" if limit.expired() else ""
-            raise Unheard(late or str(error) or type(error).__name__, sent=session.sent) from error
+            raise NotEnded(late or str(error) or type(error).__name__, sent=session.sent) from error
         finally:
             session.hang_up()
             if not ahead:
                 self._mind(session.ended)
         if lost is not None or session.exit_status is None:  # what it printed may be incomplete, too
-            raise Unheard(str(lost or "the channel was closed without an exit status"), sent=True)
+            raise NotEnded(str(lost or "the channel was closed without an exit status"), sent=True)
         return session
 
     def _mind(self, ended: asyncio.Future[Any]) -> None:

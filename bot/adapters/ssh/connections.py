@@ -101,15 +101,15 @@ class Connections:
             "command": None,
         }
 
-    def kept(self, name: str) -> Connection | None:
+    def live(self, name: str) -> Connection | None:
         """The connection to a host that there is, if it lives."""
         pooled = self._connections.get(Route(host=name))
         return pooled.connection if pooled and pooled.connection and pooled.connection.alive else None
 
     async def to(self, name: str) -> Connection:
         """The connection to a host, the kept one if it lives; raises Unreached."""
-        if kept := self.kept(name):
-            return kept
+        if live := self.live(name):
+            return live
         host = await self._configured(Route(host=name))  # before the clock starts: it is the host's time, not ours
         try:
             async with asyncio.timeout(self._patience):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from bot.adapters.ssh.connection import Connection, Unheard
+from bot.adapters.ssh.connection import Connection, NotEnded
 from bot.adapters.ssh.connections import Connections, Unreached
 from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command, Result
@@ -107,7 +107,7 @@ class SshHosts:
 
     def _named(self, host: Host, fence: Fence) -> Connection:
         """The connection that the fence names, if it still is the one to this host."""
-        connection = self._connections.kept(host.address)
+        connection = self._connections.live(host.address)
         if connection is None or connection.name != fence.connection:
             raise NotRun(
                 f"{host.name}: the SSH connection on which it was looked at is gone, and nothing was run."
@@ -119,9 +119,9 @@ class SshHosts:
         async with connection.asking:
             if connection.identity is None:
                 try:
-                    result = await self._heard(connection, _Request(host=host, command=QUESTION))
+                    result = await self._answered(connection, _Request(host=host, command=QUESTION))
                     connection.identity = read_identity(connection.name, result)
-                except Unheard as why:
+                except NotEnded as why:
                     raise NotRun(f"{host.name} was asked who it is and gave no answer ({why}).") from why
                 except Unreadable as error:
                     raise NotRun(str(error)) from error
@@ -129,11 +129,11 @@ class SshHosts:
 
     async def _run(self, connection: Connection, request: _Request) -> Result:
         try:
-            return await self._heard(connection, request)
-        except Unheard as why:
-            raise _unheard(request.host, sent=why.sent, why=str(why)) from why
+            return await self._answered(connection, request)
+        except NotEnded as why:
+            raise _not_ended(request.host, sent=why.sent, why=str(why)) from why
 
-    async def _heard(self, connection: Connection, request: _Request) -> Result:
+    async def _answered(self, connection: Connection, request: _Request) -> Result:
         async with connection.room(ahead=request.ahead):
             began, start = self._clock.now(), asyncio.get_running_loop().time()
             session = await connection.run(request.command, request.sent, request.material, ahead=request.ahead)
@@ -157,7 +157,7 @@ def _begun(request: _Request, fence: Fence, result: Result) -> Result:
     return result
 
 
-def _unheard(host: Host, *, sent: bool, why: str) -> HostError:
+def _not_ended(host: Host, *, sent: bool, why: str) -> HostError:
     if not sent:
         return NotRun(f"{host.name}: the SSH connection took no command, and nothing was run ({why}).")
     return MayHaveRun(

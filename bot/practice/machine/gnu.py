@@ -15,18 +15,18 @@ from itertools import islice, takewhile
 
 from bot.practice.machine.files import Directory, Disk, File, Link, Node, letter
 from bot.practice.machine.tar import tar
-from bot.practice.values import Answer, Call, Word, failed
+from bot.practice.values import Answer, Call, Program, failed
 
 _GONE = "No such file or directory"
 
 
-def gnu_words(disk: Disk) -> dict[str, Word]:
+def gnu_programs(disk: Disk) -> dict[str, Program]:
     """Every command on files, by its name."""
-    words: dict[str, Callable[[Disk, Call], Answer]] = {
-        "cat": _cat, "cp": _cp, "diff": _diff, "find": _find, "mkdir": _mkdir, "mv": _mv, "rm": _rm,
+    programs: dict[str, Callable[[Disk, Call], Answer]] = {
+        "cat": _cat, "diff": _diff, "find": _find, "mkdir": _mkdir, "mv": _mv, "rm": _rm,
         "test": _test, "[": _bracket,
     }  # fmt: skip
-    return {name: partial(word, disk) for name, word in words.items()} | {"tar": partial(tar, disk)}
+    return {name: partial(program, disk) for name, program in programs.items()} | {"tar": partial(tar, disk)}
 
 
 def _not_known(name: str, call: Call, exit_status: int = 1) -> Answer:
@@ -49,26 +49,15 @@ def _cat(disk: Disk, call: Call) -> Answer:
     return _finished(b"".join(data or b"" for data in found.values()), gone)
 
 
-def _cp(disk: Disk, call: Call) -> Answer:
-    match call.args:
-        case (source, target) if (data := disk.read(source)) is not None and disk.parent(target) is not None:
-            disk.write(target, data)
-            return Answer()
-        case _:
-            return _not_known("cp", call)
-
-
 def _rm(disk: Disk, call: Call) -> Answer:
-    force = call.args[:1] == ("-f",)
+    if call.args[:1] != ("-f",):
+        return _not_known("rm", call)
     complaints = []
-    for path in call.args[force:]:
-        node = disk.look(path, follow=False)
-        if isinstance(node, Directory):
+    for path in call.args[1:]:
+        if isinstance(disk.look(path, follow=False), Directory):
             complaints.append(f"rm: cannot remove '{path}': Is a directory")
-        elif node is not None:
+        else:
             disk.remove(path)
-        elif not force:
-            complaints.append(f"rm: cannot remove '{path}': {_GONE}")
     return _finished("", complaints)
 
 
@@ -145,21 +134,21 @@ def _find(disk: Disk, call: Call) -> Answer:
     roots = list(takewhile(lambda one: not one.startswith(("-", "(")), call.args))
     groups: list[_Group] = [[]]
     left = iter(call.args[len(roots) :])
-    for word in left:
-        if word == ",":
+    for predicate in left:
+        if predicate == ",":
             groups.append([])
-        elif word in _ARGUMENTS:
-            groups[-1].append((word, " ".join(islice(left, _ARGUMENTS[word]))))
+        elif predicate in _ARGUMENTS:
+            groups[-1].append((predicate, " ".join(islice(left, _ARGUMENTS[predicate]))))
         else:
-            return failed(1, f"find: unknown predicate `{word}'")
+            return failed(1, f"find: unknown predicate `{predicate}'")
     search = _Search(disk=disk)
     for root in roots:
         # -delete implies -depth: what is in a directory goes before the directory.
-        deletes = any(word == "-delete" for group in groups for word, _ in group)
+        deletes = any(predicate == "-delete" for group in groups for predicate, _ in group)
         entries = list(disk.tree(root))
         for path, node in reversed(entries) if deletes else entries:
             for group in groups:
-                all(search.holds(word, value, (root, path, node)) for word, value in group)
+                all(search.holds(predicate, value, (root, path, node)) for predicate, value in group)
     sums = (f"{hashlib.sha256(disk.read(path) or b'').hexdigest()}  {path}\n" for path in search.summed)
     gone = (f"find: ‘{root}’: {_GONE}" for root in roots if disk.look(root, follow=False) is None)
     return _finished("".join([*search.out, *sums]), gone)
@@ -173,10 +162,10 @@ class _Search:
     out: list[str] = field(default_factory=list)
     summed: list[str] = field(default_factory=list)
 
-    def holds(self, word: str, value: str, entry: tuple[str, str, Node]) -> bool:
+    def holds(self, predicate: str, value: str, entry: tuple[str, str, Node]) -> bool:
         """Do one test or action on an entry, and say whether it holds."""
         root, path, node = entry
-        match word, value:
+        match predicate, value:
             case "-type", _:
                 return letter(node) == value
             case "-name", _:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.practice.machine.files import Disk
-from bot.practice.machine.gnu import gnu_words
+from bot.practice.machine.gnu import gnu_programs
 from bot.practice.machine.shell import Shell
-from bot.practice.values import Answer, Call, HostLog, Now, Ran, Stdin, Word, failed, run_word, said
+from bot.practice.values import Answer, Call, HostLog, Now, Program, Ran, Stdin, failed, run_program, succeeded
 
 HOME = "/home/practice"
 _MACHINE_ID, _BOOT_ID = "/etc/machine-id", "/proc/sys/kernel/random/boot_id"
@@ -69,7 +69,7 @@ class Machine:
         self.addresses = ["127.0.0.1", ip]
         self.environment = {"HOME": HOME, "PATH": "/usr/bin:/bin", "SSH_CONNECTION": "127.0.0.1 50022 127.0.0.1 22"}
         self.clock_off = timedelta(0)
-        self.words: dict[str, Word] = {**gnu_words(disk), **self._own_words()}
+        self.programs: dict[str, Program] = {**gnu_programs(disk), **self._own_programs()}
         self.greeting: Callable[[str, str], Answer] | None = None
         self.now = now
         self.log = log
@@ -83,11 +83,11 @@ class Machine:
         self.machine_id = hashlib.sha256(name.encode()).hexdigest()[:32]
         self._boot()
 
-    def _own_words(self) -> dict[str, Word]:
+    def _own_programs(self) -> dict[str, Program]:
         return {
             "true": lambda _call: Answer(),
             "false": lambda _call: Answer(exit_status=1),
-            "echo": lambda call: said(f"{' '.join(call.args)}\n"),
+            "echo": lambda call: succeeded(f"{' '.join(call.args)}\n"),
             "date": self._date,
             "env": self._env,
             "flock": self._flock,
@@ -171,9 +171,9 @@ class Machine:
             ran.at = self.now()
             self.log.ran.append(ran)
 
-    async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
+    async def run(self, argv: tuple[str, ...], stdin: Stdin) -> Answer:
         """One command of this host, by its name and arguments; 127 when it has no such command."""
-        return await run_word(self.words, words, stdin)
+        return await run_program(self.programs, argv, stdin)
 
     async def _sh(self, call: Call) -> Answer:
         match call.args:
@@ -188,24 +188,24 @@ class Machine:
         return await self._shell.run(script, arguments, stdin)
 
     async def _sudo(self, call: Call) -> Answer:
-        words = call.args
-        if words[:1] != ("-n",):
+        argv = call.args
+        if argv[:1] != ("-n",):
             return failed(1, "sudo: a password is required")
-        words = words[2:] if words[1:2] == ("--",) else words[1:]
-        if words and words[0] not in self.words:
-            return failed(1, f"sudo: {words[0]}: command not found")
-        return await self.run(words, call.stdin)
+        argv = argv[2:] if argv[1:2] == ("--",) else argv[1:]
+        if argv and argv[0] not in self.programs:
+            return failed(1, f"sudo: {argv[0]}: command not found")
+        return await self.run(argv, call.stdin)
 
     async def _env(self, call: Call) -> Answer:
-        words = call.args
-        while words and "=" in words[0]:
-            words = words[1:]
-        return await self.run(words, call.stdin)
+        argv = call.args
+        while argv and "=" in argv[0]:
+            argv = argv[1:]
+        return await self.run(argv, call.stdin)
 
     def _date(self, call: Call) -> Answer:
         if call.args != ("+%s",):
             return failed(1, f"date: invalid date '{' '.join(call.args)}'")
-        return said(f"{int((self.now() + self.clock_off).timestamp())}\n")
+        return succeeded(f"{int((self.now() + self.clock_off).timestamp())}\n")
 
     def _ip(self, call: Call) -> Answer:
         if call.args != ("-json", "address"):
@@ -214,7 +214,7 @@ class Machine:
             {"family": "inet6" if ":" in address else "inet", "local": address, "prefixlen": 24}
             for address in self.addresses
         ]
-        return said(json.dumps([{"ifname": "eth0", "addr_info": held}], separators=(",", ":")))
+        return succeeded(json.dumps([{"ifname": "eth0", "addr_info": held}], separators=(",", ":")))
 
     async def _flock(self, call: Call) -> Answer:
         match call.args:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bot.practice.machine.files import Directory, Disk, parts
-from bot.practice.machine.gnu import gnu_words
+from bot.practice.machine.gnu import gnu_programs
 from bot.practice.machine.shell import Shell
-from bot.practice.values import Answer, Call, Now, Stdin, Word, failed, run_word
+from bot.practice.values import Answer, Call, Now, Program, Stdin, failed, run_program
 
 
 class Namespaces:
@@ -16,11 +16,11 @@ class Namespaces:
     `refused` may be set: `unshare` as in a container without the right to it, `mount` as where a profile forbids that.
     """
 
-    def __init__(self, disk: Disk, words: Callable[[Disk], Mapping[str, Word]], now: Now) -> None:
+    def __init__(self, disk: Disk, programs: Callable[[Disk], Mapping[str, Program]], now: Now) -> None:
         """Of a host with this disk; `words`: its commands that read a disk, for the one that the script sees."""
         self.refused = ""
         self._disk = disk
-        self._words = words
+        self._programs = programs
         self._now = now
 
     async def unshare(self, call: Call) -> Answer:
@@ -29,7 +29,7 @@ class Namespaces:
             return failed(1, "unshare: unshare failed: Operation not permitted")
         match call.args:
             case ("--mount", "--propagation", "private", "sh", "-c", script, *arguments):
-                inside = _Inside(self._disk, self._words, self._now, may_mount=self.refused != "mount")
+                inside = _Inside(self._disk, self._programs, self._now, may_mount=self.refused != "mount")
                 return await Shell(inside.disk, inside.run, {}).run(script, tuple(arguments), call.stdin)
             case _:
                 return failed(1, "unshare: unrecognized option")
@@ -38,14 +38,16 @@ class Namespaces:
 class _Inside:
     """What the script sees: the host's disk, but for what it mounts."""
 
-    def __init__(self, disk: Disk, words: Callable[[Disk], Mapping[str, Word]], now: Now, *, may_mount: bool) -> None:
+    def __init__(
+        self, disk: Disk, programs: Callable[[Disk], Mapping[str, Program]], now: Now, *, may_mount: bool
+    ) -> None:
         self.disk = Disk(now)
         self.disk.root = Directory(entries=dict(disk.root.entries))
         self._may_mount = may_mount
-        self._words = {**gnu_words(self.disk), "mount": self._mount, **words(self.disk)}
+        self._programs = {**gnu_programs(self.disk), "mount": self._mount, **programs(self.disk)}
 
-    async def run(self, words: tuple[str, ...], stdin: Stdin) -> Answer:
-        return await run_word(self._words, words, stdin)
+    async def run(self, argv: tuple[str, ...], stdin: Stdin) -> Answer:
+        return await run_program(self._programs, argv, stdin)
 
     def _mount(self, call: Call) -> Answer:
         match call.args:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from bot.practice.ring.state import RingState, View
-from bot.practice.values import Answer, Call, Now, failed, said
+from bot.practice.values import Answer, Call, Now, failed, succeeded
 
 _HOSTS = ("mail server ip", "tag", "vhosts", "state", "state changed", "users")
 _RING = (
@@ -42,7 +42,7 @@ class Directing:
     async def doveadm(self, call: Call) -> Answer:
         """Exit status 64: usage, 68: no such backend, 75: this director does not answer."""
         match call.args:
-            case ("-f", "tab", "director", *words) | ("director", *words):
+            case ("-f", "tab", "director", *argv) | ("director", *argv):
                 pass
             case _:
                 return failed(64, "usage: doveadm [-Dv] [-f <formatter>] <command> [<args>]")
@@ -54,12 +54,12 @@ class Directing:
         if not await self._wait_while(lambda: self._view.hanging):
             # What a director that hangs has in its socket is carried out when it wakes; by then, this was given up.
             return failed(75, "Error: Timeout waiting for a reply from director")
-        if words == ["status"]:
+        if argv == ["status"]:
             return _printed(_HOSTS, self._hosts())
-        if words == ["ring", "status"]:
+        if argv == ["ring", "status"]:
             return _printed(_RING, self._directors())
-        answer = self._change(words)
-        return await self._confirmed(words) if answer.exit_status == 0 else answer
+        answer = self._change(argv)
+        return await self._confirmed(argv) if answer.exit_status == 0 else answer
 
     async def proxied(self, ip: str) -> Answer:
         """How many of its sessions go to this backend, and whose, as core/readings/sessions.py counts them."""
@@ -67,14 +67,14 @@ class Directing:
             return failed(3, "Error: connect(/run/dovecot/ipc) failed: Connection refused")
         sessions = self._ring.proxied(self._name)
         there = [user for user, backend in sessions.items() if backend == ip]
-        return said("\n".join([f"sessions {len(there)} of {len(sessions)}", *there, ""]))
+        return succeeded("\n".join([f"sessions {len(there)} of {len(sessions)}", *there, ""]))
 
-    async def _confirmed(self, words: list[str]) -> Answer:
+    async def _confirmed(self, argv: list[str]) -> Answer:
         """A change is answered when the ring is synced; a flush when it has begun."""
         now = self._now()
         # With a director just gone, not before it is given up.
         await asyncio.sleep(max(0.0, (self._ring.waits_until(now) - now).total_seconds()))
-        if words[0] in {"update", "up", "down"} and not await self._wait_while(self._unsynced):
+        if argv[0] in {"update", "up", "down"} and not await self._wait_while(self._unsynced):
             return failed(75, "Error: Ring sync timed out")
         return Answer()
 
@@ -90,9 +90,9 @@ class Directing:
             await asyncio.sleep(_LOOKS.total_seconds())
         return True
 
-    def _change(self, words: list[str]) -> Answer:
+    def _change(self, argv: list[str]) -> Answer:
         now = self._now()
-        match words:
+        match argv:
             case ["update", ip, vhosts] if vhosts.isdecimal() and not ip.isdecimal():
                 return self._on(ip, lambda: self._ring.change(ip, now=now, vhosts=int(vhosts)), unknown=75)
             case ["up", ip]:
@@ -172,4 +172,4 @@ def _stamp(moment: datetime | None, never: str) -> str:
 
 
 def _printed(columns: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Answer:
-    return said("".join("\t".join(row) + "\n" for row in (columns, *rows)))
+    return succeeded("".join("\t".join(row) + "\n" for row in (columns, *rows)))

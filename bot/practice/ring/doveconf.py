@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bot.practice.machine.files import Disk
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, failed, succeeded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Doveconf:
             if not included or not (below or included[1]):
                 yield _Line(file=path, number=number, text=line)
 
-    def trouble(self, path: str, *, expand: bool = True) -> str | None:
+    def error_in(self, path: str, *, expand: bool = True) -> str | None:
         """What keeps Dovecot from reading it; `expand`: the files that values are read from, too, as at a start."""
         if self._disk.read(path) is None:
             return f"doveconf: Fatal: open({path}) failed: No such file or directory"
@@ -98,15 +98,15 @@ class Doveconf:
                 pass
             case _:
                 return failed(64, "usage: doveconf [-x] [-n] [-c <config file>]")
-        if (trouble := self.trouble(path, expand=expand)) is not None:
-            return failed(89, trouble)
+        if (error := self.error_in(path, expand=expand)) is not None:
+            return failed(89, error)
         settings = {
             line.text.split("=", 1)[0].strip(): line.text.strip()
             for line in self._lines(path)
             if re.match(r"\w+\s*=", line.text)
         }
         lines = [f"# {self.version}: {path}", *(settings[key] for key in sorted(settings))]
-        return said("".join(f"{line}\n" for line in lines))
+        return succeeded("".join(f"{line}\n" for line in lines))
 
 
 def _from(file: str, named: str) -> str:

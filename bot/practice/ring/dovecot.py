@@ -12,7 +12,7 @@ from bot.practice.machine.files import Disk
 from bot.practice.ring.doveconf import Doveconf
 from bot.practice.ring.fixtures import CONFIG, METACACHE
 from bot.practice.ring.systemd import Unit
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, failed, succeeded
 
 VERSION = "2.3.19.1 (9b53102964)"
 _SERVICES = ("anvil", "auth", "config", "doveadm", "imap", "imap-login", "lmtp", "log", "stats")
@@ -55,34 +55,21 @@ class Dovecot:
         unit.may_start = self._may_start
 
     @property
-    def version(self) -> str:
-        """What `dovecot --version` says; may be set."""
-        return self.doveconf.version
-
-    @version.setter
-    def version(self, value: str) -> None:
-        self.doveconf.version = value
-
-    @property
     def serving(self) -> bool:
         """Whether it is active."""
         return self._unit.active == "active"
 
     def _may_start(self) -> bool:
-        return not self.start_fails and self.doveconf.trouble(f"{CONFIG}/dovecot.conf") is None
-
-    def dovecot(self, call: Call) -> Answer:
-        """`dovecot --version`."""
-        return said(f"{self.version}\n") if call.args == ("--version",) else failed(64, "Usage: dovecot --version")
+        return not self.start_fails and self.doveconf.error_in(f"{CONFIG}/dovecot.conf") is None
 
     # doveadm
 
     def doveadm(self, call: Call) -> Answer:
         """Answer doveadm's service, reload and mail commands."""
         # Without a running Dovecot to tell it the settings, doveadm reads the files itself.
-        if not self.serving and (trouble := self.doveconf.trouble(f"{CONFIG}/dovecot.conf")) is not None:
+        if not self.serving and (error := self.doveconf.error_in(f"{CONFIG}/dovecot.conf")) is not None:
             if self._disk.read(f"{CONFIG}/dovecot.conf") is not None:
-                return failed(89, trouble)
+                return failed(89, error)
             missing = f"stat({CONFIG}/dovecot.conf) failed: No such file or directory"
             return failed(75, f"Fatal: Error reading configuration: {missing}")
         match call.args:
@@ -115,7 +102,7 @@ class Dovecot:
             return _not_running("net_connect_unix(/run/dovecot/anvil) failed: Connection refused")
         sessions = Counter(self.through_directors()) + Counter(self.past_directors)
         rows = (f"{user}\t{count}\timap\t(1)\t(192.0.2.200)\n" for user, count in sessions.items())
-        return said("username\t#\tproto\t(pids)\t(ips)\n" + "".join(rows))
+        return succeeded("username\t#\tproto\t(pids)\t(ips)\n" + "".join(rows))
 
     def _service_status(self, names: list[str]) -> Answer:
         if not self.serving:
@@ -132,7 +119,7 @@ class Dovecot:
             for name in _SERVICES
             if not names or name in names
         ]
-        return said(json.dumps(rows, separators=(",", ":")))
+        return succeeded(json.dumps(rows, separators=(",", ":")))
 
     def _service_stop(self, names: tuple[str, ...]) -> Answer:
         if not self.serving:
@@ -160,7 +147,7 @@ class Dovecot:
             )
         if user not in self.users:
             return failed(67, f"doveadm({user}): Error: User doesn't exist")
-        return said(text)
+        return succeeded(text)
 
     def _count(self, mailbox: str) -> int:
         return 0 if self.mailboxes_empty else self.mailboxes[mailbox]
@@ -185,15 +172,20 @@ class Dovecot:
     def greeting(self, ip: str, port: str) -> Answer:
         """The first line that a port says, as bash's /dev/tcp and `head -n 1` show it."""
         if self.serving and port == "143":
-            return said(f"* OK [CAPABILITY {_CAPABILITY}] Dovecot (Debian) ready.\r\n")
+            return succeeded(f"* OK [CAPABILITY {_CAPABILITY}] Dovecot (Debian) ready.\r\n")
         if self.serving and port == "24" and "lmtp" not in self.stopped_services:
-            return said(f"220 {self._name} Dovecot ready.\r\n")
+            return succeeded(f"220 {self._name} Dovecot ready.\r\n")
         # bash calls itself by its $0, which is the address here.
         return failed(
             1,
             f"{ip}: connect: Connection refused",
             f"{ip}: line 1: /dev/tcp/{ip}/{port}: Connection refused",
         )
+
+
+def dovecot(version: str, call: Call) -> Answer:
+    """`dovecot --version`."""
+    return succeeded(f"{version}\n") if call.args == ("--version",) else failed(64, "Usage: dovecot --version")
 
 
 def _not_running(why: str) -> Answer:

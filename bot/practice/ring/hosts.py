@@ -8,12 +8,12 @@ from bot.practice.machine.files import Directory, Disk, File, Node
 from bot.practice.machine.host import Host
 from bot.practice.machine.namespace import Namespaces
 from bot.practice.ring.directing import Directing
-from bot.practice.ring.dovecot import VERSION, Dovecot
+from bot.practice.ring.dovecot import VERSION, Dovecot, dovecot
 from bot.practice.ring.fixtures import METACACHE, VMAIL, backend_disk
 from bot.practice.ring.packages import Packages
 from bot.practice.ring.state import RingState
 from bot.practice.ring.systemd import Systemd, Unit
-from bot.practice.values import Answer, Call, Fault, Faults, HostLog, Loss, Now, failed, said
+from bot.practice.values import Answer, Call, Fault, Faults, HostLog, Loss, Now
 
 FLUSH_UNIT = "dovecot-metacache-flush"
 
@@ -27,9 +27,9 @@ class Director(Host):
         self.version_text = VERSION
         self._ring = ring
         self._directing = Directing(name, ring, now)
-        self.words["doveadm"] = self._directing.doveadm
-        self.words["sh"] = self._counting
-        self.words["dovecot"] = self._dovecot
+        self.programs["doveadm"] = self._directing.doveadm
+        self.programs["sh"] = self._counting
+        self.programs["dovecot"] = lambda call: dovecot(self.version_text, call)
 
     async def _counting(self, call: Call) -> Answer:
         """The count of proxied sessions is known as a whole: the small shell has no pipes, and no awk."""
@@ -38,11 +38,6 @@ class Director(Host):
                 return await self._directing.proxied(ip)
             case _:
                 return await self._sh(call)
-
-    def _dovecot(self, call: Call) -> Answer:
-        if call.args != ("--version",):
-            return failed(64, "Usage: dovecot --version")
-        return said(f"{self.version_text}\n")
 
     @property
     def away(self) -> bool:
@@ -101,10 +96,10 @@ class Backend(Host):
         self.dovecot_unit.started = self._started
         self.dovecot_unit.stopping, self.dovecot_unit.stopped = self._stopping, self._stopped
         self.dovecot_unit.start()
-        self.words |= {
+        self.programs |= {
             "doveadm": self.dovecot.doveadm,
             "doveconf": self.dovecot.doveconf.answer,
-            "dovecot": self.dovecot.dovecot,
+            "dovecot": lambda call: dovecot(self.dovecot.doveconf.version, call),
             "unshare": self.namespaces.unshare,
             "systemctl": systemd.systemctl,
             "dpkg-query": self.packages.dpkg_query,

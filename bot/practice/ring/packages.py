@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from bot.practice.machine.files import Disk
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, failed, succeeded
 
 OLD = "1:2.3.19.1+dfsg1-2.1+deb12u6"
 NEW = "1:2.3.19.1+dfsg1-2.1+deb12u7"
@@ -63,7 +63,7 @@ class Packages:
         """`apt-cache madison NAME…` or `apt-cache policy NAME…`; an unknown name is passed over in silence."""
         verb, *names = call.args or ("",)
         if verb == "policy":
-            return said("".join(self._policy(name) for name in names if name in self.offered))
+            return succeeded("".join(self._policy(name) for name in names if name in self.offered))
         if verb != "madison":
             return failed(100, f"E: Invalid operation {verb}")
         out = "".join(
@@ -71,7 +71,7 @@ class Packages:
             for name in names
             for version in reversed(self.offered.get(name, []))
         )
-        return said(out)
+        return succeeded(out)
 
     def _policy(self, name: str) -> str:
         installed, versions = self.installed.get(name, "(none)"), self.offered[name][::-1]
@@ -79,8 +79,8 @@ class Packages:
             f" {'***' if version == installed else '   '} {version} 500\n        500 {_SOURCE}\n"
             for version in versions
         ]
-        said = f"{name}:\n  Installed: {installed}\n  Candidate: {versions[0]}\n  Version table:\n"
-        return said + "".join(rows)
+        head = f"{name}:\n  Installed: {installed}\n  Candidate: {versions[0]}\n  Version table:\n"
+        return head + "".join(rows)
 
     def df(self, call: Call) -> Answer:
         """`df --portability --block-size=1M PATH`."""
@@ -88,7 +88,7 @@ class Packages:
         if call.args != ("--portability", "--block-size=1M", path) or path not in self.free:
             return failed(1, f"df: {path}: No such file or directory")
         header = "Filesystem 1048576-blocks Used Available Capacity Mounted on\n"
-        return said(f"{header}/dev/sda1 20000 {20_000 - self.free[path]} {self.free[path]} 50% /\n")
+        return succeeded(f"{header}/dev/sda1 20000 {20_000 - self.free[path]} {self.free[path]} 50% /\n")
 
     async def apt_get(self, call: Call) -> Answer:
         """`apt-get [OPTION…] install NAME=VERSION…`, or `apt-get check`."""
@@ -99,7 +99,7 @@ class Packages:
         values = dict(value.split("=", 1) for name, value in given if name == "-o")
         match operands:
             case ["check"]:
-                return _refused(*against) if (against := self._not_ready()) else said(_READING)
+                return _refused(*against) if (against := self._not_ready()) else succeeded(_READING)
             case ["install", *specs]:
                 return await self._install(specs, {name for name, _ in given}, values)
             case _:
@@ -127,7 +127,7 @@ class Packages:
             waited += f"Waiting for cache lock: {self._held()}...\n"
             await asyncio.sleep(1)
         errors = self._not_ready()
-        return _refused(*errors[-1 if patience else 0 :], said_too=waited) if errors else None
+        return _refused(*errors[-1 if patience else 0 :], printed=waited) if errors else None
 
     def _fetched(self, wanted: dict[str, str], archives: str) -> list[str]:
         """Have these packages in that folder; the mirror's errors where they cannot be had."""
@@ -151,8 +151,8 @@ class Packages:
         together = self._together(wanted)
         if against := self._against(wanted, together, options):
             removed = together[1] if together else []
-            said_too = f"The following packages will be REMOVED:\n  {' '.join(removed)}\n" if removed else ""
-            return _refused(against, said_too=said_too)
+            printed = f"The following packages will be REMOVED:\n  {' '.join(removed)}\n" if removed else ""
+            return _refused(against, printed=printed)
         assert together is not None
         changed, removed = together
         if simulated:
@@ -161,9 +161,9 @@ class Packages:
         if not_had := self._fetched(fetched, values.get("Dir::Cache::archives", ARCHIVES)):
             return _refused(*not_had)
         if "--download-only" in options:
-            return said(_READING + "Download complete and in download only mode\n")
+            return succeeded(_READING + "Download complete and in download only mode\n")
         if not changed:
-            return said(_READING + "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n")
+            return succeeded(_READING + "0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded.\n")
         await asyncio.sleep(self.takes.total_seconds())
         if self.fails:
             return _refused("E: Sub-process /usr/bin/dpkg returned an error code (1)")
@@ -211,7 +211,7 @@ class Packages:
         lines = [f"Remv {name} [{self.installed[name]}]" for name in removed]
         lines += [f"Inst {name}{was[name]} ({version} Debian [amd64])" for name, version in changed.items()]
         lines += [f"Conf {name} ({version} Debian [amd64])" for name, version in changed.items()]
-        return said("NOTE: This is only a simulation!\n" + _READING + "".join(f"{line}\n" for line in lines))
+        return succeeded("NOTE: This is only a simulation!\n" + _READING + "".join(f"{line}\n" for line in lines))
 
     def _set_up(self, changed: dict[str, str]) -> Answer:
         self.installed |= changed
@@ -222,10 +222,10 @@ class Packages:
                 "Job for dovecot.service failed because the control process exited with error code.",
                 "E: Sub-process /usr/bin/dpkg returned an error code (1)",
             )
-        return said(_READING + "".join(f"{line}\n" for line in lines))
+        return succeeded(_READING + "".join(f"{line}\n" for line in lines))
 
 
-def _refused(*lines: str, said_too: str = "") -> Answer:
+def _refused(*lines: str, printed: str = "") -> Answer:
     return Answer(
-        exit_status=100, out=(_READING + said_too).encode(), err="".join(f"{line}\n" for line in lines).encode()
+        exit_status=100, out=(_READING + printed).encode(), err="".join(f"{line}\n" for line in lines).encode()
     )

@@ -18,9 +18,9 @@ from typing import Self
 import asyncssh
 
 from bot.practice.ring.hosts import Backend, Director
-from bot.practice.ring.state import RingState, Seen, View
+from bot.practice.ring.state import BackendState, RingState, View
 from bot.practice.ring.users import MailUsers
-from bot.practice.values import FailedLogin, Fault, Faults, HostLog, Loss, Now, Ran, machine_time
+from bot.practice.values import Fault, Faults, HostLog, Now, Ran, machine_time
 
 TEST_USER = "practice-test"
 _TICK = timedelta(seconds=0.03)
@@ -30,8 +30,9 @@ class PracticeRing:
     """A ring to practise on, while its `async with` lasts.
 
     `log` has every command that really ran, in the order in which they began, `refused` those that a fence kept from
-    running, `losses` what was deleted of a metacache that was not flushed; `directors` and `backends` are the hosts by
-    name; `ssh_config`, `known_hosts` and `directory` (all only inside the `async with`) are what an SSH client needs.
+    running, `losses` what was deleted of a metacache that was not flushed, `failed_logins` the users who were turned
+    away; `directors` and `backends` are the hosts by name; `ssh_config`, `known_hosts` and `directory` (all only inside
+    the `async with`) are what an SSH client needs.
     """
 
     def __init__(
@@ -70,6 +71,8 @@ class PracticeRing:
             self.state, count=users, serving=self._serving, chance=chance, now=now(), login_patience=login_patience
         )
         self._known_users |= self.people.names
+        self.refused, self.losses = self.hostlog.refused, self.hostlog.losses
+        self.failed_logins = self.people.failed_logins
         self.state.connected = lambda: self.people.connected
         for backend in self.backends.values():
             backend.dovecot.through_directors = partial(self._through_directors, backend.ip)
@@ -96,7 +99,9 @@ class PracticeRing:
         return Director(name, ip, ring=self.state, now=self.now, log=self.hostlog, faults=self._faults)
 
     def _view(self, ip: str, tags: Mapping[str, str]) -> View:
-        return View(ip=ip, backends={one.ip: Seen(tag=tags.get(one.name, "")) for one in self.backends.values()})
+        return View(
+            ip=ip, backends={one.ip: BackendState(tag=tags.get(one.name, "")) for one in self.backends.values()}
+        )
 
     def _cut_off(self, ip: str) -> None:
         self.state.cut_off(ip)
@@ -113,21 +118,6 @@ class PracticeRing:
     def log(self) -> list[Ran]:
         """Every command that really ran, in the order in which they began."""
         return self.hostlog.ran
-
-    @property
-    def refused(self) -> list[Ran]:
-        """Every command that its fence kept from running, and the exit status that said so."""
-        return self.hostlog.refused
-
-    @property
-    def losses(self) -> list[Loss]:
-        """Every file of a metacache that was deleted before it was flushed."""
-        return self.hostlog.losses
-
-    @property
-    def failed_logins(self) -> list[FailedLogin]:
-        """Every pretend user who was turned away."""
-        return self.people.failed_logins
 
     def users_on(self, backend: str) -> int:
         """How many users the ring has mapped to the backend of this name."""
@@ -200,11 +190,11 @@ class PracticeRing:
             await host.listen(authorized, host_key)
             known += f"[127.0.0.1]:{host.port} {host_key.export_public_key().decode().strip()}\n"
             config += host.ssh_config(self.directory)
-        self._keep("client_key", client_key.export_private_key().decode())
-        self._keep("known_hosts", known)
-        self._keep("ssh_config", config)
+        self._write("client_key", client_key.export_private_key().decode())
+        self._write("known_hosts", known)
+        self._write("ssh_config", config)
 
-    def _keep(self, name: str, text: str) -> None:
+    def _write(self, name: str, text: str) -> None:
         path = self.directory / name
         path.touch(mode=0o600)
         path.write_text(text)

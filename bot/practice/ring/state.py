@@ -14,7 +14,7 @@ FULL = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class BackendState:
     """One backend as one director sees it. `changed`: when its state last went up or down, if ever."""
 
     vhosts: int = FULL
@@ -37,7 +37,7 @@ class View:
     """
 
     ip: str
-    backends: dict[str, Seen]
+    backends: dict[str, BackendState]
     away: bool = False
     hanging: bool = False
     failed: datetime | None = None
@@ -96,7 +96,7 @@ class RingState:
         """Restart these directors together; the ring forgets everything if nobody is left who knows."""
         for name in names:
             view = self.directors[name]
-            view.backends = {ip: Seen(tag=one.tag) for ip, one in view.backends.items()}
+            view.backends = {ip: BackendState(tag=one.tag) for ip, one in view.backends.items()}
             view.learns_at = now + self.learning_takes
             view.restarted = now
         self._forget_if_nobody_knows()
@@ -201,8 +201,10 @@ class RingState:
             if not view.away and view.learns_at is not None and view.learns_at <= now:
                 known = self.knowing()
                 # The others tell how a backend is, but not since when.
-                told = {} if known is None else {ip: replace(one, changed=None) for ip, one in known.backends.items()}
-                view.backends = told or view.backends
+                learned = (
+                    {} if known is None else {ip: replace(one, changed=None) for ip, one in known.backends.items()}
+                )
+                view.backends = learned or view.backends
                 view.learns_at = None
         due = [move for move in self._moves if move.due <= now]
         self._moves = [move for move in self._moves if move.due > now]

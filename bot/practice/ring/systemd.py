@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from bot.practice.values import Answer, Call, failed, said
+from bot.practice.values import Answer, Call, failed, succeeded
 
 _LONGER = 'See "systemctl status {0}" and "journalctl -xeu {0}" for details.'
 
@@ -59,15 +59,14 @@ class Unit:
 
     async def stop(self) -> None:
         """Stop it; from the first moment it no longer serves."""
-        if self.active == "active":
-            self.stopping()
-            self.active, self.sub = "deactivating", "stop-sigterm"
-            self._stopped.clear()
-            await asyncio.sleep(self.stop_takes.total_seconds())
-        else:
+        if self.active != "active":
             # Stopping already, or stopped: a second job waits for the first, and changes nothing.
             await self._stopped.wait()
             return
+        self.stopping()
+        self.active, self.sub = "deactivating", "stop-sigterm"
+        self._stopped.clear()
+        await asyncio.sleep(self.stop_takes.total_seconds())
         self.ended()
         self.stopped()
         self._stopped.set()
@@ -142,7 +141,7 @@ class Systemd:
             )
             for name in names
         ]
-        return said("\n".join(blocks))
+        return succeeded("\n".join(blocks))
 
     async def _start_or_stop(self, verb: str, name: str) -> Answer:
         unit = self.units.get(name)

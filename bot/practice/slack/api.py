@@ -12,12 +12,13 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.practice.slack import forms as slack_forms
-from bot.practice.slack import posting as slack_posting
-from bot.practice.slack import reading as slack_reading
-from bot.practice.slack.context import ApiContext, Args, Fault, Meter, SlackError, refuse
+from bot.practice.slack import forms, posting, reading
+from bot.practice.slack.context import ApiContext, Args, Fault, SlackError, refuse
 from bot.practice.slack.workspace import Call, Json
 from bot.practice.values import Faults
+
+BOT_TOKEN, APP_TOKEN = "xoxb-practice", "xapp-practice"
+"""They open nothing but this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +32,25 @@ class Method:
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "auth.test": Method(run=slack_reading.auth_test),
-        "apps.connections.open": Method(run=slack_reading.connections_open, app_level=True),
-        "chat.postMessage": Method(run=slack_posting.chat_post_message, scopes=("chat:write",)),
-        "chat.update": Method(run=slack_posting.chat_update, scopes=("chat:write",)),
-        "chat.postEphemeral": Method(run=slack_posting.chat_post_ephemeral, scopes=("chat:write",)),
-        "chat.getPermalink": Method(run=slack_reading.chat_get_permalink),
-        "conversations.info": Method(run=slack_reading.conversations_info, scopes=("channels:read", "groups:read")),
+        "auth.test": Method(run=reading.auth_test),
+        "apps.connections.open": Method(run=reading.connections_open, app_level=True),
+        "chat.postMessage": Method(run=posting.chat_post_message, scopes=("chat:write",)),
+        "chat.update": Method(run=posting.chat_update, scopes=("chat:write",)),
+        "chat.postEphemeral": Method(run=posting.chat_post_ephemeral, scopes=("chat:write",)),
+        "chat.getPermalink": Method(run=reading.chat_get_permalink),
+        "conversations.info": Method(run=reading.conversations_info, scopes=("channels:read", "groups:read")),
         "conversations.replies": Method(
-            run=slack_reading.conversations_replies, scopes=("channels:history", "groups:history")
+            run=reading.conversations_replies, scopes=("channels:history", "groups:history")
         ),
         "conversations.history": Method(
-            run=slack_reading.conversations_history, scopes=("channels:history", "groups:history")
+            run=reading.conversations_history, scopes=("channels:history", "groups:history")
         ),
-        "users.info": Method(run=slack_reading.users_info, scopes=("users:read",)),
-        "usergroups.users.list": Method(run=slack_reading.usergroups_users_list, scopes=("usergroups:read",)),
-        "views.open": Method(run=slack_forms.views_open),
-        "views.update": Method(run=slack_forms.views_update),
-        "files.getUploadURLExternal": Method(run=slack_forms.get_upload_url, scopes=("files:write",)),
-        "files.completeUploadExternal": Method(run=slack_forms.complete_upload, scopes=("files:write",)),
+        "users.info": Method(run=reading.users_info, scopes=("users:read",)),
+        "usergroups.users.list": Method(run=reading.usergroups_users_list, scopes=("usergroups:read",)),
+        "views.open": Method(run=forms.views_open),
+        "views.update": Method(run=forms.views_update),
+        "files.getUploadURLExternal": Method(run=forms.get_upload_url, scopes=("files:write",)),
+        "files.completeUploadExternal": Method(run=forms.complete_upload, scopes=("files:write",)),
     }
 )
 
@@ -57,15 +58,10 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 class Api:
     """Answers HTTP requests for the workspace."""
 
-    def __init__(
-        self, *, context: ApiContext, bot_token: str, app_token: str, faults: Faults[Fault], meter: Meter
-    ) -> None:
-        """Answer those who show one of these two tokens."""
+    def __init__(self, *, context: ApiContext, faults: Faults[Fault]) -> None:
+        """Answer those who show one of the two tokens."""
         self._context = context
-        self._bot_token = bot_token
-        self._app_token = app_token
         self._faults = faults
-        self._meter = meter
         self._released = asyncio.Event()
 
     def release(self) -> None:
@@ -88,9 +84,6 @@ class Api:
             headers["X-Accepted-OAuth-Scopes"] = ",".join(METHODS[name].scopes)
 
         def answer(values: Json, token: str | None) -> web.Response:
-            seconds = self._meter.too_fast(str(values.get("channel"))) if name == "chat.postMessage" else None
-            if seconds is not None:
-                return _too_fast(seconds)
             return web.json_response({"ok": True} | self._run(name, values, token))
 
         response = await self._served(request, name, answer)
@@ -100,7 +93,7 @@ class Api:
     async def _hook(self, request: web.Request) -> web.StreamResponse:
         def answer(values: Json, _token: str | None) -> web.Response:
             hook = self._context.hooks.get(request.match_info["hook"]) or refuse("no_service")
-            return web.json_response({"ok": True} | slack_posting.respond(self._context, hook, Args(values=values)))
+            return web.json_response({"ok": True} | posting.respond(self._context, hook, Args(values=values)))
 
         return await self._served(request, "response_url", answer)
 
@@ -129,8 +122,6 @@ class Api:
             if values.get("not_json"):
                 refuse("invalid_json")
             response = answer(values, token)
-            if response.status == web.HTTPTooManyRequests.status_code:
-                status = "rate_limited"
         except SlackError as error:
             status = error.name
             response = _refusal(name, error)
@@ -143,25 +134,27 @@ class Api:
             raise SlackError("unknown_method", req_method=name)
         if not token:
             refuse("not_authed")
-        if token not in (self._bot_token, self._app_token):
+        if token not in (BOT_TOKEN, APP_TOKEN):
             refuse("invalid_auth")
-        if (token == self._app_token) != method.app_level:
+        if (token == APP_TOKEN) != method.app_level:
             refuse("not_allowed_token_type")
         if method.scopes:
             self._context.needs(*method.scopes)
         return method.run(self._context, Args(values=values))
 
     def _note(self, name: str, values: Json, status: str) -> None:
-        workspace = self._context.workspace
-        workspace.calls.append(Call(at=workspace.now(), method=name, arguments=MappingProxyType(values), status=status))
-        workspace.changed()
+        self._context.calls.append(
+            Call(at=self._context.now(), method=name, arguments=MappingProxyType(values), status=status)
+        )
+        self._context.changed.set()
 
     async def _go_wrong(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         match fault.what:
             case "status_500":
                 return web.Response(status=500, text="<h1>Server Error</h1>", content_type="text/html")
             case "rate_limited":
-                return _too_fast(fault.retry_after)
+                headers = {"Retry-After": str(fault.retry_after)}
+                return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
             case "error":
                 return web.json_response({"ok": False, "error": fault.error})
             case "hang":
@@ -169,11 +162,6 @@ class Api:
                 return _drop(request)
             case _:
                 return _drop(request)
-
-
-def _too_fast(seconds: int) -> web.Response:
-    answer = {"ok": False, "error": "ratelimited"}
-    return web.json_response(answer, status=429, headers={"Retry-After": str(seconds)})
 
 
 def _refusal(name: str, error: SlackError) -> web.Response:

@@ -1,10 +1,10 @@
-"""What every method of the local Slack works with: the workspace, a call's arguments, refusals, faults, the rate.
+"""What every method of the local Slack works with: the workspace, a call's arguments, refusals, faults.
 
 It knows nothing of HTTP, of single methods, or of the bot.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn
 
@@ -104,10 +104,9 @@ class Upload:
 
 
 @dataclass(kw_only=True, eq=False)
-class ApiContext:
+class ApiContext(Workspace):
     """The workspace, with what Slack has handed out and will take back; `address` is `127.0.0.1:PORT`."""
 
-    workspace: Workspace
     scopes: frozenset[str]
     address: str = ""
     tickets: set[str] = field(default_factory=set)
@@ -117,8 +116,8 @@ class ApiContext:
 
     def new_trigger(self, user: str) -> str:
         """Hand out a `trigger_id`."""
-        name = f"{self.workspace.next_id('')}.{self.workspace.next_id('')}.practice"
-        self.triggers[name] = Trigger(user=user, at=self.workspace.clock())
+        name = f"{self.next_id('')}.{self.next_id('')}.practice"
+        self.triggers[name] = Trigger(user=user, at=self.clock())
         return name
 
     def use_trigger(self, name: str) -> str:
@@ -128,16 +127,16 @@ class ApiContext:
             refuse("invalid_trigger_id")
         if trigger.used:
             refuse("exchanged_trigger_id")
-        if self.workspace.clock() - trigger.at > TRIGGER_LIVES:
+        if self.clock() - trigger.at > TRIGGER_LIVES:
             refuse("expired_trigger_id")
         trigger.used = True
         return trigger.user
 
     def new_hook(self, user: str, channel: str, message: Message | Ephemeral | None = None) -> str:
         """Hand out a `response_url`."""
-        name = self.workspace.next_id("H")
-        self.hooks[name] = Hook(user=user, channel=channel, at=self.workspace.clock(), message=message)
-        return f"http://{self.address}/actions/{self.workspace.team_id}/{name}"
+        name = self.next_id("H")
+        self.hooks[name] = Hook(user=user, channel=channel, at=self.clock(), message=message)
+        return f"http://{self.address}/actions/{self.team_id}/{name}"
 
     def needs(self, *scopes: str) -> None:
         """Refuse unless the token has one of these scopes."""
@@ -146,12 +145,12 @@ class ApiContext:
 
     def user(self, user: str) -> User:
         """Return a user, or refuse."""
-        return self.workspace.users.get(user) or refuse("user_not_found")
+        return self.users.get(user) or refuse("user_not_found")
 
     def channel(self, channel: str) -> Channel:
         """Return a channel the bot may know of, or refuse: a private one hides from who is not in it."""
-        found = self.workspace.channels.get(channel)
-        if found is None or (found.is_private and not found.has(self.workspace.bot_user)):
+        found = self.channels.get(channel)
+        if found is None or (found.is_private and not found.bot):
             refuse("channel_not_found")
         return found
 
@@ -167,7 +166,7 @@ class ApiContext:
         found = self.channel(channel)
         if found.is_archived:
             refuse("is_archived")
-        if not found.has(self.workspace.bot_user):
+        if not found.bot:
             refuse("not_in_channel")
         return found
 
@@ -194,33 +193,3 @@ class Fault:
     def hits(self, method: str) -> bool:
         """Whether it is meant for a call of this method."""
         return self.method in (method, "*")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """How fast a channel may be posted to: `per_second` in the long run, `burst` at once."""
-
-    per_second: float = 1.0
-    burst: int = 3
-
-
-@dataclass(kw_only=True)
-class Meter:
-    """Counts the posts of each channel against a rate; without a rate it lets everything pass."""
-
-    rate: Rate | None
-    clock: Callable[[], float]
-    _left: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    def too_fast(self, channel: str) -> int | None:
-        """Count one post, and return None; or return the whole seconds to wait when it is one too many."""
-        if self.rate is None:
-            return None
-        now = self.clock()
-        left, then = self._left.get(channel, (float(self.rate.burst), now))
-        left = min(self.rate.burst, left + (now - then) * self.rate.per_second)
-        if left < 1:
-            self._left[channel] = (left, now)
-            return max(1, round((1 - left) / self.rate.per_second + 0.5))
-        self._left[channel] = (left - 1, now)
-        return None

@@ -6,7 +6,7 @@ the bot.
 
 from typing import Any
 
-from bot.practice.slack import limits as slack_limits
+from bot.practice.slack import limits
 from bot.practice.slack.context import ApiContext, Args, Upload, refuse
 from bot.practice.slack.posting import clickable, with_ids
 from bot.practice.slack.workspace import Json, Message, SharedFile, View
@@ -17,7 +17,7 @@ def get_upload_url(context: ApiContext, args: Args) -> Json:
     name, length = args.text("filename"), args.number("length", 0)
     if not length:
         refuse("invalid_arguments", "must be more than 0 [json-pointer:/length]")
-    upload = Upload(id=context.workspace.next_id("F"), name=name, length=length)
+    upload = Upload(id=context.next_id("F"), name=name, length=length)
     context.uploads[upload.id] = upload
     return {"upload_url": f"http://{context.address}/upload/v1/{upload.id}", "file_id": upload.id}
 
@@ -31,7 +31,7 @@ def complete_upload(context: ApiContext, args: Args) -> Json:
     thread_ts = args.maybe("thread_ts")
     if channel is not None:
         context.writable(channel)
-        if thread_ts is not None and context.workspace.message(channel, thread_ts) is None:
+        if thread_ts is not None and context.message(channel, thread_ts) is None:
             refuse("thread_not_found")
     uploads = [_sent(context, item) for item in wanted]
     shared = tuple(
@@ -57,104 +57,68 @@ def _sent(context: ApiContext, item: Any) -> tuple[Upload, str]:
 
 
 def _share(context: ApiContext, shared: tuple[SharedFile, ...], comment: str) -> None:
-    workspace = context.workspace
     for file in shared:
         del context.uploads[file.id]
-    workspace.files.extend(shared)
+    context.files.extend(shared)
     channel = shared[0].channel
     if channel is not None:
         message = Message(
             channel=channel,
-            ts=workspace.next_ts(),
+            ts=context.next_ts(),
             thread_ts=shared[0].thread_ts,
-            user=workspace.bot_user,
-            bot_id=workspace.bot_id,
+            user=context.bot_user,
+            bot_id=context.bot_id,
             text=comment,
             files=shared,
         )
-        workspace.messages.append(message)
+        context.messages.append(message)
 
 
 def views_open(context: ApiContext, args: Args) -> Json:
     """Answer `views.open`."""
     body = _modal(context, args)
     user = context.use_trigger(args.text("trigger_id"))
-    view = View(id=context.workspace.next_id("V"), user=user, body=body, hash=context.workspace.next_id("hash"))
-    context.workspace.views.append(view)
+    view = View(id=context.next_id("V"), user=user, body=body, hash=context.next_id("hash"))
+    context.views.append(view)
     return {"view": view_body(context, view)}
 
 
 def views_update(context: ApiContext, args: Args) -> Json:
     """Answer `views.update`; only what is still shown can be updated."""
     body, asked = _modal(context, args), args.text("view_id")
-    view = next((one for one in context.workspace.views if one.shown and one.id == asked), None) or refuse("not_found")
+    view = next((one for one in context.views if one.shown and one.id == asked), None) or refuse("not_found")
     if args.maybe("hash") not in (None, view.hash):
         refuse("hash_conflict")
-    view.body, view.hash = body, context.workspace.next_id("hash")
+    view.body, view.hash = body, context.next_id("hash")
     return {"view": view_body(context, view)}
 
 
 def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
-    if not isinstance(body, dict):
-        refuse("invalid_arguments", "missing required field: view")
-    if found := modal_problems(body):
+    if found := limits.modal_problems(body):
         refuse("invalid_arguments", *found)
-    return body | {"blocks": with_ids(context.workspace, body["blocks"])}
-
-
-def modal_problems(body: Json) -> list[str]:
-    """Say everything Slack would refuse in this modal, as `slack_limits.problems` does for blocks."""
-    found = []
-    if body.get("type") != "modal":
-        found.append("must be one of: modal [json-pointer:/view/type]")
-    for name, needed in (("title", True), ("submit", False), ("close", False)):
-        text = body.get(name)
-        if isinstance(text, dict) and not 0 < len(str(text.get("text", ""))) <= 24:
-            found.append(f"must be less than 25 characters [json-pointer:/view/{name}/text]")
-        if needed and not isinstance(text, dict):
-            found.append(f"missing required field: {name} [json-pointer:/view]")
-    for name, most in (("callback_id", 255), ("private_metadata", 3000)):
-        if len(str(body.get(name) or "")) > most:
-            found.append(f"must be less than {most + 1} characters [json-pointer:/view/{name}]")
-    blocks = body.get("blocks")
-    found += [
-        p.replace("json-pointer:/", "json-pointer:/view/") for p in slack_limits.problems(blocks, surface="modal")
-    ]
-    if "submit" not in body and any(isinstance(b, dict) and b.get("type") == "input" for b in blocks or []):
-        found.append("missing required field: submit [json-pointer:/view]")
-    return found
+    return {**body, "blocks": with_ids(context, body["blocks"])}
 
 
 def view_body(context: ApiContext, view: View, values: Json | None = None) -> Json:
     """Return a modal as Slack writes it; `values` are what was filled in."""
-    workspace = context.workspace
     return {
         "private_metadata": "",
         "callback_id": "",
-        "external_id": "",
-        "clear_on_close": False,
-        "notify_on_close": False,
-        "close": None,
-        "submit": None,
         **view.body,
         "id": view.id,
-        "team_id": workspace.team_id,
-        "app_id": workspace.app_id,
-        "app_installed_team_id": workspace.team_id,
-        "bot_id": workspace.bot_id,
+        "team_id": context.team_id,
+        "app_id": context.app_id,
         "hash": view.hash,
         "state": {"values": values or {}},
-        "previous_view_id": None,
-        "root_view_id": view.id,
     }
 
 
-def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
+def filled(view: View, given: dict[str, dict[str, Any]], *, whole: bool = True) -> Json:
     """Return the state of a modal that was filled in with these values, by block id and action id.
 
-    Raises LookupError for a value that has no place in it, and ValueError for a place that must be filled
-    in and is not: the client would not let it be sent. An option is given by its value.
+    Raises LookupError for a value that has no place in it, and, where it is to be `whole`, ValueError for a place that
+    must be filled in and is not: the client would not let it be sent. An option is given by its value.
     """
     left = {(block_id, action_id) for block_id, actions in given.items() for action_id in actions}
     values: Json = {}
@@ -162,22 +126,12 @@ def filled(view: View, given: dict[str, dict[str, Any]]) -> Json:
         for element in clickable(block) if block["type"] == "input" else []:
             block_id, action_id = str(block.get("block_id")), str(element.get("action_id"))
             state = _state(element, given.get(block_id, {}).get(action_id))
-            if not (state.get("value") or state.get("selected_option") or block.get("optional")):
+            if whole and not (state.get("value") or state.get("selected_option") or block.get("optional")):
                 raise ValueError(f"{block_id}/{action_id} has to be filled in")
             left.discard((block_id, action_id))
             values.setdefault(block_id, {})[action_id] = {"type": element["type"], **state}
     if left:
         raise LookupError(f"the modal has no {sorted(left)}")
-    return values
-
-
-def chosen(view: View, block_id: str, value: str) -> Json:
-    """Return the state of a modal in which nothing but this option was chosen."""
-    values: Json = {}
-    for block in view.body["blocks"]:
-        for element in clickable(block) if block["type"] == "input" else []:
-            state = _state(element, value if block["block_id"] == block_id else None)
-            values.setdefault(block["block_id"], {})[element["action_id"]] = {"type": element["type"], **state}
     return values
 
 

@@ -43,6 +43,17 @@ def problems(blocks: object, *, surface: Surface = "message") -> list[str]:
     return found
 
 
+def modal_problems(body: object) -> list[str]:
+    """Say everything Slack would refuse in this modal, as `problems` does for blocks."""
+    found = list(_MODAL(body, "/view"))
+    if isinstance(body, dict):
+        blocks = body.get("blocks")
+        found += [one.replace("pointer:/", "pointer:/view/") for one in problems(blocks, surface="modal")]
+        if "submit" not in body and any(isinstance(one, dict) and one.get("type") == "input" for one in blocks or []):
+            found.append(_at("/view", "missing required field: submit"))
+    return found
+
+
 def too_long(blocks: object) -> bool:
     """Say whether all blocks together are more than a message holds (`msg_blocks_too_long`)."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > MOST_JSON
@@ -189,3 +200,10 @@ _BLOCK = _by_type(
         "label", "element", block_id=_ID, label=_plain(2000), element=_TYPED, optional=_any, dispatch_action=_any
     ),
 )
+
+_MODAL = _by_type(
+    modal=_fields(
+        "title", title=_plain(24), submit=_plain(24), close=_plain(24), blocks=_any,
+        callback_id=_string(255), private_metadata=_string(3000),
+    )
+)  # fmt: skip

@@ -36,42 +36,31 @@ class Reply:
 
 def command(context: ApiContext, user: User, channel: str, name: str, text: str) -> Json:
     """Return a `slash_commands` payload."""
-    workspace = context.workspace
-    held = workspace.channels[channel]
+    held = context.channels[channel]
     return {
-        "token": "practice",
-        "team_id": workspace.team_id,
-        "team_domain": workspace.team_domain,
+        "team_id": context.team_id,
         "channel_id": channel,
         "channel_name": "privategroup" if held.is_private else held.name,
         "user_id": user.id,
         "user_name": user.name,
         "command": name,
         "text": text,
-        "api_app_id": workspace.app_id,
-        "is_enterprise_install": "false",
         "response_url": context.new_hook(user.id, channel),
         "trigger_id": context.new_trigger(user.id),
     }
 
 
 def _by(context: ApiContext, user: User, kind: str) -> Json:
-    workspace = context.workspace
     return {
         "type": kind,
-        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": workspace.team_id},
-        "api_app_id": workspace.app_id,
-        "token": "practice",
-        "team": {"id": workspace.team_id, "domain": workspace.team_domain},
-        "enterprise": None,
-        "is_enterprise_install": False,
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": context.team_id},
+        "team": {"id": context.team_id, "domain": context.team_domain},
         "trigger_id": context.new_trigger(user.id),
     }
 
 
 def click(context: ApiContext, user: User, message: Message | Ephemeral, *, block: Json, element: Json) -> Json:
     """Return a `block_actions` payload for a button of a message; only real messages come along with it."""
-    workspace = context.workspace
     container: Json = {
         "type": "message",
         "message_ts": message.ts,
@@ -82,24 +71,24 @@ def click(context: ApiContext, user: User, message: Message | Ephemeral, *, bloc
         container["thread_ts"] = message.thread_ts
     payload = _by(context, user, "block_actions") | {
         "container": container,
-        "channel": {"id": message.channel, "name": workspace.channels[message.channel].name},
+        "channel": {"id": message.channel, "name": context.channels[message.channel].name},
         "state": {"values": {}},
         "response_url": context.new_hook(user.id, message.channel, message),
         "actions": [_action(context, block, element)],
     }
     if isinstance(message, Message):
-        payload["message"] = message_body(workspace, message)
+        payload["message"] = message_body(context, message)
     return payload
 
 
 def _action(context: ApiContext, block: Json, element: Json) -> Json:
-    kept = ("selected_option",) if element["type"] == "overflow" else ("text", "value", "style", "confirm")
-    named = {name: element[name] for name in kept if name in element}
+    fields = ("selected_option",) if element["type"] == "overflow" else ("text", "value", "style", "confirm")
+    named = {name: element[name] for name in fields if name in element}
     return named | {
         "type": element["type"],
         "action_id": element["action_id"],
         "block_id": block["block_id"],
-        "action_ts": context.workspace.next_ts(),
+        "action_ts": context.next_ts(),
     }
 
 
@@ -125,7 +114,7 @@ def choice(context: ApiContext, user: User, view: View, element: Json, values: J
     return _by(context, user, "block_actions") | {
         "container": {"type": "view", "view_id": view.id},
         "view": view_body(context, view, values),
-        "actions": [{**state, "action_id": action_id, "block_id": block_id, "action_ts": context.workspace.next_ts()}],
+        "actions": [{**state, "action_id": action_id, "block_id": block_id, "action_ts": context.next_ts()}],
     }
 
 

@@ -8,7 +8,7 @@ import copy
 import re
 from dataclasses import dataclass
 
-from bot.practice.slack import limits as slack_limits
+from bot.practice.slack import limits
 from bot.practice.slack.context import ApiContext, Args, Hook, refuse
 from bot.practice.slack.workspace import Edit, Ephemeral, Json, Message, Workspace, message_body
 
@@ -28,24 +28,22 @@ class Content:
     text: str | None
     blocks: list[Json] | None
 
-    @property
-    def empty(self) -> bool:
-        """Say whether nothing at all would be shown."""
-        return not (self.text or self.blocks)
 
-
-def content(workspace: Workspace, args: Args) -> Content:
-    """Read and check what a message is to say, or refuse."""
+def read_content(workspace: Workspace, args: Args, *, needed: bool = True) -> Content:
+    """Read and check what a message is to say, or refuse; `needed`: something has to be shown."""
     blocks = args.structure("blocks", "invalid_blocks_format")
     if blocks is not None:
         if not isinstance(blocks, list):
             refuse("invalid_blocks_format")
-        if slack_limits.too_long(blocks):
+        if limits.too_long(blocks):
             refuse("msg_blocks_too_long")
-        if found := slack_limits.problems(blocks):
+        if found := limits.problems(blocks):
             refuse("invalid_blocks", *found)
         blocks = with_ids(workspace, blocks)
-    return Content(text=args.maybe("text"), blocks=blocks)
+    text = args.maybe("text")
+    if needed and not (text or blocks):
+        refuse("no_text")
+    return Content(text=text, blocks=blocks)
 
 
 def with_ids(workspace: Workspace, blocks: list[Json]) -> list[Json]:
@@ -94,7 +92,7 @@ def _thread(context: ApiContext, channel: str, thread_ts: str | None) -> str | N
         return None
     if not re.fullmatch(r"\d+\.\d{6}", thread_ts):
         refuse("invalid_thread_ts")
-    root = context.workspace.message(channel, thread_ts)
+    root = context.message(channel, thread_ts)
     if root is None:
         refuse("thread_not_found")
     if root.thread_ts:
@@ -104,42 +102,38 @@ def _thread(context: ApiContext, channel: str, thread_ts: str | None) -> str | N
 
 def chat_post_message(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postMessage`."""
-    workspace = context.workspace
     channel = context.writable(args.text("channel"))
-    said = content(workspace, args)
-    if said.empty:
-        refuse("no_text")
+    content = read_content(context, args)
     message = Message(
         channel=channel.id,
-        ts=workspace.next_ts(),
+        ts=context.next_ts(),
         thread_ts=_thread(context, channel.id, args.maybe("thread_ts")),
-        user=workspace.bot_user,
-        bot_id=workspace.bot_id,
-        text=(said.text or "")[: slack_limits.MOST_TEXT_POSTED],
-        blocks=said.blocks or [],
+        user=context.bot_user,
+        bot_id=context.bot_id,
+        text=(content.text or "")[: limits.MOST_TEXT_POSTED],
+        blocks=content.blocks or [],
         metadata=_metadata(args) or None,
         reply_broadcast=args.flag("reply_broadcast"),
     )
-    workspace.messages.append(message)
-    return {"channel": channel.id, "ts": message.ts, "message": message_body(workspace, message, metadata=True)}
+    context.messages.append(message)
+    return {"channel": channel.id, "ts": message.ts, "message": message_body(context, message, metadata=True)}
 
 
 def chat_update(context: ApiContext, args: Args) -> Json:
     """Answer `chat.update`."""
-    workspace = context.workspace
     channel = context.writable(args.text("channel"))
-    message = workspace.message(channel.id, args.text("ts"))
+    message = context.message(channel.id, args.text("ts"))
     if message is None:
         refuse("message_not_found")
-    if message.bot_id != workspace.bot_id:
+    if message.bot_id != context.bot_id:
         refuse("cant_update_message")
-    said = content(workspace, args)
-    if len(said.text or "") > slack_limits.MOST_TEXT_UPDATED:
+    content = read_content(context, args, needed=False)
+    if len(content.text or "") > limits.MOST_TEXT_UPDATED:
         refuse("msg_too_long")
-    if said.text is None and said.blocks is None:
+    if content.text is None and content.blocks is None:
         refuse("no_text")
     metadata = _metadata(args)
-    edit(workspace, message, said)
+    edit(context, message, content)
     if metadata is not None:
         message.metadata = metadata or None
     message.reply_broadcast |= args.flag("reply_broadcast")
@@ -147,43 +141,42 @@ def chat_update(context: ApiContext, args: Args) -> Json:
         "channel": channel.id,
         "ts": message.ts,
         "text": message.text,
-        "message": message_body(workspace, message, metadata=True),
+        "message": message_body(context, message, metadata=True),
     }
 
 
-def edit(workspace: Workspace, message: Message, said: Content) -> None:
+def edit(workspace: Workspace, message: Message, content: Content) -> None:
     """Change a message in place, and keep what it was. Text without blocks takes the blocks away."""
     message.edits.append(Edit(at=workspace.now(), text=message.text, blocks=message.blocks))
-    if said.text is not None:
-        message.text = said.text
-    if said.blocks is not None or said.text is not None:
-        message.blocks = said.blocks or []
+    if content.text is not None:
+        message.text = content.text
+    if content.blocks is not None or content.text is not None:
+        message.blocks = content.blocks or []
 
 
 def chat_post_ephemeral(context: ApiContext, args: Args) -> Json:
     """Answer `chat.postEphemeral`."""
-    workspace = context.workspace
     channel = context.writable(args.text("channel"))
     user = args.text("user")
-    if user not in workspace.users or not channel.has(user):
+    if user not in context.users:
         refuse("user_not_in_channel")
-    said = content(workspace, args)
-    if said.empty:
-        refuse("no_text")
-    shown = whisper(workspace, user, channel.id, said, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts"))
+    content = read_content(context, args)
+    shown = post_ephemeral(
+        context, user, channel.id, content, via="chat.postEphemeral", thread_ts=args.maybe("thread_ts")
+    )
     return {"message_ts": shown.ts}
 
 
-def whisper(
-    workspace: Workspace, user: str, channel: str, said: Content, *, via: str, thread_ts: str | None = None
+def post_ephemeral(
+    workspace: Workspace, user: str, channel: str, content: Content, *, via: str, thread_ts: str | None = None
 ) -> Ephemeral:
     """Show something to one user alone."""
     shown = Ephemeral(
         channel=channel,
         user=user,
         ts=workspace.next_ts(),
-        text=said.text or "",
-        blocks=said.blocks or [],
+        text=content.text or "",
+        blocks=content.blocks or [],
         via=via,
         thread_ts=thread_ts,
     )
@@ -193,19 +186,16 @@ def whisper(
 
 def respond(context: ApiContext, hook: Hook, args: Args) -> Json:
     """Answer what was sent to a `response_url`: a new message, or another text for the one it belongs to."""
-    workspace = context.workspace
-    if workspace.clock() - hook.at > HOOK_LIVES:
+    if context.clock() - hook.at > HOOK_LIVES:
         refuse("expired_url")
     if hook.used >= HOOK_USES:
         refuse("used_url")
-    said = content(workspace, args)
-    if said.empty:
-        refuse("no_text")
+    content = read_content(context, args)
     hook.used += 1
     if isinstance(hook.message, Message) and _replaces(args):
-        edit(workspace, hook.message, said)
+        edit(context, hook.message, content)
     else:
-        whisper(workspace, hook.user, hook.channel, said, via="response_url", thread_ts=args.maybe("thread_ts"))
+        post_ephemeral(context, hook.user, hook.channel, content, via="response_url", thread_ts=args.maybe("thread_ts"))
     return {}
 
 

@@ -13,23 +13,21 @@ from bot.practice.slack.workspace import Channel, Json, Message, User, message_b
 
 def auth_test(context: ApiContext, _args: Args) -> Json:
     """Answer `auth.test`."""
-    workspace = context.workspace
     return {
-        "url": f"https://{workspace.team_domain}.slack.com/",
-        "team": workspace.team_domain,
-        "user": workspace.bot_name,
-        "team_id": workspace.team_id,
-        "user_id": workspace.bot_user,
-        "bot_id": workspace.bot_id,
-        "is_enterprise_install": False,
+        "url": f"https://{context.team_domain}.slack.com/",
+        "team": context.team_domain,
+        "user": context.bot_name,
+        "team_id": context.team_id,
+        "user_id": context.bot_user,
+        "bot_id": context.bot_id,
     }
 
 
 def connections_open(context: ApiContext, _args: Args) -> Json:
     """Answer `apps.connections.open`: a URL that connects once."""
-    ticket = context.workspace.next_id("ticket")
+    ticket = context.next_id("ticket")
     context.tickets.add(ticket)
-    return {"url": f"ws://{context.address}/link/?ticket={ticket}&app_id={context.workspace.app_id}"}
+    return {"url": f"ws://{context.address}/link/?ticket={ticket}&app_id={context.app_id}"}
 
 
 def users_info(context: ApiContext, args: Args) -> Json:
@@ -40,10 +38,10 @@ def users_info(context: ApiContext, args: Args) -> Json:
 def _user_body(context: ApiContext, user: User) -> Json:
     body: Json = {
         "id": user.id,
-        "team_id": "T0ELSEWHERE" if user.is_stranger else context.workspace.team_id,
+        "team_id": "T0ELSEWHERE" if user.is_stranger else context.team_id,
         "name": user.name,
         "deleted": user.deleted,
-        "profile": {"real_name": user.name, "display_name": user.name, "team": context.workspace.team_id},
+        "profile": {"real_name": user.name, "display_name": user.name, "team": context.team_id},
         "is_bot": user.is_bot,
         "is_app_user": False,
     }
@@ -53,9 +51,6 @@ def _user_body(context: ApiContext, user: User) -> Json:
         # A deleted user's answer lacks these, which trips who reads them without a default.
         body |= {
             "real_name": user.name,
-            "tz": user.tz,
-            "is_admin": user.is_admin,
-            "is_owner": False,
             "is_restricted": user.is_restricted,
             "is_ultra_restricted": user.is_ultra_restricted,
         }
@@ -64,46 +59,37 @@ def _user_body(context: ApiContext, user: User) -> Json:
 
 def usergroups_users_list(context: ApiContext, args: Args) -> Json:
     """Answer `usergroups.users.list`."""
-    group = context.workspace.usergroups.get(args.text("usergroup"))
+    group = context.usergroups.get(args.text("usergroup"))
     if group is None:
         refuse("no_such_subteam")
-    return {"users": list(group.users)}
+    return {"users": group}
 
 
 def conversations_info(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.info`."""
     channel = context.readable(args.text("channel"), "read")
-    return {"channel": _channel_body(context, channel)}
-
-
-def _channel_body(context: ApiContext, channel: Channel) -> Json:
-    return {
+    body = {
         "id": channel.id,
         "name": channel.name,
-        "is_channel": not channel.is_private,
-        "is_group": False,
-        "is_im": False,
-        "is_mpim": False,
         "is_private": channel.is_private,
         "is_archived": channel.is_archived,
-        "is_general": False,
         "is_shared": channel.is_ext_shared,
         "is_ext_shared": channel.is_ext_shared,
         "is_org_shared": False,
         "is_pending_ext_shared": False,
-        "is_member": channel.has(context.workspace.bot_user),
-        "context_team_id": context.workspace.team_id,
+        "is_member": channel.bot,
     }
+    return {"channel": body}
 
 
 def conversations_replies(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.replies`: oldest first, the root first of all."""
     channel = _history_of(context, args)
     ts = args.text("ts")
-    message = context.workspace.message(channel.id, ts)
+    message = context.message(channel.id, ts)
     if message is None:
         refuse("thread_not_found")
-    within = [message] if message.thread_ts else context.workspace.thread(channel.id, ts)
+    within = [message] if message.thread_ts else context.thread(channel.id, ts)
     return _page(context, args, _between(args, within), otherwise=1000)
 
 
@@ -111,16 +97,14 @@ def conversations_history(context: ApiContext, args: Args) -> Json:
     """Answer `conversations.history`: newest first, without replies unless they were broadcast."""
     channel = _history_of(context, args)
     shown = [
-        m
-        for m in reversed(context.workspace.messages)
-        if m.channel == channel.id and (m.thread_ts is None or m.reply_broadcast)
+        m for m in reversed(context.messages) if m.channel == channel.id and (m.thread_ts is None or m.reply_broadcast)
     ]
     return _page(context, args, _between(args, shown), otherwise=100)
 
 
 def _history_of(context: ApiContext, args: Args) -> Channel:
     channel = context.readable(args.text("channel"), "history")
-    if not channel.has(context.workspace.bot_user):
+    if not channel.bot:
         refuse("not_in_channel")
     return channel
 
@@ -146,7 +130,7 @@ def _page(context: ApiContext, args: Args, messages: list[Message], *, otherwise
         except ValueError:
             refuse("invalid_cursor")
     metadata = args.flag("include_all_metadata")
-    shown = [message_body(context.workspace, m, metadata=metadata) for m in messages[start : start + limit]]
+    shown = [message_body(context, m, metadata=metadata) for m in messages[start : start + limit]]
     more = start + limit < len(messages)
     answer: Json = {"messages": shown, "has_more": more}
     if more:
@@ -158,10 +142,10 @@ def _page(context: ApiContext, args: Args, messages: list[Message], *, otherwise
 def chat_get_permalink(context: ApiContext, args: Args) -> Json:
     """Answer `chat.getPermalink`."""
     channel, ts = context.channel(args.text("channel")), args.text("message_ts")
-    message = context.workspace.message(channel.id, ts)
+    message = context.message(channel.id, ts)
     if message is None:
         refuse("message_not_found")
-    link = f"https://{context.workspace.team_domain}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
+    link = f"https://{context.team_domain}.slack.com/archives/{channel.id}/p{ts.replace('.', '')}"
     if message.thread_ts:
         link += f"?thread_ts={message.thread_ts}&cid={channel.id}"
     return {"channel": channel.id, "permalink": link}

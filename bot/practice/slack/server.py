@@ -8,52 +8,17 @@ only, and knows nothing of the bot.
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self
 
 from aiohttp import web
 
-from bot.practice.slack import forms as slack_forms
-from bot.practice.slack import payloads as slack_payloads
-from bot.practice.slack import posting as slack_posting
+from bot.practice.slack import forms, payloads, posting
 from bot.practice.slack.api import Api
-from bot.practice.slack.context import ApiContext, Args, Fault, Meter, Rate, SlackError
+from bot.practice.slack.context import ApiContext, Args, Fault, SlackError
 from bot.practice.slack.payloads import Reply
 from bot.practice.slack.socket import Listener, SlackTimeout, SlackUserError, Sockets
-from bot.practice.slack.workspace import (
-    Call,
-    Channel,
-    Edit,
-    Ephemeral,
-    Json,
-    Message,
-    SharedFile,
-    User,
-    Usergroup,
-    View,
-    Workspace,
-)
+from bot.practice.slack.workspace import Channel, Ephemeral, Json, Message, User, View
 from bot.practice.values import Faults
-
-__all__ = [
-    "SCOPES",
-    "Call",
-    "Channel",
-    "Edit",
-    "Ephemeral",
-    "Fault",
-    "LocalSlack",
-    "Message",
-    "Rate",
-    "Reply",
-    "SharedFile",
-    "SlackTimeout",
-    "SlackUserError",
-    "User",
-    "Usergroup",
-    "View",
-]
-
-T = TypeVar("T")
 
 SCOPES = frozenset(
     {
@@ -64,54 +29,37 @@ SCOPES = frozenset(
 """The scopes of the bot token unless others are given."""
 
 
-class LocalSlack:
+class LocalSlack(ApiContext):
     """A Slack that lives as long as its `async with` block.
 
-    What is to be seen, in order: `messages`, `ephemerals` (each seen by one person alone), `files` that were shared,
-    `views` (modals that were opened), `calls` (every request of the app, uploads and `response_url`s too).
-
-    `port=0` takes a free port; `rate` limits posting, which is unlimited otherwise; `ack_within` and
-    `ping_every` are seconds; `clock` gives seconds since 1970, and moving it makes what Slack hands out
-    expire.
+    `ack_within` and `ping_every` are seconds; `clock` gives seconds since 1970, and moving it makes what Slack hands
+    out expire.
     """
 
     def __init__(
         self,
         *,
-        bot_token: str = "xoxb-practice",  # noqa: S107 - opens nothing but this
-        app_token: str = "xapp-practice",  # noqa: S107
-        port: int = 0,
         scopes: Iterable[str] = SCOPES,
-        rate: Rate | None = None,
         ack_within: float = 3.0,
         ping_every: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Prepare; nothing listens before the block is entered."""
-        self.workspace = Workspace(clock=clock)
-        self.messages = self.workspace.messages
-        self.ephemerals = self.workspace.ephemerals
-        self.files = self.workspace.files
-        self.views = self.workspace.views
-        self.calls = self.workspace.calls
+        super().__init__(clock=clock, scopes=frozenset(scopes))
         self.send_envelopes_twice = False
         self.lose_envelopes = False
         self.lose_acknowledgements = False
-        self._context = ApiContext(workspace=self.workspace, scopes=frozenset(scopes))
         self._faults = Faults[Fault]()
-        meter = Meter(rate=rate, clock=clock)
-        self._sockets = Sockets(context=self._context, ack_within=ack_within, ping_every=ping_every)
-        self._api = Api(
-            context=self._context, bot_token=bot_token, app_token=app_token, faults=self._faults, meter=meter
-        )
+        self._sockets = Sockets(context=self, ack_within=ack_within, ping_every=ping_every)
+        self._api = Api(context=self, faults=self._faults)
         routes = [*self._api.routes(), web.get("/link/", self._sockets.connect)]
-        self._listener = Listener(routes=routes, port=port)
-        self.add_user(self.workspace.bot_user, name=self.workspace.bot_name, is_bot=True)
+        self._listener = Listener(routes)
+        self.add_user(self.bot_user, name=self.bot_name, is_bot=True)
 
     async def __aenter__(self) -> Self:
         """Listen."""
         await self._listener.start()
-        self._context.address = f"127.0.0.1:{self.port}"
+        self.address = f"127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(
@@ -135,43 +83,23 @@ class LocalSlack:
 
     def add_user(self, user_id: str, *, name: str, **more: Any) -> User:
         """Add a user, or take another's place; `more` are the fields of User."""
-        self.workspace.users[user_id] = User(id=user_id, name=name, **more)
-        self.workspace.changed()
-        return self.workspace.users[user_id]
+        self.users[user_id] = User(id=user_id, name=name, **more)
+        return self.users[user_id]
 
     def add_channel(
         self,
         channel_id: str,
         *,
         name: str,
-        members: Iterable[str] | None = None,
-        bot: bool = True,
         **more: bool,
     ) -> Channel:
-        """Add a channel with these members, by default everybody; with the bot, unless `bot=False`.
+        """Add a channel; `more` are the fields of Channel."""
+        self.channels[channel_id] = Channel(id=channel_id, name=name, **more)
+        return self.channels[channel_id]
 
-        `more` are the fields of Channel.
-        """
-        if members is None and not bot:
-            members = self.workspace.users.keys() - {self.workspace.bot_user}
-        inside = None if members is None else frozenset(members) | ({self.workspace.bot_user} if bot else set())
-        self.workspace.channels[channel_id] = Channel(id=channel_id, name=name, members=inside, **more)
-        self.workspace.changed()
-        return self.workspace.channels[channel_id]
-
-    def add_usergroup(self, group_id: str, *, handle: str, users: Iterable[str]) -> Usergroup:
+    def add_usergroup(self, group_id: str, users: Iterable[str]) -> None:
         """Add a group of users, or take another's place."""
-        group = Usergroup(id=group_id, handle=handle, users=tuple(users))
-        self.workspace.usergroups[group_id] = group
-        self.workspace.changed()
-        return group
-
-    def say(self, user: str, channel: str, text: str, *, thread_ts: str | None = None) -> Message:
-        """Post a message as a person."""
-        message = Message(channel=channel, ts=self.workspace.next_ts(), thread_ts=thread_ts, user=user, text=text)
-        self.workspace.messages.append(message)
-        self.workspace.changed()
-        return message
+        self.usergroups[group_id] = list(users)
 
     # What people do
 
@@ -180,7 +108,7 @@ class LocalSlack:
 
         Raises SlackTimeout when it did not, and SlackUserError when its answer cannot be shown.
         """
-        payload = slack_payloads.command(self._context, self.workspace.users[user], channel, name, text)
+        payload = payloads.command(self, self.users[user], channel, name, text)
         reply = await self._deliver("slash_commands", payload, answerable=True)
         if reply.text or reply.blocks:
             self._show(reply, user, channel)
@@ -188,11 +116,10 @@ class LocalSlack:
 
     def _show(self, reply: Reply, user: str, channel: str) -> None:
         try:
-            said = slack_posting.content(self.workspace, Args(values=reply.payload))
+            content = posting.read_content(self, Args(values=reply.payload))
         except SlackError as error:
             raise SlackUserError(f"invalid_command_response: {error.name} {error.more}") from error
-        slack_posting.whisper(self.workspace, user, channel, said, via="ack")
-        self.workspace.changed()
+        posting.post_ephemeral(self, user, channel, content, via="ack")
 
     async def click(
         self,
@@ -208,9 +135,9 @@ class LocalSlack:
         `value` tells buttons with the same action id apart. `stale` clicks what an edit has taken away.
         Raises LookupError when there is no such button, and SlackTimeout when the app did not acknowledge.
         """
-        block, element = slack_payloads.to_click(message, action_id, value, stale=stale)
-        who = self.workspace.users[user]
-        payload = slack_payloads.click(self._context, who, message, block=block, element=element)
+        block, element = payloads.to_click(message, action_id, value, stale=stale)
+        who = self.users[user]
+        payload = payloads.click(self, who, message, block=block, element=element)
         return await self._deliver("interactive", payload, answerable=False)
 
     async def submit(self, user: str, view: View, values: dict[str, dict[str, Any]] | None = None) -> Reply:
@@ -221,11 +148,10 @@ class LocalSlack:
         """
         if not view.shown or view.user != user:
             raise LookupError(f"{user} does not see the modal {view.id}")
-        filled = slack_forms.filled(view, values or {})
-        payload = slack_payloads.submission(self._context, self.workspace.users[user], view, filled)
+        filled = forms.filled(view, values or {})
+        payload = payloads.submission(self, self.users[user], view, filled)
         reply = await self._deliver("interactive", payload, answerable=True)
         view.shown = reply.payload.get("response_action") == "errors"
-        self.workspace.changed()
         return reply
 
     async def choose(self, user: str, view: View, block_id: str, value: str) -> Reply:
@@ -234,8 +160,8 @@ class LocalSlack:
             raise LookupError(f"{user} does not see the modal {view.id}")
         block = next(one for one in view.body["blocks"] if one.get("block_id") == block_id and one["dispatch_action"])
         element = {"block_id": block_id, "action_id": block["element"]["action_id"]}
-        state = slack_forms.chosen(view, block_id, value)
-        payload = slack_payloads.choice(self._context, self.workspace.users[user], view, element, state)
+        state = forms.filled(view, {block_id: {element["action_id"]: value}}, whole=False)
+        payload = payloads.choice(self, self.users[user], view, element, state)
         return await self._deliver("interactive", payload, answerable=False)
 
     async def fill_in(self, user: str, message: Message, action_id: str, reason: str, *, stale: bool = False) -> Reply:
@@ -260,19 +186,6 @@ class LocalSlack:
     def sockets(self) -> int:
         """How many sockets are connected now."""
         return len(self._sockets)
-
-    def thread(self, channel: str, ts: str) -> list[Message]:
-        """Return a message and its replies, in order."""
-        return self.workspace.thread(channel, ts)
-
-    async def until(
-        self,
-        condition: Callable[[], T | Literal[False] | None],
-        *,
-        timeout: float = 120.0,  # noqa: ASYNC109
-    ) -> T:
-        """Return the condition's first true value; see Workspace.until."""
-        return await self.workspace.until(condition, timeout=timeout)
 
     # What goes wrong
 

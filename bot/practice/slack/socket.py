@@ -15,8 +15,6 @@ from bot.practice.slack.workspace import Json
 
 MOST_SOCKETS = 10
 
-_HOST = "applink-practice"
-
 
 class SlackUserError(Exception):
     """What a person sees when Slack could not do what they wanted."""
@@ -64,16 +62,9 @@ class Sockets:
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
-        info = {"host": _HOST, "build_number": 1, "approximate_connection_time": 18060}
-        hello = {
-            "type": "hello",
-            "num_connections": len(self._open),
-            "connection_info": {"app_id": self._context.workspace.app_id},
-            "debug_info": info,
-        }
         with contextlib.suppress(ConnectionError):
-            await socket.send_json(hello)
-            self._context.workspace.changed()
+            await socket.send_json({"type": "hello", "num_connections": len(self._open)})
+            self._context.changed.set()
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
                     self._answered(json.loads(frame.data))
@@ -82,7 +73,7 @@ class Sockets:
         with contextlib.suppress(ConnectionError):
             while True:
                 await asyncio.sleep(self._ping_every)
-                await socket.ping(f"Ping from {_HOST}".encode())
+                await socket.ping(b"Ping from practice")
 
     def _answered(self, frame: Json) -> None:
         answer = self._unanswered.get(str(frame.get("envelope_id")))
@@ -92,7 +83,7 @@ class Sockets:
     def _forget(self, socket: web.WebSocketResponse) -> None:
         if socket in self._open:
             self._open.remove(socket)
-            self._context.workspace.changed()
+            self._context.changed.set()
 
     async def send(self, kind: str, payload: Json, *, answerable: bool, twice: bool = False) -> Json:
         """Send an envelope to one connection, any, and return the payload of its acknowledgement.
@@ -100,12 +91,12 @@ class Sockets:
         Waits for a connection where there is none. Raises SlackTimeout when no acknowledgement has come in
         time. `twice` sends the same envelope again, to the next connection where there are several.
         """
-        envelope_id = self._context.workspace.next_id("envelope-")
+        envelope_id = self._context.next_id("envelope-")
         envelope = {
-            "envelope_id": envelope_id,
             "type": kind,
             "payload": payload,
             "accepts_response_payload": answerable,
+            "envelope_id": envelope_id,
         }
         answer: asyncio.Future[Json] = asyncio.get_running_loop().create_future()
         self._unanswered[envelope_id] = answer
@@ -120,7 +111,7 @@ class Sockets:
             del self._unanswered[envelope_id]
 
     async def _hand_over(self, envelope: Json) -> None:
-        sockets = await self._context.workspace.until(lambda: self._open, timeout=self._ack_within)
+        sockets = await self._context.until(lambda: self._open, timeout=self._ack_within)
         self._turn += 1
         with contextlib.suppress(ConnectionError):  # a connection that is just ending swallows it, as Slack's do
             await sockets[self._turn % len(sockets)].send_json(envelope)
@@ -128,12 +119,12 @@ class Sockets:
     async def close(self, reason: str) -> None:
         """Announce the end to every connection, then close them all."""
         sockets, self._open = self._open, []
-        self._context.workspace.changed()
+        self._context.changed.set()
         await asyncio.gather(*(self._dismiss(socket, reason) for socket in sockets))
 
     async def _dismiss(self, socket: web.WebSocketResponse, reason: str) -> None:
         with contextlib.suppress(ConnectionError):
-            await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {"host": _HOST}})
+            await socket.send_json({"type": "disconnect", "reason": reason})
             await socket.close()
 
 
@@ -152,41 +143,35 @@ class _Absent(asyncio.Protocol):
 class Listener:
     """Serves routes on 127.0.0.1; `port` is the one it listens on once it was started."""
 
-    def __init__(self, *, routes: Iterable[web.AbstractRouteDef], port: int) -> None:
-        """Prepare; `port=0` takes a free one."""
-        self.port = port
-        self._routes = routes
+    def __init__(self, routes: Iterable[web.AbstractRouteDef]) -> None:
+        """Prepare."""
+        self.port = 0
         self._away = False
-        self._runner: web.AppRunner | None = None
+        app = web.Application(client_max_size=_MOST_BODY)
+        app.add_routes(routes)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._listening: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Listen."""
-        app = web.Application(client_max_size=_MOST_BODY)
-        app.add_routes(self._routes)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        """Listen on a free port."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._protocol, "127.0.0.1", self.port)
+        self._listening = await asyncio.get_running_loop().create_server(self._protocol, "127.0.0.1", 0)
         self.port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         """End every connection and stop listening."""
-        assert self._listening is not None
-        assert self._runner is not None
-        self._listening.close()
+        if self._listening is not None:
+            self._listening.close()
         self.away(True)
         await self._runner.cleanup()
 
     def away(self, gone: bool) -> None:
         """Drop every connection, and each new one as soon as it is made; or serve again."""
         self._away = gone
-        if gone and self._runner is not None and self._runner.server is not None:
-            for connection in self._runner.server.connections:
-                if connection.transport is not None:
-                    connection.transport.abort()
+        for connection in self._runner.server.connections if gone and self._runner.server else ():
+            if connection.transport is not None:
+                connection.transport.abort()
 
     def _protocol(self) -> asyncio.Protocol:
-        assert self._runner is not None
-        assert self._runner.server is not None
-        return _Absent() if self._away else self._runner.server()
+        server = self._runner.server
+        return _Absent() if self._away or server is None else server()

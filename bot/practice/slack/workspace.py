@@ -1,13 +1,13 @@
 """The workspace of the local Slack: people, channels, messages and files, all of it in memory.
 
-It keeps what is so and tells those who wait when it changes. It knows nothing of HTTP, of sockets, or of
-the bot.
+It knows nothing of HTTP, of sockets, or of the bot.
 """
 
 import asyncio
 import itertools
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -32,33 +32,18 @@ class User:
     is_restricted: bool = False
     is_ultra_restricted: bool = False
     is_stranger: bool = False
-    is_admin: bool = False
-    tz: str = "Europe/Berlin"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Channel:
-    """A channel; `members=None` means that everybody is in it, the bot too."""
+    """A channel; all users are in it, and the bot unless `bot` is false."""
 
     id: str
     name: str
     is_private: bool = False
     is_ext_shared: bool = False
     is_archived: bool = False
-    members: frozenset[str] | None = None
-
-    def has(self, user: str) -> bool:
-        """Say whether this user id is a member."""
-        return self.members is None or user in self.members
-
-
-@dataclass(frozen=True, kw_only=True)
-class Usergroup:
-    """A group of users, mentioned as `<!subteam^ID>`."""
-
-    id: str
-    handle: str
-    users: tuple[str, ...]
+    bot: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +128,13 @@ class Call:
     status: str
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Workspace:
-    """Everything the workspace holds; `clock` gives seconds since 1970."""
+    """Everything the workspace holds; `clock` gives seconds since 1970.
+
+    What is to be seen, in order: `messages`, `ephemerals` (each seen by one person alone), `files` that were shared,
+    `views` (modals that were opened), `calls` (every request of the app, uploads and `response_url`s too).
+    """
 
     clock: Callable[[], float] = time.time
     team_id: str = "T0PRACTICE"
@@ -156,7 +145,7 @@ class Workspace:
     bot_name: str = "practice-bot"
     users: dict[str, User] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
-    usergroups: dict[str, Usergroup] = field(default_factory=dict)
+    usergroups: dict[str, list[str]] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     ephemerals: list[Ephemeral] = field(default_factory=list)
     files: list[SharedFile] = field(default_factory=list)
@@ -164,7 +153,8 @@ class Workspace:
     calls: list[Call] = field(default_factory=list)
     _last: int = 0
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-    _waiting: set["asyncio.Future[None]"] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the app has called, or a socket came or went, for whoever waits."""
 
     def now(self) -> datetime:
         """Return the time, aware, in UTC."""
@@ -184,20 +174,14 @@ class Workspace:
         return next((m for m in self.messages if (m.channel, m.ts) == (channel, ts)), None)
 
     def thread(self, channel: str, ts: str) -> list[Message]:
-        """Return a root message and its replies, in order; empty when there is no such root."""
+        """Return a root message and its replies, in order."""
         return [m for m in self.messages if m.channel == channel and ts in (m.ts, m.thread_ts)]
-
-    def changed(self) -> None:
-        """Wake those who wait for something to become so."""
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
 
     async def until(
         self,
         condition: Callable[[], T | Literal[False] | None],
         *,
-        timeout: float,  # noqa: ASYNC109 - it is the words' bound
+        timeout: float = 120.0,  # noqa: ASYNC109 - it is the words' bound
     ) -> T:
         """Return the condition's first true value, looking at each change.
 
@@ -208,6 +192,7 @@ class Workspace:
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         while True:
+            self.changed.clear()
             try:
                 value = condition()
             except LookupError as error:
@@ -218,15 +203,9 @@ class Workspace:
                     return value
             if loop.time() >= end:
                 raise TimeoutError(f"not so after {timeout:g} s\n{self.summary()}") from last
-            await self._change(min(_LOOK_AGAIN, end - loop.time()))
-
-    async def _change(self, seconds: float) -> None:
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
-        try:
-            await asyncio.wait((waiting,), timeout=max(seconds, 0))
-        finally:
-            self._waiting.discard(waiting)
+            with suppress(TimeoutError):  # wait_for of Python 3.11 loses a cancellation that comes with a change
+                async with asyncio.timeout(min(_LOOK_AGAIN, end - loop.time())):
+                    await self.changed.wait()
 
     def summary(self, *, most: int = 12) -> str:
         """Return the last messages, ephemeral messages and calls as lines, to see what happened."""
@@ -242,15 +221,8 @@ class Workspace:
 def message_body(workspace: Workspace, message: Message, *, metadata: bool = False) -> Json:
     """Return a message as Slack writes it; its metadata only where asked for, as Slack does."""
     body: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
-    body["team"] = workspace.team_id
     if message.bot_id:
-        profile = {
-            "id": message.bot_id,
-            "app_id": workspace.app_id,
-            "name": workspace.bot_name,
-            "team_id": workspace.team_id,
-        }
-        body |= {"bot_id": message.bot_id, "app_id": workspace.app_id, "bot_profile": profile}
+        body |= {"bot_id": message.bot_id, "app_id": workspace.app_id}
     if message.blocks:
         body["blocks"] = message.blocks
     if message.files:
@@ -271,11 +243,4 @@ def _threading(workspace: Workspace, message: Message) -> Json:
     replies = workspace.thread(message.channel, message.ts)[1:]
     if not replies:
         return {}
-    users = list(dict.fromkeys(reply.user for reply in replies))
-    return {
-        "thread_ts": message.ts,
-        "reply_count": len(replies),
-        "reply_users": users,
-        "reply_users_count": len(users),
-        "latest_reply": replies[-1].ts,
-    }
+    return {"thread_ts": message.ts, "reply_count": len(replies), "latest_reply": replies[-1].ts}

@@ -59,7 +59,7 @@ class Answers:
         """Post them; that one could not be posted is logged, it never fails."""
         for message in messages:
             if not (asker.response_url and await self._respond(asker, message)):
-                await self._whisper(asker, message)
+                await self._post_ephemeral(asker, message)
 
     async def _respond(self, asker: Asker, message: Message) -> bool:
         hook = AsyncWebhookClient(
@@ -75,7 +75,7 @@ class Answers:
             return False
         return answer.status_code == 200
 
-    async def _whisper(self, asker: Asker, message: Message) -> None:
+    async def _post_ephemeral(self, asker: Asker, message: Message) -> None:
         try:
             await self._client.chat_postEphemeral(
                 channel=asker.channel,
@@ -92,7 +92,7 @@ def note(text: str, sign: str = ":information_source:") -> Message:
     """A short answer; mentions in it call nobody, as nobody else sees it; Slack's own addresses become links."""
     first, *more = (prose(line, people=None, spans=True) for line in text.split("\n"))
     builder = MessageBuilder(first)
-    builder.say("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
+    builder.paragraph("\n".join([f"{sign} {_ADDRESS.sub(lambda found: f'<{found[0]}>', first)}", *more]))
     return builder.message()
 
 

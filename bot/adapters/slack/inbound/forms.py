@@ -197,18 +197,18 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
     name = escape(run.request.target.backend.name)
     builder = MessageBuilder("")
     if plan is None:
-        builder.say(f"Nothing was changed on {name} that needs undoing: the run ends.")
+        builder.paragraph(f"Nothing was changed on {name} that needs undoing: the run ends.")
         return builder.message().blocks
     gates = [f"*{step.gate}*" for step in plan.steps if isinstance(step, PlannedApproval)]
-    builder.say(f"*{changes(len(plan.changes))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
+    builder.paragraph(f"*{changes(len(plan.changes))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
     requester = who(run.request.requester)
     if gives_vhosts_only(plan):
-        builder.say(
+        builder.paragraph(
             f"Only the vhost count was changed. From an approver, but for {requester}, this *is* the restore approval:"
             " the command is sent as soon as the ring is seen whole. From anybody else it is asked for."
         )
     else:
-        builder.say(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
+        builder.paragraph(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
     for step in plan.changes:
         write_step(builder, plan, step)
     write_left_out(builder, plan)

@@ -98,16 +98,16 @@ def request_of(view: Json, user: str) -> Request:
     hidden = json.loads(view.get("private_metadata") or "{}")
     held = view.get("state", {}).get("values", {})
     packages, config = _picked(held, PACKAGES), _picked(held, CONFIG).removeprefix("=")
-    words = [_picked(held, BACKEND)]
+    options = [_picked(held, BACKEND)]
     if packages == _RESTART:
-        words.append("restart=yes")
+        options.append("restart=yes")
     else:
-        words += [f"packages={KEEP}"] if packages == KEEP else []
-        words += [f"config={config}"] if config not in {"", _USUAL} else []
-    words += [as_typed(name, str(_of(held, name).get("value") or "")) for name in (REASON, TICKET)]
+        options += [f"packages={KEEP}"] if packages == KEEP else []
+        options += [f"config={config}"] if config not in {"", _USUAL} else []
+    options += [as_typed(name, str(_of(held, name).get("value") or "")) for name in (REASON, TICKET)]
     return Request(
         command=str(hidden.get("command")),
-        text=" ".join(word for word in words if word),
+        text=" ".join(option for option in options if option),
         requester=user,
         team=str(hidden.get("team") or ""),
         channel=str(hidden.get("channel")),

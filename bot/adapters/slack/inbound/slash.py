@@ -52,7 +52,7 @@ class Commands:
         self._service = service
         self._people = people
         self._threads = threads
-        self._words: Mapping[str, Callable[[Request, Person], Awaitable[Message | tuple[Message, ...]]]] = {
+        self._subcommands: Mapping[str, Callable[[Request, Person], Awaitable[Message | tuple[Message, ...]]]] = {
             "plan": self._plan,
             "status": self._status,
             "list": self._list,
@@ -63,15 +63,15 @@ class Commands:
 
     async def do(self, typed: Request, respond: Respond) -> Message | tuple[Message, ...]:
         """What was typed, by its first word; what is none of them is a request for a run."""
-        if _word(typed) == "help":
+        if _subcommand(typed) == "help":
             return self._help(typed)
         if against := await self._people.channel_allowed(typed.channel):
             raise Refused(f"Not done: {against}.")
         person = await self._people.person(typed.requester)
         if person.barred:
             raise Refused(f"Not done: {person.barred}.")
-        if word := self._words.get(_word(typed)):
-            return await word(typed, person)
+        if subcommand := self._subcommands.get(_subcommand(typed)):
+            return await subcommand(typed, person)
         return await self._request(typed, person, respond)
 
     async def against(self, typed: Request) -> str:
@@ -108,10 +108,10 @@ class Commands:
     def _unknown(self, typed: Request) -> Message:
         """What to type instead; it says back only what it knows, and begins nothing."""
         command, backends = typed.command, self._service.backends
-        if meant := near(_first(typed), ("help", *self._words, *backends)):
+        if meant := near(_first(typed), ("help", *self._subcommands, *backends)):
             whole = f"{command} {meant} …" if _rest(typed) else f"{command} {meant}"
             raise Refused(f"Nothing was begun. Did you mean `{whole}`?")
-        if backend := next((word for word in _rest(typed).split() if word in backends), ""):
+        if backend := next((name for name in _rest(typed).split() if name in backends), ""):
             raise Refused(f"Nothing was begun. The backend comes first: `{command} {backend} …`")
         known = ", ".join(map(escape, backends[:_LISTED])) + (", …" if len(backends) > _LISTED else "")
         unknown = "What you typed is neither a backend nor one of the words below; nothing was begun."
@@ -181,25 +181,25 @@ class Commands:
 
     async def _run(self, typed: Request, text: str) -> str:
         """The id of a run as it was typed; where a backend was typed, or nothing, Refused says which there are."""
-        word, (name, *more) = f"`{_word(typed)}`", text.split() or [""]
+        subcommand, (name, *more) = f"`{_subcommand(typed)}`", text.split() or [""]
         backend = near(name, self._service.backends)
         if name and not backend:
-            return _run_id(name, word, more)
+            return _run_id(name, subcommand, more)
         found = await self._service.survey(open_only=True)
-        state = "damaged" if _word(typed) == "release" else "open"
+        state = "damaged" if _subcommand(typed) == "release" else "open"
         runs = [one.last for one in found.damaged if one.last] if state == "damaged" else found.runs
         if name in {one.id for one in runs}:
-            return _run_id(name, word, more)
+            return _run_id(name, subcommand, more)
         on = {one.id: summary_of(one).backend for one in runs}
         if not backend:
             listed = ", ".join(f"{run} on {where}" for run, where in [*on.items()][:_LISTED])
-            raise Refused(f"Which run? {word} takes a run's id. {state.capitalize()}: {listed or 'none'}.")
+            raise Refused(f"Which run? {subcommand} takes a run's id. {state.capitalize()}: {listed or 'none'}.")
         run = next((run for run, where in on.items() if where == backend), "")
         if not run:
-            raise Refused(f"{word} takes a run's id, and no run is {state} on {backend}.")
-        whole = f"{typed.command} {_word(typed)} {run}" + (" …" if state == "damaged" else "")
+            raise Refused(f"{subcommand} takes a run's id, and no run is {state} on {backend}.")
+        whole = f"{typed.command} {_subcommand(typed)} {run}" + (" …" if state == "damaged" else "")
         raise Refused(
-            f"Nothing was done: {word} takes a run's id. Did you mean `{whole}`, which is {state} on {backend}?"
+            f"Nothing was done: {subcommand} takes a run's id. Did you mean `{whole}`, which is {state} on {backend}?"
         )
 
 
@@ -208,7 +208,7 @@ def _first(typed: Request) -> str:
     return (typed.text.split() or ["help"])[0]
 
 
-def _word(typed: Request) -> str:
+def _subcommand(typed: Request) -> str:
     """The same in small letters, as the words of the command are."""
     return _first(typed).lower()
 
@@ -222,7 +222,7 @@ def _alone(typed: Request, answer: tuple[Message, ...]) -> tuple[Message, ...]:
     """The answer to a word that takes no more words, with a remark where there were some."""
     if not _rest(typed):
         return answer
-    remark = f"`{_word(typed)}` takes nothing more: what stands behind it was not looked at."
+    remark = f"`{_subcommand(typed)}` takes nothing more: what stands behind it was not looked at."
     return (marked(answer[0], remark), *answer[1:])
 
 
@@ -231,9 +231,9 @@ def _may_ask(person: Person) -> None:
         raise Refused("Not done: you are not among those who may ask for runs.")
 
 
-def _run_id(name: str, word: str, more: Sequence[str]) -> str:
+def _run_id(name: str, subcommand: str, more: Sequence[str]) -> str:
     if not RUN_ID.fullmatch(name):
-        raise Refused(f"Which run? {word} takes a run's id, which stands in the first message of its thread.")
+        raise Refused(f"Which run? {subcommand} takes a run's id, which stands in the first message of its thread.")
     if more:
-        raise Refused(f"{word} takes a run's id, and nothing more.")
+        raise Refused(f"{subcommand} takes a run's id, and nothing more.")
     return name

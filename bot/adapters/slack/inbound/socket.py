@@ -32,15 +32,15 @@ _REMEMBERED = 2_000
 _log = logging.getLogger(__name__)
 
 
-class _Heard(SocketModeClient):
-    """The SDK's client, which says when the other end was heard last.
+class _WatchedClient(SocketModeClient):
+    """The SDK's client, which says when the other end has answered a ping.
 
     The SDK sets `last_ping_pong_time` on a pong, but also, from None, as a starting point without having heard
     anything; only the first is a sign of life.
     """
 
-    def __init__(self, *, hear: Callable[[], None], **more: Any) -> None:
-        self._hear = hear
+    def __init__(self, *, on_pong: Callable[[], None], **more: Any) -> None:
+        self._on_pong = on_pong
         self._pong: float | None = None
         super().__init__(**more)
 
@@ -52,7 +52,7 @@ class _Heard(SocketModeClient):
     @last_ping_pong_time.setter
     def last_ping_pong_time(self, value: float | None) -> None:
         if self._pong is not None and value is not None:
-            self._hear()
+            self._on_pong()
         self._pong = value
 
 
@@ -75,13 +75,13 @@ class Socket(AsyncBaseSocketModeHandler):
         self.app: AsyncApp = app
         self._web = client
         self._silence = silence.total_seconds()
-        self._heard = time.monotonic()
+        self._last_traffic = time.monotonic()
         self._seen: OrderedDict[str, asyncio.Event] = OrderedDict()
         self._watching: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.client: SocketModeClient = _Heard(
-            hear=self._hear,
+        self.client: SocketModeClient = _WatchedClient(
+            on_pong=self._note_traffic,
             app_token=app_token,
             web_client=client,
             ping_interval=ping_every.total_seconds(),
@@ -93,7 +93,7 @@ class Socket(AsyncBaseSocketModeHandler):
         """Connect, to this address if it was asked for already; goes on trying in its own time where Slack is away."""
         if address:
             self.client.wss_uri = address
-        self._heard = time.monotonic()
+        self._last_traffic = time.monotonic()
         self._connecting = asyncio.create_task(self._connect(), name="connect to Slack")
         self._watching = asyncio.create_task(self._watch(), name="listen whether Slack is there")
         await asyncio.wait((self._connecting,), timeout=self._silence / 6)
@@ -126,12 +126,12 @@ class Socket(AsyncBaseSocketModeHandler):
             taken.set()
         await send_async_response(client, req, answer, began)
 
-    def _hear(self) -> None:
-        self._heard = time.monotonic()
+    def _note_traffic(self) -> None:
+        self._last_traffic = time.monotonic()
 
     async def _frame(self, message: WSMessage) -> None:
         """Every text frame, before it is worked on: `hello` and `disconnect` are about the connection itself."""
-        self._hear()
+        self._note_traffic()
         try:
             frame = json.loads(message.data)
         except ValueError:
@@ -148,7 +148,7 @@ class Socket(AsyncBaseSocketModeHandler):
         """Look whether anything came. Slack being away altogether is no fault of this socket, and ends nothing."""
         while not self.failed.done():
             await asyncio.sleep(self._silence / 4)
-            if time.monotonic() - self._heard < self._silence:
+            if time.monotonic() - self._last_traffic < self._silence:
                 continue
             if await self._answers():
                 self._fail(f"nothing has come over the socket for {self._silence:g} s, though Slack answers")

@@ -22,11 +22,13 @@ def never_begun(run: Run) -> Message:
     name = escape(run.request.target.backend.name)
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
     builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
-    builder.say(f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}")
+    builder.paragraph(
+        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}"
+    )
     if run.outcome is Outcome.ABORTED:
-        builder.say(f"By {who(run.back_asked_by or '')}, while it still looked.")
+        builder.paragraph(f"By {who(run.back_asked_by or '')}, while it still looked.")
     elif run.step:
-        builder.say(title(run.plan, run.step))
+        builder.paragraph(title(run.plan, run.step))
         builder.quote("*What was seen*", run.reason)
     listed = inline(f"{run.request.command} list".strip())
     builder.note(
@@ -40,5 +42,5 @@ def warning(run: str, text: str) -> Message:
     """Something that stands in no journal."""
     warning = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
     builder = MessageBuilder(spoken(warning))
-    builder.say(warning)
+    builder.paragraph(warning)
     return builder.message()

@@ -45,16 +45,18 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
     what = escape(_what(asked.gate, run))
     if asked.word_of:
         builder = MessageBuilder(f"Approval given: {what}, by {who(asked.word_of)}, who asked to go back.")
-        builder.say(f":information_source: *Approval given: {what}*, by {who(asked.word_of)}, who asked to go back")
+        builder.paragraph(
+            f":information_source: *Approval given: {what}*, by {who(asked.word_of)}, who asked to go back"
+        )
     else:
         builder = MessageBuilder(
             f"{approvers} Approval needed: {what}. {' '.join(f'Alarm: {escape(one)}.' for one in asked.alarms[:1])}"
             f" Asked for by {who(run.request.requester)}, run {escape(run.id)}, open until {clock(asked.expires)}."
         )
-        builder.say(f":raised_hand: *Approval needed: {what}* · {approvers}")
+        builder.paragraph(f":raised_hand: *Approval needed: {what}* · {approvers}")
     terms = _terms(asked, run)
-    builder.say("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
-    builder.say("\n".join(terms))
+    builder.paragraph("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
+    builder.paragraph("\n".join(terms))
     buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
     whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)
     return builder.message(broadcast=bool(buttons), buttons=buttons, files=(whole,))
@@ -139,14 +141,14 @@ def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     covered = covers(run)
     builder = MessageBuilder(f"All commands behind the {asked.gate} approval.")
     step = next(step for step in run.plan.steps if step.name == asked.step)
-    builder.say(f"*{title(run.plan, step)}*\n{escape(step.because)}")
-    builder.say(_identity(entry, asked, run))
+    builder.paragraph(f"*{title(run.plan, step)}*\n{escape(step.because)}")
+    builder.paragraph(_identity(entry, asked, run))
     for line in asked.alarms:
-        builder.say(f":warning: *Alarm* {escape(line)}")
+        builder.paragraph(f":warning: *Alarm* {escape(line)}")
     for line in asked.evidence:
-        builder.say(f"*Evidence* {escape(line)}")
+        builder.paragraph(f"*Evidence* {escape(line)}")
     count = sum(1 for one in covered if isinstance(one, PlannedChange))
-    builder.say(f"*What will run*: {changes(count)}, until the next approval or the end")
+    builder.paragraph(f"*What will run*: {changes(count)}, until the next approval or the end")
     for one in covered:
         write_step(builder, run.plan, one)
     return builder

@@ -109,7 +109,7 @@ class MessageBuilder:
         self._add(header(text))
         self._full.append(text)
 
-    def say(self, text: str) -> None:
+    def paragraph(self, text: str) -> None:
         """A paragraph of safe markup; what is longer than a section goes on in another one."""
         self._full.append(as_text(text))
         for piece in pieces(text):
@@ -126,12 +126,12 @@ class MessageBuilder:
         if len(cut(in_line(text), SPAN + 1)) > SPAN:
             self.code(label, text)
         else:
-            self.say(f"{label} {inline(text)}")
+            self.paragraph(f"{label} {inline(text)}")
 
     def code(self, title: str, text: str, most: int = BLOCK) -> None:
         """Somebody's text in a code block that it cannot leave; shortened, all of it goes to the file."""
         if len(title) > SECTION - most - 200:
-            self.say(title)
+            self.paragraph(title)
             title = ""
         self._full.append(f"{as_text(title)}\n{set_in(text)}")
         shown, left = shortened(text, most)
@@ -174,8 +174,8 @@ class MessageBuilder:
 
 def without_buttons(message: Message, ended: str, text: str) -> Message:
     """The same message with how it ended in the place of its buttons."""
-    kept = tuple(block for block in message.blocks if block["type"] != "actions")
-    return Message(text=f"{text} {message.text}"[:TEXT], blocks=(*kept, section(ended)))
+    rest = tuple(block for block in message.blocks if block["type"] != "actions")
+    return Message(text=f"{text} {message.text}"[:TEXT], blocks=(*rest, section(ended)))
 
 
 def marked(message: Message, remark: str) -> Message:

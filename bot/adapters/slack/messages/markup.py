@@ -84,14 +84,14 @@ def cut(text: str, most: int) -> str:
     safe = _literal(text)
     if len(safe) <= most:
         return safe
-    kept: list[str] = []
+    fitting: list[str] = []
     room = most - 1
     for whole in _CHARACTERS.findall(safe):
         if len(whole) > room:
             break
         room -= len(whole)
-        kept.append(whole)
-    return "".join(kept) + "…"
+        fitting.append(whole)
+    return "".join(fitting) + "…"
 
 
 def short(text: str, most: int) -> str:
@@ -103,16 +103,16 @@ def short(text: str, most: int) -> str:
 def shortened(text: str, most: int = BLOCK) -> tuple[str, int]:
     """Text for a code block, escaped, first and last lines kept; and how many lines are left out or cut."""
     lines = in_lines(text).replace("```", "'''").strip("\n").split("\n")
-    kept, left = lines, 0
+    fitting, left = lines, 0
     if len(lines) > _HEAD + _TAIL + 1:
         left = len(lines) - _HEAD - _TAIL
-        kept = lines[:_HEAD] + lines[-_TAIL:]
-    room = most // len(kept)
-    long = len(_literal("\n".join(kept))) > most
-    shown = [cut(line, max(room, 40)) if long else _literal(line) for line in kept]
-    left += sum(1 for line, part in zip(kept, shown, strict=True) if part != _literal(line))
-    if len(lines) > len(kept):
-        shown.insert(_HEAD, f"… ({len(lines) - len(kept)} more lines, in the file)")
+        fitting = lines[:_HEAD] + lines[-_TAIL:]
+    room = most // len(fitting)
+    long = len(_literal("\n".join(fitting))) > most
+    shown = [cut(line, max(room, 40)) if long else _literal(line) for line in fitting]
+    left += sum(1 for line, part in zip(fitting, shown, strict=True) if part != _literal(line))
+    if len(lines) > len(fitting):
+        shown.insert(_HEAD, f"… ({len(lines) - len(fitting)} more lines, in the file)")
     return "\n".join(shown), left
 
 

@@ -52,7 +52,7 @@ def write_step(builder: MessageBuilder, plan: Plan, step: PlannedStep) -> None:
     if isinstance(step, PlannedChange):
         builder.code(line, step.action.command.text)
     else:
-        builder.say(line)
+        builder.paragraph(line)
 
 
 def requested(entry: Entry, request: RunRequested) -> Message:
@@ -61,11 +61,11 @@ def requested(entry: Entry, request: RunRequested) -> Message:
     counted = f"{len(plan.steps)} steps in {len(plan.stages)} stages"
     name = request.target.backend.name
     builder = MessageBuilder(f"A run on {escape(name)} was asked for; the plan has {counted}.")
-    builder.say(f":memo: *Asked for* · {now(entry.at)}")
+    builder.paragraph(f":memo: *Asked for* · {now(entry.at)}")
     builder.quote("*Typed*", f"{request.procedure} {request.text}")
     if request.reason or request.ticket:
-        builder.say(why(request))
-    builder.say(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
+        builder.paragraph(why(request))
+    builder.paragraph(f"*The plan* has {counted}; digest {inline(plan.digest[:_DIGEST])}. All of it is in the file.")
     if plan.config_digest:
         builder.note(f"Digest of the proposed configuration: {inline(plan.config_digest[:_DIGEST])}")
     write_left_out(builder, plan)
@@ -84,7 +84,7 @@ def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message | None:
     on = ["once it has begun, it waits for nobody"] if stage.uninterrupted else []
     at, says = stage_place(plan, stage).capitalize(), escape(short(stage.says, 300))
     builder = MessageBuilder(f"{at} begins: {says}.")
-    builder.say(" · ".join([f":arrow_forward: *{at}: {says}*", changes(count), *waits, *on, now(entry.at)]))
+    builder.paragraph(" · ".join([f":arrow_forward: *{at}: {says}*", changes(count), *waits, *on, now(entry.at)]))
     return builder.message()
 
 
@@ -92,8 +92,8 @@ def turned_back(entry: Entry, turned: TurnedBack) -> Message:
     """The plan of the way back, what it leaves out and why."""
     plan = turned.plan
     builder = MessageBuilder(f"The run turns round: {escape(plan.title)}, {len(plan.steps)} steps.")
-    builder.say(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {now(entry.at)}")
-    builder.say(
+    builder.paragraph(f":leftwards_arrow_with_hook: *{escape(plan.title)}* · {now(entry.at)}")
+    builder.paragraph(
         f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}. From here on, the run follows this plan."
     )
     for step in plan.steps:
@@ -106,7 +106,7 @@ def write_left_out(builder: MessageBuilder, plan: Plan) -> None:
     """What a plan leaves out, and why."""
     if plan.left_out:
         lines = "\n".join(f"• {escape(left.step)}: {escape(left.because)}" for left in plan.left_out)
-        builder.say(f"*Left out*\n{lines}")
+        builder.paragraph(f"*Left out*\n{lines}")
 
 
 def plan_text(plan: Plan, target: Target) -> str:
@@ -148,14 +148,14 @@ def dry_run(found: DryRun) -> tuple[Message, ...]:
     verdict = _verdict(found)
     builder = MessageBuilder(f"{escape(plan.title)}: {verdict}. Nothing was changed.")
     builder.head(f"Plan: {plan.title}")
-    builder.say(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
+    builder.paragraph(f"{verdict.capitalize()}. Nothing was changed; this is only what a run would do.")
     if plan.brings:
-        builder.say("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
+        builder.paragraph("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
     for text, holds, reason in found.checks:
-        builder.say(f"*{_HOLDS[holds]}* · {escape(text)}")
+        builder.paragraph(f"*{_HOLDS[holds]}* · {escape(text)}")
         builder.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
     for text in found.later:
-        builder.say(f"*:fast_forward: seen in the run itself* · {escape(text)}")
+        builder.paragraph(f"*:fast_forward: seen in the run itself* · {escape(text)}")
     write_left_out(builder, plan)
     builder.note(f"{len(plan.steps)} steps; digest {inline(plan.digest[:_DIGEST])}")
     messages: list[Message] = []
@@ -163,7 +163,7 @@ def dry_run(found: DryRun) -> tuple[Message, ...]:
         if builder.crowded:
             messages.append(builder.message())
             builder = MessageBuilder(f"{escape(plan.title)}, the plan goes on.")
-        builder.say(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
+        builder.paragraph(f"*Stage {at + 1} of {len(plan.stages)}: {escape(stage.says)}*")
         for step in stage.steps:
             write_step(builder, plan, step)
             if guards := guards_planned(plan, step, found.target):
@@ -207,7 +207,7 @@ def help_text(commands: Mapping[str, str], only: Sequence[str] = ()) -> Message:
     for command, summary in sorted(commands.items()):
         if only and command not in only:
             continue
-        builder.say(f"*{inline(command)}* {escape(summary)}.")
+        builder.paragraph(f"*{inline(command)}* {escape(summary)}.")
         builder.code(
             "",
             "\n".join(f"{command} {typed}" for typed in (*BEGINNING, *_OTHERS)),

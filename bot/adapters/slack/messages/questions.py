@@ -38,7 +38,7 @@ from bot.core.runs.run import Run
 
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
-    builder.say(f"*What it means* {_meaning(run)}")
+    builder.paragraph(f"*What it means* {_meaning(run)}")
     gate = isinstance(run.step, PlannedApproval)
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
@@ -48,7 +48,7 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
-    builder.say("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
+    builder.paragraph("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
     return _choices(run, value(run.id, entry.seq), back=not against)
 
 
@@ -102,11 +102,11 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str
     builder = MessageBuilder(
         f"{approvers} {who(proposed.by)} proposes to skip a step on {escape(name)}: {escape(proposed.reason)}"
     )
-    builder.say(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {now(entry.at)} · {approvers}")
-    builder.say(f"*{title(run.plan, run.step)}*")
+    builder.paragraph(f":fast_forward: *Skip proposed* by {who(proposed.by)}, {now(entry.at)} · {approvers}")
+    builder.paragraph(f"*{title(run.plan, run.step)}*")
     builder.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
-    builder.say(f"A second engineer has to agree, not {not_by}. Until then nothing is done{as_it_is(run, '; ')}.")
+    builder.paragraph(f"A second engineer has to agree, not {not_by}. Until then nothing is done{as_it_is(run, '; ')}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"
     confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
     agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
@@ -183,8 +183,8 @@ def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: st
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
     builder = MessageBuilder(f"{approvers} Still waiting for an approval: {what}.")
     called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
-    builder.say(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {called}")
-    builder.say(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
+    builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {called}")
+    builder.paragraph(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
     return builder.message(name=file_name(entry, "again"), broadcast=again.last)
 
 
@@ -192,5 +192,7 @@ def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
     """An attempt that did not count: it belongs on the record."""
     why = prose(attempt.reason, known(run))
     builder = MessageBuilder(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
-    builder.say(f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {now(entry.at)}: {why}")
+    builder.paragraph(
+        f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {now(entry.at)}: {why}"
+    )
     return builder.message(name=file_name(entry, "refused"))

@@ -161,7 +161,7 @@ def _of_people(entry: Entry, run: Run) -> Message:
 
 def _line(entry: Entry, sign: str, line: str) -> Message:
     builder = MessageBuilder(f"{spoken(line)}.")
-    builder.say(f"{sign} {line}")
+    builder.paragraph(f"{sign} {line}")
     return builder.message(name=file_name(entry, "said"))
 
 
@@ -178,15 +178,15 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(before.plan, step)}*\n" if step else ""
-    builder.say(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
+    builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
     match entry.fact:
         case fact.StepFailed():
             builder.quote("*What was seen*", run.reason)
         case fact.Postponed(by=by, gate=gate, reason=reason):
-            builder.say(f"{who(by)} said *not now* to the {gate} approval.")
+            builder.paragraph(f"{who(by)} said *not now* to the {gate} approval.")
             builder.quote("*Reason given*", reason)
         case _:
-            builder.say(f"*What was seen* {prose(run.reason, known(run))}")
+            builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, commands)
@@ -200,17 +200,19 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     builder = MessageBuilder(
         f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}"
     )
-    builder.say(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {who(run.request.requester)}{why and ':'}{why}")
+    builder.paragraph(
+        f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {who(run.request.requester)}{why and ':'}{why}"
+    )
     lines = [
         f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
         f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
     ]
     if left := left_there(run):
-        builder.say(f":card_file_box: *Left there* {escape(left)}")
+        builder.paragraph(f":card_file_box: *Left there* {escape(left)}")
     if run.users:
         lines.append(f"*Users, first and last count* {users(run.users_before)} → {users(run.users)}")
-    builder.say("\n".join(lines))
-    builder.say(f"*Approvals*\n{asking.summary(run.approvals)}")
+    builder.paragraph("\n".join(lines))
+    builder.paragraph(f"*Approvals*\n{asking.summary(run.approvals)}")
     builder.note(
         f"Plan digest {inline(run.request.plan.digest[:12])}. The ring {inline(run.request.target.ring.name)} is free."
     )

@@ -25,7 +25,7 @@ def proof(facts: fact.HostsProved) -> str:
 def proved(entry: Entry, facts: fact.HostsProved) -> Message:
     """That line by itself, where there are no checks that it would stand with."""
     builder = MessageBuilder(f"{spoken(proof(facts))}, {clock(entry.at)}.")
-    builder.say(f":white_check_mark: {proof(facts)} · {now(entry.at)}")
+    builder.paragraph(f":white_check_mark: {proof(facts)} · {now(entry.at)}")
     return builder.message(name=file_name(entry, "proved"))
 
 
@@ -34,21 +34,21 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
     host, at = escape(seen.host), now(entry.at)
     then = "it is not set back" if seen.helpless else "it is set back"
     builder = MessageBuilder(f"{host} says otherwise than this run left it, {clock(entry.at)}; {then}.")
-    builder.say(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
+    builder.paragraph(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
     if seen.helpless:
-        builder.say(f"*Not set back* {escape(seen.helpless)}.")
+        builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
         times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
-        builder.say(f"It is set back now. {times}.")
+        builder.paragraph(f"It is set back now. {times}.")
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
 
 
 def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     """What came of it; its commands are written by the caller."""
-    mark, word = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
-    builder = MessageBuilder(f"{word}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
-    builder.say(f"{mark} *{word}*, {now(entry.at)}")
+    mark, title = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
+    builder = MessageBuilder(f"{title}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
+    builder.paragraph(f"{mark} *{title}*, {now(entry.at)}")
     builder.quote("*Seen*", came.reason)
     return builder
 
@@ -58,7 +58,7 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     at, name = now(entry.at), escape(run.request.target.backend.name)
     if counted.usable >= counted.needed:
         builder = MessageBuilder(f"{counted.usable} other backends can be used again, {clock(entry.at)}.")
-        builder.say(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
+        builder.paragraph(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
         builder.quote("*Seen*", counted.reason)
         return builder.message(name=file_name(entry, "others"))
     called = f"{who(run.request.requester)} {approvers}"
@@ -66,11 +66,11 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     builder = MessageBuilder(
         f"{called} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"
     )
-    builder.say(
+    builder.paragraph(
         f":rotating_light: *{few} be used while {name} is out* (the ring needs {counted.needed}), {at} · {called}"
     )
     builder.quote("*Seen*", counted.reason)
-    builder.say(f"*Ready to go back* {escape(ready(run))}")
+    builder.paragraph(f"*Ready to go back* {escape(ready(run))}")
     return builder.message(name=file_name(entry, "others"), broadcast=True)
 
 
@@ -96,7 +96,7 @@ def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
     builder = MessageBuilder(
         f"A health monitor says up on {escape(reported.host)}, {clock(entry.at)}; it harms nobody."
     )
-    builder.say(f":information_source: *A health monitor says up*, {now(entry.at)}")
+    builder.paragraph(f":information_source: *A health monitor says up*, {now(entry.at)}")
     builder.quote("*Seen*", reported.reason)
     builder.note("At vhost count 0 nobody is sent there, so it is left as it is, and not said again.")
     return builder.message(name=file_name(entry, "monitor"))
@@ -107,7 +107,7 @@ def booted(entry: Entry, boot: fact.BackendRebooted) -> MessageBuilder:
     builder = MessageBuilder(
         f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {prose(boot.reason, most=500)}."
     )
-    builder.say(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {now(entry.at)}")
+    builder.paragraph(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {now(entry.at)}")
     builder.quote("*Looked again*", boot.reason)
     return builder
 
@@ -116,14 +116,14 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     """Somebody does the rest by hand: what was done so far, and how the run lets go of the ring."""
     name = run.request.target.backend.name
     builder = MessageBuilder(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
-    builder.say(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {now(entry.at)}")
+    builder.paragraph(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {now(entry.at)}")
     builder.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in run.made) or "• nothing"
-    builder.say(f"*Done by this run so far*\n{done}")
+    builder.paragraph(f"*Done by this run so far*\n{done}")
     masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)
     if masked and not (unmasked and run.made.index(unmasked) > run.made.index(masked)):
-        builder.say("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
-    builder.say(
+        builder.paragraph("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
+    builder.paragraph(
         "The run changes nothing more, and sets nothing back. It lets go of the ring when every director is seen to"
         f" give {escape(name)} users again, or when somebody says that it stays out."
     )

@@ -50,14 +50,14 @@ def root(run: Run) -> Message:
     name, state = target.backend.name, state_of(run)
     builder = MessageBuilder(f"{escape(run.request.plan.title)}, run {escape(run.id)}: {spoken(state)}.")
     builder.head(run.request.plan.title)
-    builder.say(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
+    builder.paragraph(f"*Backend* {inline(name)} ({inline(str(target.backend.ip))}), ring {inline(target.ring.name)}")
     if run.request.reason or run.request.ticket:
-        builder.say(why(run.request))
+        builder.paragraph(why(run.request))
     if run.request.plan.brings:
-        builder.say(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
-    builder.say(f"*State* {state}")
-    builder.say("\n".join(_checklist(run)))
-    builder.say("\n".join(_standing(run)))
+        builder.paragraph(f"*Brings* {'; '.join(inline(line) for line in run.request.plan.brings)}")
+    builder.paragraph(f"*State* {state}")
+    builder.paragraph("\n".join(_checklist(run)))
+    builder.paragraph("\n".join(_standing(run)))
     builder.note(f"Run {inline(run.id)} · asked for by {who(run.request.requester)} · began {moment(run.began)}")
     builder.note("The thread below is the change record: every step is a reply in it.")
     return builder.message(buttons=steering(run))
@@ -182,18 +182,18 @@ def listing(
     """
     if not runs:
         builder = MessageBuilder(f"{title}: there are none.")
-        builder.say(f"*{title}*: there are none.")
+        builder.paragraph(f"*{title}*: there are none.")
         return builder.message()
     count = len(runs) if count is None else count
     builder = MessageBuilder(f"{title}: {count}.")
-    builder.say(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
+    builder.paragraph(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
     for run in runs[:_SHOWN]:
         one = summary_of(run)
         state = _ended(run) if isinstance(run, Summary) else "\n".join([state_of(run), *_standing(run)])
         state = f"*Waits for you* · {state}" if one.id in mine else state
         link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
         reason = why(one, _WHY)
-        builder.say(
+        builder.paragraph(
             f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
             f" · {stamp(one.began)}{link}{f' · {reason}' if reason else ''}\n{state}"
         )

@@ -47,7 +47,7 @@ def changed(entry: Entry, run: Run) -> Message | None:
         return None
     line = f"{_HOW[came.how]} · {title(run.plan, step)}"
     builder = MessageBuilder(f"{spoken(_HOW[came.how])}: {title(run.plan, step)}, {clock(entry.at)}.")
-    builder.say(f"{line} · {inline(came.reason)}" if came.reason else line)
+    builder.paragraph(f"{line} · {inline(came.reason)}" if came.reason else line)
     ends = [ran(one) for one in came.ran if one.changes]
     for one in came.ran:
         if one.changes:
@@ -88,8 +88,8 @@ def checked(entry: Entry, before: Run, after: Run) -> Message | None:
         return None
     stage = stage_place(before.plan, before.plan.stage_of(together[-1]))
     builder = MessageBuilder(f"Checked and good: {stage}, {clock(entry.at)}.")
-    builder.say(f":white_check_mark: *Checked and good* · {stage} · {now(entry.at)}")
-    builder.say("\n".join(f"• {line}" for line in lines))
+    builder.paragraph(f":white_check_mark: *Checked and good* · {stage} · {now(entry.at)}")
+    builder.paragraph("\n".join(f"• {line}" for line in lines))
     files = _attached(builder, entry, entry.fact) if isinstance(entry.fact, fact.StepDone) else ()
     return builder.message(name=file_name(entry, "checks"), files=files)
 
@@ -148,7 +148,7 @@ def not_done(entry: Entry, run: Run) -> Message:
             raise AssertionError(f"no such fact of a step: {entry.fact}")
     line = title(run.plan, run.step) if run.step else "The run"
     builder = MessageBuilder(f"{spoken(head)}: {line}, {clock(entry.at)}.")
-    builder.say(f"{head} · {line} · {now(entry.at)}\n{then}")
+    builder.paragraph(f"{head} · {line} · {now(entry.at)}\n{then}")
     builder.quote("*What was seen*", reason)
     write_unanswered(builder, run, commands)
     files = write_commands(builder, entry, commands)
@@ -162,7 +162,7 @@ def write_commands(builder: MessageBuilder, entry: Entry, commands: tuple[Ran, .
             more = f" · {one.output_bytes} bytes printed" if one.output_bytes > len(one.output.encode()) else ""
             builder.code(f"{ran(one)}{more}", f"$ {one.command}\n{one.output}".rstrip())
     looks = [one for one in commands if not one.changes]
-    lines = [f"{inline(one.command, 200)} on {ran(one)}{_unheard(one)}" for one in looks]
+    lines = [f"{inline(one.command, 200)} on {ran(one)}{_not_ended(one)}" for one in looks]
     if lines:
         more = f"\n… and {len(lines) - _LOOKS} more, in the file" if len(lines) > _LOOKS else ""
         builder.note("Looked with\n" + "\n".join(lines[:_LOOKS]) + more)
@@ -172,6 +172,6 @@ def write_commands(builder: MessageBuilder, entry: Entry, commands: tuple[Ran, .
     return (File(name=file_name(entry, "looks"), content=whole),)
 
 
-def _unheard(one: Ran) -> str:
+def _not_ended(one: Ran) -> str:
     """Why a look gave nothing."""
     return f": {inline(one.output, 300)}" if one.exit_status is None and one.output else ""

@@ -29,11 +29,11 @@ def _found(found: Damaged, *, approvers: str, link: str) -> Message:
     builder = MessageBuilder(
         f"{approvers} Run {inline(found.run)} is damaged, and claims {prose(claimed_words(found))}."
     )
-    builder.say(
+    builder.paragraph(
         f":rotating_light: {approvers} *A run's facts are damaged*" + (f" · <{link}|its thread>" if link else "")
     )
     for line in damage_in_words(found).split("\n"):
-        builder.say(prose(line, spans=True))
+        builder.paragraph(prose(line, spans=True))
     return builder.message()
 
 
@@ -44,7 +44,7 @@ def _released(found: Damaged) -> Message:
         f"{who(release.by)} released run {inline(found.run)}, which is damaged: {prose(claimed_words(found))} is free."
     )
     builder = MessageBuilder(text)
-    builder.say(f":unlock: {text}")
+    builder.paragraph(f":unlock: {text}")
     builder.quote("*Reason given*", release.reason)
     builder.note(f"{stamp(release.at)}. It is in the journal, beside the facts of the run.")
     return builder.message()
@@ -54,7 +54,7 @@ def beside(found: Damaged) -> Message:
     """The message to one person besides the answer to what they typed."""
     builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
     for line in damage_in_words(found).split("\n"):
-        builder.say(prose(line, people=None, spans=True))
+        builder.paragraph(prose(line, people=None, spans=True))
     return builder.message()
 
 
@@ -72,10 +72,10 @@ async def post(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], me
             )
         except ERRORS as error:
             _log.warning("what is said of a damaged run is not posted: %s", name_of(error))
-            trouble = judged(error)
-            if trouble is DeliveryFailure.CONTENT:
+            failure = judged(error)
+            if failure is DeliveryFailure.CONTENT:
                 message = plainer(message)
-            turn += trouble is DeliveryFailure.REFUSED
+            turn += failure is DeliveryFailure.REFUSED
             await pace.rest(failures)
             failures += 1
         else:

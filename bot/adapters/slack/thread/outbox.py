@@ -146,7 +146,7 @@ class Outbox:
             else:
                 return
 
-    async def whisper(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
+    async def post_ephemeral(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
         """Post to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
 
         Nobody can look up what became of one: after a connection that dropped it may be posted twice.
@@ -158,11 +158,11 @@ class Outbox:
                     channel=channel, user=user, text=message.text, blocks=list(message.blocks)
                 )
             except ERRORS as error:
-                trouble = judged(error)
-                _log.warning("%s is not told: %s: %s", user, name_of(error), trouble.value, extra=self._fields)
-                if once or trouble is DeliveryFailure.REFUSED:
+                failure = judged(error)
+                _log.warning("%s is not told: %s: %s", user, name_of(error), failure.value, extra=self._fields)
+                if once or failure is DeliveryFailure.REFUSED:
                     return False
-                message = plainer(message) if trouble is DeliveryFailure.CONTENT else message
+                message = plainer(message) if failure is DeliveryFailure.CONTENT else message
                 await self._pace.rest(failures)
                 failures += 1
             else:
@@ -214,23 +214,23 @@ class Outbox:
             try:
                 return await delivery.send(sent), sent is not message
             except ERRORS as error:
-                trouble = self._trouble(error, delivery.place, message, failures)
-            if trouble is DeliveryFailure.CONTENT:
+                failure = self._failure_of(error, delivery.place, message, failures)
+            if failure is DeliveryFailure.CONTENT:
                 message = plainer(message)
-            doubt = trouble is DeliveryFailure.UNKNOWN or (doubt and trouble is DeliveryFailure.REFUSED)
+            doubt = failure is DeliveryFailure.UNKNOWN or (doubt and failure is DeliveryFailure.REFUSED)
             await self._pace.rest(failures)
             failures += 1
 
-    def _trouble(self, error: BaseException, place: Place, message: Message, failures: int) -> DeliveryFailure:
+    def _failure_of(self, error: BaseException, place: Place, message: Message, failures: int) -> DeliveryFailure:
         """What went wrong, for this message; raises RootGone."""
-        trouble = judged(error)
-        _log.warning("message %s.%s: %s: %s", *place, name_of(error), trouble.value, extra=self._fields)
-        if trouble is DeliveryFailure.NO_ROOT:
+        failure = judged(error)
+        _log.warning("message %s.%s: %s: %s", *place, name_of(error), failure.value, extra=self._fields)
+        if failure is DeliveryFailure.NO_ROOT:
             raise RootGone from error
         given_up = isinstance(error, SlackRequestError) and failures >= _UPLOADS
-        if message.files and (trouble is DeliveryFailure.REFUSED or given_up):
+        if message.files and (failure is DeliveryFailure.REFUSED or given_up):
             return DeliveryFailure.CONTENT
-        return trouble
+        return failure
 
     async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
         answer = await self._client.chat_postMessage(

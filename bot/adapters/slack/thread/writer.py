@@ -152,7 +152,9 @@ class ThreadWriter:
     async def _answer_alone(self, run: Run) -> None:
         """Where Slack does not want to (they may have left the channel), it is tried again at the next start."""
         asked = run.request
-        if self._cursor != run.seq and await self._outbox.whisper(asked.channel, asked.requester, never_begun(run)):
+        if self._cursor != run.seq and await self._outbox.post_ephemeral(
+            asked.channel, asked.requester, never_begun(run)
+        ):
             await self._posts.advance(self._run, run.seq)
             await self._reached(run.seq)
         self._written = run
@@ -254,7 +256,7 @@ class ThreadWriter:
         asked = self._entries[0].fact if self._entries else None
         if not isinstance(asked, RunRequested):
             return False
-        return await self._outbox.whisper(asked.channel, asked.requester, warning(self._run, text), once=True)
+        return await self._outbox.post_ephemeral(asked.channel, asked.requester, warning(self._run, text), once=True)
 
     async def repost(self) -> str:
         """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
@@ -288,5 +290,5 @@ class ThreadWriter:
 
     def _abort_again(self, run: Run) -> Message:
         builder = MessageBuilder(f"Run {escape(run.id)} can be aborted here.")
-        builder.say(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
+        builder.paragraph(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
         return builder.message(buttons=(abort_button(run),))
