@@ -17,8 +17,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.unit.core.test_decide import person
 from tests.unit.messages import last
-from tests.unit.test_decide import person
 
 RETRY = fact.RetryChosen(by=REQUESTER)
 

@@ -12,7 +12,7 @@ from bot.core.hosts.identity import QUESTION, Identity, objection, read_identity
 from bot.core.hosts.inventory import Backend, Director
 from bot.errors import Unreadable
 from tests.fakes import answered
-from tests.unit.test_probes import RECORDED
+from tests.unit.core.test_probes import RECORDED
 
 MACHINE_ID = "4c4c4544005a4b108038b7c04f4d4a32"
 OTHER_ID = "0123456789abcdef0123456789abcdef"

@@ -15,7 +15,7 @@ from bot.core.readings.outputs import Reading
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Seen
 from bot.errors import Unreadable
-from tests.unit.test_probes import RECORDED, lab_target, read, result
+from tests.unit.core.test_probes import RECORDED, lab_target, read, result
 
 A, B, C = "127.0.1.1:9090", "127.0.1.2:9090", "127.0.1.3:9090"
 
