@@ -235,8 +235,8 @@ async def test_every_change_of_files_that_the_procedure_makes_does_the_same_and_
 @pytest.mark.parametrize(
     "line",
     [
-        *("cat /etc/dovecot/kind /nowhere /etc/dovecot/dovecot.conf", "rm -f /etc/dovecot/kind /nowhere"),
-        *("rm -f /nowhere", "rm -f /etc/dovecot/link", "rm -f /etc/dovecot"),
+        *("cat /etc/dovecot/kind /nowhere /etc/dovecot/dovecot.conf", "rm /etc/dovecot/kind /nowhere"),
+        *("rm -f /nowhere", "rm /etc/dovecot/link", "rm -f /etc/dovecot", "cp /etc/dovecot/kind /etc/dovecot/kind-2"),
         *("mkdir -p -m 0700 /etc/a/b", "mkdir -p -m 0700 /etc/dovecot", "mkdir -p /etc/dovecot/kind"),
         *("mkdir -p /etc/dovecot/kind/below", "mkdir -p /etc/dovecot/link-to-nothing/below"),
         *("mv -T /nowhere /etc/a", "mv -T /etc/dovecot /nowhere/a", "mv -T /etc/dovecot /etc/dovecot.other"),

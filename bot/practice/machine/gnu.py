@@ -23,7 +23,7 @@ _GONE = "No such file or directory"
 def gnu_programs(disk: Disk) -> dict[str, Program]:
     """Every command on files, by its name."""
     programs: dict[str, Callable[[Disk, Call], Answer]] = {
-        "cat": _cat, "diff": _diff, "find": _find, "mkdir": _mkdir, "mv": _mv, "rm": _rm,
+        "cat": _cat, "cp": _cp, "diff": _diff, "find": _find, "mkdir": _mkdir, "mv": _mv, "rm": _rm,
         "test": _test, "[": _bracket,
     }  # fmt: skip
     return {name: partial(program, disk) for name, program in programs.items()} | {"tar": partial(tar, disk)}
@@ -49,15 +49,26 @@ def _cat(disk: Disk, call: Call) -> Answer:
     return _finished(b"".join(data or b"" for data in found.values()), gone)
 
 
+def _cp(disk: Disk, call: Call) -> Answer:
+    match call.args:
+        case (source, target) if (data := disk.read(source)) is not None and disk.parent(target) is not None:
+            disk.write(target, data)
+            return Answer()
+        case _:
+            return _not_known("cp", call)
+
+
 def _rm(disk: Disk, call: Call) -> Answer:
-    if call.args[:1] != ("-f",):
-        return _not_known("rm", call)
+    force = call.args[:1] == ("-f",)
     complaints = []
-    for path in call.args[1:]:
-        if isinstance(disk.look(path, follow=False), Directory):
+    for path in call.args[force:]:
+        node = disk.look(path, follow=False)
+        if isinstance(node, Directory):
             complaints.append(f"rm: cannot remove '{path}': Is a directory")
-        else:
+        elif node is not None:
             disk.remove(path)
+        elif not force:
+            complaints.append(f"rm: cannot remove '{path}': {_GONE}")
     return _finished("", complaints)
 
 
