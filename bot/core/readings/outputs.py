@@ -1,8 +1,8 @@
 """The pure reading of what a host answered: text of doveadm, doveconf and systemctl into values.
 
 An answer that is not one raises Unreadable: nothing is ever concluded from a silence. Formats: Dovecot 2.3 and systemd
-of Debian 12, recorded in tests/unit/core/recorded. Which command asks for it is in probes.py, and with which exit statuses
-it answers; a reading sees no other. Of dpkg and apt: packages.py; of find: trees.py.
+of Debian 12, recorded in tests/unit/core/recorded. Which command asks for it is in probes.py, and with which exit
+statuses it answers; a reading sees no other. Of dpkg and apt: packages.py; of find: trees.py.
 """
 
 from __future__ import annotations
