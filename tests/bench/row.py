@@ -95,9 +95,9 @@ class Row:
 
     name: str
     what: str
-    against: str
+    against: str = ""
     mark: Mark
-    runs: int
+    runs: int = 1
     measure: Callable[[int], Awaitable[Measured]]
 
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from bot.core.runs.events import WaitBegan
+from bot.core.runs.fold import fold
+from bot.core.runs.transitions import Status
+from bot.practice.slack.server import LocalSlack
 from tests.bench.__main__ import PAGES
+from tests.bench.past import open_runs, opened, settings, write
 from tests.bench.row import By, Mark, Measured, NotMeasured, Outcome, Row, Verdict, number, play, said, times
 from tests.bench.rows import ROWS
 from tests.bench.table import BEGIN, END, Made, as_data, as_text, file_system, in_full, in_short, put_between, whole
@@ -163,3 +169,19 @@ def test_a_table_takes_the_place_of_the_one_before_it() -> None:
 
 def test_the_file_system_is_that_of_the_innermost_mount() -> None:
     assert file_system(Path("/proc/self")) == "proc"
+
+
+async def test_the_runs_of_a_made_journal_are_sound_and_each_its_own(tmp_path: Path) -> None:
+    """Most are copies of rows: what the rows of the table measure must be what the bot would have written."""
+    await write(tmp_path / "journal.db", 3)  # raises where they are not
+    await open_runs(tmp_path / "journal.db", 3, WaitBegan, LocalSlack())
+    async with opened(tmp_path / "journal.db") as journal:
+        names = await journal.open_runs()
+        runs = [fold(await journal.entries(run)) for run in names]
+        assert [await journal.examine(run) for run in names] == [None] * 3
+        assert (await journal.listed()).count == 3
+    targets = [run.request.target for run in runs if run and run.status is Status.WAITING]
+    assert [target.ring.name for target in targets] == ["ring-0", "ring-1", "ring-2"]
+    assert [str(target.backend.ip) for target in targets] == ["10.0.0.13", "10.0.1.13", "10.0.2.13"]
+    found = tomllib.loads(settings(3))["rings"]
+    assert [ring["directors"][1]["name"] for ring in found] == [target.ring.directors[1].name for target in targets]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.bench.row import Row
-from tests.bench.rows import kept, many, ring, slack, ssh
+from tests.bench.rows import kept, many, ring, slack
 
-ROWS: tuple[Row, ...] = (*ring.ROWS, *slack.ROWS, *many.ROWS, *ssh.ROWS, *kept.ROWS)
+ROWS: tuple[Row, ...] = (*ring.ROWS, *slack.ROWS, *many.ROWS, *kept.ROWS)

@@ -247,7 +247,6 @@ ROWS = (
         what="journal: bytes per run",
         against=PLAIN,
         mark=times(most=1.5),
-        runs=1,
         measure=_bytes,
     ),
 )
