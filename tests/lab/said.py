@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 SSH_LOG = "/var/log/lab/ssh.log"
@@ -19,8 +19,9 @@ EXITED = "exit"
 class Ran:
     """One command: as sshd handed it to the user's shell, or as sudo ran it.
 
-    `exit` is known of sudo's only, and None while it runs. `refused` says that sudo wanted a password that nobody was
-    there to type; of a command that is in no rule at all sudo notes nothing, so that one is seen by `ssh` alone.
+    `exit` and `took` are known of sudo's only, and None while it runs. `refused` says that sudo wanted a password that
+    nobody was there to type; of a command that is in no rule at all sudo notes nothing, so that one is seen by `ssh`
+    alone.
     """
 
     at: datetime
@@ -28,6 +29,7 @@ class Ran:
     command: str
     refused: bool = False
     exit: int | None = None
+    took: timedelta | None = None
 
 
 def of_ssh(text: str) -> Iterator[Ran]:
@@ -42,17 +44,22 @@ def of_sudo(text: str) -> Iterator[Ran]:
     events: list[tuple[str, dict[str, Any]]] = []
     if text:
         events = json.loads(text, object_pairs_hook=keep_repeated)
-    exits = {body["uuid"]: body.get("exit_value") for kind, body in events if kind == EXITED}
+    ends = {body["uuid"]: body for kind, body in events if kind == EXITED}
     for kind, body in events:
         if kind == ACCEPTED or kind in REFUSED:
-            moment = body["submit_time"]
+            end = ends.get(body.get("uuid"), {})
             yield Ran(
-                at=datetime.fromtimestamp(moment["seconds"] + moment["nanoseconds"] / 1e9, UTC),
+                at=datetime.fromtimestamp(seconds(body["submit_time"]), UTC),
                 via="sudo",
                 command=shlex.join(body.get("runargv") or [body["command"]]),
                 refused=kind in REFUSED,
-                exit=exits.get(body.get("uuid")),
+                exit=end.get("exit_value"),
+                took=timedelta(seconds=seconds(end["run_time"])) if "run_time" in end else None,
             )
+
+
+def seconds(moment: dict[str, int]) -> float:
+    return moment["seconds"] + moment["nanoseconds"] / 1e9
 
 
 def keep_repeated(pairs: list[tuple[str, Any]]) -> object:

@@ -1,8 +1,9 @@
-"""Mail users at work: they log in through both directors, again and again, and note what came of it."""
+"""Mail users at work: they log in through both directors, again and again, and note what came of it; and newcomers."""
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from tests.lab.crowd import AT_MOST, Attempt, Crowd
 from tests.lab.files import Host
@@ -76,3 +77,23 @@ class MailUsers(Crowd[Login]):
                 self.kicks.append(Kick(at=datetime.now(UTC), user=user, director=director.name))
             else:
                 note(f"{type(end).__name__}: {end}")
+
+
+class Newcomers(Crowd[Attempt]):
+    """Users whom no director knows, each once: some of them come to a backend as soon as it is up."""
+
+    def __init__(self, lab: Lab, count: int = 20, *, at_most: timedelta = AT_MOST) -> None:
+        super().__init__(lab, count, at_most=at_most)
+        self._password = lab.password
+
+    async def _attempt(self, user: str, director: Host) -> None:
+        at, begun = datetime.now(UTC), time.monotonic()
+        try:
+            async with connected(director.ip, PATIENCE) as session:
+                await session.command(f"LOGIN new-{uuid4().hex[:12]} {self._password}")
+                await session.command("LOGOUT")
+            ok = True
+        except (Ended, Refused, OSError, TimeoutError):
+            ok = False
+        took = timedelta(seconds=time.monotonic() - begun)
+        self.attempts.append(Attempt(at=at, user=user, director=director.name, ok=ok, took=took))
