@@ -74,7 +74,7 @@ async def test_a_boot_before_anything_was_stopped_loses_nothing_and_the_run_goes
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("step", ["stop-lmtp", "install-packages", "start-dovecot", "clean-metacache"])
+@pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "install-packages", "start-dovecot", "clean-metacache"])
 @virtually
 async def test_a_boot_while_a_command_runs_is_found_when_its_end_is_looked_up(step: str) -> None:
     """Its end is never heard: what came of it is looked at, with a boot in mind."""

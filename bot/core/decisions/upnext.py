@@ -7,7 +7,7 @@ is not the time's alone to say: see core/runs/waited.py.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -188,8 +188,9 @@ def _must_hold(run: Run) -> bool:
 
 
 def _hold(run: Run) -> fact.RunHeld:
-    if run.must_hold is not None:
-        return run.must_hold
+    if (held := run.must_hold) is not None:
+        again = f". Retry goes on from {held.back_to} again" if held.back_to else ""
+        return replace(held, reason=f"{held.reason}{again}")
     name = run.request.target.backend.name
     return fact.RunHeld(
         reason=f"the directors were set back {run.deviations} times, and somebody or something keeps changing what they"

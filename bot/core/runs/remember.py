@@ -99,6 +99,9 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     )
     if Effect.RESTORE in step.does:
         run = replace(run, out_until=entry.at)
+    if Effect.STOP_DOVECOT in step.does and run.must_hold:
+        # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
+        run = replace(run, must_hold=replace(run.must_hold, back_to=""))
     return next_step(_touch(_out(run, step, entry), step))
 
 
@@ -209,7 +212,7 @@ def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
     if not booted.lost or run.giving_back:
         return run
-    reason = f"{booted.host} was booted while it was out, and {booted.reason}. Retry goes on from {booted.lost} again"
+    reason = f"{booted.host} was booted while it was out, and {booted.reason}"
     return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
 
 
