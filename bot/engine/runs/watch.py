@@ -94,8 +94,10 @@ class Watch:
                 if not self._run.enforced:
                     return  # users are being given back since
                 if self._rounds == rounds:  # else it may have been set back meanwhile, and is looked at anew
-                    await self._judge(run, observation)
-                    self._rounds += 1
+                    try:
+                        await self._judge(run, observation)
+                    finally:
+                        self._rounds += 1
                     return
 
     async def _judge(self, run: Run, observation: Observation) -> None:
