@@ -94,7 +94,7 @@ def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
     if must_exist and not path.exists():
         raise Misconfigured(f"{path}: there is no journal yet")
     # The file itself, as for its lock: a link that is set to another file meanwhile must not split the journal in two.
-    return SqlJournal(f"sqlite+aiosqlite:///{os.path.realpath(path)}")
+    return SqlJournal(f"sqlite:///{os.path.realpath(path)}")
 
 
 def _allowed(people: PeoplePart) -> Allowed:

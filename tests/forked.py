@@ -19,7 +19,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[1]
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["bot.__main__", "bot.bootstrap", "bot.config", "sqlalchemy.dialects.sqlite.aiosqlite", "tests.forked"]
+    ["bot.__main__", "bot.bootstrap", "bot.config", "sqlalchemy.dialects.sqlite.pysqlite", "tests.forked"]
 )
 
 

@@ -7,7 +7,6 @@ their own: written one by one, 4,000 would take the journal minutes. That they a
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -49,7 +48,7 @@ def folder() -> Iterator[Path]:
 
 
 def opened(path: Path) -> SqlJournal:
-    return SqlJournal(f"sqlite+aiosqlite:///{path}")
+    return SqlJournal(f"sqlite:///{path}")
 
 
 def on_disk() -> None:
@@ -260,8 +259,8 @@ async def open_runs(
 
 def of_ring(facts: Sequence[Fact], ring: int) -> list[Fact]:
     """The same facts on another ring."""
-    texts = [(type(one).__name__, told_of(json.dumps(body_of(one)), ring)) for one in facts]
-    return [fact_from(kind, json.loads(text.replace('"practice"', f'"ring-{ring}"'))) for kind, text in texts]
+    texts = [(type(one).__name__, told_of(body_of(one), ring)) for one in facts]
+    return [fact_from(kind, text.replace('"practice"', f'"ring-{ring}"')) for kind, text in texts]
 
 
 def _open_id(ring: int) -> str:
@@ -284,8 +283,8 @@ def _now(entries: Sequence[Entry], drain: timedelta) -> tuple[list[Fact], dateti
 
     facts: list[Fact] = []
     for fact in of_ring([entry.fact for entry in entries], 0):
-        text = _DATE.sub(later, json.dumps(body_of(fact))).replace(_PLAYED_DRAIN, f"PT{drain.total_seconds():g}S")
-        moved = fact_from(type(fact).__name__, json.loads(text))
+        text = _DATE.sub(later, body_of(fact)).replace(_PLAYED_DRAIN, f"PT{drain.total_seconds():g}S")
+        moved = fact_from(type(fact).__name__, text)
         if isinstance(moved, WaitBegan):
             moved = replace(moved, until=at + drain, clocks=dict.fromkeys(moved.clocks, int(at.timestamp())))
         facts.append(moved)

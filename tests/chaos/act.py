@@ -139,7 +139,7 @@ async def _leave(play: Play, *, over: bool) -> None:
 
 
 async def _entries(play: Play) -> tuple[Entry, ...]:
-    async with SqlJournal(f"sqlite+aiosqlite:///{play.scene.folder / 'journal.db'}") as journal:
+    async with SqlJournal(f"sqlite:///{play.scene.folder / 'journal.db'}") as journal:
         runs = await journal.all_runs()
         if len(runs) > 1:
             play.remarks.append(f"{len(runs)} runs began")

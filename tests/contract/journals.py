@@ -70,7 +70,7 @@ SECOND = timedelta(seconds=1)
 
 
 def url(path: Path) -> str:
-    return f"sqlite+aiosqlite:///{path}"
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture

@@ -65,6 +65,16 @@ async def test_a_journal_that_another_program_holds_is_waited_for_and_then_told(
     await waiting
 
 
+async def test_runs_that_write_at_once_wait_for_each_other_and_none_takes_them_for_another_program(
+    sql: SqlJournal,
+) -> None:
+    with at_each_begin(_impatient):
+        runs = [sql.append(f"r{number}", 0, MORNING, [requested(f"ring-{number}")]) for number in range(100)]
+        written = await asyncio.gather(*runs, return_exceptions=True)
+    assert [one for one in written if isinstance(one, BaseException)] == []
+    assert len(await sql.open_runs()) == 100
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
@@ -89,7 +99,7 @@ async def test_a_journal_that_is_not_open_says_so(path: Path) -> None:
 
 async def test_a_password_in_the_url_is_never_told() -> None:
     with pytest.raises(JournalError) as told:
-        await SqlJournal("sqlite+aiosqlite://bot:hunter2@host/nowhere/journal.db").entries("r1")
+        await SqlJournal("sqlite://bot:hunter2@host/nowhere/journal.db").entries("r1")
     assert "hunter2" not in str(told.value)
 
 

@@ -179,7 +179,7 @@ async def test_a_run_of_an_older_version_is_held_to_the_right_host_without_havin
 def test_a_fact_of_a_kind_that_nobody_knows_is_said_to_be_one() -> None:
     """Going back to an older version of the bot with a newer journal is refused, and not guessed at."""
     with pytest.raises(Illegal, match="unknown kind"):
-        fact.fact_from("BackendTeleported", {})
+        fact.fact_from("BackendTeleported", "{}")
 
 
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])

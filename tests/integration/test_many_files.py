@@ -80,7 +80,7 @@ async def test_ten_thousand_files_are_staged_compared_listed_and_kept_and_none_i
         attachment=observation.last_output,
     )
     story.tell(done)
-    async with SqlJournal(f"sqlite+aiosqlite:///{tmp_path / 'journal.db'}") as journal:
+    async with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
         for entry in story.entries:
             await journal.append(entry.run, entry.seq - 1, entry.at, (entry.fact,))
         kept = await journal.entries(story.run.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -169,14 +170,14 @@ def test_as_many_others_as_there_are_can_be_usable_at_most(tmp_path: Path, numbe
 
 def test_a_run_on_hosts_that_the_settings_would_not_name_today_can_still_be_read() -> None:
     """Its request is in the journal: what was allowed then must not damage it now."""
-    body = body_of(Story().entries[0].fact)
+    body = json.loads(body_of(Story().entries[0].fact))
     ring = body["target"]["ring"]
     for part in (ring, *ring["directors"], *ring["backends"]):
         part.pop("usable_others", None)
         part.pop("machine_id", None)
     ring["directors"][1]["ssh"] = "director-1"
     ring["backends"][1]["ssh"] = "backend-1"
-    read = fact_from("RunRequested", body)
+    read = fact_from("RunRequested", json.dumps(body))
     assert isinstance(read, RunRequested)
     with pytest.raises(ValueError, match="director-1 and director-2 share ssh director-1"):
         Inventory(rings=(read.target.ring,))

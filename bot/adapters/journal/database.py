@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Index, Integer, MetaData, String, Table, Text, event, inspect
+from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, create_engine, event
+from sqlalchemy import inspect as inspected
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import JournalError
+
+_T = TypeVar("_T")
 
 METADATA = MetaData()
 
@@ -119,21 +122,42 @@ _WHAT_TO_DO = (
 _ELSE = "see what the database says, and start the bot again when it answers"
 
 
+_READERS = 4
+"""How many transactions are read side by side; each has a connection of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """The threads that read or write, and how their transactions begin."""
+
+    threads: ThreadPoolExecutor
+    engine: Engine
+
+
 class Database:
-    """One database and its transactions. Raises JournalError, with what happened and what to do."""
+    """One database and its transactions. Raises JournalError, with what happened and what to do.
+
+    A transaction is one function, called in a thread: what it is given of the connection must not leave it.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
-        self._engine: AsyncEngine | None = None
+        self._reading: _Side | None = None
+        self._writing: _Side | None = None
         self.complete = False
         """Whether every table is there: one of an older version that can only be read lacks some."""
 
     async def open(self) -> None:
         """Connect, and create what is missing. A SQLite file is for the bot's user alone (0600)."""
-        self._engine = create_async_engine(self._url, hide_parameters=True)
+        engine = create_engine(self._url, hide_parameters=True, pool_size=_READERS + 1)
         if self._url.get_backend_name() == "sqlite":
-            event.listen(self._engine.sync_engine, "connect", _prepare)
-            event.listen(self._engine.sync_engine, "begin", _begin)
+            event.listen(engine, "connect", _prepare)
+            event.listen(engine, "begin", _begin)
+        readers = ThreadPoolExecutor(_READERS, "journal-reader")
+        self._reading = _Side(threads=readers, engine=engine.execution_options(begin="DEFERRED"))
+        # One thread: SQLite has writers that meet sleep and try again, until one of them gives up. Here they queue.
+        writer = ThreadPoolExecutor(1, "journal-writer")
+        self._writing = _Side(threads=writer, engine=engine.execution_options(begin="IMMEDIATE"))
         try:
             await self._create()
         except BaseException:
@@ -146,63 +170,70 @@ class Database:
                 await asyncio.to_thread(_private, self._url.database or "")
             except OSError as error:
                 raise translated(error, self.name) from error
-        async with self.reading() as connection:
-            there = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        there = await self.read(lambda connection: inspected(connection).get_table_names())
         self.complete = set(METADATA.tables) <= set(there)
         if self.complete:  # a journal that can only be read is opened too, for looking
             return
         try:
-            async with self.writing() as connection:
-                await connection.run_sync(METADATA.create_all)
-                if self._url.get_backend_name() == "sqlite":
-                    for trigger in _TRIGGERS:
-                        await connection.exec_driver_sql(trigger)
+            await self.write(_create_all)
             self.complete = True
         except JournalError as error:
             if EVENTS.name not in there or not only_read(error):
                 raise
 
     async def close(self) -> None:
-        """Give back every connection; harmless when none is open."""
-        engine, self._engine = self._engine, None
-        if engine is not None:
-            await engine.dispose()
+        """Finish the transactions that have begun and give back every connection; harmless when none is open."""
+        sides = (self._writing, self._reading)
+        self._writing = self._reading = None
+        for side in sides:
+            if side is not None:
+                await asyncio.to_thread(side.threads.shutdown)
+                side.engine.dispose()
 
     @property
     def name(self) -> str:
         """The URL for people, without its password."""
         return self._url.render_as_string(hide_password=True)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that sees one state of everything."""
-        async with self._transaction(begin="DEFERRED") as connection:
-            yield connection
+    async def read(self, work: Callable[[Connection], _T]) -> _T:
+        """What `work` makes of one state of everything."""
+        return await self._done(self._reading, work)
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that is committed at its end, whole or not at all; IntegrityError comes through."""
-        async with self._transaction(begin="IMMEDIATE") as connection:
-            yield connection
+    async def write(self, work: Callable[[Connection], _T]) -> _T:
+        """Commit what `work` does, whole or not at all; IntegrityError comes through.
 
-    @asynccontextmanager
-    async def _transaction(self, *, begin: str) -> AsyncIterator[AsyncConnection]:
-        if self._engine is None:
+        One that has begun is finished, though its caller is cancelled meanwhile.
+        """
+        return await self._done(self._writing, work)
+
+    async def _done(self, side: _Side | None, work: Callable[[Connection], _T]) -> _T:
+        if side is None:
             raise JournalError(f"the journal ({self.name}) is not open: the bot is starting or stopping")
+
+        def transaction() -> _T:
+            with side.engine.begin() as connection:
+                return work(connection)
+
         try:
-            async with self._engine.execution_options(begin=begin).begin() as connection:
-                yield connection
+            return await asyncio.get_running_loop().run_in_executor(side.threads, transaction)
         except IntegrityError:
             raise  # what it means is known where the row was written
         except (SQLAlchemyError, OSError) as error:
             raise translated(error, self.name) from error
 
 
+def _create_all(connection: Connection) -> None:
+    METADATA.create_all(connection)
+    if connection.dialect.name == "sqlite":
+        for trigger in _TRIGGERS:
+            connection.exec_driver_sql(trigger)
+
+
 def _prepare(connection: Any, _record: object) -> None:
     """SQLite, as it is to be used; the driver begins no transaction of its own, `_begin` does."""
     connection.isolation_level = None
     # A flipped bit in a text must not keep the rest from being read: it is shown as \xff, and fits no hash.
-    connection.driver_connection.text_factory = _readable
+    connection.text_factory = _readable
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")

@@ -7,16 +7,15 @@ The chain shows every change but one: rows missing from a run's very end.
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
@@ -30,6 +29,10 @@ from bot.errors import Conflict, Illegal, JournalError, RingClaimed
 
 log = logging.getLogger(__name__)
 
+_LAST = (
+    select(EVENTS.c.seq, EVENTS.c.hash).where(EVENTS.c.run == bindparam("of")).order_by(EVENTS.c.seq.desc()).limit(1)
+)
+_INSERT = insert(EVENTS)
 VERSION = 1
 """The way in which a body is written; rows of another are not guessed at."""
 
@@ -51,13 +54,9 @@ class _Row:
         """SHA-256 of all the row says, the body as its stored text: not one byte can change unseen."""
         return digest([self.run, self.seq, self.at, self.kind, self.version, self.body, self.prev_hash])
 
-    @property
-    def values(self) -> dict[str, Any]:
-        return {**asdict(self), "hash": self.hash}
-
 
 class SqlJournal:
-    """The facts of all runs in a database, given by its SQLAlchemy URL (`sqlite+aiosqlite:///PATH`).
+    """The facts of all runs in a database, given by its SQLAlchemy URL (`sqlite:///PATH`).
 
     To be opened before use, or used with `async with`; `posts` keeps the thread's notes in the same database.
     """
@@ -110,33 +109,12 @@ class SqlJournal:
         """
         moment = at.astimezone(UTC)
         entries = tuple(Entry(run=run, seq=seq, at=moment, fact=fact) for seq, fact in enumerate(facts, after + 1))
-        _check(run, entries)
         try:
-            async with self._database.writing() as connection:
-                previous = await _last_hash(connection, run, after)
-                await connection.execute(insert(EVENTS), _chained(entries, previous))
-                for entry in entries:
-                    await _hold_or_free(connection, entry)
-                if any(isinstance(fact, RunEnded) for fact in facts):
-                    await summaries.end(connection, *await _read(connection, run))
+            await self._database.write(partial(_append, run=run, after=after, entries=entries))
         except IntegrityError as error:
-            raise await self._meaning(run, after, entries, error) from error
+            why = f"run {run}: fact {after + 1} was refused by the database: {error.orig}"
+            raise await self._database.read(partial(_meaning, entries=entries)) or JournalError(why) from error
         return entries
-
-    async def _meaning(self, run: str, after: int, entries: Iterable[Entry], error: IntegrityError) -> JournalError:
-        """Why a row could not be written beside those that are there: seen by looking, not by reading the message."""
-        rings = [entry.fact.target.ring.name for entry in entries if isinstance(entry.fact, RunRequested)]
-        async with self._database.reading() as connection:
-            holders = await connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
-            for ring, holder in holders:
-                if holder != run:
-                    return RingClaimed(ring, holder)
-            keys = tuple(key for entry in entries for key in claims(entry.fact))
-            if claimed := await claiming.claimed_by_another(connection, run, keys):
-                return claimed
-            if await _last_seq(connection, run) > after:
-                return Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
-        return JournalError(f"run {run}: fact {after + 1} was refused by the database: {error.orig}")
 
     async def entries(self, run: str, after: int = 0) -> tuple[Entry, ...]:
         """The facts of a run after that number, in order; raises Illegal, naming the first place that does not fit."""
@@ -155,19 +133,12 @@ class SqlJournal:
 
     async def examine(self, run: str) -> Damaged | None:
         """What is wrong with a run, and what it claims; None for a sound one, and for one that is not there."""
-        async with self._database.reading() as connection:
-            entries, damage = await _read(connection, run)
-            if not self._database.complete:
-                return examined(run, entries, damage or "")
-            rings, keys = await releasing.claimed(connection, run)
-            release = await releasing.released(connection, run)
-        return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
+        return await self._database.read(partial(_examined, run=run, complete=self._database.complete))
 
     async def release(self, release: Release) -> None:
         """Write down who releases a run, and free all that it claims; raises Conflict, JournalError."""
         try:
-            async with self._database.writing() as connection:
-                await releasing.release(connection, release)
+            await self._database.write(partial(releasing.release, given=release))
         except IntegrityError as error:
             raise Conflict(f"run {release.run} was released by somebody else at this moment") from error
 
@@ -176,29 +147,26 @@ class SqlJournal:
         return await summaries.listed(self._database, self._read, most, all_have_rows=self._all_have_rows)
 
     async def _read(self, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
-        async with self._database.reading() as connection:
-            return await _read(connection, run, after)
+        return await self._database.read(partial(_read, run=run, after=after))
 
     async def open_runs(self) -> tuple[str, ...]:
         """The runs that have a ring, the oldest first."""
         query = select(HOLDS.c.run).join(EVENTS, (EVENTS.c.run == HOLDS.c.run) & (EVENTS.c.seq == 1), isouter=True)
-        async with self._database.reading() as connection:
-            return tuple((await connection.execute(query.order_by(EVENTS.c.at, HOLDS.c.run))).scalars())
+        return await self._database.read(partial(_runs, query=query.order_by(EVENTS.c.at, HOLDS.c.run)))
 
     async def all_runs(self) -> tuple[str, ...]:
         """Every run there is, the oldest first; one whose first rows are gone is there too."""
         query = select(EVENTS.c.run).group_by(EVENTS.c.run).order_by(func.min(EVENTS.c.at), EVENTS.c.run)
-        async with self._database.reading() as connection:
-            return tuple((await connection.execute(query)).scalars())
+        return await self._database.read(partial(_runs, query=query))
 
 
-async def _read(connection: AsyncConnection, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
+def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
     """The facts of a run after that number and before the first place that does not fit, and how that does not."""
     query = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
-    rows = (await connection.execute(query)).mappings().all()
+    rows = connection.execute(query).mappings().all()
     entries: list[Entry] = []
     before = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
-    previous = (await connection.execute(before)).scalar() or "" if after else ""
+    previous = connection.execute(before).scalar() or "" if after else ""
     for number, columns in enumerate(rows, after + 1):
         values = dict(columns)
         stored = values.pop("hash")
@@ -211,59 +179,91 @@ async def _read(connection: AsyncConnection, run: str, after: int = 0) -> tuple[
     return tuple(entries), None
 
 
-def _check(run: str, entries: tuple[Entry, ...]) -> None:
-    """What must never be written: a run that has no ring, or takes two; a fact that could not be read again."""
+def _runs(connection: Connection, query: Select[Any]) -> tuple[str, ...]:
+    return tuple(connection.execute(query).scalars())
+
+
+def _examined(connection: Connection, run: str, *, complete: bool) -> Damaged | None:
+    entries, damage = _read(connection, run)
+    if not complete:
+        return examined(run, entries, damage or "")
+    rings, keys = releasing.claimed(connection, run)
+    release = releasing.released(connection, run)
+    return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
+
+
+def _append(connection: Connection, run: str, after: int, entries: Sequence[Entry]) -> None:
+    """Raises IntegrityError when another one was there first, or has what it wants."""
+    rows = _chained(entries, _last_hash(connection, run, after))
+    connection.execute(_INSERT, rows)
     for entry in entries:
-        if isinstance(entry.fact, RunRequested) is not (entry.seq == 1):
-            raise Illegal(f"run {run}: its request is its first fact, and only that")
-        fact_from(type(entry.fact).__name__, json.loads(_text(entry.fact)))
+        _hold_or_free(connection, entry)
+    if any(isinstance(entry.fact, RunEnded) for entry in entries):
+        summaries.end(connection, *_read(connection, run))
 
 
-def _text(fact: Fact) -> str:
-    """The body as stored: JSON in one canonical writing, ASCII, so that every database keeps it byte for byte."""
-    return json.dumps(body_of(fact), sort_keys=True, separators=(",", ":"))
+def _meaning(connection: Connection, entries: Sequence[Entry]) -> JournalError | None:
+    """Why a row could not be written beside those that are there: seen by looking, not by reading the message."""
+    run, first = entries[0].run, entries[0].seq
+    rings = [entry.fact.target.ring.name for entry in entries if isinstance(entry.fact, RunRequested)]
+    holders = connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
+    for ring, holder in holders:
+        if holder != run:
+            return RingClaimed(ring, holder)
+    keys = tuple(key for entry in entries for key in claims(entry.fact))
+    if claimed := claiming.claimed_by_another(connection, run, keys):
+        return claimed
+    if _last(connection, run)[0] >= first:
+        return Conflict(f"run {run}: fact {first} is there already; read the run again")
+    return None
 
 
-def _chained(entries: tuple[Entry, ...], previous: str) -> list[dict[str, Any]]:
+def _chained(entries: Sequence[Entry], previous: str) -> list[dict[str, Any]]:
+    """The rows; raises Illegal for a run that would have no ring, or two, and for what could not be read again."""
     rows = []
     for entry in entries:
+        if isinstance(entry.fact, RunRequested) is not (entry.seq == 1):
+            raise Illegal(f"run {entry.run}: its request is its first fact, and only that")
+        kind, body = type(entry.fact).__name__, body_of(entry.fact)
+        fact_from(kind, body)
         row = _Row(
             run=entry.run,
             seq=entry.seq,
             at=entry.at.isoformat(timespec="microseconds"),
-            kind=type(entry.fact).__name__,
+            kind=kind,
             version=VERSION,
-            body=_text(entry.fact),
+            body=body,
             prev_hash=previous,
         )
-        rows.append(row.values)
         previous = row.hash
+        rows.append({**asdict(row), "hash": previous})
     return rows
 
 
-async def _last_seq(connection: AsyncConnection, run: str) -> int:
-    return (await connection.execute(select(func.max(EVENTS.c.seq)).where(EVENTS.c.run == run))).scalar() or 0
+def _last(connection: Connection, run: str) -> tuple[int, str]:
+    """The number and the hash of its last fact."""
+    row = connection.execute(_LAST, {"of": run}).first()
+    return (row.seq, row.hash) if row else (0, "")
 
 
-async def _last_hash(connection: AsyncConnection, run: str, after: int) -> str:
+def _last_hash(connection: Connection, run: str, after: int) -> str:
     """The hash to chain to; raises Conflict when the run is further already, Illegal when it is not that far."""
-    last = await _last_seq(connection, run)
+    last, found = _last(connection, run)
     if last > after:
         raise Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
     if last < after:
         raise Illegal(f"run {run}: fact {after} is not there to be followed")
-    query = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
-    return (await connection.execute(query)).scalar() or ""
+    return found
 
 
-async def _hold_or_free(connection: AsyncConnection, entry: Entry) -> None:
+def _hold_or_free(connection: Connection, entry: Entry) -> None:
     if isinstance(entry.fact, RunRequested):
-        await summaries.begin(connection, entry)
-        await connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
-    await claiming.claim(connection, entry.run, claims(entry.fact))
+        summaries.begin(connection, entry)
+        connection.execute(insert(HOLDS).values(ring=entry.fact.target.ring.name, run=entry.run))
+    claiming.claim(connection, entry.run, claims(entry.fact))
     if isinstance(entry.fact, RunEnded):
-        await connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
-        await claiming.give_up(connection, entry.run)
+        connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
+        claiming.give_up(connection, entry.run)
 
 
 def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:
@@ -281,7 +281,7 @@ def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:
     if row.version != VERSION:
         raise Illegal(f"it was written by another version of the bot ({row.version}, this one reads {VERSION})")
     try:
-        body, at = json.loads(row.body), datetime.fromisoformat(row.at)
+        at = datetime.fromisoformat(row.at)
     except ValueError as error:
         raise Illegal(f"it cannot be read: {error}") from None
-    return Entry(run=row.run, seq=row.seq, at=at, fact=fact_from(row.kind, body))
+    return Entry(run=row.run, seq=row.seq, at=at, fact=fact_from(row.kind, row.body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 
 from bot.adapters.journal.database import CURSORS, POSTS, Database
 from bot.engine.posts import Post
@@ -16,37 +16,41 @@ class SqlPosts:
 
     async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
         """A message is about to be sent; changes nothing when that was recorded before."""
-        async with self._database.writing() as connection:
-            if (await connection.execute(select(POSTS.c.state).where(_is(run, seq, part)))).first() is None:
-                values = {"run": run, "seq": seq, "part": part, "channel": channel, "state": "sending"}
-                await connection.execute(insert(POSTS).values(values))
+        values = {"run": run, "seq": seq, "part": part, "channel": channel, "state": "sending"}
+
+        def note(connection: Connection) -> None:
+            if connection.execute(select(POSTS.c.state).where(_is(run, seq, part))).first() is None:
+                connection.execute(insert(POSTS).values(values))
+
+        await self._database.write(note)
 
     async def sent(self, run: str, seq: int, part: int, ts: str, *, marked: bool = False) -> None:
         """Slack has taken a message that was begun; `marked` as a possible repeat."""
-        state = "marked" if marked else "sent"
-        async with self._database.writing() as connection:
-            await connection.execute(update(POSTS).where(_is(run, seq, part)).values(ts=ts, state=state))
+        taken = update(POSTS).where(_is(run, seq, part)).values(ts=ts, state="marked" if marked else "sent")
+        await self._database.write(lambda connection: connection.execute(taken).close())
 
     async def of(self, run: str) -> tuple[Post, ...]:
         """The messages of a run, in order."""
         query = select(POSTS).where(POSTS.c.run == run).order_by(POSTS.c.seq, POSTS.c.part)
-        async with self._database.reading() as connection:
-            return tuple(Post(**row) for row in (await connection.execute(query)).mappings())
+        rows = await self._database.read(lambda connection: connection.execute(query).mappings().all())
+        return tuple(Post(**row) for row in rows)
 
     async def cursor(self, run: str) -> int:
         """All messages up to this fact are shown; 0 when none is."""
-        async with self._database.reading() as connection:
-            query = select(CURSORS.c.seq).where(CURSORS.c.run == run)
-            return (await connection.execute(query)).scalar() or 0
+        query = select(CURSORS.c.seq).where(CURSORS.c.run == run)
+        return await self._database.read(lambda connection: connection.execute(query).scalar() or 0)
 
     async def advance(self, run: str, seq: int) -> None:
         """All messages up to this fact are shown; never goes back."""
-        async with self._database.writing() as connection:
-            if (await connection.execute(select(CURSORS.c.seq).where(CURSORS.c.run == run))).first() is None:
-                await connection.execute(insert(CURSORS).values(run=run, seq=seq))
+
+        def note(connection: Connection) -> None:
+            if connection.execute(select(CURSORS.c.seq).where(CURSORS.c.run == run)).first() is None:
+                connection.execute(insert(CURSORS).values(run=run, seq=seq))
             else:
                 further = (CURSORS.c.run == run) & (CURSORS.c.seq < seq)
-                await connection.execute(update(CURSORS).where(further).values(seq=seq))
+                connection.execute(update(CURSORS).where(further).values(seq=seq))
+
+        await self._database.write(note)
 
 
 def _is(run: str, seq: int, part: int) -> ColumnElement[bool]:

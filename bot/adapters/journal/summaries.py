@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from bot.adapters.journal.database import EVENTS, HOLDS, SUMMARIES, Database
 from bot.core.decisions.summary import Listed, Summary, age, as_text, ended_summary, from_text
@@ -25,66 +26,79 @@ Read = Callable[[str], Awaitable[tuple[tuple[Entry, ...], str | None]]]
 """The facts of a run before the first place that does not fit, and how that does not."""
 
 
-async def begin(connection: AsyncConnection, entry: Entry) -> None:
+def begin(connection: Connection, entry: Entry) -> None:
     """The row of a run with its first fact."""
-    await _put(connection, entry, seq=0, body=None)
+    _put(connection, entry, seq=0, body=None)
 
 
-async def end(connection: AsyncConnection, entries: Sequence[Entry], damage: str | None) -> None:
+def end(connection: Connection, entries: Sequence[Entry], damage: str | None) -> None:
     """What a list shows of the run with these facts, all of them; nothing where they have not come to its end."""
     if summary := ended_summary(entries, damage):
-        await _put(connection, entries[0], seq=len(entries), body=as_text(summary))
+        _put(connection, entries[0], seq=len(entries), body=as_text(summary))
 
 
-async def _put(connection: AsyncConnection, first: Entry, *, seq: int, body: str | None) -> None:
-    await connection.execute(delete(SUMMARIES).where(SUMMARIES.c.run == first.run))
+def _put(connection: Connection, first: Entry, *, seq: int, body: str | None) -> None:
+    connection.execute(delete(SUMMARIES).where(SUMMARIES.c.run == first.run))
     row = {"run": first.run, "began": first.at.isoformat(timespec="microseconds"), "seq": seq, "body": body}
-    await connection.execute(insert(SUMMARIES).values(row))
+    connection.execute(insert(SUMMARIES).values(row))
 
 
 async def complete(database: Database) -> None:
     """Give a row to the runs of an older version of the bot; what is in it is found out by the next list."""
-    async with database.reading() as connection:
-        missing = (await connection.execute(_missing().limit(1))).first()
-    if missing is None:
-        return
-    async with database.writing() as connection:
-        ages = await _ages(connection, _missing())  # again: another program may be opening it, too
-        if rows := [{"run": run, "began": began, "seq": 0, "body": None} for run, began in ages.items()]:
-            await connection.execute(insert(SUMMARIES), rows)
+    if await database.read(lambda connection: connection.execute(_missing().limit(1)).first()) is not None:
+        await database.write(_begin_missing)
+
+
+def _begin_missing(connection: Connection) -> None:
+    ages = _ages(connection, _missing())  # again: another program may be opening it, too
+    if rows := [{"run": run, "began": began, "seq": 0, "body": None} for run, began in ages.items()]:
+        connection.execute(insert(SUMMARIES), rows)
 
 
 async def listed(database: Database, read: Read, most: int | None, *, all_have_rows: bool) -> Listed:
     """All runs, of those that have ended the newest `most`; raises JournalError."""
-    async with database.reading() as connection:
-        holding = (await connection.execute(select(HOLDS.c.run))).scalars().all()
-        rows, blank, found = 0, dict[str, str](), dict[str, Summary]()
-        if database.complete:
-            rows = (await connection.execute(select(func.count()).select_from(SUMMARIES))).scalar() or 0
-            blank = await _ages(
-                connection, select(SUMMARIES.c.run, SUMMARIES.c.began).where(SUMMARIES.c.body.is_(None))
-            )
-            found, unreadable = await _newest(connection, most)
-            blank |= unreadable
-        unknown = {} if all_have_rows else await _ages(connection, _missing(indexed=database.complete))
-    others = dict.fromkeys(holding, "") | blank | unknown
-    made = await _made(database, read, (run for run in others if run not in holding))
-    ended = sorted((found | made).values(), key=age, reverse=True)
+    index = await database.read(partial(_read, most=most, complete=database.complete, all_have_rows=all_have_rows))
+    others = dict.fromkeys(index.holding, "") | index.unknown
+    made = await _made(database, read, (run for run in others if run not in index.holding))
+    ended = sorted((index.found | made).values(), key=age, reverse=True)
     return Listed(
         ended=tuple(ended[:most]),
-        count=rows - len(blank) + len(made),
+        count=index.ended + len(made),
         others=tuple(sorted((run for run in others if run not in made), key=lambda run: (others[run], run))),
     )
 
 
-async def _newest(connection: AsyncConnection, most: int | None) -> tuple[dict[str, Summary], dict[str, str]]:
+@dataclass(frozen=True, kw_only=True)
+class _Index:
+    """What the tables say: of `ended` runs that have ended the newest `found`, and of which runs they say nothing."""
+
+    holding: Sequence[str]
+    ended: int
+    found: dict[str, Summary]
+    unknown: dict[str, str]
+    """By their age."""
+
+
+def _read(connection: Connection, *, most: int | None, complete: bool, all_have_rows: bool) -> _Index:
+    holding = connection.execute(select(HOLDS.c.run)).scalars().all()
+    rows, blank, found, unreadable = 0, dict[str, str](), dict[str, Summary](), dict[str, str]()
+    if complete:
+        rows = connection.execute(select(func.count()).select_from(SUMMARIES)).scalar() or 0
+        blank = _ages(connection, select(SUMMARIES.c.run, SUMMARIES.c.began).where(SUMMARIES.c.body.is_(None)))
+        found, unreadable = _newest(connection, most)
+    missing = {} if all_have_rows else _ages(connection, _missing(indexed=complete))
+    unknown = blank | unreadable | missing
+    return _Index(holding=holding, ended=rows - len(blank | unreadable), found=found, unknown=unknown)
+
+
+def _newest(connection: Connection, most: int | None) -> tuple[dict[str, Summary], dict[str, str]]:
     """What the index says of the newest runs that have ended, and the age of those of which it cannot be taken."""
     last = select(func.max(EVENTS.c.seq)).where(EVENTS.c.run == SUMMARIES.c.run).scalar_subquery()
     newest = select(SUMMARIES.c.run, SUMMARIES.c.began, SUMMARIES.c.body, (SUMMARIES.c.seq == last).label("whole"))
     newest = newest.where(SUMMARIES.c.body.is_not(None))
     newest = newest.order_by(SUMMARIES.c.began.desc(), SUMMARIES.c.run.desc()).limit(most)
     found, unreadable = {}, {}
-    for row in await connection.execute(newest):
+    for row in connection.execute(newest):
         if row.whole and (summary := from_text(row.body)):
             found[row.run] = summary
         else:
@@ -104,16 +118,15 @@ async def _made(database: Database, read: Read, runs: Iterable[str]) -> dict[str
         made[run] = summary
         try:
             if written:
-                async with database.writing() as connection:
-                    await end(connection, entries, damage)
+                await database.write(partial(end, entries=entries, damage=damage))
         except JournalError as error:
             log.info("the index of runs stays as it is: %s", error)
             written = False
     return made
 
 
-async def _ages(connection: AsyncConnection, query: Select[Any]) -> dict[str, str]:
-    return {row.run: row.began for row in await connection.execute(query)}
+def _ages(connection: Connection, query: Select[Any]) -> dict[str, str]:
+    return {row.run: row.began for row in connection.execute(query)}
 
 
 def _missing(*, indexed: bool = True) -> Select[Any]:

@@ -186,8 +186,8 @@ async def _facts(runs: int) -> Measured:
         ours=tuple(ours),
         theirs=tuple(theirs),
         unit="facts a second",
-        bound="The disk's fsync, which both wait for; beyond it SQLAlchemy's statements, each handed to aiosqlite's"
-        " thread and back, and reading the fact back from its JSON before it is written.",
+        bound="The disk's fsync, which both wait for; beyond it SQLAlchemy's statements, one hand-over to"
+        " the writing thread and back, and reading the fact back from its JSON before it is written.",
         beside=(f"An fsync of 4 KiB took {fsync * 1000:.2f} ms (median of 200).",),
     )
 

@@ -33,7 +33,12 @@ def rows(name: str) -> list[dict[str, Any]]:
 
 def entries(name: str) -> list[Entry]:
     return [
-        Entry(run="r2025a", seq=seq, at=datetime.fromisoformat(row["at"]), fact=fact_from(row["kind"], row["body"]))
+        Entry(
+            run="r2025a",
+            seq=seq,
+            at=datetime.fromisoformat(row["at"]),
+            fact=fact_from(row["kind"], json.dumps(row["body"])),
+        )
         for seq, row in enumerate(rows(name), 1)
     ]
 

@@ -6,10 +6,11 @@ field may be added with a default, never taken away or given another meaning. `k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -104,16 +105,20 @@ class Entry:
 _KINDS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in Fact.__args__}
 
 
-def body_of(fact: Fact) -> dict[str, Any]:
-    """The fact as JSON values, for the journal."""
-    return _KINDS[type(fact).__name__].dump_python(fact, mode="json")  # type: ignore[no-any-return]
+def body_of(fact: Fact) -> str:
+    """The fact as the journal holds it: JSON in one canonical writing; ASCII, so that every database keeps it."""
+    values = _KINDS[type(fact).__name__].dump_python(fact, mode="json")
+    return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 
-def fact_from(kind: str, body: object) -> Fact:
+def fact_from(kind: str, body: str) -> Fact:
     """The fact that a journal row holds; raises Illegal when it is none."""
-    if kind not in _KINDS:
+    adapter = _KINDS.get(kind)
+    if adapter is None:
         raise Illegal(f"the journal holds a fact of an unknown kind: {kind}")
     try:
-        return _KINDS[kind].validate_python(body)  # type: ignore[no-any-return]
+        # pydantic's own reader is faster, and takes no half of a surrogate pair, which a host may well print.
+        values = adapter.validate_python(json.loads(body)) if "\\ud" in body else adapter.validate_json(body)
+        return cast("Fact", values)
     except ValueError as error:
         raise Illegal(f"the journal holds a {kind} that cannot be read: {error}") from None
