@@ -175,7 +175,7 @@ def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry
             entries.append(_sound(row, number, previous, stored))
         except Illegal as error:
             return tuple(entries), f"run {run}, fact {number}: {error}"
-        previous = row.hash
+        previous = stored
     return tuple(entries), None
 
 

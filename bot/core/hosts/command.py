@@ -16,7 +16,7 @@ _LAST = 4_000
 """Characters at the end of an output in which its last line is looked for."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
     """What is to run on one host.
 
@@ -45,7 +45,7 @@ def _joined(argv: tuple[str, ...]) -> str:
     return shlex.join(argv)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
     """What a command that ran to its end answered; an exit status is a value, not an error.
 

@@ -25,7 +25,7 @@ from bot.core.plans.procedure import Gate, Where
 Value = str | int | bool | list[str | int | bool] | dict[str, str | int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Expected:
     """One probe, where it looks, and what its reading has to say; `asks` are the probe's own keys, filled in."""
 
@@ -34,7 +34,7 @@ class Expected:
     asks: Mapping[str, Value]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
     """A command that alters a host, and what shows that it is done: within how long, steady for how long.
 
@@ -67,7 +67,7 @@ class Action:
         return self.within + math.ceil(users / 100) * self.within_per_100_users
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hoped:
     """What a check looks for once it holds, and how long at most; the check holds with or without it."""
 
@@ -75,7 +75,7 @@ class Hoped:
     within: timedelta
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Planned:
     """What every step says of itself."""
 
@@ -105,7 +105,7 @@ class _Planned:
         return Effect.STOP in self.does
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedCheck(_Planned):
     """Reads and judges."""
 
@@ -122,7 +122,7 @@ class PlannedCheck(_Planned):
         return (*self.expect, *(self.hopes.expect if self.hopes else ()))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedChange(_Planned):
     """Alters a host, and is undone or says why not."""
 
@@ -150,7 +150,7 @@ class PlannedChange(_Planned):
         return self.action.does
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedWait(_Planned):
     """Lets time pass, and counts users meanwhile."""
 
@@ -164,7 +164,7 @@ class PlannedWait(_Planned):
         return (self.watch,) if self.watch else ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedApproval(_Planned):
     """Asks for a gate: open for `length`, repeated after each of `repeats`; `evidence` names the checks it shows."""
 
@@ -210,7 +210,7 @@ PlannedStep = Annotated[
 """One step with everything filled in."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedStage:
     """Steps that belong together; `uninterrupted` waits for nobody once begun."""
 
@@ -221,7 +221,7 @@ class PlannedStage:
     steps: tuple[PlannedStep, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
     """A step that is not part of this run, and why."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
     """A command that ran on a host, or was sent there. `exit_status` None: its end was not heard.
 
@@ -23,7 +23,7 @@ class Ran:
     changes: bool
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
     """What one look at one host read, or why it could not be read."""
 
