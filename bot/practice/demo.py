@@ -203,7 +203,8 @@ def _backend(ring: PracticeRing, name: str) -> str:
     return f"{name}: {views}; dovecot {backend.dovecot_unit.active}"
 
 
-async def _record(scene: Scene) -> Path:
+async def _record(scene: Scene) -> str:
+    """Where it is, or that it is not whole."""
     run = scene.run
     path = scene.folder / f"change-record-{run}.md"
     arguments = ("-m", "bot", "record", run, "--config", str(scene.settings))
@@ -218,11 +219,11 @@ async def _record(scene: Scene) -> Path:
             start_new_session=True,
         )
         try:
-            await process.wait()
+            ended = await process.wait()
         finally:
             if process.returncode is None:
                 process.kill()
-    return path
+    return f"{path}" if ended == 0 else f"not whole, as `dovecot-bot record` ended with {ended}: {path}"
 
 
 def until_stopped(trial: Coroutine[Any, Any, int]) -> int:

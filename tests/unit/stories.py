@@ -111,7 +111,9 @@ def others_act() -> Story:
     helpless = "backend-3 has been given users again, and no other backend can be used"
     given = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", helpless=helpless)
     story.tell(given, fact.TakenOver(by=THIRD, reason="I do the rest"))
-    return story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=f"<@{THIRD}> says that it stays out"))
+    return story.tell(
+        fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=f"<@{THIRD}> says that it stays out", by=THIRD)
+    )
 
 
 def moved_first() -> Story:

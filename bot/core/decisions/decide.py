@@ -213,8 +213,9 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
     if run.status is not Status.TAKEN:
         raise Refused("Nobody has taken this backend over.")
-    reason = f"<@{command.person.id}> says that it stays out of the ring"
-    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason),)
+    by = command.person.id
+    reason = f"<@{by}> says that it stays out of the ring"
+    return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason, by=by),)
 
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:

@@ -77,7 +77,7 @@ def summary_of(run: Run | Summary) -> Summary:
 
 def mentioned(run: Run) -> tuple[str, ...]:
     """The people of a run, whom the bot's own sentences may mention."""
-    return (*run.not_by, *(grant.by for grant in run.grants))
+    return (*run.not_by, *(grant.by for grant in run.grants), *filter(None, (run.taken_by, run.ended_by)))
 
 
 def ended_summary(entries: Iterable[Entry], flaw: str | None = None) -> Summary | None:

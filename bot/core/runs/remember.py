@@ -229,4 +229,4 @@ def counted(run: Run, new: fact.UsersCounted) -> Run:
 
 
 def ended(run: Run, new: fact.RunEnded) -> Run:
-    return replace(run, outcome=new.outcome, reason=new.reason or run.reason)
+    return replace(run, outcome=new.outcome, reason=new.reason or run.reason, ended_by=new.by)

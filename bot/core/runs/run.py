@@ -123,6 +123,7 @@ class Run:
     monitor_reported: bool = False
     taken: Entry | None = None
     outcome: fact.Outcome | None = None
+    ended_by: str = ""
 
     @property
     def taken_by(self) -> str | None:

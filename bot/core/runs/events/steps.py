@@ -161,7 +161,8 @@ class TurnedBack:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded:
-    """The run is over and its ring is free."""
+    """The run is over and its ring is free; `by` whoever said so of a backend that had been taken over by hand."""
 
     outcome: Outcome
     reason: str = ""
+    by: str = ""
