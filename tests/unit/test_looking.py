@@ -1,7 +1,11 @@
-"""What counts as seen on a backend: only what the backend itself said, on a connection that proved to be to it."""
+"""What counts as seen on a backend: only what the backend itself said, on a connection that proved to be to it.
+
+And how often hosts are asked for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -12,6 +16,7 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Host
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
+from bot.engine.looks.asking import asking_once
 from bot.engine.looks.looking import Looking
 from bot.engine.ports import Timings
 from tests.build import target
@@ -44,3 +49,58 @@ async def test_what_another_host_says_is_no_reading_of_the_backend(address: str,
     """Its SSH name led elsewhere after a kill: a start was called done, and users were sent to a stopped dovecot."""
     observation = await Looking(Elsewhere(address, over), FakeClock(), Timings(), target()).look([RUNS])
     assert observation.verdict.holds is holds
+
+
+HOSTS = {
+    where: Expected(probe="director-hosts", where=where, asks={})
+    for where in (Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS)
+}
+LOOK = Command(argv=("true",))
+AT_ZERO = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={"vhosts": 0})
+
+
+async def test_what_expectations_of_one_look_ask_alike_a_host_is_asked_once_and_in_the_next_look_again() -> None:
+    """Three of the guards of a take-down read `director status`; that of the look before must not answer for one."""
+    hosts = FakeHosts(lambda _host, _command: "nothing that can be read")
+    looking = Looking(hosts, FakeClock(), Timings(), target())
+    observation = await looking.look([*HOSTS.values(), AT_ZERO])
+    assert [len(look.seen) for look in observation.looks] == [2, 2, 2]
+    assert sorted(host for host, _ in hosts.log) == ["director-1", "director-2"]
+    await looking.look([AT_ZERO])
+    assert sorted(host for host, _ in hosts.log) == ["director-1", "director-1", "director-2", "director-2"]
+
+
+async def test_an_expectation_that_gives_a_host_up_takes_the_answer_from_no_other_one() -> None:
+    """Where those that answer are enough, nobody waits long for the last; whoever needs every one still does."""
+    there = asyncio.Event()
+
+    async def late(host: Host, command: Command) -> Result:
+        await there.wait()
+        return answered(host, command, "at last")
+
+    async with asking_once(late) as ask:
+        first, second = (asyncio.create_task(ask(target().backend, LOOK)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        there.set()
+        assert (await second).stdout == "at last"
+
+
+async def test_what_nobody_waits_for_when_a_look_ends_is_given_up() -> None:
+    """A director that hangs would keep one command more after every look, until sshd refuses the next."""
+    given_up: list[str] = []
+
+    async def never(host: Host, _command: Command) -> Result:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.append(host.name)
+        raise AssertionError
+
+    async with asking_once(never) as ask:
+        waiting = asyncio.create_task(ask(target().backend, LOOK))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        waiting.cancel()
+    assert given_up == [target().backend.name]

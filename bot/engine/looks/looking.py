@@ -17,6 +17,7 @@ from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import matched
 from bot.core.runs.events import Ran, Seen
 from bot.core.text.redact import redact, shorten
+from bot.engine.looks.asking import Ask, asking_once
 from bot.engine.looks.observation import OUTPUT_RECORDED, Observation, hosts_for, ran_of, ran_without_end
 from bot.engine.ports import Clock, Hosts, Timings
 from bot.errors import HostError, NotRun, Unreadable
@@ -61,9 +62,10 @@ class Looking:
         self._directors = directors
 
     async def look(self, expectations: Sequence[Expected]) -> Observation:
-        """Look once, everywhere at the same time."""
+        """Look once, everywhere at the same time; what two expectations ask the same host is asked once."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
-        groups = await asyncio.gather(*map(self._everywhere, once))
+        async with asking_once(self._proved) as ask:
+            groups = await asyncio.gather(*(self._everywhere(expected, ask) for expected in once))
         read = matched(
             [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
@@ -123,7 +125,7 @@ class Looking:
 
     async def answers(self, host: Host) -> bool:
         """Whether this director answers for the ring, in a look that begins now."""
-        return (await self._at(host, _DIRECTORS_HOSTS)).seen.reading is not None
+        return (await self._at(host, _DIRECTORS_HOSTS, self._proved)).seen.reading is not None
 
     async def ask_those_away(self) -> None:
         """See whether a director that did not answer does so again; takes as long as that takes."""
@@ -131,27 +133,27 @@ class Looking:
         answers = await asyncio.gather(*map(self.answers, away))
         self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
 
-    async def _everywhere(self, expected: Expected) -> list[_One]:
+    async def _everywhere(self, expected: Expected, ask: Ask) -> list[_One]:
         hosts = hosts_for(self._target, expected.where)
         match expected.where:
             case Where.ONE_DIRECTOR:
-                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected)]
+                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected, ask)]
             case Where.ANSWERING_DIRECTORS:
-                return await self._answering(hosts, expected)
+                return await self._answering(hosts, expected, ask)
             case _:
-                return list(await asyncio.gather(*(self._at(host, expected) for host in hosts)))
+                return list(await asyncio.gather(*(self._at(host, expected, ask) for host in hosts)))
 
-    async def _first(self, hosts: Sequence[Host], expected: Expected) -> _One:
+    async def _first(self, hosts: Sequence[Host], expected: Expected, ask: Ask) -> _One:
         for host in hosts:
-            one = await self._at(host, expected)
+            one = await self._at(host, expected, ask)
             if one.seen.reading is not None:
                 break
         return one
 
-    async def _answering(self, hosts: Sequence[Host], expected: Expected) -> list[_One]:
+    async def _answering(self, hosts: Sequence[Host], expected: Expected, ask: Ask) -> list[_One]:
         """Those that are not known to be away; once one has answered, the others are given a few seconds."""
         asked = [host for host in hosts if host.name not in self._away] or list(hosts)
-        asking = {asyncio.create_task(self._at(host, expected)): host for host in asked}
+        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in asked}
         try:
             answered = await _until_one_answers(asking)
             if answered:
@@ -165,11 +167,11 @@ class Looking:
         known = {host.name: task.result() for task, host in asking.items() if host not in late}
         return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]
 
-    async def _at(self, host: Host, expected: Expected) -> _One:
+    async def _at(self, host: Host, expected: Expected, ask: Ask) -> _One:
         probe = PROBES[expected.probe]
         command = probe.command(self._target, expected.asks)
         try:
-            result = await self._proved(host, command)
+            result = await ask(host, command)
         except HostError as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
             return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output="")
