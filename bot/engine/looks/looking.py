@@ -123,6 +123,10 @@ class Looking:
             await self._clock.sleep(pause.total_seconds())
             pause = min(pause * 2, _LONGEST_PAUSE)
 
+    def there(self, hosts: Sequence[Host]) -> Sequence[Host]:
+        """Those that are not known to be away; all, where every one is."""
+        return [host for host in hosts if host.name not in self._away] or hosts
+
     async def answers(self, host: Host) -> bool:
         """Whether this director answers for the ring, in a look that begins now."""
         return (await self._at(host, _DIRECTORS_HOSTS, self._proved)).seen.reading is not None
@@ -152,8 +156,7 @@ class Looking:
 
     async def _answering(self, hosts: Sequence[Host], expected: Expected, ask: Ask) -> list[_One]:
         """Those that are not known to be away; once one has answered, the others are given a few seconds."""
-        asked = [host for host in hosts if host.name not in self._away] or list(hosts)
-        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in asked}
+        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in self.there(hosts)}
         try:
             answered = await _until_one_answers(asking)
             if answered:

@@ -5,13 +5,18 @@ Whatever changes a host goes through here: steps, undos, and what the watch sets
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
-from bot.core.hosts.command import Command, Result
+from bot.core.hosts.command import Result
 from bot.core.hosts.fence import CLOCK, Fence, lock_question, read_clock, read_locks
 from bot.core.hosts.inventory import Backend, Host
-from bot.engine.ports import Hosts
+from bot.engine.ports import Clock, Hosts
 from bot.errors import MayHaveRun, NotRun, StillRuns
+
+_YOUNG = timedelta(seconds=1)
+"""The age at which a host's clock is read anew: what a long look takes would be lost to the change's way there."""
 
 
 class Sending:
@@ -26,13 +31,20 @@ class Sending:
         self._hosts = hosts
         self._seconds = max(1, int(not_after.total_seconds()))
 
-    async def fence(self, host: Host, connection: str, lock: str) -> Fence:
+    async def asked(self, host: Host) -> Result:
+        """What a fence is made of: the host's clock, and of a backend its locks; raises NotRun."""
+        question = lock_question(host.name) if isinstance(host, Backend) else CLOCK
+        try:
+            return await self._hosts.run(host, question)
+        except MayHaveRun as error:
+            raise NotRun(f"{host.name} does not say what time it has ({error}); nothing was sent.") from error
+
+    def fence(self, host: Host, connection: str, lock: str, answer: Result) -> Fence:
         """The fence for a change that was just decided on this connection; raises HostError, and nothing was sent.
 
-        StillRuns: an earlier change runs there. `lock`: the file that this run has used so far, if any.
+        StillRuns: an earlier change runs there. `lock`: the file that this run has used so far, if any. `answer`: what
+        it was asked for this change.
         """
-        question = lock_question(host.name) if isinstance(host, Backend) else CLOCK
-        answer = await self._asked(host, question)
         if answer.connection != connection:
             raise NotRun(f"{host.name}: its connection has changed since it was looked at; nothing was sent.")
         if not isinstance(host, Backend):
@@ -47,19 +59,40 @@ class Sending:
 
     async def over(self, host: Host, not_after: int, lock: str) -> bool:
         """Whether nothing that was sent there can begin or run any more; raises HostError where that cannot be seen."""
-        question = lock_question(host.name) if isinstance(host, Backend) else CLOCK
-        answer = await self._asked(host, question)
+        answer = await self.asked(host)
         if isinstance(host, Backend):
             _, now, free = locked_by(host, answer, lock)
             return free and now > not_after
         now_there = read_clock(answer.stdout)
         return now_there is not None and now_there >= not_after + self._seconds
 
-    async def _asked(self, host: Host, question: Command) -> Result:
-        try:
-            return await self._hosts.run(host, question)
-        except MayHaveRun as error:
-            raise NotRun(f"{host.name} does not say what time it has ({error}); nothing was sent.") from error
+
+class Early:
+    """What a fence is made of, asked beside the look on which its change is decided, of the host that it is meant for.
+
+    It is a question for one change; an answer that is not young when all is decided is no answer.
+    """
+
+    def __init__(self, sending: Sending, clock: Clock, host: Host) -> None:
+        self._sending = sending
+        self._clock = clock
+        self._host = host
+        self._began = clock.now()
+        self._asking = asyncio.create_task(sending.asked(host))
+
+    async def answer(self, host: Host, connection: str) -> Result:
+        """What this host says, asked now where it was not over this connection, or too early; raises NotRun."""
+        if self._host == host:
+            with suppress(NotRun):
+                answer = await self._asking
+                if answer.connection == connection and self._clock.now() - self._began < _YOUNG:
+                    return answer
+        return await self._sending.asked(host)
+
+    async def close(self) -> None:
+        """Leave no question behind."""
+        self._asking.cancel()
+        await asyncio.gather(self._asking, return_exceptions=True)
 
 
 def locked_by(backend: Backend, answer: Result, lock: str = "") -> tuple[str, int, bool]:

@@ -6,7 +6,7 @@ It records nothing of its own: what comes back is what is needed to send it, or 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.core.decisions.approved import as_shown, differences
@@ -33,7 +33,7 @@ from bot.core.text.redact import redact
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
-from bot.engine.looks.sending import Sending
+from bot.engine.looks.sending import Early, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.readying import Readying
 from bot.engine.runs.runlog import RunLog
@@ -55,7 +55,7 @@ class Ready:
     before: Observation
     guarded: tuple[fact.Seen, ...]
     material: bytes
-    boot_id: str
+    boot_id: str = ""
 
 
 class Judging:
@@ -93,7 +93,7 @@ class Judging:
             return _not_begun(step, str(error), None)
 
     async def _ready(self, step: PlannedChange, action: Action, decided: Run) -> Ready | Fact:
-        """Look, judge and fence."""
+        """Look, judge and fence, anew where the connection to its host changes meanwhile."""
         for _ in range(_LOOKS):
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
@@ -105,26 +105,34 @@ class Judging:
                 if decided.boot_id not in {"", boot_id}:
                     return await after_boot(decided, boot_id, self._looking)
             await self._readying.settled(action)  # before the look: it may take its time
-            before = await self._looked(step, action, decided)
-            if not isinstance(before, Observation):
-                return before
-            host = self._host(step, before)
-            if host is None:
-                raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
-            over = before.connections.get(host.name, "")
-            if not over or (connection and over != connection):
-                continue  # another connection now: who is there has to be asked first
-            material = await self._readying.material(action)
-            if (fence := await self._readying.fence(host, over, action)) is not None:
-                return Ready(
-                    host=host,
-                    fence=fence,
-                    before=before,
-                    guarded=before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen,
-                    material=material,
-                    boot_id=boot_id,
-                )
+            early = self._readying.asks_early(self._meant(step))
+            try:
+                ready = await self._looked_and_fenced(step, action, decided, connection, early)
+            finally:
+                await early.close()
+            if ready is not None:
+                return replace(ready, boot_id=boot_id) if isinstance(ready, Ready) else ready
         raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
+
+    async def _looked_and_fenced(
+        self, step: PlannedChange, action: Action, decided: Run, connection: str, early: Early
+    ) -> Ready | Fact | None:
+        """None where it has to be looked anew. `connection`: the one on which the backend said who it is."""
+        before = await self._looked(step, action, decided)
+        if not isinstance(before, Observation):
+            return before
+        host = self._host(step, before)
+        if host is None:
+            raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
+        over = before.connections.get(host.name, "")
+        if not over or (connection and over != connection):
+            return None  # another connection now: who is there has to be asked first
+        material = await self._readying.material(action)
+        fence = await self._readying.fence(host, over, action, early)
+        if fence is None:
+            return None
+        guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
+        return Ready(host=host, fence=fence, before=before, guarded=guarded, material=material)
 
     async def _looked(self, step: PlannedChange, action: Action, decided: Run) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
@@ -191,11 +199,19 @@ class Judging:
         return fact.UsersCameBack(back_to=moved.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
 
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
-        """The host to do it on: of the directors that just answered who they are, another one at every attempt."""
+        """The host to do it on: one of the directors that just answered who they are."""
         hosts = hosts_for(self._run.request.target, step.where)
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
-        return hosts[self._run.attempt % len(hosts)] if hosts else None
+        return self._at_this_attempt(hosts) if hosts else None
+
+    def _meant(self, step: PlannedChange) -> Host:
+        """The host that it will be done on if all that are not known to be away prove who they are."""
+        return self._at_this_attempt(self._looking.there(hosts_for(self._run.request.target, step.where)))
+
+    def _at_this_attempt(self, hosts: Sequence[Host]) -> Host:
+        """Another one at every attempt."""
+        return hosts[self._run.attempt % len(hosts)]
 
     async def done(
         self, step: PlannedChange, how: fact.How, observation: Observation, commands: Sequence[fact.Ran]

@@ -5,7 +5,11 @@ Whether it may be made is judged elsewhere (judging.py).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 from bot.core.decisions.guards import standing_configuration
+from bot.core.hosts.command import Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Backend, Host
@@ -14,7 +18,7 @@ from bot.core.plans.plan import Action
 from bot.core.plans.proposal import Proposal
 from bot.core.runs.run import Run
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.sending import Sending
+from bot.engine.looks.sending import Early, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError, NotRun, StillRuns
@@ -44,15 +48,17 @@ class Readying:
                     raise
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
-    async def fence(self, host: Host, connection: str, action: Action) -> Fence | None:
+    async def fence(self, host: Host, connection: str, action: Action, early: Early) -> Fence | None:
         """The fence, once what was sent before has ended there; None when it has to be looked anew."""
         lock = self._run.proved.lock if self._run.proved else ""
         give_up = self._ports.clock.now() + action.command.timeout
         waited = False
+        asks: Callable[[Host], Awaitable[Result]] = partial(early.answer, connection=connection)
         while True:
             try:
-                fence = await self._sending.fence(host, connection, lock)
+                fence = self._sending.fence(host, connection, lock, await asks(host))
             except StillRuns:
+                asks = self._sending.asked
                 if self._ports.clock.now() >= give_up:
                     raise
                 waited = True
@@ -63,6 +69,10 @@ class Readying:
                     return None
                 raise
             return None if waited else fence
+
+    def asks_early(self, host: Host) -> Early:
+        """Ask now what its fence will be made of."""
+        return Early(self._sending, self._ports.clock, host)
 
     async def settled(self, action: Action) -> None:
         """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""

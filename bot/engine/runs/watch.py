@@ -135,7 +135,8 @@ class Watch:
         """On the very director that answers otherwise: the others have nothing to send it."""
         not_after = 0
         try:
-            fence = await self._sending.fence(host, observation.connections.get(host.name, ""), "")
+            answer = await self._sending.asked(host)
+            fence = self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
             not_after = fence.not_after
             sent = ran_of(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
