@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.core.plans.plan import PlannedCheck
+from bot.core.runs import events as fact
 from bot.core.text.duration import length
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
@@ -31,3 +32,19 @@ async def seen(step: PlannedCheck, looking: Looking, clock: Clock) -> Observatio
     if must.holds and not hope.holds:
         must = replace(must, reason=f"{must.reason}; looked for in vain, for {length(hopes.within)}: {hope.reason}")
     return observation if observation.verdict.holds else replace(observation, verdict=must)
+
+
+def came_of(step: PlannedCheck, observation: Observation) -> fact.StepDone | fact.StepFailed:
+    """The fact of a check, of what was seen in the end."""
+    reason, ran, readings = observation.verdict.reason, observation.ran, observation.seen
+    if not observation.verdict.holds:
+        return fact.StepFailed(step=step.name, reason=reason, ran=ran, seen=readings)
+    return fact.StepDone(
+        step=step.name,
+        how=fact.How.RAN,
+        ran=ran,
+        seen=readings,
+        reason=reason,
+        remembered=observation.remembered(step.remember),
+        attachment=observation.last_output if step.attach else "",
+    )

@@ -21,7 +21,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.engine.looks.checking import seen
+from bot.engine.looks.beside import beside
+from bot.engine.looks.checking import came_of, seen
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
 from bot.engine.looks.proving import prove
@@ -184,34 +185,26 @@ class Runner:
         await self._runlog.record(failed, only_after=run.moved)
 
     async def _check(self, step: PlannedCheck) -> None:
-        seq = self._runlog.run.seq
-        # What the ring forgot is set back before it is judged; nobody need be called for it.
-        await self._watch.check_ring()
-        # In the take-down it goes on all the same: users wait, and what does not let itself be set back would stop it.
-        if self._runlog.run.seq != seq and self._runlog.run.stands_safely:
-            return
         decided = self._runlog.run
-        filled = replace(step, expect=expected_of(step, decided.observed))
-        observation = await seen(filled, self._look, self._ports.clock)
-        if not observation.verdict.holds:
-            failed = fact.StepFailed(
-                step=step.name, reason=observation.verdict.reason, ran=observation.ran, seen=observation.seen
-            )
-            await self._runlog.record(failed, only_after=decided.moved)
-            return
-        await self._runlog.record(
-            fact.StepDone(
-                step=step.name,
-                how=fact.How.RAN,
-                ran=observation.ran,
-                seen=observation.seen,
-                reason=observation.verdict.reason,
-                remembered=observation.remembered(step.remember),
-                attachment=observation.last_output if step.attach else "",
-            ),
-            *self._counted(observation),
-            only_after=decided.moved,
-        )
+        async with beside(self._seen(step, decided)) as (looking,):
+            # What the ring forgot is set back before it is judged; nobody need be called for it.
+            await self._watch.check_ring()
+            if self._runlog.run.seq == decided.seq:
+                await self._judge(step, decided, await looking)
+                return
+        # In the take-down it goes on all the same: users wait, and what does not let itself be set back would stop it.
+        decided = self._runlog.run
+        if not decided.stands_safely:
+            await self._judge(step, decided, await self._seen(step, decided))
+
+    async def _seen(self, step: PlannedCheck, run: Run) -> Observation:
+        filled = replace(step, expect=expected_of(step, run.observed))
+        return await seen(filled, self._look, self._ports.clock)
+
+    async def _judge(self, step: PlannedCheck, decided: Run, observation: Observation) -> None:
+        came = came_of(step, observation)
+        counted = self._counted(observation) if isinstance(came, fact.StepDone) else ()
+        await self._runlog.record(came, *counted, only_after=decided.moved)
 
     def _counted(self, observation: Observation) -> tuple[fact.Fact, ...]:
         users = users_by_host(observation)
