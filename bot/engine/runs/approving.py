@@ -18,6 +18,7 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
+from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
 from bot.engine.ports import Ports
@@ -42,31 +43,39 @@ class Approvals:
         verified = await self._verified(gate, run)
         if verified is None:
             return
-        evidence: list[str] = []
-        seen: list[fact.Seen] = []
-        for check in self._evidence(gate, run):
-            if check.name not in run.seen_done or _is_past(gate, check, run):
-                evidence += [run.looks[check.name]] if check.name in run.looks else []
-                continue
-            if counts_only(check):
-                counted = await self._looking.look(check.expect)
-                # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
-                evidence.append(counted.verdict.reason if counted.verdict.holds else run.looks[check.name])
-                seen += counted.seen
-                continue
-            observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
-            # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-            if observation.verdict.holds is None or (not observation.verdict.holds and run.lapsed is None):
-                await self._failed(
-                    run, f"what the approval is to show is not so: {observation.verdict.reason}", observation
-                )
-                return
-            evidence.append(observation.verdict.reason)
-            seen += observation.seen
+        shown = await self._shown(gate, run)
+        if shown is None:
+            return
+        evidence, seen = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
         asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified, seen=seen)
         await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
+
+    async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen]] | None:
+        """What the checks see now, in words, and what they read; None where it is not so, and it holds."""
+        checks = self._evidence(gate, run)
+        words = {check.name: run.looks.get(check.name) for check in checks}
+        seen: list[fact.Seen] = []
+        anew = [check for check in checks if _is_due(gate, check, run)]
+        async with beside(*(self._looked(check, run) for check in anew)) as looks:
+            for check, looking in zip(anew, looks, strict=True):
+                observation = await looking
+                holds, reason = observation.verdict.holds, observation.verdict.reason
+                # Where it is asked for again, for what is left, people are shown what is so now, and decide.
+                if not counts_only(check) and (holds is None or (not holds and run.lapsed is None)):
+                    await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
+                    return None
+                # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
+                if holds or not counts_only(check):
+                    words[check.name] = reason
+                seen += observation.seen
+        return [word for word in words.values() if word is not None], seen
+
+    async def _looked(self, check: PlannedCheck, run: Run) -> Observation:
+        if counts_only(check):
+            return await self._looking.look(check.expect)
+        return await self._until_seen(run, expected_of(check, run.observed), check.within)
 
     async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
         """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
@@ -134,13 +143,19 @@ class Approvals:
         assert run.step is not None
         if Effect.RESTORE in run.step.does and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
-        for check in self._evidence(grant.gate, run):
-            if check.name not in run.seen_done or _is_past(grant.gate, check, run) or counts_only(check):
-                continue
-            observation = await self._until_seen(run, expected_of(check, run.observed), check.within)
-            if not observation.verdict.holds and observation.verdict.reason not in grant.evidence:
-                return f"what it showed is not so any more: {observation.verdict.reason}"
+        evidence = [check for check in self._evidence(grant.gate, run) if _is_due(grant.gate, check, run)]
+        judged = [check for check in evidence if not counts_only(check)]
+        async with beside(*(self._looked(check, run) for check in judged)) as looks:
+            for looking in looks:
+                verdict = (await looking).verdict
+                if not verdict.holds and verdict.reason not in grant.evidence:
+                    return f"what it showed is not so any more: {verdict.reason}"
         return ""
+
+
+def _is_due(gate: Gate, check: PlannedCheck, run: Run) -> bool:
+    """Whether what a check sees is looked at anew."""
+    return check.name in run.seen_done and not _is_past(gate, check, run)
 
 
 def _is_past(gate: Gate, check: PlannedCheck, run: Run) -> bool:
