@@ -9,7 +9,7 @@ import asyncssh
 import pytest
 
 from bot.adapters.ssh.connection import Connection
-from bot.adapters.ssh.connections import UNACKNOWLEDGED, _Witness
+from bot.adapters.ssh.connections import UNACKNOWLEDGED, _Known, _Witness
 from bot.errors import NotRun
 from tests.integration.machines import Site, run, site
 
@@ -81,6 +81,31 @@ async def test_a_known_hosts_file_that_cannot_be_read_is_said(site: Site) -> Non
     site.known_hosts.write_text("nonsense\n")
     with pytest.raises(NotRun, match="a file of its SSH config cannot be used"):
         await site.hosts().run(site.reach("backend-1", machine.port), run("say"))
+
+
+async def test_what_is_known_counts_as_it_stands_when_a_connection_is_made(site: Site) -> None:
+    """It is read once for many connections: a key that was added since has to be known, one that was taken out not."""
+    first, second = await site.machine("backend-1", known=False), await site.machine("backend-2", known=False)
+    hosts = site.hosts()
+    reached = site.reach("backend-1", first.port), site.reach("backend-2", second.port)
+    with pytest.raises(NotRun, match="its host key is not known"):
+        await hosts.run(reached[0], run("say"))
+    site.know(first)
+    assert (await hosts.run(reached[0], run("say", "x"))).stdout == "x"
+    another = asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode()
+    site.known_hosts.write_text(f"[127.0.0.1]:{second.port} {another}")
+    with pytest.raises(NotRun, match="HOST KEY HAS CHANGED"):
+        await hosts.run(reached[1], run("say"))
+
+
+def test_what_is_known_is_read_once_while_its_file_stays_as_it_is(site: Site) -> None:
+    """With a hundred hosts it was a hundred times a hundred keys, and every connection kept its own."""
+    known = _Known()
+    files = (site.known_hosts, site.folder / "not there")
+    before = known.of(files)
+    assert known.of(files) is before
+    site.known_hosts.write_text("# another line\n")
+    assert known.of(files) is not before
 
 
 # jump hosts

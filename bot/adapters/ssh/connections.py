@@ -83,6 +83,7 @@ class Connections:
         self, config: Sequence[Path], known_hosts: Path | None, connect_timeout: timedelta, keepalive: timedelta
     ) -> None:
         self._known_hosts = known_hosts
+        self._known = _Known()
         self._patience = connect_timeout.total_seconds()
         self._connections: dict[Route, _Pooled] = {}
         self._closed = False
@@ -140,7 +141,7 @@ class Connections:
     async def _connect(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
         witness = _Witness()
         try:
-            witness.known = await asyncio.to_thread(_read, host.known_hosts)
+            witness.known = await asyncio.to_thread(self._known.of, host.known_hosts)
             tunnel = (await self._pooled(await self._configured(host.jump), before)).ssh if host.jump else None
             ssh = await asyncssh.connect(
                 **self._fixed,
@@ -240,13 +241,22 @@ class _Witness(asyncssh.SSHClient):
         return False
 
 
-def _read(files: Iterable[Path]) -> asyncssh.SSHKnownHosts:
-    """All that is known; a file that is not there knows nothing, as for OpenSSH."""
-    known = asyncssh.SSHKnownHosts()
-    for path in files:
-        if path.exists():
-            known.load(path.read_text())
-    return known
+class _Known:
+    """What known_hosts files say: read once for many connections, and anew when one of them is another one."""
+
+    def __init__(self) -> None:
+        self._last: tuple[object, asyncssh.SSHKnownHosts] = (None, asyncssh.SSHKnownHosts())
+
+    def of(self, files: Iterable[Path]) -> asyncssh.SSHKnownHosts:
+        """All that is known; a file that is not there knows nothing, as for OpenSSH."""
+        there = [(path, path.stat()) for path in files if path.exists()]
+        as_read = [(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in there]
+        if as_read != self._last[0]:
+            known = asyncssh.SSHKnownHosts()
+            for path, _ in there:
+                known.load(path.read_text())
+            self._last = (as_read, known)
+        return self._last[1]
 
 
 def _jump(route: Route, configured: object) -> Route | None:
