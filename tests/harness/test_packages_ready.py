@@ -99,3 +99,16 @@ async def test_a_lock_that_is_held_for_longer_than_the_installation_waits_holds_
         assert "Unable to acquire the dpkg frontend lock" in run.reason
         await play.retry()
         assert await play.ends() == "done"
+
+
+@virtually
+async def test_of_two_things_that_keep_packages_from_being_installed_the_first_that_was_checked_is_told() -> None:
+    """They are looked at side by side; an interrupted dpkg is waited for longer than an offer that was withdrawn."""
+    async with a_run() as play:
+        await play.asks()
+        is_interrupted(play)
+        play.backend.packages.offered["dovecot-core"].pop()
+        await play.approve()
+        await play.asks()
+        assert "dpkg was interrupted" in lapses(play)[0]
+        assert "missing is dovecot-core" in evidence(play)

@@ -11,6 +11,7 @@ from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs.events import HostsProved
 from bot.core.text.redact import redact
+from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
 from bot.engine.looks.sending import locked_by
@@ -40,13 +41,14 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
     backend = target.backend
     identity: Identity | None = None
     lock = ""
-    try:
-        identity = await hosts.identity(backend)
-        against += [reason] if (reason := objection(backend, identity)) else []
-        lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
-    except HostError as error:
-        unknown.append(redact(str(error)))
-    observation = await looking.look([_WHO_THEY_ARE])
+    async with beside(looking.look([_WHO_THEY_ARE])) as (looked,):
+        try:
+            identity = await hosts.identity(backend)
+            against += [reason] if (reason := objection(backend, identity)) else []
+            lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
+        except HostError as error:
+            unknown.append(redact(str(error)))
+        observation = await looked
     if not observation.verdict.holds:
         (against if observation.verdict.holds is False else unknown).append(observation.verdict.reason)
     directors = {seen.host: str(seen.reading["self"]) for seen in observation.seen if seen.reading}
