@@ -12,6 +12,7 @@ from typing import Any
 
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Host
+from bot.engine.looks.beside import give_up
 
 Ask = Callable[[Host, Command], Coroutine[Any, Any, Result]]
 
@@ -32,6 +33,4 @@ async def asking_once(ask: Ask) -> AsyncIterator[Ask]:
     try:
         yield once
     finally:
-        for answer in asked.values():
-            answer.cancel()
-        await asyncio.gather(*asked.values(), return_exceptions=True)
+        await give_up(*asked.values())

@@ -17,6 +17,11 @@ async def beside(*doing: Coroutine[Any, Any, T]) -> AsyncIterator[tuple[asyncio.
     try:
         yield tasks
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await give_up(*tasks)
+
+
+async def give_up(*tasks: asyncio.Future[Any]) -> None:
+    """Nobody waits for them any more; returns when they have ended, whatever came of them."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

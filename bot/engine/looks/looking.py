@@ -18,6 +18,7 @@ from bot.core.readings.sessions import matched
 from bot.core.runs.events import Ran, Seen
 from bot.core.text.redact import redact, shorten
 from bot.engine.looks.asking import Ask, asking_once
+from bot.engine.looks.beside import give_up
 from bot.engine.looks.observation import OUTPUT_RECORDED, Observation, hosts_for, ran_of, ran_without_end
 from bot.engine.ports import Clock, Hosts, Timings
 from bot.errors import HostError, NotRun, Unreadable
@@ -163,9 +164,7 @@ class Looking:
                 await asyncio.wait(asking, timeout=_GRACE.total_seconds())
             late = {host for task, host in asking.items() if not task.done()}
         finally:
-            for task in asking:
-                task.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+            await give_up(*asking)
         self._away |= {host.name for host in late}
         known = {host.name: task.result() for task, host in asking.items() if host not in late}
         return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]

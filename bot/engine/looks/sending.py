@@ -12,6 +12,7 @@ from datetime import timedelta
 from bot.core.hosts.command import Result
 from bot.core.hosts.fence import CLOCK, Fence, lock_question, read_clock, read_locks
 from bot.core.hosts.inventory import Backend, Host
+from bot.engine.looks.beside import give_up
 from bot.engine.ports import Clock, Hosts
 from bot.errors import MayHaveRun, NotRun, StillRuns
 
@@ -91,8 +92,7 @@ class Early:
 
     async def close(self) -> None:
         """Leave no question behind."""
-        self._asking.cancel()
-        await asyncio.gather(self._asking, return_exceptions=True)
+        await give_up(self._asking)
 
 
 def locked_by(backend: Backend, answer: Result, lock: str = "") -> tuple[str, int, bool]:

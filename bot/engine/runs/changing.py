@@ -20,6 +20,7 @@ from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
+from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.sending import Sending
@@ -151,9 +152,7 @@ class Changing:
             await self._conclude(step, CommandEnd.NOT_HEARD, observation, commands, reason=reason)
             return None
         finally:
-            for task in (running, looking):
-                task.cancel()
-            await asyncio.gather(running, looking, return_exceptions=True)
+            await give_up(running, looking)
 
     async def _seen_beside(self, step: PlannedChange, action: Action) -> Observation:
         await asyncio.sleep(_BESIDE.total_seconds())

@@ -21,7 +21,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.engine.looks.beside import beside
+from bot.engine.looks.beside import beside, give_up
 from bot.engine.looks.checking import came_of, seen
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
@@ -76,8 +76,7 @@ class Runner:
                 if not self._over():
                     await self._rest()
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            await give_up(watching)
             self._ports.alarms.clear(self._runlog.run.id)
 
     async def _go_on_if_written(self) -> None:
@@ -109,14 +108,9 @@ class Runner:
             bound = self._ports.timings.count_every
         else:
             bound = _LOOK_AT_LEAST_EVERY
-        woken = asyncio.create_task(self._woken.wait())
-        passed = asyncio.create_task(self._ports.clock.sleep(bound.total_seconds()))
-        try:
-            await asyncio.wait({woken, passed}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (woken, passed):
-                task.cancel()
-            await asyncio.gather(woken, passed, return_exceptions=True)
+        passes = self._ports.clock.sleep(bound.total_seconds())
+        async with beside(self._woken.wait(), passes) as either:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
 
     def _over(self) -> bool:
         return self._may_leave() or self._runlog.run.status is Status.ENDED

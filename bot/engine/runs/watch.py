@@ -22,6 +22,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
+from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, ran_of, ran_without_end
 from bot.engine.looks.rebooting import after_boot
@@ -73,8 +74,7 @@ class Watch:
                     log.exception("a look at the ring went wrong; it goes on being watched", extra=fields(self._run))
         finally:
             if self._asking:
-                self._asking.cancel()
-                await asyncio.gather(self._asking, return_exceptions=True)
+                await give_up(self._asking)
 
     async def _round(self) -> None:
         if self._asking is None or self._asking.done():
