@@ -28,7 +28,7 @@ _REASON = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Who released what a damaged run claimed, when and why."""
+    """Who released what a damaged run claimed, when and why; no fact of the run, as a broken chain takes none."""
 
     run: str
     by: str

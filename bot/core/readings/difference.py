@@ -1,7 +1,8 @@
 """Two trees of configuration compared: which files differ, and as what; the text of a difference where it is no secret.
 
-The list of files comes from find, their text from GNU diff (3.8 and newer), in one answer of one command. Links are
-compared as links. A file that is kept from others, or whose name says that it is a secret, is listed without content.
+They are compared on the host, as they may hold secrets: the list of files comes from find, their text from GNU diff
+(3.8 and newer), in one answer of one command. Links are compared as links. A file that is kept from others, or whose
+name says that it is a secret, is listed without content.
 """
 
 from __future__ import annotations

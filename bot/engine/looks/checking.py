@@ -1,4 +1,7 @@
-"""Sees one check: what must be so, as long as it takes; then what is hoped for, for a while."""
+"""Sees one check: what must be so, as long as it takes; then what is hoped for, for a while.
+
+What is hoped for decides nothing: on a quiet ring nobody may log in for hours.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Looks again at what a run believed of its backend, once that was booted while it was out."""
+"""Looks again at what a run believed of its backend, once that was booted while it was out.
+
+A boot may start dovecot, or lose what the run made.
+"""
 
 from __future__ import annotations
 
