@@ -6,6 +6,7 @@ The gates and the guards are read from this, so that no procedure and no stored 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 
@@ -91,3 +92,9 @@ def is_guarded(command: str) -> bool:
 def sets_owners(command: str) -> bool:
     """Whether the command gives what it unpacks the owners that the archive names."""
     return "--same-owner" in command
+
+
+def lock_wait(command: str) -> timedelta | None:
+    """How long an installation waits for dpkg's lock; None for what installs nothing, or does not say it."""
+    found = re.search(r"DPkg::Lock::Timeout=(\d+)", command) if Effect.INSTALL in effects(command) else None
+    return timedelta(seconds=int(found[1])) if found else None

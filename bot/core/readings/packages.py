@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
-from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.proposal import PackageChange
 from bot.core.readings.outputs import Asks, Reading, version_key
 from bot.errors import Unreadable
@@ -276,14 +274,6 @@ def way_back_in_words(reading: Reading) -> str:
 def alarm(line: str) -> bool:
     """Whether a line of evidence holds nobody up, and is nothing that who approves should overlook."""
     return any(one in line for one in _ALARMS)
-
-
-def lock_wait(steps: Iterable[PlannedStep]) -> timedelta | None:
-    """How long the first installation of these waits for dpkg's lock, read from its command; None where none does."""
-    commands = (step.action.command.text for step in steps if isinstance(step, PlannedChange))
-    commands = (text for text in commands if "--download-only" not in text)
-    found = next(filter(None, (re.search(r"DPkg::Lock::Timeout=(\d+)", text) for text in commands)), None)
-    return timedelta(seconds=int(found[1])) if found else None
 
 
 def downloaded(_target: Target, asks: Asks, result: Result) -> Reading:

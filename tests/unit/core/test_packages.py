@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.plans.effects import lock_wait
 from bot.core.plans.plan import Expected, Value
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, judge
-from bot.core.readings.packages import alarm, lock_wait
+from bot.core.readings.packages import alarm
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Seen
 from tests.build import plan, target
@@ -74,6 +75,5 @@ def test_no_way_back_says_what_is_seen_and_not_why() -> None:
 
 
 def test_the_wait_for_dpkgs_lock_is_read_from_the_command_that_waits() -> None:
-    installs = [step for step in plan().steps if step.name == "install-packages"]
-    assert lock_wait(installs) == timedelta(minutes=2)
-    assert lock_wait([step for step in plan().steps if step.name != "install-packages"]) is None
+    waits = {step.name: lock_wait(step.action.command.text) for step in plan().changes}
+    assert {name: wait for name, wait in waits.items() if wait} == {"install-packages": timedelta(minutes=2)}

@@ -26,9 +26,9 @@ from bot.adapters.slack.messages.text import (
 from bot.core.decisions.brief import begins
 from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import no_way_back
+from bot.core.plans.effects import lock_wait
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
-from bot.core.readings.packages import lock_wait
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -176,6 +176,7 @@ def _identity(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
         lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
     if run.plan.config_digest:
         lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
-    if waits := lock_wait(covers(run)):
-        lines.append(f"*Waits* up to {length(waits)} for dpkg's lock, where another program holds it")
+    waits = (lock_wait(step.action.command.text) for step in covers(run) if isinstance(step, PlannedChange))
+    if longest := max(filter(None, waits), default=None):
+        lines.append(f"*Waits* up to {length(longest)} for dpkg's lock, where another program holds it")
     return "\n".join(lines)
