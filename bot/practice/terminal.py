@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -72,39 +72,30 @@ class _Screen:
     def lines_of(self, what: Shown) -> Iterator[str]:
         if isinstance(what, View):
             yield from self._plain(_text(what.body.get("title")), "bold")
-            yield from self._blocks(what.body.get("blocks", []))
+            for block in what.body.get("blocks", ()):
+                yield from self._block(block)
             ends = [f"[{_text(what.body[name])}]" for name in ("submit", "close") if what.body.get(name)]
             yield from self._plain(" ".join(ends), "bold")
             return
-        if what.blocks:
-            yield from self._blocks(what.blocks)
-        elif what.text:
+        for block in what.blocks:
+            yield from self._block(block)
+        if what.text and not what.blocks:
             yield from self._markup(what.text)
         for file in what.files if isinstance(what, Message) else ():
             yield from self._plain(f"[file {file.name}, {len(file.content)} bytes]", "small")
 
-    def _blocks(self, blocks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-        for block in blocks:
-            yield from self._block(block)
-
     def _block(self, block: Mapping[str, Any]) -> Iterator[str]:
+        """One of those that the thread and its views have; a form is filled in at the keyboard (keys.py)."""
         match block.get("type"):
             case "header":
                 yield from self._plain(f"━━ {_text(block['text'])}", "bold")
             case "section":
                 for part in (block.get("text"), *block.get("fields", ())):
                     yield from self._part(part)
-                if act := block.get("accessory"):
-                    yield from self._plain(_act(act), "bold")
             case "context":
                 yield from self._part({"type": "mrkdwn", "text": "  ".join(map(_text, block["elements"]))}, "small")
             case "actions":
                 yield from self._plain(" ".join(map(_act, block["elements"])), "bold")
-            case "divider":
-                yield "─" * self.width
-            case "input":
-                yield from self._plain(f"{_text(block['label'])}:", "bold")
-                yield from self._plain(f"  {_act(block['element'])}", "")
             case kind:
                 yield from self._plain(f"[a block of the kind {kind}]", "small")
 
@@ -202,18 +193,5 @@ def _text(part: Mapping[str, Any] | None) -> str:
 
 
 def _act(element: Mapping[str, Any]) -> str:
-    """What can be clicked, chosen from or typed in."""
-    first = element.get("initial_option")
-    match element.get("type"):
-        case "button":
-            return f"[{_text(element['text'])}]"
-        case "overflow":
-            return "[⋯]"
-        case "radio_buttons" | "checkboxes":
-            marked = (("•" if one == first else " ", _text(one["text"])) for one in element["options"])
-            return "  ".join(f"({mark}) {label}" for mark, label in marked)
-        case "plain_text_input":
-            return f"[{element.get('initial_value') or _text(element.get('placeholder')) or '…'}]"
-        case _:
-            chosen = _text(first["text"]) if first else _text(element.get("placeholder")) or "…"
-            return f"[{chosen} ▾]"
+    """What can be clicked: a button, or a menu."""
+    return f"[{_text(element.get('text')) or '⋯'}]"

@@ -87,7 +87,6 @@ def test_every_kind_of_block_is_shown() -> None:
     made = posted(
         {"type": "header", "text": plain("Up *b*")},
         {"type": "section", "fields": [mrkdwn("*State*"), plain("*up*")]},
-        {"type": "divider"},
         {"type": "context", "elements": [mrkdwn("*Run* `r1`"), plain("x")]},
         {
             "type": "actions",
@@ -102,37 +101,10 @@ def test_every_kind_of_block_is_shown() -> None:
         "━━ Up *b*",
         "State",
         "*up*",
-        "─" * 20,
         "Run `r1`  x",
         "[Approve…] [⋯]",
         "[a block of the kind",
         "  table]",
-    ]
-
-
-def test_a_form_is_shown_with_what_can_be_chosen_and_typed() -> None:
-    options = [{"text": plain("Upgrade"), "value": "u"}, {"text": plain("Keep"), "value": "k"}]
-    packages = {"type": "radio_buttons", "options": options, "initial_option": options[0]}
-    backend = {"type": "static_select", "option_groups": [{"label": plain("Ring"), "options": options}]}
-    reason = {"type": "plain_text_input"}
-    body = {
-        "title": plain("Upgrade"),
-        "submit": plain("Ask for it"),
-        "close": plain("Cancel"),
-        "blocks": [
-            {"type": "input", "label": plain(label), "element": element}
-            for label, element in (("Packages", packages), ("Backend", backend), ("Reason", reason))
-        ],
-    }
-    assert shown(View(id="V1", user="U0BOB", body=body, hash="h"), NAMES).split("\n") == [
-        "Upgrade",
-        "Packages:",
-        "  (•) Upgrade  ( ) Keep",
-        "Backend:",
-        "  [… ▾]",
-        "Reason:",
-        "  […]",
-        "[Ask for it] [Cancel]",
     ]
 
 
