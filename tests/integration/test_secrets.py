@@ -85,7 +85,7 @@ async def test_all_that_was_planted_comes_out_where_nothing_hides_it(monkeypatch
     assert out == {*planted.SECRETS, "part of a key"} - {"settings"}
 
 
-async def test_each_hide_has_something_to_hide(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_place_that_redacts_has_something_to_redact(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the first test fails when one of them is taken away."""
     hid: set[str] = set()
 
@@ -155,7 +155,7 @@ async def test_what_stands_in_no_journal_is_said_without_its_secrets(place: Plac
     assert SECRET not in str([one.text for one in place.slack.messages])
 
 
-async def test_the_reason_for_letting_a_damaged_run_go_is_kept_without_its_secrets() -> None:
+async def test_the_reason_for_releasing_a_damaged_run_is_kept_without_its_secrets() -> None:
     clock, journal, announcer = FakeClock(), FakeJournal(holds={"main": "r234567"}), FakeAnnouncer()
     world = Ports(
         journal=journal,

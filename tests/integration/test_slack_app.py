@@ -41,7 +41,7 @@ async def both(app: Place) -> list[Ephemeral]:
 # commands
 
 
-async def test_whoever_asks_for_a_run_is_told_at_once_and_again_when_it_holds_its_ring(app: Place) -> None:
+async def test_whoever_asks_for_a_run_is_told_at_once_and_again_when_it_claims_its_ring(app: Place) -> None:
     await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3 config=spring")
     looking, answer = await both(app)
     assert "Looking at backend-3" in looking.text

@@ -52,7 +52,7 @@ def test_the_rows_are_those_of_the_table_in_its_order_with_its_marks() -> None:
     assert found == EXPECTED.strip().replace("\n", "|").split("|")
 
 
-def test_it_starts_and_names_its_rows() -> None:
+def test_the_bench_starts_and_names_its_rows() -> None:
     said_there = subprocess.run(
         [sys.executable, "-m", "tests.bench", "--list"], cwd=ROOT, check=True, capture_output=True, text=True
     )

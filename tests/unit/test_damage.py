@@ -79,7 +79,7 @@ def test_it_says_what_the_backend_was_last_known_as(until: str, on: Status | Non
     assert ("dovecot was stopped" in words) is ("dovecot was stopped" in said)
 
 
-def test_where_no_fact_is_sound_what_it_holds_says_what_it_was_about() -> None:
+def test_where_no_fact_is_sound_what_it_claims_says_what_it_was_about() -> None:
     found = examined("r2025a", (), "", rings=("main",), keys=keys_of(target()))
     assert found is not None
     words = damage_in_words(found)
@@ -88,7 +88,7 @@ def test_where_no_fact_is_sound_what_it_holds_says_what_it_was_about() -> None:
     assert "release r2025a REASON" in words
 
 
-def test_one_that_holds_nothing_asks_nothing_of_anybody() -> None:
+def test_one_that_claims_nothing_asks_nothing_of_anybody() -> None:
     words = damage_in_words(damaged(Story().until(None), holds=False))
     assert "it claims nothing" in words
     assert "release" not in words
@@ -106,12 +106,12 @@ def test_one_that_holds_nothing_asks_nothing_of_anybody() -> None:
         (ENGINEER, "x" * 501, "at most 500"),
     ],
 )
-def test_only_an_approver_with_a_reason_lets_it_go(person: Person, reason: str, said: str) -> None:
+def test_only_an_approver_with_a_reason_releases_it(person: Person, reason: str, said: str) -> None:
     with pytest.raises(Refused, match=said):
         decide_release("r2025a", damaged(Story()), person, reason, NOON)
 
 
-def test_a_run_that_can_be_read_or_holds_nothing_or_was_let_go_is_not_let_go() -> None:
+def test_a_run_that_can_be_read_claims_nothing_or_was_released_is_not_released() -> None:
     """A sound run is aborted or taken over: this would leave its backend out with the ring free."""
     again = examined("r2025a", Story().entries, FLAW, release=GIVEN)
     over = damaged(Story(), holds=False)
@@ -163,7 +163,7 @@ async def test_everything_asked_of_a_deleted_run_is_answered_with_what_is_wrong(
     assert (await service.survey()).runs == ()
 
 
-async def test_once_it_was_let_go_its_ring_is_free_and_it_is_said() -> None:
+async def test_once_it_was_released_its_ring_is_free_and_that_is_said() -> None:
     world, service = bot(await deleted())
     await service.release("r2025a", ENGINEER, "seen by hand")
     assert isinstance(world.announcer, FakeAnnouncer)

@@ -33,7 +33,7 @@ async def test_a_backend_stands_as_the_first_director_that_answers_has_it() -> N
     assert set((await states(FakeHosts(lambda _host, _command: "?"))).values()) == {"not known now"}
 
 
-async def test_where_a_run_holds_the_ring_nothing_is_asked_and_that_is_said() -> None:
+async def test_where_a_run_claims_the_ring_no_host_is_asked_and_that_is_said() -> None:
     hosts = FakeHosts(lambda _host, _command: STATUS)
     assert set((await states(hosts, held="r7")).values()) == {"its ring is claimed by run r7"}
     assert hosts.log == []

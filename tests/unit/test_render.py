@@ -329,7 +329,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
     assert all(step.action.command.text in plan_text(made, target()) for step in made.changes)
 
 
-def test_help_and_lists_fit() -> None:
+def test_help_and_lists_fit_slacks_limits() -> None:
     fits(help_text({"/dovecot-upgrade": "Takes a backend out"}))
     runs = tuple(story.run for story in (happy(), troubled(), refused())) * 30
     fits(listing(runs, {"r2025a": "https://x.slack.com/archives/C0OPS/p1"}, title="All runs"))

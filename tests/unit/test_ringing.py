@@ -85,7 +85,7 @@ def test_the_thread_says_on_whose_word_users_were_moved() -> None:
     assert word in last(story.tell(started)).text
 
 
-def test_whoever_takes_over_is_told_what_was_done_and_how_the_ring_is_let_go() -> None:
+def test_whoever_takes_over_is_told_what_was_done_and_how_the_ring_is_released() -> None:
     story = Story().until("install-packages").fail().tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
     message = last(story)
     for part in (

@@ -42,7 +42,7 @@ async def turns() -> None:
 
 
 @pytest.mark.parametrize("cancels", [1, 3])
-async def test_a_teller_that_is_cancelled_frees_the_ledger_only_when_its_write_has_ended(cancels: int) -> None:
+async def test_a_write_whose_caller_is_cancelled_keeps_others_out_until_it_has_ended(cancels: int) -> None:
     """Or two facts get one number: the next one is made on a state that the first is about to change."""
     story = Story()
     journal = SlowJournal({story.run.id: list(story.entries)})
@@ -65,7 +65,7 @@ async def test_a_teller_that_is_cancelled_frees_the_ledger_only_when_its_write_h
     assert kept.run.seq == 3
 
 
-async def test_a_cancelled_teller_whose_write_fails_leaves_the_ledger_as_it_was() -> None:
+async def test_a_write_that_fails_after_its_caller_was_cancelled_changes_nothing() -> None:
     story = Story()
     journal = SlowJournal({story.run.id: list(story.entries)})
     kept = runlog(journal, story)

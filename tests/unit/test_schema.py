@@ -86,7 +86,7 @@ def test_what_is_shipped_is_valid_and_names_its_schema_in_its_first_line(file: s
         ("settings", "sudo = true", "root = true"),
     ],
 )
-def test_a_mistake_is_found(file: str, right: str, wrong: str) -> None:
+def test_a_mistake_in_a_shipped_file_breaks_its_schema(file: str, right: str, wrong: str) -> None:
     text = next(path for kind, path in SHIPPED if kind == file).read_text()
     assert right in text
     assert mistakes(file, text.replace(right, wrong, 1))

@@ -360,6 +360,6 @@ AnyOrder.TestCase.settings = settings(
 TestAnyOrder = AnyOrder.TestCase
 
 
-def test_kinds_of_steps_are_all_met() -> None:
+def test_every_kind_of_step_is_in_the_plan_that_is_played() -> None:
     """The machine is only worth something if the plan has all that it is to meet."""
     assert {type(step) for step in plan().steps} == {PlannedCheck, PlannedChange, PlannedWait, PlannedApproval}

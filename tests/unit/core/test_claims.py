@@ -9,12 +9,12 @@ from bot.core.runs.events import HostsProved, RunHeld
 from tests.build import Story
 
 
-def test_a_run_holds_its_backends_address_and_the_directors_by_how_they_are_reached() -> None:
+def test_a_run_claims_its_backends_address_and_the_directors_by_how_they_are_reached() -> None:
     request = Story().entries[0].fact
     assert claims(request) == ("backend 192.0.2.13", "ssh director-1", "ssh director-2")
 
 
-def test_once_its_hosts_are_proved_it_holds_the_directors_by_what_they_call_themselves() -> None:
+def test_once_its_hosts_are_proved_it_claims_the_directors_by_what_they_call_themselves() -> None:
     proved = HostsProved(
         backend="backend-3",
         by="its machine-id",
@@ -35,5 +35,5 @@ def test_once_its_hosts_are_proved_it_holds_the_directors_by_what_they_call_them
         ("director 192.0.2.1:9090", "the director 192.0.2.1:9090"),
     ],
 )
-def test_what_is_held_is_said_in_words(key: str, said: str) -> None:
+def test_what_is_claimed_is_said_in_words(key: str, said: str) -> None:
     assert claim_in_words(key) == said

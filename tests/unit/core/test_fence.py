@@ -23,7 +23,7 @@ def sh(line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
 # as it is sent
 
 
-def test_the_line_as_it_is_sent() -> None:
+def test_a_fence_stands_outside_of_sudo() -> None:
     """The fence stands outside of sudo, so that no sudo rule has to know of it."""
     around = Fence(connection="c", not_after=1_800_000_000, lock="/home/bot/.dovecot-bot-backend-3.lock")
     assert fenced("sudo -n -- systemctl stop dovecot", around) == (
@@ -107,7 +107,7 @@ def test_locks_are_free_or_held_or_no_use(states: tuple[str, str], free: dict[st
 @pytest.mark.parametrize(
     "text", ["", "1764000000", "1764000000\n0 /a", "1\n0 /a\n0 /b\n0 /c", "never\n0 /a\n0 /b", "sh: not found\n" * 3]
 )
-def test_anything_else_is_no_answer(text: str) -> None:
+def test_what_is_not_a_clock_and_two_locks_is_no_answer(text: str) -> None:
     assert read_locks(text) is None
 
 

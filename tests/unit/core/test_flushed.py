@@ -96,7 +96,7 @@ NO_FLUSH: dict[str, Sequence[fact.Fact]] = {
 
 
 @pytest.mark.parametrize("told", NO_FLUSH.values(), ids=NO_FLUSH.keys())
-def test_nothing_is_deleted_when(told: Sequence[fact.Fact]) -> None:
+def test_nothing_is_deleted_unless_the_stop_was_seen_to_be_a_flush(told: Sequence[fact.Fact]) -> None:
     assert not deletes(Story().until(STOP).tell(*told))
 
 
@@ -142,7 +142,7 @@ SINCE: dict[str, Callable[[Story], Story]] = {
 
 
 @pytest.mark.parametrize("since", SINCE.values(), ids=SINCE.keys())
-def test_what_was_flushed_is_not_any_more_when_since_then(since: Callable[[Story], Story]) -> None:
+def test_what_was_flushed_no_longer_counts_once_dovecot_may_have_run(since: Callable[[Story], Story]) -> None:
     """Whatever ran in between wrote to the metacache, and nobody knows how it was stopped."""
     story = Story().until(STOP).tell(started(READY), done(FLUSHED))
     assert not deletes(since(story))

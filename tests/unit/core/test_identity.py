@@ -82,7 +82,7 @@ def test_without_ip_a_host_still_says_what_else_it_is(addresses: str) -> None:
         f"Welcome!\n10.0.0.5 1 192.0.2.13 22\n{MACHINE_ID}\n{BOOT_ID}\n[]",
     ],
 )
-def test_anything_else_is_no_answer(text: str) -> None:
+def test_what_does_not_say_all_of_who_it_is_is_unreadable(text: str) -> None:
     with pytest.raises(Unreadable, match="backend-3 does not say who it is"):
         read_identity("c", said(text))
 

@@ -55,7 +55,7 @@ def test_lists_as_old_as_the_settings_allow_are_an_alarm(age: int) -> None:
     assert alarm(line)
 
 
-def test_no_lists_at_all_are_one_too() -> None:
+def test_no_package_lists_at_all_are_an_alarm() -> None:
     assert lists() == "backend-3: no package lists, so apt offers nothing: run `apt-get update` there"
     assert alarm(lists())
 

@@ -53,7 +53,7 @@ def read(probe: str, file: str, exit_status: int = 0, /, at: Target | None = Non
     return PROBES[probe].read(at or lab_target(), asks, result(text, exit_status))
 
 
-def test_director_status() -> None:
+def test_a_director_says_what_vhosts_state_and_users_the_backend_has() -> None:
     reading = read("director-hosts", "director-status.tab")
     usual = {"usable_others": 2, "others": "as usual", "stranded": 0}
     assert reading == {"vhosts": 100, "state": "up", "users": 3} | usual
@@ -86,7 +86,7 @@ def test_columns_are_read_by_name_whatever_their_order() -> None:
     assert (reading["users"], reading["vhosts"]) == (7, 100)
 
 
-def test_director_ring_status() -> None:
+def test_a_ring_with_a_director_away_is_not_synced_and_says_which() -> None:
     assert read("director-ring", "director-ring-status.tab") == {
         "synced": True,
         "status": "ring synced",
@@ -123,7 +123,7 @@ def test_lmtp_is_stopped_when_doveadm_says_so_not_when_nobody_listens() -> None:
     assert read("service", "service-status-lmtp-idle.json", name="lmtp")["stopped"] is False
 
 
-def test_units() -> None:
+def test_a_unit_is_told_running_from_stopped_masked_and_not_there() -> None:
     assert read("unit", "systemctl-show-active.txt", name="dovecot")["active"] == "active"
     stopped = read("unit", "systemctl-show-stopped.txt", name="dovecot")
     assert (stopped["load"], stopped["active"], stopped["result"]) == ("loaded", "inactive", "success")
@@ -132,7 +132,7 @@ def test_units() -> None:
     assert read("unit", "systemctl-show-unknown.txt", name="dovecot")["load"] == "not-found"
 
 
-def test_packages_and_what_apt_offers() -> None:
+def test_a_package_that_is_not_offered_or_not_installed_is_named() -> None:
     madison = (RECORDED / "apt-cache-madison.txt").read_text()
     version = madison.split("|")[1].strip()
     offered = PROBES["offered-packages"].read(target(), {"names": f"dovecot-core={version}"}, result(madison))
@@ -158,7 +158,7 @@ OLDER = "1:2.3.19.1+dfsg1-2.1+deb12u6"
         ("apt-get-simulate-also.txt", ("core",), {"changed_too": "dovecot-imapd, dovecot-lmtpd"}),
     ],
 )
-def test_what_apt_would_change_besides_what_is_named(
+def test_what_apt_would_change_besides_the_packages_asked_for_is_listed(
     file: str, names: tuple[str, ...], expected: dict[str, str]
 ) -> None:
     named = " ".join(f"dovecot-{name}={OLDER}" for name in names)
@@ -177,14 +177,14 @@ def test_why_apt_would_not_do_it_is_read_with_the_dependency_that_is_in_the_way(
         PROBES["package-changes"].read(target(), asks, result("", 100))
 
 
-def test_mail_of_the_test_user() -> None:
+def test_the_test_users_mails_and_folders_are_counted() -> None:
     assert read("mailbox-status", "mailbox-status.txt", user="testuser")["messages"] == 3
     assert read("mailbox-list", "mailbox-list.txt", user="testuser")["folders"] == 3
     with pytest.raises(Unreadable):
         PROBES["mailbox-status"].read(target(), {"user": "nobody"}, result(""))
 
 
-def test_greetings() -> None:
+def test_only_a_greeting_of_imap_or_lmtp_is_one() -> None:
     assert read("greeting", "banner-imap.txt", port=143)["greets"] is True
     assert read("greeting", "banner-lmtp.txt", port=24)["greets"] is True
     refused = "bash: connect: Connection refused"
@@ -193,7 +193,7 @@ def test_greetings() -> None:
     assert PROBES["greeting"].read(target(), {"port": 143}, result("SSH-2.0-x\n"))["greets"] is False
 
 
-def test_version() -> None:
+def test_dovecots_version_is_read_without_its_revision() -> None:
     assert read("dovecot-version", "dovecot-version.txt")["version"] == "2.3.19.1"
 
 

@@ -19,7 +19,7 @@ def test_nothing_stays_that_nobody_sees_that_moves_a_cursor_or_turns_writing_rou
     assert in_line("a".join(unseen)).replace("a", "").strip() == ""
 
 
-def test_what_is_seen_stays() -> None:
+def test_every_character_that_is_seen_stays() -> None:
     seen = "".join(chr(point) for point in range(sys.maxunicode) if unicodedata.category(chr(point))[0] in "LNPS")
     lost = set(seen) - set(in_lines(seen))
     assert {unicodedata.name(one) for one in lost} <= {

@@ -39,14 +39,14 @@ async def refusal(backend: str, *rings: Ring) -> str:
     return str(told.value)
 
 
-async def test_a_ring_is_named_by_its_name() -> None:
+async def test_whoever_asks_for_a_claimed_ring_is_told_its_name() -> None:
     told = await refusal("backend-1", ring())
     assert told.startswith(
         f"Ring main is claimed by run r2025a on backend-3, asked for by <@{REQUESTER}> since 2026-03-02"
     )
 
 
-async def test_in_another_ring_of_the_settings_it_is_said_what_the_two_share() -> None:
+async def test_where_another_ring_of_the_settings_is_claimed_it_is_said_what_the_two_share() -> None:
     """`Ring other is claimed` would not be true: it is the director."""
     told = await refusal("backend-9", other_ring(ssh="director-2"))
     assert told.startswith(
@@ -73,7 +73,7 @@ async def test_a_claimed_ring_is_told_before_any_host_is_read(gone: bool) -> Non
         assert hosts.log == []
 
 
-async def test_what_is_mistyped_is_told_before_who_holds_the_ring() -> None:
+async def test_what_is_mistyped_is_told_before_who_claims_the_ring() -> None:
     journal = FakeJournal()
     await journal.append("r2025a", 0, MORNING, [Story().entries[0].fact])
     with pytest.raises(Refused, match=r"(?i)backend-7"):
