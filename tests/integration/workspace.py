@@ -178,6 +178,10 @@ class Place:
         payloads = [message.metadata["event_payload"] for message in self.said if message.metadata]
         return [(payload["seq"], payload["part"]) for payload in payloads]
 
+    def in_order(self) -> bool:
+        """Whether it tells all of them in order, and each once."""
+        return self.places() == sorted(set(self.places()))
+
 
 def begun(story: Story | None = None) -> Story:
     """A run whose thread has just begun: it has looked, and begins its second stage."""

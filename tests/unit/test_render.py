@@ -9,21 +9,19 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.adapters.slack.messages.approval import covers
-from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
 from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.decisions.goback import going_back
-from bot.core.plans.dryrun import DryRun
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
-from tests.build import NOON, REQUESTER, SECOND, THIRD, Story, plan, target
-from tests.unit.messages import GROUP, as_lines, buttons, fits, last, seen, strings, told
-from tests.unit.stories import HOSTILE, command, happy, refused, troubled, turned_round
+from tests.build import NOON, REQUESTER, SECOND, THIRD, Story
+from tests.unit.messages import GROUP, buttons, fits, last, seen, strings, told
+from tests.unit.stories import command, happy, turned_round
 
 
 def test_a_poll_and_a_start_make_no_reply() -> None:
@@ -35,69 +33,6 @@ def test_a_poll_and_a_start_make_no_reply() -> None:
         before, after = fold(story.entries[: entry.seq - 1]), fold(story.entries[: entry.seq])
         assert after is not None
         assert replies(entry, before, after, approvers=GROUP) == ()
-
-
-def test_the_root_says_where_who_how_far_and_how_many_users() -> None:
-    story = Story().until("drain", on=Status.WAITING)
-    until = story.run.until
-    assert until is not None
-    story.tell(fact.UsersCounted(users={"director-1": 12, "director-2": 11}))
-    said = seen(root(story.run))
-    for part in ("backend-3", "192.0.2.13", "r2025a", f"<@{REQUESTER}>", "change record", "director-1: 12"):
-        assert part in said
-    assert f"<!date^{int(until.timestamp())}^" in said
-    assert clock(until) in said
-    assert f"{story.run.position} of {len(story.run.plan.steps)}" in said
-    assert list(buttons(root(story.run))) == ["abort", "take_over"]
-
-
-def test_the_root_is_a_checklist_of_the_stages_with_the_one_under_way() -> None:
-    story = Story().until("stop-dovecot")
-    shown = [line for line in as_lines(root(story.run)) if line.startswith(":white_") or "take-down" in line]
-    done, at_hand, to_come = shown[:3], shown[3], shown[4:]
-    assert done == [f":white_check_mark: {name}" for name in ("preflight", "prepare", "drain")]
-    assert at_hand == ":arrow_forward: *take-down*: Stop backend-3 and move its users, without a pause"
-    assert to_come == [f":white_small_square: {name}" for name in ("upgrade", "verify", "restore")]
-    assert ":warning: *take-down*" in seen(root(story.fail().run))
-    assert ":white_small_square:" not in seen(root(happy().run))
-
-
-def test_while_it_drains_the_root_has_the_users_at_the_beginning_now_and_when_they_are_counted() -> None:
-    story = Story().until("set-vhosts-to-zero").tell(fact.UsersCounted(users={"director-1": 40}))
-    story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12}))
-    assert story.run.until is not None
-    assert story.run.out_since is not None
-    said = seen(root(story.run))
-    for part in ("12 (director-1: 12), at the beginning 40", moment(story.run.until), moment(story.run.out_since)):
-        assert part in said
-    assert moment(story.run.until) not in seen(root(story.until("approve-flush").run))
-
-
-def test_the_root_says_how_long_the_backend_was_out_once_it_is_back() -> None:
-    """From its vhosts being taken to the last command that gave it users again."""
-    run = happy().run
-    assert run.out_since is not None
-    assert run.out_until is not None
-    up = next(
-        one.at for one in happy().entries if isinstance(one.fact, fact.StepDone) and one.fact.step == "director-up"
-    )
-    assert run.out_until == up
-    assert f"*Out* for {length(up - run.out_since)}" in seen(root(run))
-
-
-def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:
-    story = Story().until("drain", on=Status.WAITING)
-    before = story.run
-    story.tell(fact.UsersCounted(users={"director-1": 12}))
-    assert story.run.since == before.since
-    assert root(story.run) != root(before)
-
-
-def test_a_run_that_ended_has_nothing_to_click() -> None:
-    for story in (happy(), turned_round(), refused()):
-        assert not buttons(root(story.run))
-        assert not buttons(last(story))
-        assert story.run.open_questions == ()
 
 
 def test_a_stage_is_announced_in_a_line_and_its_commands_are_in_the_file_of_the_plan() -> None:
@@ -310,30 +245,6 @@ def test_the_end_says_who_approved_what_and_when_also_after_a_way_back() -> None
     for entry in approvals:
         assert clock(entry.at) in seen(last(story))
     assert "went back" in last(story).text
-
-
-def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
-    made = plan()
-    checks = (
-        ("The ring is whole", True, "as it should be"),
-        ("It serves", False, HOSTILE),
-        ("Apt offers it", None, "no"),
-    )
-    messages = dry_run(DryRun(plan=made, target=target(), checks=checks))
-    for message in messages:
-        fits(message)
-    said = "".join(seen(message) for message in messages)
-    assert all(step.says in said for step in made.steps)
-    assert "Of 3 checks, 1 does not hold now and 1 cannot be said now" in said
-    assert len(messages) <= 4
-    assert all(step.action.command.text in plan_text(made, target()) for step in made.changes)
-
-
-def test_help_and_lists_fit_slacks_limits() -> None:
-    fits(help_text({"/dovecot-upgrade": "Takes a backend out"}))
-    runs = tuple(story.run for story in (happy(), troubled(), refused())) * 30
-    fits(listing(runs, {"r2025a": "https://x.slack.com/archives/C0OPS/p1"}, title="All runs"))
-    fits(listing((), {}, title="Open runs"))
 
 
 def test_times_and_lengths_are_utc_and_short() -> None:

@@ -9,19 +9,15 @@ import pytest
 
 from bot.core.decisions.approval import Person, still_good, waits_for
 from bot.core.decisions.decide import (
-    AgreeToSkip,
     Approve,
     GoBack,
-    LeaveOut,
     Postpone,
     ProposeSkip,
     Retry,
-    TakeOver,
     WaitLonger,
     decide,
 )
 from bot.core.decisions.goback import going_back, way_back_shown
-from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -242,49 +238,6 @@ def test_somebody_who_may_do_nothing_steers_nothing() -> None:
             decide(story.run, command, story.at)
 
 
-def test_retry_and_skip_need_a_run_that_holds() -> None:
-    story = Story().until("stop-lmtp", on=Status.BUSY)
-    for command in (Retry(person=person(SECOND), held=0), ProposeSkip(person=person(SECOND), held=0, reason="x")):
-        with pytest.raises(Refused, match="does not hold"):
-            decide(story.run, command, story.at)
-
-
-def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
-    story = Story().until("users-come-back").fail()
-    with pytest.raises(Refused, match="reason"):
-        decide(story.run, ProposeSkip(person=person(REQUESTER), held=story.run.held, reason="  "), story.at)
-    story.tell(
-        *decide(story.run, ProposeSkip(person=person(THIRD), held=story.run.held, reason="quiet night"), story.at)
-    )
-    for who in (person(REQUESTER), person(THIRD)):
-        with pytest.raises(Refused, match="second engineer"):
-            decide(story.run, AgreeToSkip(person=who, ask=story.run.seq), story.at)
-    with pytest.raises(Refused, match="no such proposal"):
-        decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq - 1), story.at)
-    story.tell(*decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq), story.at))
-    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
-
-
-def test_an_approval_can_never_be_skipped() -> None:
-    story = asking().tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
-    with pytest.raises(Refused, match="cannot be skipped"):
-        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="nobody is there"), story.at)
-
-
-def test_what_going_back_needs_can_never_be_skipped() -> None:
-    """Else a configuration would be put in place that nothing could take away again."""
-    story = Story().until("running-config-is-known").fail()
-    with pytest.raises(Refused, match="no way back"):
-        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="in a hurry"), story.at)
-
-
-def test_giving_users_back_can_never_be_skipped() -> None:
-    """Or the run could end, and free its ring, with a backend that everybody has forgotten at vhost count 0."""
-    story = Story().until("set-vhosts-back").fail()
-    with pytest.raises(Refused, match="forgotten"):
-        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="later"), story.at)
-
-
 def test_there_is_no_way_back_once_users_come_back() -> None:
     """Taking the backend away from users who are on it again is an outage of its own."""
     story = Story().until("director-up").fail()
@@ -296,63 +249,6 @@ def test_a_run_that_is_over_takes_no_command() -> None:
     story = Story().until(None, on=Status.ENDED)
     with pytest.raises(Refused, match="is over"):
         decide(story.run, GoBack(person=person(REQUESTER), reason="abort"), story.at)
-
-
-REACHED = {
-    Status.WAITING: ("drain", Status.WAITING),
-    Status.ASKING: ("approve-flush", Status.ASKING),
-    Status.BUSY: ("stop-lmtp", Status.BUSY),
-}
-
-
-@pytest.mark.parametrize("status", [Status.WAITING, Status.ASKING, Status.HELD])
-def test_somebody_takes_over_wherever_the_run_waits_and_it_does_nothing_more(status: Status) -> None:
-    story = Story().until("stop-lmtp").fail() if status is Status.HELD else Story().until(REACHED[status][0], on=status)
-    story.tell(*decide(story.run, TakeOver(person=person(THIRD), reason=" I know better "), story.at))
-    assert (story.run.status, story.run.taken_by, story.run.reason) == (Status.TAKEN, THIRD, "I know better")
-    assert next_action(story.run, story.at + timedelta(days=9)) == Sleep(until=None)
-
-
-@pytest.mark.parametrize(("step", "on"), [REACHED[Status.BUSY], ("stop-dovecot", Status.READY)])
-def test_nobody_takes_over_in_the_middle_of_a_change_or_of_the_take_down(step: str, on: Status) -> None:
-    """Two would be at it, and the fence of the one does not hold the other; users wait for the take-down's end."""
-    with pytest.raises(Refused, match="working at this moment"):
-        decide(Story().until(step, on=on).run, TakeOver(person=person(THIRD), reason="x"), Story().at)
-
-
-def test_taking_over_needs_a_reason_and_somebody_who_may() -> None:
-    run = asking().run
-    with pytest.raises(Refused, match="reason"):
-        decide(run, TakeOver(person=person(THIRD), reason="  "), Story().at)
-    with pytest.raises(Refused, match="neither"):
-        decide(run, TakeOver(person=person(THIRD, may_approve=False, may_ask=False), reason="x"), Story().at)
-
-
-def taken() -> Story:
-    return asking().tell(fact.TakenOver(by=THIRD, reason="by hand"))
-
-
-def test_a_run_that_was_taken_over_takes_no_command_but_its_end() -> None:
-    story = taken()
-    for command in (
-        Approve(person=person(SECOND), ask=1, message="1.1"),
-        Retry(person=person(SECOND), held=1),
-        GoBack(person=person(SECOND), reason="x"),
-        TakeOver(person=person(SECOND), reason="x"),
-    ):
-        with pytest.raises(Refused, match=THIRD):
-            decide(story.run, command, story.at)
-    story.tell(*decide(story.run, LeaveOut(person=person(SECOND)), story.at))
-    assert (story.run.status, story.run.outcome) == (Status.ENDED, fact.Outcome.TAKEN_OVER)
-    assert SECOND in story.run.reason
-
-
-def test_a_backend_stays_out_only_by_the_word_of_somebody_who_may_once_it_was_taken_over() -> None:
-    """The ring is let go by it: a second backend may be taken out."""
-    with pytest.raises(Refused, match="Nobody has taken"):
-        decide(asking().run, LeaveOut(person=person(SECOND)), Story().at)
-    with pytest.raises(Refused, match="neither"):
-        decide(taken().run, LeaveOut(person=person(THIRD, may_approve=False, may_ask=False)), Story().at)
 
 
 def test_dovecot_is_started_first_only_while_users_wait_for_it() -> None:

@@ -1,0 +1,61 @@
+"""A held step is tried again or left out: with a reason, by two people, and never what the way back needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.decisions.decide import (
+    AgreeToSkip,
+    ProposeSkip,
+    Retry,
+    decide,
+)
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
+from bot.errors import Refused
+from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.unit.core.test_decide import asking, person
+
+
+def test_retry_and_skip_need_a_run_that_holds() -> None:
+    story = Story().until("stop-lmtp", on=Status.BUSY)
+    for command in (Retry(person=person(SECOND), held=0), ProposeSkip(person=person(SECOND), held=0, reason="x")):
+        with pytest.raises(Refused, match="does not hold"):
+            decide(story.run, command, story.at)
+
+
+def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
+    story = Story().until("users-come-back").fail()
+    with pytest.raises(Refused, match="reason"):
+        decide(story.run, ProposeSkip(person=person(REQUESTER), held=story.run.held, reason="  "), story.at)
+    story.tell(
+        *decide(story.run, ProposeSkip(person=person(THIRD), held=story.run.held, reason="quiet night"), story.at)
+    )
+    for who in (person(REQUESTER), person(THIRD)):
+        with pytest.raises(Refused, match="second engineer"):
+            decide(story.run, AgreeToSkip(person=who, ask=story.run.seq), story.at)
+    with pytest.raises(Refused, match="no such proposal"):
+        decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq - 1), story.at)
+    story.tell(*decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq), story.at))
+    assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_an_approval_can_never_be_skipped() -> None:
+    story = asking().tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
+    with pytest.raises(Refused, match="cannot be skipped"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="nobody is there"), story.at)
+
+
+def test_what_going_back_needs_can_never_be_skipped() -> None:
+    """Else a configuration would be put in place that nothing could take away again."""
+    story = Story().until("running-config-is-known").fail()
+    with pytest.raises(Refused, match="no way back"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="in a hurry"), story.at)
+
+
+def test_giving_users_back_can_never_be_skipped() -> None:
+    """Or the run could end, and free its ring, with a backend that everybody has forgotten at vhost count 0."""
+    story = Story().until("set-vhosts-back").fail()
+    with pytest.raises(Refused, match="forgotten"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="later"), story.at)

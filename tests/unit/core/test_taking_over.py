@@ -1,0 +1,78 @@
+"""Whoever takes a run over by hand has the backend alone, until they say what becomes of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from bot.core.decisions.decide import (
+    Approve,
+    GoBack,
+    LeaveOut,
+    Retry,
+    TakeOver,
+    decide,
+)
+from bot.core.decisions.upnext import Sleep, next_action
+from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
+from bot.errors import Refused
+from tests.build import SECOND, THIRD, Story
+from tests.unit.core.test_decide import asking, person
+
+REACHED = {
+    Status.WAITING: ("drain", Status.WAITING),
+    Status.ASKING: ("approve-flush", Status.ASKING),
+    Status.BUSY: ("stop-lmtp", Status.BUSY),
+}
+
+
+@pytest.mark.parametrize("status", [Status.WAITING, Status.ASKING, Status.HELD])
+def test_somebody_takes_over_wherever_the_run_waits_and_it_does_nothing_more(status: Status) -> None:
+    story = Story().until("stop-lmtp").fail() if status is Status.HELD else Story().until(REACHED[status][0], on=status)
+    story.tell(*decide(story.run, TakeOver(person=person(THIRD), reason=" I know better "), story.at))
+    assert (story.run.status, story.run.taken_by, story.run.reason) == (Status.TAKEN, THIRD, "I know better")
+    assert next_action(story.run, story.at + timedelta(days=9)) == Sleep(until=None)
+
+
+@pytest.mark.parametrize(("step", "on"), [REACHED[Status.BUSY], ("stop-dovecot", Status.READY)])
+def test_nobody_takes_over_in_the_middle_of_a_change_or_of_the_take_down(step: str, on: Status) -> None:
+    """Two would be at it, and the fence of the one does not hold the other; users wait for the take-down's end."""
+    with pytest.raises(Refused, match="working at this moment"):
+        decide(Story().until(step, on=on).run, TakeOver(person=person(THIRD), reason="x"), Story().at)
+
+
+def test_taking_over_needs_a_reason_and_somebody_who_may() -> None:
+    run = asking().run
+    with pytest.raises(Refused, match="reason"):
+        decide(run, TakeOver(person=person(THIRD), reason="  "), Story().at)
+    with pytest.raises(Refused, match="neither"):
+        decide(run, TakeOver(person=person(THIRD, may_approve=False, may_ask=False), reason="x"), Story().at)
+
+
+def taken() -> Story:
+    return asking().tell(fact.TakenOver(by=THIRD, reason="by hand"))
+
+
+def test_a_run_that_was_taken_over_takes_no_command_but_its_end() -> None:
+    story = taken()
+    for command in (
+        Approve(person=person(SECOND), ask=1, message="1.1"),
+        Retry(person=person(SECOND), held=1),
+        GoBack(person=person(SECOND), reason="x"),
+        TakeOver(person=person(SECOND), reason="x"),
+    ):
+        with pytest.raises(Refused, match=THIRD):
+            decide(story.run, command, story.at)
+    story.tell(*decide(story.run, LeaveOut(person=person(SECOND)), story.at))
+    assert (story.run.status, story.run.outcome) == (Status.ENDED, fact.Outcome.TAKEN_OVER)
+    assert SECOND in story.run.reason
+
+
+def test_a_backend_stays_out_only_by_the_word_of_somebody_who_may_once_it_was_taken_over() -> None:
+    """The ring is let go by it: a second backend may be taken out."""
+    with pytest.raises(Refused, match="Nobody has taken"):
+        decide(asking().run, LeaveOut(person=person(SECOND)), Story().at)
+    with pytest.raises(Refused, match="neither"):
+        decide(taken().run, LeaveOut(person=person(THIRD, may_approve=False, may_ask=False)), Story().at)
