@@ -21,6 +21,8 @@ PROGRAMS = (
     "/usr/bin/flock",
     "/usr/sbin/ip",
 )
+LISTS = "/var/cache/dovecot-lab/lists"
+"""What apt offers the hosts."""
 
 # All that the hosts are built with, tried in namespaces that are gone at once.
 TRIAL = """
@@ -39,9 +41,9 @@ def missing() -> str | None:
     release = platform.freedesktop_os_release()
     if (release.get("ID"), release.get("VERSION_ID")) != ("debian", "12"):
         return f"a lab needs Debian 12, this is {release.get('PRETTY_NAME', 'something else')}"
-    absent = [program for program in PROGRAMS if not Path(program).exists()]
+    absent = [program for program in (*PROGRAMS, LISTS) if not Path(program).exists()]
     if absent:
-        return f"{', '.join(absent)} not installed: run tests/lab/packages"
+        return f"{', '.join(absent)} not there: run tests/lab/packages"
     trial = subprocess.run(
         ["unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "--fork", "sh", "-c", TRIAL],
         capture_output=True,
