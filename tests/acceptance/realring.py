@@ -61,7 +61,7 @@ def proposed(lab: Lab, change: bytes) -> dict[str, bytes]:
     """The backend's configuration of now, with something added."""
     files = {}
     for line in lab.run("backend-3", "cd /etc/dovecot && find . -type f", check=True).stdout.split():
-        files[line.removeprefix("./")] = lab.run("backend-3", f"cat /etc/dovecot/{line}", check=True).stdout.encode()
+        files[line.removeprefix("./")] = lab.read("backend-3", f"/etc/dovecot/{line}").encode()
     return files | {"conf.d/90-review.conf": change}
 
 
@@ -70,28 +70,19 @@ async def outcome_as_users_come(lab: Lab, scene: Scene, *, within: timedelta = t
 
     Those who work all the time stay on the backends they are on, and a mapping that nobody renews expires.
     """
-    usual = lambda: ring_is_as_usual(lab)  # noqa: E731
-    await asyncio.to_thread(wait_for, "the ring is as usual", usual)
+    await asyncio.to_thread(wait_for, "the ring is as usual", lab.is_as_usual)
     directors = itertools.cycle(lab.directors.values())
     async with asyncio.timeout(within.total_seconds()):
         while not scene.outcome:
             async with connected(next(directors).ip, timedelta(seconds=30)) as session:
                 await session.command(f"LOGIN new-{uuid4().hex[:12]} {lab.password}")
                 await session.command("LOGOUT")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)  # each is a mailbox more that is made
     return scene.outcome
 
 
 def installed(lab: Lab) -> str:
     return lab.run("backend-3", "dpkg-query --show --showformat='${Version}' dovecot-core", check=True).stdout
-
-
-def ring_is_as_usual(lab: Lab) -> bool:
-    for director in lab.directors:
-        rows = lab.run(director, "doveadm -f tab director status", check=True).stdout.splitlines()[1:]
-        if [row.split("\t")[2:4] for row in rows] != [["100", "up"]] * len(lab.backends):
-            return False
-    return True
 
 
 @contextmanager
@@ -191,7 +182,7 @@ def put_back(lab: Lab, also: Mapping[str, str]) -> None:
     for name in lab.backends:
         lab.run(name, "systemctl start dovecot", check=True)
         by_hand(lab, f"update {name} 100", f"up {name}")
-    wait_for("the ring is as usual", lambda: ring_is_as_usual(lab))
+    wait_for("the ring is as usual", lab.is_as_usual)
 
 
 def told(scene: Scene) -> str:

@@ -23,6 +23,7 @@ from tests.acceptance.realring import (
     put_back,
 )
 from tests.lab import Lab, wait_for
+from tests.lab.said import SSH_LOG
 from tests.patience import SECONDS
 
 A_SECOND = timedelta(seconds=1)
@@ -66,7 +67,7 @@ async def stopped_in_its_tracks(lab: Lab) -> AsyncIterator[None]:
 
 async def until_sent(lab: Lab, host: str, command: str) -> None:
     """Wait until the host was given the command."""
-    given = lambda: command in lab.run(host, "cat /var/log/lab/ssh.log").stdout  # noqa: E731
+    given = lambda: command in lab.read(host, SSH_LOG)  # noqa: E731
     await asyncio.to_thread(wait_for, f"{host} is given `{command}`", given)
 
 
@@ -131,4 +132,4 @@ async def test_a_bot_killed_while_dovecot_stops_waits_for_that_stop_behind_its_l
 
 def given(lab: Lab, command: str) -> int:
     """How often backend-3 was given it."""
-    return lab.run("backend-3", "cat /var/log/lab/ssh.log || true").stdout.count(command)
+    return lab.read("backend-3", SSH_LOG).count(command)

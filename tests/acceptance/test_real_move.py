@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from bot.core.runs import events as fact
-from bot.core.runs.events import Fact
 from bot.practice.scene import Scene, executed
-from tests.acceptance.practice import facts
 from tests.acceptance.realring import (
     PACKAGES,
     at_work,
@@ -21,6 +19,7 @@ from tests.acceptance.realring import (
     outcome_as_users_come,
     put_back,
 )
+from tests.chaos.facts import FactWatch
 from tests.lab import Lab
 from tests.lab.deliveries import Deliveries
 from tests.lab.fixtures import FOR_AS_LONG_AS_IT_TAKES
@@ -65,15 +64,6 @@ async def lab(module_lab: Lab) -> AsyncIterator[Lab]:
 async def until(holds: Callable[[], bool], within: float = 120.0) -> None:
     async with asyncio.timeout(within):
         while not holds():
-            await asyncio.sleep(0.05)
-
-
-async def until_told(scene: Scene, kind: type[Fact], step: str) -> None:
-    """The journal has that fact of that step."""
-    async with asyncio.timeout(120):
-        while not any(
-            isinstance(one.fact, kind) and getattr(one.fact, "step", "") == step for one in await facts(scene)
-        ):
             await asyncio.sleep(0.05)
 
 
@@ -129,7 +119,7 @@ async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_m
     assert seen == Felt(failed=0, deferred=0)
 
 
-KILLS = ((fact.StepStarted, "move-users"), (fact.StepStarted, "stop-lmtp"), (fact.StepDone, "stop-dovecot"))
+KILLS = ("StepStarted:move-users", "StepStarted:stop-lmtp", "StepDone:stop-dovecot")
 """In the move, as LMTP is stopped, once dovecot is stopped."""
 
 
@@ -142,11 +132,13 @@ async def test_a_bot_killed_in_the_move_and_twice_in_the_take_down_fails_no_logi
         """The test before this one has seen that the load alone does well."""
 
     async def kill(scene: Scene) -> None:
-        for kind, step in KILLS:
-            await until_told(scene, kind, step)
-            await scene.kill_bot()
-            await asyncio.sleep(DOWN)
-            await scene.start_bot()
+        with closing(FactWatch(scene.folder / "journal.db")) as facts:
+            for name in KILLS:
+                async with asyncio.timeout(120):
+                    await facts.until(name)
+                await scene.kill_bot()
+                await asyncio.sleep(DOWN)
+                await scene.start_bot()
 
     seen = await felt(lab, "backend-3 restart=yes", no_control, kill)
     measured(f"move-first, killed three times: {seen}")

@@ -16,7 +16,6 @@ from tests.acceptance.realring import (
     lab_for_the_bot,
     outcome_as_users_come,
     proposed,
-    ring_is_as_usual,
     site_of,
 )
 from tests.forked import forked
@@ -77,7 +76,7 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     assert lab.run("backend-3", "find /var/dovecot/vmail -mindepth 1").stdout == ""
     assert lab.run("backend-3", "ls /var/lib/dovecot/metacache").stdout.split() != []
     assert "metacache-users" not in lab.run("backend-3", "ls /var/lib/dovecot/metacache").stdout
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)
     assert not [ran for name in ("backend-3", *lab.directors) for ran in lab.log(name) if ran.refused]
 
     inside = users.failed(down, flushed)
@@ -106,7 +105,7 @@ async def test_going_back_before_the_restore_brings_back_what_was_there(lab: Lab
     assert await asyncio.to_thread(installed, lab) == version
     after = lab.run("backend-3", "cd /etc/dovecot && find . -type f | sort | xargs sha256sum", check=True).stdout
     assert after == before
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)
 
 
 async def test_the_bare_command_takes_the_packages_from_one_debian_version_to_the_next(lab: Lab) -> None:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.practice.scene import REQUESTER, SECOND, Scene, executed
-from tests.acceptance.realring import at_work, lab_for_the_bot, outcome_as_users_come, proposed, ring_is_as_usual
+from bot.practice.scene import REQUESTER, SECOND, Scene
+from tests.acceptance.realring import at_work, lab_for_the_bot, outcome_as_users_come, proposed
 from tests.lab import Lab, wait_for
+from tests.lab.said import SSH_LOG
 from tests.lab.users import MailUsers
 from tests.patience import SECONDS
 
@@ -34,7 +35,7 @@ def of_the_take_down(users: MailUsers, down: datetime, up: datetime) -> list[obj
 
 
 async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) -> None:
-    async with at_work(lab, launch=executed) as scene, MailUsers(lab, count=20) as users:
+    async with at_work(lab) as scene, MailUsers(lab, count=20) as users:
         await scene.ask("backend-3 restart=yes")
         moments = []
         for number in (1, 2, 3, 4, 5, 6):
@@ -42,7 +43,7 @@ async def test_a_bot_killed_in_each_stage_brings_the_run_to_its_end(lab: Lab) ->
             await scene.kill_bot()
             await scene.start_bot()
         assert await outcome_as_users_come(lab, scene) == "done"
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)
     assert lab.run("backend-3", "systemctl is-active dovecot").stdout.strip() == "active"
     assert of_the_take_down(users, moments[2], moments[3] + timedelta(seconds=1)) == []
     for director in lab.directors:
@@ -73,7 +74,7 @@ async def test_a_director_that_restarts_while_the_backend_drains_is_set_back(lab
         await scene.click(SECOND, "approve")
         await scene.click(SECOND, "approve")
         assert await outcome_as_users_come(lab, scene) == "done"
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)
 
 
 async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: Lab) -> None:
@@ -87,12 +88,11 @@ async def test_ssh_cut_while_dovecot_stops_is_looked_up_and_not_run_twice(lab: L
         assert await outcome_as_users_come(lab, scene) == "done"
         assert any("nclear" in one.text for one in scene.thread), "the cut came too late to be one"
     assert stops(lab) == before + 1
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)
 
 
 def stops(lab: Lab) -> int:
-    text = lab.run("backend-3", "cat /var/log/lab/ssh.log 2>/dev/null || true").stdout
-    return text.count("systemctl stop dovecot")
+    return lab.read("backend-3", SSH_LOG).count("systemctl stop dovecot")
 
 
 async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_start_goes_back(lab: Lab) -> None:
@@ -111,4 +111,4 @@ async def test_all_directors_restart_while_the_backend_is_stopped_and_a_failed_s
         await scene.slack.fill_in(REQUESTER, held, "go_back", "it does not get well")
         assert await outcome_as_users_come(lab, scene) == "went back"
     assert lab.run("backend-3", files, check=True).stdout == before
-    assert await asyncio.to_thread(ring_is_as_usual, lab)
+    assert await asyncio.to_thread(lab.is_as_usual)

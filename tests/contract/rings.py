@@ -260,16 +260,12 @@ class Real(EitherRing):
 
     async def put_back(self) -> None:
         """Everything as it was before the test, whatever it did."""
-        await self._inside(NAME, "systemctl unmask --runtime dovecot; systemctl reset-failed dovecot || true")
-        await self._inside(NAME, f"for it in {_KEPT}; do diff -r /kept$it $it || {{ {_RESTORE}; }}; done")
-        await self._inside(NAME, f"rm -rf {_AWAY} {_INTERRUPTED} /var/cache/dovecot-bot; apt-mark unhold 'dovecot-*'")
-        await self._inside(NAME, "rm -rf /etc/dovecot.*; systemctl start dovecot && doveadm reload")
+        await self._inside(NAME, _PUT_BACK)
         for name in self._lab.directors:
             await self._inside(name, "systemctl start dovecot")
         await self._inside("director-1", f"doveadm director update {self.ip} 100; doveadm director up {self.ip}")
-        for director in self._lab.directors:
-            await self.until_read(director, "director-ring", synced=True)
-            await self.until_read(director, "director-hosts", vhosts=100, state="up", others="as usual")
+        usual = lambda: self._lab.is_synced() and self._lab.is_as_usual()  # noqa: E731
+        await asyncio.to_thread(wait_for, "the ring is as usual", usual, within=PATIENCE)
         await asyncio.to_thread(wait_for, "the test user has mail", self._mailed, within=PATIENCE)
 
     def _mailed(self) -> bool:
@@ -279,13 +275,6 @@ class Real(EitherRing):
         if "messages=0" in counted.stdout:
             deliver(self.ip, user, count=TEST_MAILS)
         return f"messages={TEST_MAILS}" in counted.stdout
-
-    async def install(self, version: str) -> None:
-        """Packages of that version; quickly, as a dovecot that runs would be restarted by each of them."""
-        await self._inside(NAME, "systemctl stop dovecot; systemctl mask --runtime dovecot")
-        specs = " ".join(f"{name}={version}" for name in PACKAGES)
-        quiet = "DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes --allow-downgrades"
-        await self._inside(NAME, f"{quiet} -o Dpkg::Options::=--force-confold install {specs}")
 
 
 _BY_NAME = "".join(
@@ -300,4 +289,12 @@ _HOLDS_DPKG = (
 )
 """As apt locks it: dpkg's locks are of fcntl, which flock(1) does not meet."""
 _KEPT = "/etc/dovecot /var/lib/dovecot/metacache /var/dovecot/vmail"
-_RESTORE = "rm -rf $it && cp -a /kept$it $it"
+_PUT_BACK = f"""set -e
+[ ! -L /run/systemd/system/dovecot.service ] || systemctl unmask --runtime dovecot
+systemctl reset-failed dovecot || true
+for it in {_KEPT}; do diff -r /kept$it $it || {{ rm -rf $it && cp -a /kept$it $it; }}; done
+rm -rf {_AWAY} {_INTERRUPTED} /var/cache/dovecot-bot /etc/dovecot.*
+apt-mark unhold 'dovecot-*'
+systemctl start dovecot
+doveadm reload
+"""

@@ -119,6 +119,13 @@ class Lab:
             stdin=subprocess.DEVNULL,
         )
 
+    def read(self, host: str, path: str) -> str:
+        """What a file of the host holds, or nothing if there is none; costs no process there, as `run` does."""
+        if self._keeper is None:
+            raise LabError("the lab is not up")
+        file = Path(f"/proc/{self._keeper.first_process[host]}/root{path}")
+        return file.read_text() if file.exists() else ""
+
     def restart_director(self, name: str) -> None:
         """Restart one director's dovecot; returns when it answers, perhaps before it has the ring's state."""
         self.run(name, "systemctl restart dovecot", check=True)
@@ -140,9 +147,8 @@ class Lab:
         found: list[Ran] = []
 
         def read() -> bool:
-            ssh, sudo = (self.run(host, f"cat {log} || true").stdout for log in (said.SSH_LOG, said.SUDO_LOG))
             try:
-                found[:] = [*said.of_ssh(ssh), *said.of_sudo(sudo)]
+                found[:] = [*said.of_ssh(self.read(host, said.SSH_LOG)), *said.of_sudo(self.read(host, said.SUDO_LOG))]
             except json.JSONDecodeError:  # sudo is writing
                 return False
             return True
@@ -171,7 +177,19 @@ class Lab:
         return self.run(director, "doveadm director status").returncode == 0
 
     def _wait_for_ring(self) -> None:
-        wait_for("the ring is synced", lambda: all(map(self._synced, self.directors)))
+        wait_for("the ring is synced", self.is_synced)
+
+    def is_synced(self) -> bool:
+        """Whether every director is connected to every other, and has nothing more to learn."""
+        return all(map(self._synced, self.directors))
+
+    def is_as_usual(self) -> bool:
+        """Whether every director has every backend up with vhosts 100."""
+        for director in self.directors:
+            rows = self.run(director, "doveadm -f tab director status", check=True).stdout.splitlines()[1:]
+            if [row.split("\t")[2:4] for row in rows] != [["100", "up"]] * len(self.backends):
+                return False
+        return True
 
     def _synced(self, director: str) -> bool:
         """Whether this director is connected to every other, and has nothing more to learn."""
