@@ -77,7 +77,7 @@ async def test_ten_thousand_files_are_staged_compared_listed_and_kept_and_none_i
         how=fact.How.RAN,
         ran=observation.ran,
         reason=observation.verdict.reason,
-        attachment=observation.last_output,
+        attachment=observation.last_output(),
     )
     story.tell(done)
     async with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:

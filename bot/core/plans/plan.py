@@ -264,7 +264,7 @@ class Plan:
         """The stage that a step of this plan stands in."""
         return next(stage for stage in self.stages if any(member.name == step.name for member in stage.steps))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of all that the plan says, in hexadecimal; an approval is for this."""
         written = PLAN.dump_python(self, mode="json")

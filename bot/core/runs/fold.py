@@ -6,7 +6,6 @@ Nothing here decides; a fact that cannot be is Illegal, and the state before it 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from bot.core.plans.plan import PlannedCheck
@@ -14,7 +13,7 @@ from bot.core.runs import events as fact
 from bot.core.runs import remember
 from bot.core.runs import remember_people as people
 from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.run import Run
+from bot.core.runs.run import Run, replace
 from bot.core.runs.transitions import EVERYWHERE, Status, status_after
 from bot.errors import Illegal
 

@@ -5,8 +5,8 @@ Nothing here decides; a fact that cannot be is Illegal.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import assert_never
 
 from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects
@@ -14,7 +14,7 @@ from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, Planne
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.run import DEVIATIONS, Run, replace
 from bot.errors import Illegal
 
 
@@ -101,7 +101,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         run = replace(run, out_until=entry.at)
     if Effect.STOP_DOVECOT in step.does and run.must_hold:
         # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
-        run = replace(run, must_hold=replace(run.must_hold, back_to=""))
+        run = replace(run, must_hold=dataclasses.replace(run.must_hold, back_to=""))
     return next_step(_touch(_out(run, step, entry), step))
 
 

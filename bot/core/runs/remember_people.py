@@ -5,14 +5,12 @@ Nothing here decides; a fact that cannot be is Illegal.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bot.core.plans.plan import PlannedApproval
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.remember import back_to, calm, named_step, next_step
-from bot.core.runs.run import Grant, Run
+from bot.core.runs.run import Grant, Run, replace
 from bot.errors import Illegal
 
 

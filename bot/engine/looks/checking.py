@@ -49,5 +49,5 @@ def came_of(step: PlannedCheck, observation: Observation) -> fact.StepDone | fac
         seen=readings,
         reason=reason,
         remembered=observation.remembered(step.remember),
-        attachment=observation.last_output if step.attach else "",
+        attachment=observation.last_output() if step.attach else "",
     )

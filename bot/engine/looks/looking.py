@@ -37,8 +37,8 @@ _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, 
 class _One:
     seen: Seen
     ran: Ran
-    output: str = field(repr=False)
-    """What people are shown of it, secrets hidden."""
+    output: Callable[[], str] = field(repr=False, compare=False)
+    """What people are shown of it, secrets hidden; made when it is asked for, as it seldom is."""
     connection: str = ""
 
 
@@ -77,7 +77,7 @@ class Looking:
             looks=looks,
             ran=tuple(dict.fromkeys(one.ran for one in every)),
             connections=_connections(every),
-            last_output=every[-1].output if every else "",
+            last_output=every[-1].output if every else str,
         )
 
     async def until_seen(
@@ -176,7 +176,7 @@ class Looking:
             result = await ask(host, command)
         except HostError as error:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
-            return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output="")
+            return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output=str)
         try:
             reading = {
                 key: redact(value) if isinstance(value, str) and key not in probe.kept else value
@@ -188,7 +188,10 @@ class Looking:
             seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
             shown = (redact(result.stderr)[:OUTPUT_RECORDED], "") if probe.shows else None
         looked = ran_of(result, changes=False) if shown is None else ran_of(result, changes=False, output=shown[0])
-        whole = shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
+
+        def whole() -> str:
+            return shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
+
         return _One(seen=seen, ran=looked, output=whole, connection=result.connection)
 
     async def _proved(self, host: Host, command: Command) -> Result:
@@ -240,7 +243,7 @@ def _is_away(host: Host, expected: Expected, target: Target) -> _One:
     command = PROBES[expected.probe].command(target, expected.asks)
     problem = f"{host.name}: does not answer; known to be away until it does again"
     seen = Seen(host=host.name, probe=expected.probe, reading=None, problem=problem)
-    return _One(seen=seen, ran=ran_without_end(host, command, NotRun(problem), changes=False), output="")
+    return _One(seen=seen, ran=ran_without_end(host, command, NotRun(problem), changes=False), output=str)
 
 
 def _connections(every: Sequence[_One]) -> dict[str, str]:

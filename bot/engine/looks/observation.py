@@ -5,7 +5,7 @@ It must not know how hosts are looked at (looking.py does).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -31,7 +31,8 @@ class Observation:
     ran: tuple[Ran, ...]
     connections: Mapping[str, str] = field(default_factory=dict)
     """By host, the connection that all of this look went over; a host that was looked at over two is not here."""
-    last_output: str = ""
+    last_output: Callable[[], str] = field(default=str, repr=False, compare=False)
+    """Makes what people are shown of what was printed last, secrets hidden."""
 
     def part(self, expectations: Sequence[Expected]) -> Observation:
         """The same look, judged by these of its expectations alone."""

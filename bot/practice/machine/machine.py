@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from bot.practice.machine.files import Disk
 from bot.practice.machine.gnu import gnu_programs
@@ -21,7 +22,7 @@ from bot.practice.values import Answer, Call, HostLog, Now, Program, Ran, Stdin,
 
 HOME = "/home/practice"
 _MACHINE_ID, _BOOT_ID = "/etc/machine-id", "/proc/sys/kernel/random/boot_id"
-_GREETING = shlex.split('exec 3<>"/dev/tcp/$0/$1" && head -n 1 <&3')
+_GREETING = tuple(shlex.split('exec 3<>"/dev/tcp/$0/$1" && head -n 1 <&3'))
 _FENCE = re.compile(r'\[ "\$\(date \+%s\)" -lt (\d+) \] \|\| exit \d+; exec (.*)', re.DOTALL)
 
 
@@ -50,12 +51,13 @@ def read_fenced(line: str) -> Fenced | None:
     return Fenced(line=found[2], not_after=int(found[1]), lock=lock) if found is not None else None
 
 
-def tokens(script: str) -> list[str]:
-    """The words of a line, none when its quotes are not closed."""
+@lru_cache(maxsize=512)
+def tokens(script: str) -> tuple[str, ...]:
+    """The words of a line, none when its quotes are not closed. The same few are read again and again."""
     try:
-        return shlex.split(script)
+        return tuple(shlex.split(script))
     except ValueError:
-        return []
+        return ()
 
 
 class Machine:

@@ -36,6 +36,7 @@ _TOKEN = re.compile(
 _PIECES = re.compile(_PIECE, re.DOTALL)
 _INSIDE = re.compile(rf"{_OUTPUT}|{_PARAMETER}|\\[$\"\\]|[^\\$]+|.", re.DOTALL)
 """What stands between double quotes."""
+_LITERAL = re.compile(r"'[^']*'|[^$`\\'\"*?\[]+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _RESERVED = frozenset({"if", "then", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "!", "[["})
 
@@ -247,6 +248,8 @@ class Shell:
 
     async def _expand(self, word: str, frame: _Frame) -> list[str]:
         """One word as it stands in the script, to the none, one or many that the command gets."""
+        if _LITERAL.fullmatch(word):  # most words
+            return [word.strip("'")]
         fields: list[list[tuple[str, bool]]] = [[]]
         for piece in _PIECES.findall(word):
             text = await self._text(piece, frame)

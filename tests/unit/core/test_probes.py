@@ -259,21 +259,27 @@ _EXITS = {
 _REFUSALS = ["sudo: a password is required", "Sorry, user bot is not allowed to execute '/usr/bin/sh' as root on b."]
 
 
+def is_read(probe: str, answer: Result) -> bool:
+    try:
+        PROBES[probe].read(lab_target(), _ASKS, answer)
+    except Unreadable:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("probe", sorted(PROBES))
-@pytest.mark.parametrize("exit_status", [1, 2, 64, 75, 78, 89, 100, 124, 126, 127, 137, 255])
-def test_an_exit_status_that_is_not_the_commands_own_is_never_a_reading(probe: str, exit_status: int) -> None:
+def test_an_exit_status_that_is_not_the_commands_own_is_never_a_reading(probe: str) -> None:
     """sudo, sshd, timeout and a shell that finds no command exit too, and know nothing of what was asked."""
-    if exit_status not in _EXITS.get(probe, ()):
-        with pytest.raises(Unreadable):
-            PROBES[probe].read(lab_target(), _ASKS, result("d\t755\t/x/a\t\n", exit_status, "no"))
+    others = {1, 2, 64, 75, 78, 89, 100, 124, 126, 127, 137, 255} - _EXITS.get(probe, set())
+    assert [
+        exit_status for exit_status in others if is_read(probe, result("d\t755\t/x/a\t\n", exit_status, "no"))
+    ] == []
 
 
 @pytest.mark.parametrize("probe", sorted(PROBES))
-@pytest.mark.parametrize("said", ["", *_REFUSALS])
-def test_what_sudo_refuses_and_what_says_nothing_is_never_a_reading(probe: str, said: str) -> None:
+def test_what_sudo_refuses_and_what_says_nothing_is_never_a_reading(probe: str) -> None:
     """Seen: sudo refused diff, and the run said that nothing differs. It exits with 1, as diff and find do."""
-    with pytest.raises(Unreadable):
-        PROBES[probe].read(lab_target(), _ASKS, result("", 1, said))
+    assert [said for said in ("", *_REFUSALS) if is_read(probe, result("", 1, said))] == []
 
 
 def test_that_there_is_no_dpkg_is_an_answer() -> None:
