@@ -21,6 +21,8 @@ _UNSEEN = re.compile(
 
 def in_lines(text: str) -> str:
     """The text in its own lines, every one of which ends with a newline character, without what nobody sees."""
+    if text.isascii() and text.isprintable():  # most texts, and they can be long
+        return text
     return _UNSEEN.sub("", _BREAKS.sub("\n", text))
 
 

@@ -24,6 +24,8 @@ SPAN = 600
 
 _HEAD, _TAIL = 4, 10
 _LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
+_AHEAD = 20
+"""So many characters are looked at behind one that is escaped, at most."""
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _STYLES = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
 """Slack knows no escape for these: what looks like them has to do."""
@@ -81,12 +83,12 @@ def inline(text: str, most: int = SPAN) -> str:
 
 def cut(text: str, most: int) -> str:
     """Text for a code span or block, at most so long once it is escaped; what was cut away is shown as …"""
-    safe = _literal(text)
+    safe = _literal(text[: most + _AHEAD])  # no character is left out there, so what is longer stays longer
     if len(safe) <= most:
         return safe
     fitting: list[str] = []
     room = most - 1
-    for whole in _CHARACTERS.findall(safe):
+    for whole in _CHARACTERS.findall(safe[: most + _AHEAD]):
         if len(whole) > room:
             break
         room -= len(whole)
