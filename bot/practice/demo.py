@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from bot.core.text.duration import length
 from bot.practice.keys import Choice, Keyboard, question_of
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.scene import CHANNEL, GROUP, PEOPLE, Scene, buttons
+from bot.practice.scene import CHANNEL, GROUP, PEOPLE, Launch, Scene, buttons, executed
 from bot.practice.site import CONFIG, practice_site, propose_a_small_change
 from bot.practice.slack.socket import SlackUserError
 from bot.practice.slack.workspace import Ephemeral, Message
@@ -34,13 +34,17 @@ TYPED = 'backend-3 reason="CVE fix" ticket=CHG0012345'
 
 @dataclass(kw_only=True)
 class Trial:
-    """How to try: the drain's length, whether the answers are scripted, where it is shown, what is typed."""
+    """How to try: the drain's length, whether the answers are scripted, where it is shown, what is typed.
+
+    `launch` starts the bot.
+    """
 
     drain: timedelta
     scripted: bool
     out: TextIO
     text: str = TYPED
     keyboard: Keyboard = field(default_factory=lambda: Keyboard(descriptor=0))
+    launch: Launch = executed
     _answered: set[str] = field(default_factory=set)
     _printed: set[str] = field(default_factory=set)
 
@@ -51,7 +55,9 @@ class Trial:
         try:
             async with (
                 PracticeRing(user_expire=self.drain) as ring,
-                Scene(practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain) as scene,
+                Scene(
+                    practice_site(ring, proposed=CONFIG), folder=folder, drain=self.drain, launch=self.launch
+                ) as scene,
             ):
                 propose_a_small_change(scene.configs / CONFIG, ring.backends["backend-3"].disk)
                 self._print("A practice ring (2 directors, 3 backends, 60 users) and a local Slack are up.")

@@ -12,12 +12,13 @@ import pytest
 
 from bot.core.plans.proposal import Asked, read_request
 from bot.practice.demo import TYPED, Trial
+from tests.forked import forked
 
 
 async def tried(text: str) -> tuple[int, str]:
     """The exit status, and what was shown."""
     out = io.StringIO()
-    status = await Trial(drain=timedelta(seconds=1), scripted=True, out=out, text=text).run()
+    status = await Trial(drain=timedelta(seconds=1), scripted=True, out=out, text=text, launch=forked).run()
     return status, out.getvalue()
 
 

@@ -8,11 +8,14 @@ import pty
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.forked import Forked, forked
 
 ROOT = Path(__file__).parents[2]
 WITHIN = 90.0
@@ -22,8 +25,9 @@ QUESTION = r"@\w+[^\n]*\?\n[^\n]* > $"
 class Typing:
     """The program with a terminal to read from, and somebody at it; it is shown through a pipe."""
 
-    def __init__(self, process: asyncio.subprocess.Process, keys: int) -> None:
+    def __init__(self, process: Forked, out: asyncio.StreamReader, keys: int) -> None:
         self.process = process
+        self._out = out
         self._keys = keys
         self.shown = ""
 
@@ -33,11 +37,10 @@ class Typing:
 
     async def until(self, wanted: str) -> str:
         """What is shown until this is in it."""
-        before, out = len(self.shown), self.process.stdout
-        assert out is not None
+        before = len(self.shown)
         async with asyncio.timeout(WITHIN):
             while not re.search(wanted, self.shown[before:]):
-                more = await out.read(65536)
+                more = await self._out.read(65536)
                 assert more, f"it ended: {self.shown}"
                 self.shown += more.decode()
         return self.shown[before:]
@@ -51,9 +54,8 @@ class Typing:
         """Type this, and return the exit status; what was shown is whole then."""
         if key is not None:
             os.write(self._keys, key.encode())
-        assert self.process.stdout is not None
         async with asyncio.timeout(WITHIN):
-            self.shown += (await self.process.stdout.read()).decode()
+            self.shown += (await self._out.read()).decode()
             return await self.process.wait()
 
 
@@ -61,19 +63,27 @@ class Typing:
 async def typing(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[Typing]:
     """`dovecot-bot try` in a process group of its own, as a shell starts it; its folders are made in this one."""
     keys, terminal = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "try", "--drain", "1s", *arguments,
-        cwd=ROOT, env={**os.environ, "TMPDIR": str(folder), **environment}, process_group=0,
-        stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    os.close(terminal)
-    try:
-        yield Typing(process, keys)
-    finally:
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        os.close(keys)
+    with tempfile.TemporaryDirectory() as beside:
+        shown = Path(beside, "shown")
+        os.mkfifo(shown)
+        out = asyncio.StreamReader()
+        pipe = os.fdopen(os.open(shown, os.O_RDONLY | os.O_NONBLOCK), "rb")
+        reading, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(out), pipe)
+        process = await forked(
+            ["try", "--drain", "1s", *arguments],
+            {**os.environ, "TMPDIR": str(folder), **environment},
+            shown,
+            terminal=Path(os.ttyname(terminal)),
+        )
+        try:
+            yield Typing(process, out, keys)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+            reading.close()
+            os.close(terminal)
+            os.close(keys)
 
 
 def left_in(folder: Path) -> list[str]:
