@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -75,6 +76,7 @@ async def forked(
 def _bot(
     arguments: Sequence[str], environment: dict[str, str], out: Path, err: Path, terminal: Path | None = None
 ) -> None:
+    gc.freeze()  # a collection would write to all memory that is shared with the server, and have it copied
     os.chdir(_ROOT)
     os.environ.clear()
     os.environ.update(environment)
