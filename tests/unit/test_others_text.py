@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -111,14 +111,15 @@ _FORGED = re.compile(r"(?::white_check_mark:|✅) \*?Approved\*? by \S+, |(?::x:
 
 def test_in_a_terminal_it_moves_no_cursor_and_is_no_line_of_the_bots_own() -> None:
     """What is shown by `dovecot-bot try`; a line that goes on in the next one goes on set in."""
+    different: dict[str, dict[str, Any]] = {}
     for text in HOSTILE_TEXTS:
-        said = [message for _, message in all_messages(run_of(entries_of(turned_round), text))]
-        assert all(message.blocks for message in said), "its text would be shown"
-        different = {json.dumps(block): block for message in said for block in message.blocks}
-        posted = Posted(channel="C0OPS", user="U0BOT", ts="1.1", text="", blocks=list(different.values()))
-        lines = shown(posted, {SECOND: "bob"}).split("\n")
-        assert all(line.isprintable() for line in lines)
-        assert not [line for line in lines if _FORGED.match(line)]
+        for _, message in all_messages(run_of(entries_of(turned_round), text)):
+            assert message.blocks, "its text would be shown"
+            different |= {json.dumps(block): block for block in message.blocks}
+    posted = Posted(channel="C0OPS", user="U0BOT", ts="1.1", text="", blocks=list(different.values()))
+    lines = shown(posted, {SECOND: "bob"}).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not [line for line in lines if _FORGED.match(line)]
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)

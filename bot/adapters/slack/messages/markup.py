@@ -26,12 +26,12 @@ _HEAD, _TAIL = 4, 10
 _LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 _AHEAD = 20
 """So many characters are looked at behind one that is escaped, at most."""
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-_STYLES = str.maketrans({"*": "∗", "`": "ˋ", "~": "∼"})
+_STYLES = {"*": "∗", "`": "ˋ", "~": "∼"}
 """Slack knows no escape for these: what looks like them has to do."""
 _QUOTE = re.compile(r"^>")
-_UNDERLINE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-_SIGN_CODE = re.compile(r"(?<![0-9a-f:]):(?=[\w+'-]+(?::|$))|:(?=[\w+'-]*[g-z_+'-][\w+'-]*(?::|$))", re.IGNORECASE)
+# Each begins with a character of its own, for which a long text is searched fast.
+_UNDERLINE = re.compile(r"_(?:(?<![^\W_]_)|(?![^\W_]))")
+_SIGN_CODE = re.compile(r":(?:(?<![0-9a-f:]:)(?=[\w+'-]+(?::|$))|(?=[\w+'-]*[g-z_+'-][\w+'-]*(?::|$)))", re.IGNORECASE)
 """A colon that an emoji's name follows; hexadecimal digits between others are a time or an address."""
 _SPAN = re.compile(r"(?<![^\s(“])`([^`\s](?:[^`]*[^`\s])?)`(?![^\s.,;:?!)”])")
 _MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,20})&gt;")
@@ -43,12 +43,14 @@ _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
 
 def _literal(text: str) -> str:
     """Text for a code span or block: no mention, no link, no date, no way to call everybody."""
-    return _LOUD.sub("@\u200b", text.translate(_ESCAPES))
+    return _LOUD.sub("@\u200b", html.escape(text, quote=False))
 
 
 def _inert(text: str) -> str:
     """Text outside of code: no style and no emoji in it either."""
-    safe = _literal(_QUOTE.sub("›", text)).translate(_STYLES)
+    safe = _literal(_QUOTE.sub("›", text))
+    for mark, like in _STYLES.items():
+        safe = safe.replace(mark, like)
     return _SIGN_CODE.sub("∶", _UNDERLINE.sub("ˍ", safe))
 
 
