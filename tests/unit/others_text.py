@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache, lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -90,15 +91,24 @@ def filled(value: Any, text: str) -> Any:
     """The same with this text in every place that a host or a person can fill."""
     if isinstance(value, tuple):
         return tuple(filled(one, text) for one in value)
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
     kind = type(value).__name__
-    free = FREE.get(kind, frozenset())
+    free, others = _fields_of(value.__class__)
     text = f"it is not so: {text}" if kind in SENTENCES else text
-    held = {field.name: getattr(value, field.name) for field in fields(value)}
-    return replace(
-        value, **{name: _in_place(name, one, text) if name in free else filled(one, text) for name, one in held.items()}
-    )
+    made = {name: _in_place(name, getattr(value, name), text) for name in free}
+    for name in others:
+        before = getattr(value, name)
+        after = filled(before, text)
+        if after is not before:
+            made[name] = after
+    return replace(value, **made) if made else value
+
+
+@cache
+def _fields_of(kind: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The fields that may hold anything, and those in which to look further; of what is no dataclass none."""
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else []
+    free = FREE.get(kind.__name__, frozenset())
+    return tuple(name for name in names if name in free), tuple(name for name in names if name not in free)
 
 
 def _in_place(name: str, value: Any, text: str) -> Any:
@@ -123,7 +133,8 @@ _TOKENS = re.compile(
 )
 
 
-def made_of(markup: str) -> list[str]:
+@lru_cache(maxsize=10_000)
+def made_of(markup: str) -> tuple[str, ...]:
     """What Slack may make of it: lines, blocks and spans of code, mentions, links, dates, emoji, styles; no words.
 
     `12:00:00` and `2001:db8::1` hold no emoji.
@@ -132,4 +143,4 @@ def made_of(markup: str) -> list[str]:
     for one in _TOKENS.finditer(markup):
         kind = one.lastgroup or ""
         found.append(kind if kind in {"block", "span"} else f"{kind} {one[0]}")
-    return found
+    return tuple(found)

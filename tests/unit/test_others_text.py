@@ -26,7 +26,7 @@ from bot.adapters.slack.thread.damage import beside, damaged
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
-from bot.core.runs.events import Fact, Ran, Seen
+from bot.core.runs.events import Entry, Fact, Ran, Seen
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.practice.slack.workspace import Message as Posted
@@ -58,6 +58,17 @@ def structure(message: Message) -> list[object]:
     return found
 
 
+@cache
+def filled_run(made: Callable[[], Story], text: str) -> list[Entry]:
+    """A run with this text wherever a host or a person can put one."""
+    return run_of(entries_of(made), text)
+
+
+@cache
+def said_in(made: Callable[[], Story], text: str) -> list[tuple[Entry, Message]]:
+    return all_messages(filled_run(made, text))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Told:
     """What Slack makes of each message of a run, and how many lines of each of its files are not set in."""
@@ -68,9 +79,9 @@ class Told:
 
 @cache
 def told(made: Callable[[], Story], text: str) -> Told:
-    """A run with this text wherever a host or a person can put one; of its files all but what a step attaches."""
+    """Of its files all but what a step attaches."""
     structures, files = [], []
-    for entry, message in all_messages(run_of(entries_of(made), text)):
+    for entry, message in said_in(made, text):
         structures.append(structure(message))
         of_host = f"-{entry.fact.step}.txt" if isinstance(entry.fact, fact.StepDone) else ""
         files += [file for file in message.files if not of_host or not file.name.endswith(of_host)]
@@ -113,7 +124,7 @@ def test_in_a_terminal_it_moves_no_cursor_and_is_no_line_of_the_bots_own() -> No
     """What is shown by `dovecot-bot try`; a line that goes on in the next one goes on set in."""
     different: dict[str, dict[str, Any]] = {}
     for text in HOSTILE_TEXTS:
-        for _, message in all_messages(run_of(entries_of(turned_round), text)):
+        for _, message in said_in(turned_round, text):
             assert message.blocks, "its text would be shown"
             different |= {json.dumps(block): block for block in message.blocks}
     posted = Posted(channel="C0OPS", user="U0BOT", ts="1.1", text="", blocks=list(different.values()))
@@ -153,7 +164,7 @@ def opened(run: Run, action: str) -> Message:
 
 def beside_the_thread(text: str) -> list[Message]:
     checks = tuple((text, holds, text) for holds in (True, False, None))
-    runs = [run for made in ALL if (run := fold(run_of(entries_of(made), text)))]
+    runs = [run for made in ALL if (run := fold(filled_run(made, text)))]
     found = told_damaged(text)
     return [
         *dry_run(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
@@ -146,11 +147,16 @@ def told_with(made: Callable[[], Story], text: str) -> str:
     return markdown(run_of(entries_of(made), text), damage=f"fact 99: {text}")
 
 
+@lru_cache(maxsize=1)
+def read(record: str) -> list[Token]:
+    return READER.parse(record)
+
+
 def structure(record: str) -> list[str]:
     """What a reader of Markdown makes of it, blocks and marked-up words; a name may be code, where it is no name."""
     plain = {"text", "text_special", "code_inline"}
     found = []
-    for token in READER.parse(record):
+    for token in read(record):
         found.append(token.type)
         found += [child.type for child in token.children or () if child.type not in plain]
     return found
@@ -158,7 +164,7 @@ def structure(record: str) -> list[str]:
 
 def words(record: str) -> str:
     """All of it that is not code."""
-    tokens = [child for token in READER.parse(record) for child in token.children or ()]
+    tokens = [child for token in read(record) for child in token.children or ()]
     return "\n".join(token.content for token in tokens if token.type in {"text", "text_special"})
 
 
@@ -196,6 +202,7 @@ FORGING = [
 def test_text_that_would_forge_an_approval_or_hide_the_rest_stays_text(made: Callable[[], Story], text: str) -> None:
     record = told_with(made, text)
     assert structure(record) == harmless(made)
+    shown = words(record)
     assert re.search(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u202e]", record) is None
     for forged in ("evil.example", ":x:", ":white_check_mark:", "@channel"):
-        assert forged not in words(record), "readers make links and emoji of what is not code"
+        assert forged not in shown, "readers make links and emoji of what is not code"
