@@ -26,6 +26,7 @@ _HEAD, _TAIL = 4, 10
 _LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 _AHEAD = 20
 """So many characters are looked at behind one that is escaped, at most."""
+_ESCAPED = len("&amp;")
 _STYLES = {"*": "∗", "`": "ˋ", "~": "∼"}
 """Slack knows no escape for these: what looks like them has to do."""
 _QUOTE = re.compile(r"^>")
@@ -35,7 +36,6 @@ _SIGN_CODE = re.compile(r":(?:(?<![0-9a-f:]:)(?=[\w+'-]+(?::|$))|(?=[\w+'-]*[g-z
 """A colon that an emoji's name follows; hexadecimal digits between others are a time or an address."""
 _SPAN = re.compile(r"(?<![^\s(“])`([^`\s](?:[^`]*[^`\s])?)`(?![^\s.,;:?!)”])")
 _MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,20})&gt;")
-_CHARACTERS = re.compile(r"&(?:amp|lt|gt);|.", re.DOTALL)
 _TOKEN = re.compile(r" \(<!date\^[^>]*>\)")
 _SIGN = re.compile(r"^:[a-z_]+: ")
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
@@ -88,14 +88,11 @@ def cut(text: str, most: int) -> str:
     safe = _literal(text[: most + _AHEAD])  # no character is left out there, so what is longer stays longer
     if len(safe) <= most:
         return safe
-    fitting: list[str] = []
-    room = most - 1
-    for whole in _CHARACTERS.findall(safe[: most + _AHEAD]):
-        if len(whole) > room:
-            break
-        room -= len(whole)
-        fitting.append(whole)
-    return "".join(fitting) + "…"
+    fitting = safe[: most - 1]
+    escaped = fitting.rfind("&", -_ESCAPED)
+    if escaped >= 0 and ";" not in fitting[escaped:]:
+        fitting = fitting[:escaped]  # a character's escape is shown whole or not at all
+    return fitting + "…"
 
 
 def short(text: str, most: int) -> str:
