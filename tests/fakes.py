@@ -33,7 +33,7 @@ class FakeJournal:
     """The facts in a list a run. `fails` is raised by the next append instead of writing, once."""
 
     facts: dict[str, list[Entry]] = field(default_factory=dict)
-    holds: dict[str, str] = field(default_factory=dict)
+    rings: dict[str, str] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
     releases: dict[str, Release] = field(default_factory=dict)
     fails: Exception | None = None
@@ -48,11 +48,11 @@ class FakeJournal:
         self._check(run, after, last, facts)
         for fact in facts:
             if isinstance(fact, RunRequested):
-                self.holds[fact.target.ring.name] = run
+                self.rings[fact.target.ring.name] = run
             self.claims |= dict.fromkeys(claims(fact), run)
             if isinstance(fact, RunEnded):
-                self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
-                self.claims = {key: holder for key, holder in self.claims.items() if holder != run}
+                self.rings = {ring: owner for ring, owner in self.rings.items() if owner != run}
+                self.claims = {key: owner for key, owner in self.claims.items() if owner != run}
         entries = tuple(Entry(run=run, seq=seq, at=at, fact=fact) for seq, fact in enumerate(facts, after + 1))
         self.facts.setdefault(run, []).extend(entries)
         return entries
@@ -63,8 +63,8 @@ class FakeJournal:
         for seq, fact in enumerate(facts, after + 1):
             if isinstance(fact, RunRequested) is not (seq == 1):
                 raise Illegal(f"run {run}: its request is its first fact, and only that")
-            if isinstance(fact, RunRequested) and fact.target.ring.name in self.holds:
-                raise RingClaimed(fact.target.ring.name, self.holds[fact.target.ring.name])
+            if isinstance(fact, RunRequested) and fact.target.ring.name in self.rings:
+                raise RingClaimed(fact.target.ring.name, self.rings[fact.target.ring.name])
             for key in claims(fact):
                 if self.claims.get(key, run) != run:
                     raise RingClaimed("", self.claims[key], what=claim_in_words(key))
@@ -73,8 +73,8 @@ class FakeJournal:
         return tuple(self.facts.get(run, ()))[after:]
 
     async def open_runs(self) -> tuple[str, ...]:
-        gone = sorted(run for run in self.holds.values() if not self.facts.get(run))
-        return (*gone, *(run for run in await self.all_runs() if run in self.holds.values()))
+        gone = sorted(run for run in self.rings.values() if not self.facts.get(run))
+        return (*gone, *(run for run in await self.all_runs() if run in self.rings.values()))
 
     async def all_runs(self) -> tuple[str, ...]:
         return tuple(sorted((run for run, facts in self.facts.items() if facts), key=self._age))
@@ -87,21 +87,21 @@ class FakeJournal:
         return Listed(ended=tuple(ended)[:most], count=len(ended), others=(*gone, *left))
 
     async def examine(self, run: str) -> Damaged | None:
-        rings, keys = self._held(run)
+        rings, keys = self._claimed(run)
         return examined(run, self.facts.get(run, []), "", rings=rings, keys=keys, release=self.releases.get(run))
 
     async def release(self, release: Release) -> None:
         run = release.run
-        if run in self.releases or not any(self._held(run)):
+        if run in self.releases or not any(self._claimed(run)):
             raise Conflict(f"run {run} claims nothing any more")
         self.releases[run] = release
-        self.holds = {ring: holder for ring, holder in self.holds.items() if holder != run}
-        self.claims = {key: holder for key, holder in self.claims.items() if holder != run}
+        self.rings = {ring: owner for ring, owner in self.rings.items() if owner != run}
+        self.claims = {key: owner for key, owner in self.claims.items() if owner != run}
 
-    def _held(self, run: str) -> tuple[list[str], list[str]]:
+    def _claimed(self, run: str) -> tuple[list[str], list[str]]:
         return (
-            sorted(ring for ring, holder in self.holds.items() if holder == run),
-            sorted(key for key, holder in self.claims.items() if holder == run),
+            sorted(ring for ring, owner in self.rings.items() if owner == run),
+            sorted(key for key, owner in self.claims.items() if owner == run),
         )
 
     def _age(self, run: str) -> tuple[datetime, str]:
@@ -144,11 +144,11 @@ class FakeClock:
 
 @dataclass
 class FakeAlarms:
-    """Dates in a dictionary; they ring when a test says so."""
+    """Dates in a dictionary; they fire when a test says so."""
 
     clock: ports.Clock
     dates: dict[str, datetime] = field(default_factory=dict)
-    ring: Callable[[str], Awaitable[None]] | None = None
+    call: Callable[[str], Awaitable[None]] | None = None
 
     def set(self, run: str, at: datetime) -> None:
         self.dates[run] = at
@@ -156,16 +156,16 @@ class FakeAlarms:
     def clear(self, run: str) -> None:
         self.dates.pop(run, None)
 
-    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
-        self.ring = ring
+    def on_due(self, call: Callable[[str], Awaitable[None]]) -> None:
+        self.call = call
 
-    async def ring_due(self) -> tuple[str, ...]:
+    async def fire_due(self) -> tuple[str, ...]:
         """Ring for every run whose date has come, the earliest first; returns which."""
         due = sorted((at, run) for run, at in self.dates.items() if at <= self.clock.now())
         for _, run in due:
             self.dates.pop(run, None)
-            if self.ring:
-                await self.ring(run)
+            if self.call:
+                await self.call(run)
         return tuple(run for _, run in due)
 
 

@@ -1,4 +1,4 @@
-"""Rings at dates, with APScheduler. It knows no run but by its id, and decides nothing: a ring only says "look".
+"""Fires at dates, with APScheduler. It knows no run but by its id, and decides nothing: it only says "look".
 
 The dates live in the journal; what is here is lost with the process, and set anew from the facts when it starts.
 """
@@ -31,29 +31,29 @@ class ApsAlarms:
         self._clock = clock
         self._scheduler = AsyncIOScheduler(timezone=UTC, jobstores={"default": MemoryJobStore()})
         self._call: Callable[[str], Awaitable[None]] | None = None
-        self._ringing: set[asyncio.Future[None]] = set()
+        self._answering: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
-        """Begin to ring, in the loop that runs now; what was set before rings too."""
+        """Begin to fire, in the loop that runs now; what was set before fires too."""
         self._scheduler.start()
 
     async def stop(self) -> None:
-        """Ring no more, and end what the last rings began."""
+        """Fire no more, and end what the last alarms began."""
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         await asyncio.sleep(0)  # the scheduler's own shutdown is a callback of the loop
-        for ringing in self._ringing:
-            ringing.cancel()
-        await asyncio.gather(*self._ringing, return_exceptions=True)
+        for answering in self._answering:
+            answering.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
 
-    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, call: Callable[[str], Awaitable[None]]) -> None:
         """What to call, with the run's id."""
-        self._call = ring
+        self._call = call
 
     def set(self, run: str, at: datetime) -> None:
-        """Ring for this run at that date, at once if it is over, instead of any date set before."""
+        """Fire for this run at that date, at once if it is over, instead of any date set before."""
         self._scheduler.add_job(
-            self._ring,
+            self._fire,
             # The scheduler goes by the machine's clock, which somebody may have set; what is left counts by the bot's.
             DateTrigger(datetime.now(UTC) + (at - self._clock.now())),
             args=[run],
@@ -65,24 +65,24 @@ class ApsAlarms:
         )
 
     def clear(self, run: str) -> None:
-        """Do not ring for this run."""
+        """Do not fire for this run."""
         try:
             self._scheduler.remove_job(run)
         except JobLookupError:
-            return  # it has rung, or was never set
+            return  # it has fired, or was never set
 
-    async def _ring(self, run: str) -> None:
+    async def _fire(self, run: str) -> None:
         """Begin the call and come back: how long it takes is no business of the scheduler's."""
         if self._call is None:
-            _LOG.error("the alarm of run %s rang and nobody listens", run, extra={"run": run})
+            _LOG.error("the alarm of run %s fired and nobody listens", run, extra={"run": run})
             return
-        ringing = asyncio.ensure_future(self._call(run))
-        self._ringing.add(ringing)
-        ringing.add_done_callback(partial(self._rang, run))
+        answering = asyncio.ensure_future(self._call(run))
+        self._answering.add(answering)
+        answering.add_done_callback(partial(self._answered, run))
 
-    def _rang(self, run: str, ringing: asyncio.Future[None]) -> None:
-        self._ringing.discard(ringing)
-        if ringing.cancelled():
+    def _answered(self, run: str, answering: asyncio.Future[None]) -> None:
+        self._answering.discard(answering)
+        if answering.cancelled():
             return
-        if error := ringing.exception():
-            _LOG.error("the alarm of run %s rang, and what it called failed", run, exc_info=error, extra={"run": run})
+        if error := answering.exception():
+            _LOG.error("the alarm of run %s fired, and what it called failed", run, exc_info=error, extra={"run": run})

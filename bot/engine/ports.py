@@ -91,15 +91,15 @@ class Announcer(Protocol):
 
 
 class Alarms(Protocol):
-    """Rings at a date: early never, twice or late perhaps."""
+    """Fires at a date: early never, twice or late perhaps."""
 
     def set(self, run: str, at: datetime) -> None:
-        """Ring for this run at that date, instead of any date set before."""
+        """Fire for this run at that date, instead of any date set before."""
 
     def clear(self, run: str) -> None:
-        """Do not ring for this run."""
+        """Do not fire for this run."""
 
-    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
+    def on_due(self, call: Callable[[str], Awaitable[None]]) -> None:
         """What to call, with the run's id."""
 
 

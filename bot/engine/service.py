@@ -47,7 +47,7 @@ class Service:
         self._planner = Planner(catalogue, ports.hosts, ports.clock, ports.timings, ports.proposals)
         self._new_id = new_id
         self._live: dict[str, _Live] = {}
-        ports.alarms.on_due(self._ring)
+        ports.alarms.on_due(self._due)
 
     @property
     def commands(self) -> Mapping[str, str]:
@@ -122,7 +122,11 @@ class Service:
                 raise Refused(damage_in_words(known))
             if known is None:
                 raise Refused(f"There is no run {run}.")
-            raise Refused(f"Run {run} is over: {known.outcome}." if known.outcome else f"Run {run} stands still.")
+            raise Refused(
+                f"Run {run} is over: {known.outcome}."
+                if known.outcome
+                else f"Run {run} is not under way: see the bot's log."
+            )
         facts = await live.runlog.decide(_without_secrets(command))
         live.runner.wake()
         for one in facts:
@@ -176,9 +180,9 @@ class Service:
     def _over(self, run: str, task: asyncio.Task[None]) -> None:
         self._live.pop(run, None)
         if not task.cancelled() and (error := task.exception()):
-            log.error("stands still after an error of the bot's own", exc_info=error, extra={"run": run})
+            log.error("ended by an error of the bot's own", exc_info=error, extra={"run": run})
 
-    async def _ring(self, run: str) -> None:
+    async def _due(self, run: str) -> None:
         if live := self._live.get(run):
             live.runner.wake()
 

@@ -77,7 +77,9 @@ def _is_of(message: Message, seq: int) -> bool:
 
 
 @pytest.mark.parametrize("backend", ["backend-1", "backend-3"])
-async def test_a_second_run_on_the_ring_is_told_who_holds_it_since_when_and_where(asking: Asking, backend: str) -> None:
+async def test_a_second_run_on_the_ring_is_told_who_claims_it_since_when_and_where(
+    asking: Asking, backend: str
+) -> None:
     seen = len(asking.ring.log)
     told = await answer(asking.scene, SECOND, f"{backend} restart=yes")
     assert f"claimed by run {asking.run} on backend-3, asked for by <@{REQUESTER}> since 20" in told

@@ -151,10 +151,10 @@ class Noted:
                 self._dates[run] = at
                 super().set(run, at)
 
-            def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
+            def on_due(self, call: Callable[[str], Awaitable[None]]) -> None:
                 async def noting(run: str) -> None:
                     noted.late.append((clock.now() - self._dates[run]).total_seconds())
-                    await ring(run)
+                    await call(run)
 
                 super().on_due(noting)
 

@@ -20,22 +20,22 @@ LONG_AGO = timedelta(days=3)
 
 
 class Heard:
-    """Who was rung for, and when; `until` returns once that many have been."""
+    """For whom it fired, and when; `until` returns once that many have been."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.rings: list[tuple[str, datetime]] = []
+        self.fired: list[tuple[str, datetime]] = []
         self._more = asyncio.Condition()
 
     async def __call__(self, run: str) -> None:
-        self.rings.append((run, self._clock.now()))
+        self.fired.append((run, self._clock.now()))
         async with self._more:
             self._more.notify_all()
 
     async def until(self, count: int) -> list[str]:
         async with asyncio.timeout(SECONDS), self._more:
-            await self._more.wait_for(lambda: len(self.rings) >= count)
-        return [run for run, _ in self.rings]
+            await self._more.wait_for(lambda: len(self.fired) >= count)
+        return [run for run, _ in self.fired]
 
 
 class FakeSide:
@@ -49,7 +49,7 @@ class FakeSide:
 
     async def heard_of(self, count: int) -> list[str]:
         self.clock.advance(SOON)
-        await self.alarms.ring_due()
+        await self.alarms.fire_due()
         return await self.heard.until(count)
 
 
@@ -77,14 +77,14 @@ async def side(request: pytest.FixtureRequest) -> AsyncIterator[FakeSide | RealS
     await real.alarms.stop()
 
 
-async def test_it_rings_with_the_runs_id_and_not_before_its_date(side: FakeSide | RealSide) -> None:
+async def test_it_fires_with_the_runs_id_and_not_before_its_date(side: FakeSide | RealSide) -> None:
     at = side.clock.now() + SOON
     side.alarms.set("run-1", at)
     assert await side.heard_of(1) == ["run-1"]
-    assert side.heard.rings[0][1] >= at
+    assert side.heard.fired[0][1] >= at
 
 
-async def test_a_date_long_over_rings_all_the_same(side: FakeSide | RealSide) -> None:
+async def test_a_date_long_over_fires_all_the_same(side: FakeSide | RealSide) -> None:
     """After an outage every date is in the past; APScheduler's own default would drop them all."""
     for run in ("run-1", "run-2", "run-3"):
         side.alarms.set(run, side.clock.now() - LONG_AGO)
@@ -104,7 +104,7 @@ async def test_a_later_date_takes_the_place_of_an_earlier(side: FakeSide | RealS
     assert await side.heard_of(1) == ["run-2"]
 
 
-async def test_a_cleared_alarm_does_not_ring(side: FakeSide | RealSide) -> None:
+async def test_a_cleared_alarm_does_not_fire(side: FakeSide | RealSide) -> None:
     side.alarms.set("run-1", side.clock.now() + SOON / 2)
     side.alarms.clear("run-1")
     side.alarms.set("run-2", side.clock.now() + SOON)
@@ -115,7 +115,7 @@ async def test_clearing_what_was_never_set_is_nothing(side: FakeSide | RealSide)
     side.alarms.clear("run-1")
 
 
-async def test_one_that_has_rung_can_be_set_again(side: FakeSide | RealSide) -> None:
+async def test_one_that_has_fired_can_be_set_again(side: FakeSide | RealSide) -> None:
     side.alarms.set("run-1", side.clock.now())
     await side.heard_of(1)
     side.alarms.set("run-1", side.clock.now())
@@ -136,7 +136,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def test_what_was_set_before_the_start_rings_after_it(alarms: ApsAlarms) -> None:
+async def test_what_was_set_before_the_start_fires_after_it(alarms: ApsAlarms) -> None:
     heard = Heard(SystemClock())
     alarms.on_due(heard)
     alarms.set("run-1", now() - LONG_AGO)
@@ -144,7 +144,7 @@ async def test_what_was_set_before_the_start_rings_after_it(alarms: ApsAlarms) -
     assert await heard.until(1) == ["run-1"]
 
 
-async def test_a_ring_that_fails_is_logged_and_the_next_one_comes(
+async def test_an_alarm_whose_answer_fails_is_logged_and_the_next_one_fires(
     alarms: ApsAlarms, caplog: pytest.LogCaptureFixture
 ) -> None:
     heard = Heard(SystemClock())
@@ -161,17 +161,17 @@ async def test_a_ring_that_fails_is_logged_and_the_next_one_comes(
     alarms.set("run-2", now())
     assert await heard.until(2) == ["run-1", "run-2"]
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert [record.getMessage() for record in errors] == ["the alarm of run run-1 rang, and what it called failed"]
+    assert [record.getMessage() for record in errors] == ["the alarm of run run-1 fired, and what it called failed"]
     assert errors[0].exc_info is not None
     assert "the journal is away" in str(errors[0].exc_info[1])
 
 
-async def test_a_ring_that_nobody_listens_to_is_logged(alarms: ApsAlarms, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_alarm_that_nobody_listens_to_is_logged(alarms: ApsAlarms, caplog: pytest.LogCaptureFixture) -> None:
     alarms.start()
     alarms.set("run-1", now() - LONG_AGO)
     async with asyncio.timeout(SECONDS):
         await _logged(caplog)
-    assert "run-1 rang and nobody listens" in caplog.text
+    assert "run-1 fired and nobody listens" in caplog.text
 
 
 async def _logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -189,7 +189,7 @@ async def _logged(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("bot.adapters.alarms").removeHandler(handler)
 
 
-async def test_a_date_that_comes_while_the_last_ring_is_still_being_answered_rings_too(alarms: ApsAlarms) -> None:
+async def test_a_date_that_comes_while_the_last_alarm_is_still_being_answered_fires_too(alarms: ApsAlarms) -> None:
     """APScheduler drops it (max_instances) if the answer runs inside its job; the run would then stand for ever."""
     heard, finish = Heard(SystemClock()), asyncio.Event()
 
@@ -205,8 +205,8 @@ async def test_a_date_that_comes_while_the_last_ring_is_still_being_answered_rin
     finish.set()
 
 
-async def test_many_dates_in_one_instant_leave_none_unrung(alarms: ApsAlarms, caplog: pytest.LogCaptureFixture) -> None:
-    """With max_instances=1, APScheduler drops a date that comes before the last ring's job is counted out."""
+async def test_many_dates_in_one_instant_all_fire(alarms: ApsAlarms, caplog: pytest.LogCaptureFixture) -> None:
+    """With max_instances=1, APScheduler drops a date that comes before the last alarm's job is counted out."""
     heard = Heard(SystemClock())
 
     async def set_often() -> None:
@@ -218,11 +218,11 @@ async def test_many_dates_in_one_instant_leave_none_unrung(alarms: ApsAlarms, ca
     alarms.start()
     await asyncio.gather(set_often(), set_often(), set_often())
     alarms.set("run-2", now())
-    await heard.until(len(heard.rings) + 1)
+    await heard.until(len(heard.fired) + 1)
     assert "skipped" not in caplog.text
 
 
-async def test_stopping_ends_what_a_ring_began_and_rings_no_more(alarms: ApsAlarms) -> None:
+async def test_stopping_ends_what_an_alarm_began_and_none_fires_after_it(alarms: ApsAlarms) -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
     async def endless(_run: str) -> None:

@@ -113,7 +113,7 @@ async def test_a_conflict_writes_nothing_of_what_was_asked(journal: Journal) -> 
     assert await journal.open_runs() == ("r1",)
 
 
-async def test_a_run_holds_its_ring_from_its_first_fact_to_its_last(journal: Journal) -> None:
+async def test_a_run_claims_its_ring_from_its_first_fact_to_its_last(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested()])
     with pytest.raises(RingClaimed) as held:
         await journal.append("r2", 0, MORNING, [requested()])
@@ -125,7 +125,9 @@ async def test_a_run_holds_its_ring_from_its_first_fact_to_its_last(journal: Jou
     assert await journal.all_runs() == ("r1", "r2")
 
 
-async def test_of_two_runs_that_ask_at_the_same_moment_exactly_one_holds_the_ring(two: tuple[Journal, Journal]) -> None:
+async def test_of_two_runs_that_ask_at_the_same_moment_exactly_one_claims_the_ring(
+    two: tuple[Journal, Journal],
+) -> None:
     for ring in (f"ring-{number}" for number in range(20)):
         ended = await asyncio.gather(
             *(writer.append(f"{ring}-{n}", 0, MORNING, [requested(ring)]) for n, writer in enumerate(two)),
@@ -144,13 +146,13 @@ async def test_two_rings_of_the_settings_behind_the_same_directors_are_one(journ
     assert await journal.open_runs() == await journal.all_runs() == ("r1",)
 
 
-async def test_a_backend_is_held_by_its_address_whatever_ring_it_is_in(journal: Journal) -> None:
+async def test_a_backend_is_claimed_by_its_address_whatever_ring_it_is_in(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested("blue", ip="192.0.2.1")])
     with pytest.raises(RingClaimed, match=r"^the backend 192\.0\.2\.1 is claimed by run r1$"):
         await journal.append("r2", 0, MORNING, [requested("red", ip="192.0.2.1")])
 
 
-async def test_what_was_refused_holds_nothing(journal: Journal) -> None:
+async def test_what_was_refused_claims_nothing(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested("blue", directors=("d1",))])
     with pytest.raises(RingClaimed):
         await journal.append("r2", 0, MORNING, [requested("red", ip="192.0.2.1", directors=("d2", "d1"))])
@@ -158,7 +160,7 @@ async def test_what_was_refused_holds_nothing(journal: Journal) -> None:
     await journal.append("r4", 0, MORNING, [requested("red", ip="192.0.2.2", directors=("d4",))])
 
 
-async def test_all_that_a_run_holds_is_free_after_its_last_fact(journal: Journal) -> None:
+async def test_all_that_a_run_claims_is_free_after_its_last_fact(journal: Journal) -> None:
     shared = ("d1", "d2")
     await journal.append("r1", 0, MORNING, [requested("blue", directors=shared), proved("192.0.2.8:9090")])
     await journal.append("r1", 2, MORNING, [RunEnded(outcome=Outcome.DONE)])
@@ -166,7 +168,7 @@ async def test_all_that_a_run_holds_is_free_after_its_last_fact(journal: Journal
     assert await journal.open_runs() == ("r2",)
 
 
-async def test_a_director_is_held_by_what_it_calls_itself_once_that_is_proved(journal: Journal) -> None:
+async def test_a_director_is_claimed_by_what_it_calls_itself_once_that_is_proved(journal: Journal) -> None:
     """Two names for one director: only the director itself can say so."""
     await journal.append("r1", 0, MORNING, [requested("blue"), proved("192.0.2.8:9090", "192.0.2.9:9090")])
     await journal.append("r2", 0, MORNING, [requested("red")])
@@ -197,20 +199,20 @@ async def test_of_two_runs_that_share_a_director_at_the_same_moment_exactly_one_
         assert sorted(type(one).__name__ for one in ended) == ["RingClaimed", "tuple"]
 
 
-async def test_rings_are_held_each_by_its_own_run_the_oldest_first(journal: Journal) -> None:
+async def test_rings_are_claimed_each_by_its_own_run_the_oldest_first(journal: Journal) -> None:
     await journal.append("b", 0, MORNING + SECOND / 2, [requested("blue")])
     await journal.append("a", 0, MORNING + SECOND, [requested("red")])
     await journal.append("c", 0, MORNING, [requested("green")])
     assert await journal.open_runs() == await journal.all_runs() == ("c", "b", "a")
 
 
-async def test_a_run_that_ends_with_its_first_facts_holds_nothing(journal: Journal) -> None:
+async def test_a_run_that_ends_with_its_first_facts_claims_nothing(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested(), RunEnded(outcome=Outcome.REFUSED, reason="no")])
     assert await journal.open_runs() == ()
     await journal.append("r2", 0, MORNING, [requested()])
 
 
-async def test_the_same_request_again_is_a_conflict_and_not_a_held_ring(journal: Journal) -> None:
+async def test_the_same_request_again_is_a_conflict_and_not_a_claimed_ring(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested()])
     with pytest.raises(Conflict):
         await journal.append("r1", 0, MORNING, [requested()])
@@ -243,7 +245,7 @@ async def test_a_sound_run_is_not_damaged_and_cannot_be_told_from_nothing(journa
     assert await journal.examine("nobody") is None
 
 
-async def test_facts_that_cannot_follow_each_other_are_damage_and_hold_what_they_held(journal: Journal) -> None:
+async def test_facts_that_cannot_follow_each_other_are_damage_and_claim_what_they_claimed(journal: Journal) -> None:
     await journal.append("r1", 0, MORNING, [requested(), UsersCounted(users={}), StepNotDone(step="x", reason="")])
     found = await journal.examine("r1")
     assert found is not None
@@ -256,7 +258,7 @@ async def test_facts_that_cannot_follow_each_other_are_damage_and_hold_what_they
 RELEASE = Release(run="r1", by="U2", at=MORNING, reason="„seen“ by hand; \N{SNOWMAN}")
 
 
-async def test_a_release_frees_all_that_a_run_holds_and_is_kept(journal: Journal) -> None:
+async def test_a_release_frees_all_that_a_run_claims_and_is_kept(journal: Journal) -> None:
     broken = StepNotDone(step="x", reason="")
     await journal.append("r1", 0, MORNING, [requested(), proved("192.0.2.8:9090"), broken])
     await journal.append("r2", 0, MORNING, [requested("red")])
@@ -269,13 +271,13 @@ async def test_a_release_frees_all_that_a_run_holds_and_is_kept(journal: Journal
     await journal.append("r3", 0, MORNING, [requested(), proved("192.0.2.8:9090")])
 
 
-async def test_of_two_who_let_a_run_go_at_the_same_moment_one_is_told(two: tuple[Journal, Journal]) -> None:
+async def test_of_two_who_release_a_run_at_the_same_moment_one_is_told(two: tuple[Journal, Journal]) -> None:
     await two[0].append("r1", 0, MORNING, [requested(), StepNotDone(step="x", reason="")])
     ended = await asyncio.gather(*(one.release(RELEASE) for one in two), return_exceptions=True)
     assert sorted(type(one).__name__ for one in ended) == ["Conflict", "NoneType"]
 
 
-async def test_what_holds_nothing_cannot_be_let_go(journal: Journal) -> None:
+async def test_what_claims_nothing_cannot_be_released(journal: Journal) -> None:
     with pytest.raises(Conflict):
         await journal.release(RELEASE)
     await journal.append("r1", 0, MORNING, [requested(), RunEnded(outcome=Outcome.REFUSED)])

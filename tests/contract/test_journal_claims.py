@@ -44,7 +44,7 @@ async def old_journal(path: Path, **runs: Sequence[Fact]) -> None:
     _sql(path, "DROP TABLE claims")
 
 
-async def test_an_open_run_of_an_older_version_holds_its_backend_and_its_directors(path: Path) -> None:
+async def test_an_open_run_of_an_older_version_claims_its_backend_and_its_directors(path: Path) -> None:
     await old_journal(path, r1=(BLUE, RunHeld(reason="x")))
     async with SqlJournal(url(path)) as journal:
         assert held(path) == {("backend 192.0.2.1", "r1"), ("ssh d1", "r1"), ("ssh d2", "r1")}
@@ -54,7 +54,7 @@ async def test_an_open_run_of_an_older_version_holds_its_backend_and_its_directo
         await journal.append("r2", 0, MORNING, [RED])
 
 
-async def test_it_holds_what_it_has_proved_too_and_a_run_that_is_over_holds_nothing(path: Path) -> None:
+async def test_it_claims_what_it_has_proved_too_and_a_run_that_is_over_claims_nothing(path: Path) -> None:
     over: list[Fact] = [RED, RunEnded(outcome=Outcome.DONE)]
     await old_journal(path, r1=over, r2=[BLUE, proved("192.0.2.8:9090", "192.0.2.9:9090")])
     async with SqlJournal(url(path)):

@@ -57,7 +57,7 @@ async def test_whatever_a_row_holds_the_run_is_damaged_there_and_the_others_are_
     assert await sql.examine("r2") is None
 
 
-async def test_a_run_whose_facts_are_gone_still_holds_and_says_what(sql: SqlJournal, path: Path) -> None:
+async def test_a_run_whose_facts_are_gone_still_claims_its_ring_and_says_which(sql: SqlJournal, path: Path) -> None:
     await begun(sql)
     spoil(path, "DELETE FROM events")
     found = await sql.examine("r1")

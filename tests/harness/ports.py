@@ -117,25 +117,25 @@ class Alarms:
         self._clock = clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._call: Callable[[str], Awaitable[None]] | None = None
-        self._ringing: set[asyncio.Future[None]] = set()
+        self._answering: set[asyncio.Future[None]] = set()
 
     def set(self, run: str, at: datetime) -> None:
         self.clear(run)
         delay = max((at - self._clock.now()).total_seconds(), 0)
-        self._timers[run] = asyncio.get_running_loop().call_later(delay, self._ring, run)
+        self._timers[run] = asyncio.get_running_loop().call_later(delay, self._fire, run)
 
     def clear(self, run: str) -> None:
         if timer := self._timers.pop(run, None):
             timer.cancel()
 
-    def on_due(self, ring: Callable[[str], Awaitable[None]]) -> None:
-        self._call = ring
+    def on_due(self, call: Callable[[str], Awaitable[None]]) -> None:
+        self._call = call
 
-    def _ring(self, run: str) -> None:
+    def _fire(self, run: str) -> None:
         if self._call is not None and not self._life.over:
-            ringing = asyncio.ensure_future(self._call(run))
-            self._ringing.add(ringing)
-            ringing.add_done_callback(self._ringing.discard)
+            answering = asyncio.ensure_future(self._call(run))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
 
 
 class _Counted:

@@ -126,7 +126,7 @@ async def test_an_approval_whose_giver_left_is_asked_for_again_of_somebody_else(
 
 
 @virtually
-async def test_the_flush_is_not_begun_when_what_its_approval_showed_is_so_no_more() -> None:
+async def test_the_flush_is_not_begun_when_what_its_approval_showed_no_longer_holds() -> None:
     """A count that moves by itself is no reason; a backend that is out meanwhile is."""
     async with a_run() as play:
         await play.reaches("ring-is-still-whole")

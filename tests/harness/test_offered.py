@@ -27,7 +27,7 @@ async def offered(play: Drill) -> dict[str, str]:
 
 
 @virtually
-async def test_a_ring_that_a_run_holds_says_which_and_one_that_is_free_how_its_backends_stand() -> None:
+async def test_a_claimed_ring_says_by_which_run_and_a_free_one_how_its_backends_stand() -> None:
     async with a_run() as play:
         await play.reaches("drain")
         assert set((await offered(play)).values()) == {f"its ring is claimed by run {RUN}"}

@@ -44,7 +44,7 @@ async def test_a_run_of_a_quiet_ring_ends_after_two_minutes_and_says_that_nobody
         began = await at_the_end(play, back=back)
         assert await play.ends() == ("went back" if back else "done")
         assert FOR_USERS <= now() - began <= FOR_USERS + A_LOOK
-        assert play.journal.holds == {}
+        assert play.journal.rings == {}
         said = last_look(play).reason
         assert "vhosts 100" in said
         assert "for 2 min: director-1: users is 0, expected at least 1" in said

@@ -202,7 +202,7 @@ async def test_who_takes_over_by_hand_is_left_alone_until_the_backend_is_seen_in
         play.colleague_gives()
         run = await play.until(lambda run: run.status is Status.ENDED, within=timedelta(seconds=2 * ROUND))
         assert str(run.outcome) == "taken over"
-        assert play.journal.holds == {}
+        assert play.journal.rings == {}
         assert play.journal.claims == {}
         assert "every director gives the backend users again" in play.thread(fact.RunEnded)[-1]
 
@@ -221,7 +221,7 @@ async def test_who_took_over_may_say_that_the_backend_stays_out() -> None:
         await play.leave_out()
         run = await play.until(lambda run: run.status is Status.ENDED)
         assert str(run.outcome) == "taken over"
-        assert play.journal.holds == {}
+        assert play.journal.rings == {}
 
 
 @virtually

@@ -97,7 +97,7 @@ async def test_whoever_takes_over_on_the_way_back_ends_it(step: str) -> None:
             await play.retry()
         await play.leave_out()
         assert str((await play.until(lambda run: run.status is Status.ENDED)).outcome) == "taken over"
-        assert play.journal.holds == {}
+        assert play.journal.rings == {}
 
 
 @virtually

@@ -245,7 +245,7 @@ async def test_preflight_refuses_with_the_reason_and_nothing_is_changed(tmp_path
             assert part in failed.reason
         assert (ended.outcome, ended.reason) == (fact.Outcome.REFUSED, failed.reason)
         assert changed(stage.ring, RUN) == (practice.STAGE_CONFIG if case.staged else [])
-        assert stage.journal.holds == {}
+        assert stage.journal.rings == {}
 
 
 @pytest.mark.parametrize(

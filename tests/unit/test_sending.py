@@ -39,7 +39,7 @@ async def test_another_host_is_asked_itself() -> None:
     assert (await early.answer(DIRECTORS[1], "")).host == "director-2"
 
 
-async def test_an_answer_over_another_connection_than_the_look_s_is_asked_anew() -> None:
+async def test_an_answer_over_another_connection_than_that_of_the_look_is_asked_anew() -> None:
     """A connection that breaks between the two held the run: the fence was for one that is gone."""
     hosts = FakeHosts(lambda _host, _command: "1772442000")
     early = Early(Sending(hosts, timedelta(seconds=10)), FakeClock(), DIRECTORS[0])

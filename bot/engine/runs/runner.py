@@ -83,18 +83,19 @@ class Runner:
         try:
             await self._go_on()
         except JournalError as error:
-            log.exception("stands still: its journal cannot be written", extra=fields(self._runlog.run))
-            self._ports.announcer.warn(self._runlog.run.id, f"This run stands still, and changes nothing more: {error}")
+            log.exception("cannot go on: its journal cannot be written", extra=fields(self._runlog.run))
+            self._ports.announcer.warn(self._runlog.run.id, f"This run changes nothing, and tries again: {error}")
             await self._try_again()
         except Exception:
             # The task's boundary: a run that died unseen would keep its ring for ever.
             run = self._runlog.run
-            log.exception("stands still after an error of the bot's own", extra=fields(run))
-            self._ports.announcer.warn(run.id, "This run stands still after an error of the bot's own; its log has it.")
+            log.exception("cannot go on: an error of the bot's own", extra=fields(run))
+            own = "This run changes nothing, and tries again: an error of the bot's own, which is in its log."
+            self._ports.announcer.warn(run.id, own)
             await self._try_again()
 
     async def _try_again(self) -> None:
-        """Soon in the middle of the take-down, where users wait; else when the alarm rings."""
+        """Soon in the middle of the take-down, where users wait; else when the alarm fires."""
         if self._runlog.run.stands_safely:
             self._alarm_in(_AGAIN)
         else:
@@ -102,7 +103,7 @@ class Runner:
             self.wake()
 
     async def _rest(self) -> None:
-        """Until a wake; and now and then without one, as an alarm may ring late when a clock is set back."""
+        """Until a wake; and now and then without one, as an alarm may fire late when a clock is set back."""
         if self._runlog.run.status is Status.WAITING:
             await self._count_users(self._runlog.run)
             bound = self._ports.timings.count_every

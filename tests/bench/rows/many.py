@@ -78,8 +78,8 @@ async def _start(runs: int) -> Measured:
 # alarms
 
 
-async def _rung(started: Child) -> list[float]:
-    """How late the alarms were, once they have all rung."""
+async def _fired(started: Child) -> list[float]:
+    """How late the alarms were, once all have fired."""
     for _ in range(_RINGS_WITHIN):
         await asyncio.sleep(1)
         late: list[float] = (await started.report())["late"]
@@ -97,13 +97,13 @@ async def _alarms(runs: int) -> Measured:
                 place = await _draining(made / "many", slack, OPEN, _SHORT)
                 async with bot(place, slack, OPEN) as started:
                     await started.until("acted")
-                    late = await _rung(started)
+                    late = await _fired(started)
         worst.append(max(late))
         middle.append(statistics.median(late))
     return Measured(
         ours=tuple(worst),
         unit="s",
-        bound="The drains of all 100 end in the same moments, and each run whose alarm has rung looks at its ring and"
+        bound="The drains of all 100 end in the same moments, and each run whose alarm has fired looks at its ring and"
         " writes facts before the loop comes to the next.",
         beside=(f"The figure is the latest of 100 alarms; half of them were late by {max(middle):.3f} s at most.",),
     )
