@@ -13,7 +13,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.fill import Order, make_plan
 from bot.core.plans.observed import expected_of
-from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
+from bot.core.plans.plan import Action, Plan, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.packages import as_changes
 from bot.engine.looks.observation import Observation, hosts_for
@@ -79,6 +79,11 @@ def plan_for(ring: EitherRing, brought: Material | None = None, *, moves_first: 
         approval_open=timedelta(hours=1),
     )
     return make_plan(library().procedures[0], order)
+
+
+def action_of(plan: Plan, step: str) -> Action:
+    """What the plan does at a step."""
+    return next(one.action for one in plan.changes if one.name == step)
 
 
 def way_back(plan: Plan, observed: dict[str, str]) -> Plan:

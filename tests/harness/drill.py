@@ -56,6 +56,8 @@ P = ParamSpec("P")
 K = TypeVar("K")
 A_WHILE = timedelta(seconds=20)
 """How long people think."""
+ROUND = 30
+"""Seconds between two looks of the watch."""
 OPEN, LONG = timedelta(minutes=10), timedelta(minutes=11)
 """How long an approval is open here and valid, and longer than that."""
 TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
