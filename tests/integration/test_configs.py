@@ -163,6 +163,19 @@ def _socket(path: Path) -> None:
         listening.bind(str(path))
 
 
+def deep(config: Path, count: int) -> list[Path]:
+    """Paths of files that are as long as they may be."""
+    folder = config / ("d" * 250) / ("e" * 250) / ("f" * 250)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder / f"{number:05}{'g' * 200}.conf" for number in range(count)]
+
+
+def lay(config: Path, paths: Sequence[Path]) -> None:
+    """Have these files there, all of them one file under many names, which is soon made."""
+    for path in paths:
+        path.hardlink_to(config / "dovecot.conf")
+
+
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
@@ -182,8 +195,8 @@ def _socket(path: Path) -> None:
         (lambda config: Path(os.fsdecode(bytes(config) + b"/\xff")).write_text(""), "has characters"),
         (lambda config: (config / "link").symlink_to("a\nb"), "has characters"),
         (lambda config: (config / "big").write_bytes(bytes(MOST_BYTES)), "larger than 16 MiB"),
-        (lambda config: [(config / f"{n}").mkdir() for n in range(MOST_ENTRIES)], "more than 20,000 entries"),
-        (lambda config: [path.write_text("") for path in deep(config, 8_900)], "too many files to be compared"),
+        (lambda config: lay(config, [config / f"{n}" for n in range(MOST_ENTRIES)]), "more than 20,000 entries"),
+        (lambda config: lay(config, deep(config, 8_900)), "too many files to be compared"),
     ],
 )
 async def test_what_no_host_should_get_is_refused_by_its_name(
@@ -195,22 +208,6 @@ async def test_what_no_host_should_get_is_refused_by_its_name(
     assert NAME in str(refused.value)
 
 
-def deep(config: Path, count: int) -> list[Path]:
-    """Paths of files that are as long as they may be."""
-    folder = config / ("d" * 250) / ("e" * 250) / ("f" * 250)
-    folder.mkdir(parents=True, exist_ok=True)
-    return [folder / f"{number:05}{'g' * 200}.conf" for number in range(count)]
-
-
-def lay(paths: Sequence[Path], count: int) -> None:
-    """Have so many of the files there, the first ones."""
-    for path in paths[:count]:
-        if not path.exists():
-            path.touch()
-    for path in paths[count:]:
-        path.unlink(missing_ok=True)
-
-
 async def test_the_largest_configuration_that_is_taken_can_still_be_read_back(
     proposals: FolderProposals, config: Path, short_path: Path
 ) -> None:
@@ -219,15 +216,16 @@ async def test_the_largest_configuration_that_is_taken_can_still_be_read_back(
     taken, refused = 0, len(paths)
     while refused - taken > 50:
         count = (taken + refused) // 2
-        lay(paths, count)
+        lay(config, paths[taken:count])
         try:
             await proposals.proposal(NAME)
         except Refused:
             refused = count
+            for path in paths[taken:count]:
+                path.unlink()
         else:
             taken = count
     assert 0 < taken < refused < len(paths)
-    lay(paths, taken)
     largest = await proposals.proposal(NAME)
     archive = await proposals.archive(largest)
     path = short_path / ("r" * (PATH_ON_HOST - len(f"{short_path}//")))
