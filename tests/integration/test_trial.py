@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,12 @@ import pytest
 from bot.core.plans.proposal import Asked, read_request
 from bot.practice.demo import TYPED, Trial
 from tests.forked import forked
+
+
+@pytest.fixture(autouse=True)
+def _folders_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial leaves its change record in a folder of its own."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 async def tried(text: str) -> tuple[int, str]:
