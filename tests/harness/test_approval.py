@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
 from tests.build import SECOND
+from tests.examples import pairs
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import TIMINGS
 
@@ -101,13 +102,11 @@ async def test_what_is_newer_on_the_host_is_named_on_the_flush_approval() -> Non
         assert named in html.unescape(play.thread(fact.ApprovalAsked)[-1])
 
 
-@pytest.mark.parametrize("how", ["held", "killed"])
-@pytest.mark.parametrize(("gate", "step"), [EACH[0], EACH[3], EACH[6], EACH[7]])
+@pytest.mark.parametrize(("at", "how"), pairs([EACH[0], EACH[3], EACH[6], EACH[7]], ["held", "killed"]))
 @virtually
-async def test_an_approval_whose_giver_left_is_asked_for_again_of_somebody_else(
-    gate: Gate, step: str, how: str
-) -> None:
+async def test_an_approval_whose_giver_left_is_asked_for_again_of_somebody_else(at: tuple[Gate, str], how: str) -> None:
     """A deactivated account approves nothing; after a hold and a restart it is looked up anew."""
+    gate, step = at
     async with a_run() as play:
         await play.reaches(step)
         if how == "held":

@@ -18,6 +18,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.site import CONFIG
+from tests.examples import named, pairs
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.shown import (
@@ -52,7 +53,7 @@ SAID: dict[Happens, str] = {
 }
 
 
-@pytest.mark.parametrize("happens", SAID, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("happens", SAID, ids=named)
 @virtually
 async def test_what_is_not_as_the_approval_showed_it_is_asked_about_again_before_users_are_disturbed(
     happens: Happens,
@@ -68,8 +69,11 @@ async def test_what_is_not_as_the_approval_showed_it_is_asked_about_again_before
         assert reason in play.thread(fact.ApprovalLapsed)[-1]
 
 
-@pytest.mark.parametrize("happens", [upgrades_itself, loses_the_new, is_disabled], ids=lambda one: one.__name__)
-@pytest.mark.parametrize("step", ["upload-metacache", "move-users", "stop-lmtp"])
+@pytest.mark.parametrize(
+    ("step", "happens"),
+    pairs(["upload-metacache", "move-users", "stop-lmtp"], [upgrades_itself, loses_the_new, is_disabled]),
+    ids=named,
+)
 @virtually
 async def test_where_users_are_moved_first_it_is_asked_about_before_they_are(step: str, happens: Happens) -> None:
     async with a_move() as play:
@@ -83,7 +87,7 @@ async def test_where_users_are_moved_first_it_is_asked_about_before_they_are(ste
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("happens", [upgrades_itself, is_disabled, hotfix], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("happens", [upgrades_itself, is_disabled, hotfix], ids=named)
 @virtually
 async def test_a_restart_is_asked_about_again_as_well(happens: Happens) -> None:
     """It was approved as a restart of what was installed, with the configuration that was there."""
@@ -96,8 +100,11 @@ async def test_a_restart_is_asked_about_again_as_well(happens: Happens) -> None:
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("how", ["killed", "Slack away", "held"])
-@pytest.mark.parametrize("happens", [upgrades_itself, loses_the_old, is_disabled], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    ("happens", "how"),
+    pairs([upgrades_itself, loses_the_old, is_disabled], ["killed", "Slack away", "held"]),
+    ids=named,
+)
 @virtually
 async def test_whatever_made_the_approval_old_it_is_asked_about_again(happens: Happens, how: str) -> None:
     async with a_run() as play:
@@ -122,8 +129,11 @@ async def test_whatever_made_the_approval_old_it_is_asked_about_again(happens: H
         assert SAID[happens] in lapses(play)[0]
 
 
-@pytest.mark.parametrize("happens", [upgrades_one, loses_the_new], ids=lambda one: one.__name__)
-@pytest.mark.parametrize("step", ["stop-dovecot", "mask-dovecot", "install-packages"])
+@pytest.mark.parametrize(
+    ("step", "happens"),
+    pairs(["stop-dovecot", "mask-dovecot", "install-packages"], [upgrades_one, loses_the_new]),
+    ids=named,
+)
 @virtually
 async def test_packages_and_downloads_are_as_shown_up_to_the_installation(step: str, happens: Happens) -> None:
     async with a_run() as play:
@@ -137,7 +147,7 @@ async def test_packages_and_downloads_are_as_shown_up_to_the_installation(step: 
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("happens", [upgrades_one, loses_the_new], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("happens", [upgrades_one, loses_the_new], ids=named)
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])
 @virtually
 async def test_users_who_wait_for_a_stopped_dovecot_come_before_the_question(step: str, happens: Happens) -> None:

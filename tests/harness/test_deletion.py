@@ -11,6 +11,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.runs.transitions import Status
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
+from tests.examples import named, pairs
 from tests.harness.drill import Drill, a_run, virtually
 
 DELETIONS = ("rm -f", "-delete")
@@ -38,8 +39,11 @@ def unclean(play: Drill) -> None:
     play.backend.dovecot_unit.stop_result = "timeout"
 
 
-@pytest.mark.parametrize("at", ["drain", "approve-flush", "ring-is-still-whole", "stop-lmtp"])
-@pytest.mark.parametrize("how", [disable, stop_by_hand])
+@pytest.mark.parametrize(
+    ("at", "how"),
+    pairs(["drain", "approve-flush", "ring-is-still-whole", "stop-lmtp"], [disable, stop_by_hand]),
+    ids=named,
+)
 @virtually
 async def test_a_flush_unit_that_is_not_active_before_users_are_disturbed_lets_nothing_begin(
     how: Callable[[Drill], None], at: str

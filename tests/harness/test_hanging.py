@@ -12,6 +12,7 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.values import Answer, Call
+from tests.examples import pairs
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import reviewed
 from tests.harness.virtual import run_virtual
@@ -49,8 +50,7 @@ def wake(play: Drill, name: str = "director-2") -> None:
     play.ring.directors[name].hanging = False
 
 
-@pytest.mark.parametrize("name", ["director-1", "director-2"])
-@pytest.mark.parametrize("step", TAKE_DOWN[1:])
+@pytest.mark.parametrize(("step", "name"), pairs(TAKE_DOWN[1:], ["director-1", "director-2"]))
 def test_users_are_moved_within_seconds_more_while_a_director_hangs(step: str, name: str) -> None:
     """Seen: down after 30 s, flush after 150 s, users out meanwhile; on a real ring 46 s."""
     normal = usual()

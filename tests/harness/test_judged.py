@@ -11,6 +11,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import SECOND
+from tests.examples import pairs
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import Hook
 from tests.harness.play import reviewed
@@ -107,8 +108,7 @@ async def test_with_slack_away_and_the_others_set_to_zero_a_restarted_bot_takes_
         assert play.broken() == []
 
 
-@pytest.mark.parametrize("how", ["held", "killed", "Slack away"])
-@pytest.mark.parametrize("step", TAKEN)
+@pytest.mark.parametrize(("step", "how"), pairs(TAKEN, ["held", "killed", "Slack away"]))
 @virtually
 async def test_no_change_takes_users_while_they_have_nowhere_to_go_and_each_does_afterwards(
     step: str, how: str

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from bot.core.runs import events as fact
+from tests.examples import named, pairs
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.shown import (
     ONLY_PACKAGES,
@@ -29,7 +30,7 @@ KEEPS: dict[Happens, str] = {
 }
 
 
-@pytest.mark.parametrize("keeps", KEEPS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("keeps", KEEPS, ids=named)
 @virtually
 async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_asked(keeps: Happens) -> None:
     """It came during the drain. The run holds while the backend serves, and goes on once it is mended."""
@@ -46,8 +47,7 @@ async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_
         assert await play.ends() == "done"
 
 
-@pytest.mark.parametrize("start", [a_run, a_move])
-@pytest.mark.parametrize("keeps", KEEPS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize(("keeps", "start"), pairs([*KEEPS], [a_run, a_move]), ids=named)
 @virtually
 async def test_what_would_keep_packages_from_being_installed_is_asked_about_before_anything_stops(
     keeps: Happens, start: Callable[..., AbstractAsyncContextManager[Drill]]

@@ -12,6 +12,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
 from bot.practice.ring.packages import LISTS, NAMES, OLD
+from tests.examples import named
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
 from tests.harness.shown import fills, is_interrupted, is_locked, loses_the_old
@@ -48,7 +49,7 @@ ALARMS: dict[Callable[[Drill], None], str] = {
 }
 
 
-@pytest.mark.parametrize("happens", ALARMS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("happens", ALARMS, ids=named)
 @virtually
 async def test_what_who_approves_must_not_overlook_is_marked(happens: Callable[[Drill], None]) -> None:
     async with a_run() as play:
@@ -99,7 +100,7 @@ REFUSED: dict[Callable[[Drill], None], tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("happens", REFUSED, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("happens", REFUSED, ids=named)
 @virtually
 async def test_what_would_keep_packages_from_being_installed_refuses_the_run(happens: Callable[[Drill], None]) -> None:
     """Each was found out with dovecot stopped, once."""

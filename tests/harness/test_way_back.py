@@ -11,6 +11,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.errors import Refused
 from tests.build import REQUESTER, SECOND
+from tests.examples import pairs
 from tests.harness.drill import LONG, Drill, a_run, virtually
 
 UNDOS = (
@@ -38,8 +39,7 @@ def is_as_before(play: Drill) -> bool:
     return play.backend.serving and not unit.masked and play.ring.state.usable(play.backend.ip)
 
 
-@pytest.mark.parametrize("step", UNDOS)
-@pytest.mark.parametrize("why", ["failed", "expired", "giver left", "killed"])
+@pytest.mark.parametrize(("step", "why"), pairs(UNDOS, ["failed", "expired", "giver left", "killed"]))
 @virtually
 async def test_the_way_back_goes_on_from_every_undo(step: str, why: str) -> None:
     """Its approval lapses as any other does, and is asked for at the step at hand, for what is left."""

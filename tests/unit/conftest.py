@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: see tests/unit/examples.py.
+"""How many examples hypothesis tries: see tests/examples.py.
 
 A test whose examples are costly takes a part of them: `settings().max_examples // 5`.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hypothesis import settings
 
-from tests.unit.examples import MANY
+from tests.examples import MANY
 
 settings.register_profile("few", max_examples=10)
 settings.register_profile("many", max_examples=100)

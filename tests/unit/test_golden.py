@@ -19,6 +19,7 @@ from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
 from tests.build import Story, library, order, plan, target
+from tests.examples import pairs
 from tests.unit.golden import files
 from tests.unit.messages import GROUP, all_messages, as_read, fits, markup, places, seen
 from tests.unit.others_text import run_of
@@ -73,8 +74,7 @@ def at_worst(made: Callable[[], Story]) -> Iterable[Entry]:
     yield from others
 
 
-@pytest.mark.parametrize("text", WORST)
-@pytest.mark.parametrize("made", ALL)
+@pytest.mark.parametrize(("made", "text"), pairs(ALL, WORST))
 def test_every_message_fits_slack_with_the_worst_in_it(made: Callable[[], Story], text: str) -> None:
     for _, message in all_messages(run_of(at_worst(made), text)):
         fits(message)

@@ -32,7 +32,7 @@ from bot.core.runs.run import Run
 from bot.practice.slack.workspace import Message as Posted
 from bot.practice.terminal import shown
 from tests.build import NOON, SECOND, Story, plan, target
-from tests.unit.examples import pairs
+from tests.examples import pairs
 from tests.unit.messages import GROUP, all_messages
 from tests.unit.others_text import FORGED, FREE, HARMLESS, HOSTILE_TEXTS, NAMES, SAID, filled, made_of, run_of
 from tests.unit.stories import ALL, entries_of, turned_round

@@ -21,7 +21,7 @@ from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, Story, plan
-from tests.unit.examples import pairs
+from tests.examples import pairs
 from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
 from tests.unit.stories import ALL, command, entries_of, turned_round
 

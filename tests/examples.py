@@ -18,3 +18,8 @@ def pairs(ones: Sequence[One], others: Sequence[Other]) -> list[tuple[One, Other
     if MANY:
         return list(product(ones, others))
     return list(islice(zip(cycle(ones), cycle(others), strict=False), max(len(ones), len(others))))
+
+
+def named(one: object) -> str | None:
+    """What pytest calls a case: a function by its name, anything else as it does by itself."""
+    return getattr(one, "__name__", None)
