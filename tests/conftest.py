@@ -15,6 +15,8 @@ from xdist.scheduler import LoadFileScheduling
 
 _MEASURED = "measured"
 _LONG_FIRST = ("acceptance", "chaos", "harness", "integration", "contract", "unit")
+_LONGEST = frozenset({"test_trial_keys.py", "test_others_text.py"})
+"""Each of these takes a process longer than any other of its room: begun late, it would keep all others waiting."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
@@ -26,7 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes long."""
     real = {item.path for item in items if {"lab", "module_lab", "ring"} & set(getattr(item, "fixturenames", ()))}
-    items.sort(key=lambda item: (item.path not in real, _room(item)))
+    items.sort(key=lambda item: (item.path not in real, item.path.name not in _LONGEST, _room(item)))
 
 
 def pytest_collection_finish() -> None:

@@ -16,6 +16,7 @@ from bot.core.runs.events import Outcome, RunEnded, RunHeld
 from bot.errors import JournalError
 from tests.contract.journals import at_each_begin, begun, path, requested, sql, url
 from tests.fakes import MORNING
+from tests.patience import SECONDS
 
 __all__ = ["path", "sql"]
 
@@ -58,11 +59,12 @@ async def test_a_journal_that_another_program_holds_is_waited_for_and_then_told(
     other.execute("BEGIN IMMEDIATE")
     with at_each_begin(_impatient), pytest.raises(JournalError, match=r"is locked.*another program"):
         await sql.append("r1", 4, MORNING, [RunHeld(reason="x")])
-    waiting = asyncio.create_task(sql.append("r1", 4, MORNING, [RunHeld(reason="x")]))
-    assert await sql.entries("r1") == sound, "reading waits for nobody"
-    other.execute("ROLLBACK")
-    other.close()
-    await waiting
+    with at_each_begin(_patient):
+        waiting = asyncio.create_task(sql.append("r1", 4, MORNING, [RunHeld(reason="x")]))
+        assert await sql.entries("r1") == sound, "reading waits for nobody"
+        other.execute("ROLLBACK")
+        other.close()
+        await waiting
 
 
 async def test_runs_that_write_at_once_wait_for_each_other_and_none_takes_them_for_another_program(
@@ -112,4 +114,8 @@ def _pages_again(connection: Connection) -> None:
 
 
 def _impatient(connection: Connection) -> None:
-    connection.exec_driver_sql("PRAGMA busy_timeout = 20")
+    connection.exec_driver_sql("PRAGMA busy_timeout = 20")  # milliseconds; the connection keeps it
+
+
+def _patient(connection: Connection) -> None:
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {SECONDS * 1_000:.0f}")
