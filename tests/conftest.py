@@ -19,6 +19,7 @@ _LONGEST = frozenset({"test_trial_keys.py", "test_others_text.py"})
 """Each of these takes a process longer than any other of its room: begun late, it would keep all others waiting."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
     """Give a file to one process, whole, in the order of the collection, whatever `--dist` says."""
     config.option.loadscopereorder = False
