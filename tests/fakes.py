@@ -160,7 +160,7 @@ class FakeAlarms:
         self.call = call
 
     async def fire_due(self) -> tuple[str, ...]:
-        """Ring for every run whose date has come, the earliest first; returns which."""
+        """Fire for every run whose date has come, the earliest first; returns which."""
         due = sorted((at, run) for run, at in self.dates.items() if at <= self.clock.now())
         for _, run in due:
             self.dates.pop(run, None)

@@ -44,7 +44,7 @@ async def test_a_run_that_only_looks_is_not_in_the_channel_and_what_wants_saying
     place.service.publish()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(place.thread.until_posted(place.run, 1), 0.2)
-    place.thread.warn(place.run, "This run changes nothing: <!channel> the disk is full")
+    place.thread.warn(place.run, "This run cannot go on: <!channel> the disk is full")
     said = await heard(place, "the disk is full")
     assert "<!channel>" not in str(said.blocks) + said.text
     assert place.slack.messages == []

@@ -84,14 +84,14 @@ class Runner:
             await self._go_on()
         except JournalError as error:
             log.exception("cannot go on: its journal cannot be written", extra=fields(self._runlog.run))
-            self._ports.announcer.warn(self._runlog.run.id, f"This run changes nothing, and tries again: {error}")
+            self._ports.announcer.warn(self._runlog.run.id, f"This run cannot go on, and will try again: {error}")
             await self._try_again()
         except Exception:
             # The task's boundary: a run that died unseen would keep its ring for ever.
             run = self._runlog.run
             log.exception("cannot go on: an error of the bot's own", extra=fields(run))
-            own = "This run changes nothing, and tries again: an error of the bot's own, which is in its log."
-            self._ports.announcer.warn(run.id, own)
+            text = "This run cannot go on, and will try again: an error of the bot's own, which is in its log."
+            self._ports.announcer.warn(run.id, text)
             await self._try_again()
 
     async def _try_again(self) -> None:

@@ -26,7 +26,7 @@ _HEAD, _TAIL = 4, 10
 _LOUD = re.compile(r"@(?=(?:here|channel|everyone|group)\b)", re.IGNORECASE)
 _AHEAD = 20
 """So many characters are looked at behind one that is escaped, at most."""
-_ESCAPED = len("&amp;")
+_LONGEST_ESCAPE = len("&amp;")
 _STYLES = {"*": "∗", "`": "ˋ", "~": "∼"}
 """Slack knows no escape for these: what looks like them has to do."""
 _QUOTE = re.compile(r"^>")
@@ -89,7 +89,7 @@ def cut(text: str, most: int) -> str:
     if len(safe) <= most:
         return safe
     fitting = safe[: most - 1]
-    escaped = fitting.rfind("&", -_ESCAPED)
+    escaped = fitting.rfind("&", -_LONGEST_ESCAPE)
     if escaped >= 0 and ";" not in fitting[escaped:]:
         fitting = fitting[:escaped]  # a character's escape is shown whole or not at all
     return fitting + "…"
