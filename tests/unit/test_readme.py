@@ -32,7 +32,7 @@ def diagram() -> str:
 
 
 def layers() -> str:
-    """The contracts of import-linter as a Mermaid flowchart: a box for each room that has layers of its own."""
+    """The contracts of import-linter as a Mermaid flowchart: a box for each package that has layers of its own."""
     rooms: dict[str, list[list[str]]] = {}
     for contract in tomllib.loads((BOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]:
         match contract:
