@@ -195,3 +195,22 @@ async def test_two_engineers_alone_at_night_bring_a_backend_back(step: str) -> N
             await play.approve_as(REQUESTER)
         assert str(run.outcome) == "went back"
         assert is_as_before(play)
+
+
+@virtually
+async def test_vhosts_that_were_taken_by_hand_are_not_forgotten_when_it_goes_back() -> None:
+    """Seen: the step was skipped, and the run ended with the backend at vhost count 0: nothing was to be undone."""
+    async with a_run() as play:
+        await play.reaches("set-vhosts-to-zero")
+        play.others_out()
+        await play.held()
+        play.others_back()
+        play.colleague_gives(vhosts=0, up=None)
+        with pytest.raises(Refused, match="click Retry"):
+            await play.skip()
+        await play.retry()
+        await play.reaches("approve-flush")
+        await play.asks()
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert play.ring.state.usable(play.backend.ip)

@@ -268,6 +268,11 @@ def no_skip(step: PlannedStep) -> str:
                 "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand"
                 " on a director and click Retry: it is then found done."
             )
+        case PlannedChange() if Effect.TAKES_VHOSTS in step.does:
+            return (
+                "This step takes the vhosts away; without it, nothing would watch them, and going back would not give"
+                " them back. Do it by hand on a director and click Retry: it is then found done."
+            )
         case PlannedCheck() | PlannedChange() | PlannedWait():
             return ""
         case _:

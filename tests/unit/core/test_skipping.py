@@ -59,3 +59,10 @@ def test_giving_users_back_can_never_be_skipped() -> None:
     story = Story().until("set-vhosts-back").fail()
     with pytest.raises(Refused, match="forgotten"):
         decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="later"), story.at)
+
+
+def test_taking_the_vhosts_away_can_never_be_skipped() -> None:
+    """Or a run that goes back would end with a backend at vhost count 0, as it had nothing to undo."""
+    story = Story().until("set-vhosts-to-zero").fail()
+    with pytest.raises(Refused, match="found done"):
+        decide(story.run, ProposeSkip(person=person(SECOND), held=story.run.held, reason="by hand"), story.at)
