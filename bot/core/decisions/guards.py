@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
+from typing import assert_never
 
 from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, called, kept
 from bot.core.decisions.upnext import users_first
 from bot.core.hosts.inventory import Target
-from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected, Plan, PlannedApproval, PlannedChange, PlannedStep, Value
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
+from bot.core.plans.plan import (
+    Expected,
+    Plan,
+    PlannedApproval,
+    PlannedChange,
+    PlannedCheck,
+    PlannedStep,
+    PlannedWait,
+    Value,
+)
 from bot.core.plans.procedure import Gate, Where
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
@@ -115,6 +126,28 @@ def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
         if does & {Effect.FLUSH, Effect.STOP}:
             return one if Effect.FLUSH in does else None
     return None
+
+
+def moved_again_from(plan: Plan, moves: PlannedStep) -> PlannedStep:
+    """Where it begins to move users again who came back: what its stage does right before that, an upload of what they
+    have written since, is done again, too.
+    """
+    steps = plan.stage_of(moves).steps
+    *_, first = moves, *takewhile(_is_made_again, reversed(steps[: steps.index(moves)]))
+    return first
+
+
+def _is_made_again(step: PlannedStep) -> bool:
+    """Not where people or the time said yes, nor what the watch keeps as it is."""
+    match step:
+        case PlannedChange():
+            return step.repeatable and not step.does & TAKE_USERS_AWAY
+        case PlannedCheck():
+            return True
+        case PlannedWait() | PlannedApproval():
+            return False
+        case _:
+            assert_never(step)
 
 
 NOBODY_IS_MAPPED = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={"users": 0})

@@ -84,3 +84,12 @@ def ran_without_end(host: Host, command: Command, error: HostError, *, changes: 
         output_bytes=0,
         changes=changes and isinstance(error, MayHaveRun),
     )
+
+
+def users_by_host(observation: Observation) -> dict[str, int]:
+    """The users mapped to the backend by each director that was read."""
+    return {
+        seen.host: int(seen.reading["users"])
+        for seen in observation.seen
+        if seen.reading is not None and "users" in seen.reading
+    }

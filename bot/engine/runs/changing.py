@@ -15,14 +15,14 @@ from bot.core.decisions.conclude import CommandEnd, Conclusion, conclude, may_re
 from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
-from bot.core.plans.effects import GUARD_REFUSED
+from bot.core.plans.effects import GUARD_REFUSED, Effect
 from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end, users_by_host
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
@@ -77,8 +77,9 @@ class Changing:
             if self._run.deviations != deviations:
                 return
             found = self._started(step, ready, word) if isinstance(ready, Ready) else ready
+            counted = self._counted(step, ready) if isinstance(ready, Ready) else ()
             # Where a person did something while this looked, it is asked again what is next.
-            recorded = await self._runlog.record(found, only_after=decided.moved)
+            recorded = await self._runlog.record(*counted, found, only_after=decided.moved)
         if recorded and isinstance(ready, Ready):
             await self._send(step, step.action, ready)
 
@@ -94,6 +95,11 @@ class Changing:
             boot_id=ready.boot_id,
             word=word,
         )
+
+    def _counted(self, step: PlannedChange, ready: Ready) -> tuple[fact.UsersCounted, ...]:
+        """How many users a flush is about to move: how long it may take depends on it, and many may have come since."""
+        users = users_by_host(ready.before)
+        return (fact.UsersCounted(users=users),) if Effect.FLUSH in step.does and users != self._run.users else ()
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""

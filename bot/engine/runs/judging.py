@@ -16,6 +16,7 @@ from bot.core.decisions.guards import (
     flush_seen,
     guards_now,
     is_itself,
+    moved_again_from,
     moved_before,
     shown_now,
     unflushed,
@@ -196,7 +197,8 @@ class Judging:
         if moved is None or decided.came_back >= _MOVES:
             return None
         back = observation.part((NOBODY_IS_MAPPED,))
-        return fact.UsersCameBack(back_to=moved.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
+        again = moved_again_from(decided.plan, moved)
+        return fact.UsersCameBack(back_to=again.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
 
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: one of the directors that just answered who they are."""

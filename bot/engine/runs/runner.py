@@ -24,7 +24,7 @@ from bot.core.runs.transitions import Status
 from bot.engine.looks.beside import beside, give_up
 from bot.engine.looks.checking import came_of, seen
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation
+from bot.engine.looks.observation import Observation, users_by_host
 from bot.engine.looks.proving import prove
 from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals
@@ -271,12 +271,3 @@ class Runner:
         except (Refused, Misconfigured) as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")
         return fact.TurnedBack(plan=plan)
-
-
-def users_by_host(observation: Observation) -> dict[str, int]:
-    """The users mapped to the backend by each director that was read."""
-    return {
-        seen.host: int(seen.reading["users"])
-        for seen in observation.seen
-        if seen.reading is not None and "users" in seen.reading
-    }
