@@ -12,6 +12,7 @@ from shutil import which
 import pytest
 
 from bot.adapters.slack.messages.approval import approval
+from bot.core.decisions.approval import felt
 from bot.core.decisions.brief import Brief, brief
 from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import is_older
@@ -56,6 +57,27 @@ def test_users_that_are_moved_first_wait_as_long_as_was_measured() -> None:
     )
 
 
+def test_one_user_is_one() -> None:
+    assert made(AT_GATE.run, directors(users=1)).alarms[0].startswith("backend-3 stops with 1 user mapped to it")
+    run = Story(plan(move_first=True)).until("approve-flush", on=Status.ASKING).run
+    assert made(run, directors(users=1)).lines[0].startswith("1 user is moved while backend-3 still serves")
+
+
+def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
+    """The count can be skipped: whoever approves is not to read a number that nobody has read."""
+    assert not AT_GATE.run.users
+    found = made(AT_GATE.run)
+    assert found.alarms[0] == "it is not known how many users are mapped to backend-3: they were not counted"
+    assert not any("no user is mapped" in one for one in found.lines)
+    assert felt(AT_GATE.run, ()) == ("order runbook: nobody has counted the users mapped to backend-3",)
+
+
+def test_all_commands_say_the_number_that_the_question_says() -> None:
+    """What was read for the question, and not what was counted in the drain."""
+    run = replace(AT_GATE.run, users={"director-1": 40})
+    assert "backend-3 stops with 14 users mapped to it" in felt(run, [directors()])[0]
+
+
 @pytest.mark.parametrize(
     ("seen", "verified", "alarm"),
     [
@@ -84,7 +106,7 @@ def test_what_should_stop_a_click_is_an_alarm(seen: Seen, verified: dict[str, st
 def test_a_version_that_goes_down_is_an_alarm() -> None:
     down = replace(AT_GATE.run.request.plan, brings=("dovecot-core 1:2.3.21-1 → 1:2.3.19-1",))
     run = replace(AT_GATE.run, request=replace(AT_GATE.run.request, plan=down))
-    assert made(run).alarms == ("dovecot-core: 1:2.3.21-1 → 1:2.3.19-1",)
+    assert made(run, directors(users=0)).alarms == ("dovecot-core: 1:2.3.21-1 → 1:2.3.19-1",)
 
 
 def test_packages_of_one_change_are_one_line() -> None:
@@ -107,7 +129,7 @@ def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_b
     mails = (of("mailbox-list", folders=3), of("mailbox-status", folders=3, messages=15))
     found = brief(run, Gate.RESTORE, mails, {}, run.out_since + timedelta(minutes=26, seconds=9))
     assert f"the test user {run.request.target.ring.test_user} reads mail there: 3 folders, 15 mails" in found.lines
-    assert f"without new users since {run.out_since:%H:%M:%S} UTC, for 26 min" in found.lines
+    assert f"without new users since {run.out_since:%H:%M:%S} UTC, 26 min 9 s before this question" in found.lines
     assert any("the metacache was flushed, and is empty" in one for one in found.lines)
     assert len(found.lines) <= 5, "as many as are shown"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.core.decisions.brief import brief
+from bot.core.decisions.brief import brief, counted, mapped, moved
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -100,21 +100,26 @@ def answered_already(asked: ApprovalAsked) -> tuple[Approved, ...]:
     return (Approved(step=asked.step, gate=asked.gate, by=asked.word_of, digest=asked.digest, message=""),)
 
 
-def felt(run: Run) -> tuple[str, ...]:
-    """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
-    name, users = run.request.target.backend.name, max(run.users.values(), default=0)
+def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
+    """In which order the backend is taken down, and what its users feel of it; no more than was measured.
+
+    `seen`: what was read for the question.
+    """
+    readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
+    name, users = run.request.target.backend.name, mapped(run, readings)
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.plan.back:
         return ()
-    if moved_before(run.plan, stop):
-        waits = math.ceil(users / 100) * 2
-        text = (
-            f"order move-first: {users} users are moved while {name} still serves; meanwhile their logins wait at the"
-        )
-        return (f"{text} directors, {waits} s at least (100 users at a time, 2 s each)",)
-    text = f"order runbook: {name} stops with {users} users mapped to it, and about as many fail a login until they are"
+    first = moved_before(run.plan, stop) is not None
+    order = "move-first" if first else "runbook"
+    if not users:
+        return (f"order {order}: {'nobody has counted the users' if users is None else 'no user is'} mapped to {name}",)
+    if first:
+        text = f"order {order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
+        return (f"{text} {math.ceil(users / 100) * 2} s at least (100 users at a time, 2 s for each 100)",)
+    text = f"order {order}: {name} stops with {counted(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
-    return (f"{text} moved: {why} (18 of 18, as measured)",)
+    return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
 
 
 def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:

@@ -20,6 +20,7 @@ from bot.core.readings.packages import is_older, way_back_in_words
 from bot.core.readings.starts import NOT_SEEN
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
+from bot.core.text.duration import length
 
 NAMED = 3
 """Names in an alarm; of more than these, only the number."""
@@ -68,24 +69,30 @@ def _of(readings: _Readings, probe: str) -> list[Reading]:
 
 def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
     """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
-    name = run.request.target.backend.name
-    counted = [int(reading["users"]) for reading in _of(readings, "director-hosts")]
-    users = max(counted or run.users.values(), default=0)
+    name, users = run.request.target.backend.name, mapped(run, readings)
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.lapsed is not None:
         return
-    if not users:
+    if users is None:
+        yield _Line(text=f"it is not known how many users are mapped to {name}: they were not counted", alarm=True)
+    elif not users:
         yield _Line(text=f"no user is mapped to {name}")
     elif moved_before(run.plan, stop):
         waits = f"their logins wait at the directors, {math.ceil(users / 100) * 2} s at least"
-        yield _Line(text=f"{users} users are moved while {name} still serves; {waits}")
+        yield _Line(text=f"{moved(users)} while {name} still serves; {waits}")
     else:
         fails = "about as many fail a login until they are moved"
-        yield _Line(text=f"{name} stops with {users} users mapped to it, and {fails}", alarm=True)
+        yield _Line(text=f"{name} stops with {counted(users, 'user')} mapped to it, and {fails}", alarm=True)
     for reading in _of(readings, "sessions"):
         if past := int(reading["past_directors"]):
             cut = f"{past} sessions came past the directors, and the stop cuts them: {reading['who']}"
             yield _Line(text=cut, alarm=True)
+
+
+def mapped(run: Run, readings: _Readings) -> int | None:
+    """How many users are mapped to the backend, as read now, else by the last count; None where nobody has counted."""
+    now = [int(reading["users"]) for reading in _of(readings, "director-hosts")]
+    return max(now or run.users.values(), default=None)
 
 
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
@@ -115,9 +122,9 @@ def _configuration(run: Run, readings: _Readings) -> Iterator[_Line]:
     name = run.request.config
     for reading in _of(readings, "config-difference"):
         files = sum(int(reading[how]) for how in ("changed", "added", "removed"))
-        yield _Line(text=f"configuration {name}: lines {reading['lines']} in {_count(files, 'file')}")
+        yield _Line(text=f"configuration {name}: lines {reading['lines']} in {counted(files, 'file')}")
         if removed := int(reading["removed"]):
-            yield _Line(text=f"{_count(removed, 'file')} of the configuration in place goes", alarm=True)
+            yield _Line(text=f"{counted(removed, 'file')} of the configuration in place goes", alarm=True)
         if reading["newer"] != "none":
             yield _Line(text=f"newer on the host than in the proposal: {reading['newer']}", alarm=True)
     for reading in _of(readings, "config-starts"):
@@ -158,7 +165,7 @@ def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
     folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
     mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
     if folders and mails:
-        read = f"{_count(folders[0], 'folder')}, {_count(mails[0], 'mail')}"
+        read = f"{counted(folders[0], 'folder')}, {counted(mails[0], 'mail')}"
         yield _Line(text=f"the test user {run.request.target.ring.test_user} reads mail there: {read}")
     else:
         yield _Line(text="nothing was read as the test user for this question", alarm=True)
@@ -183,13 +190,13 @@ def _left(run: Run) -> Iterator[_Line]:
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
     if run.out_since:
-        minutes = int((now - run.out_since).total_seconds() // 60)
-        yield _Line(text=f"without new users since {run.out_since:%H:%M:%S} UTC, for {minutes} min")
+        out = length(now - run.out_since)
+        yield _Line(text=f"without new users since {run.out_since:%H:%M:%S} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:
     changes = run.plan.changes
-    yield _Line(text=f"{_count(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
+    yield _Line(text=f"{counted(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
     if left := run.plan.left_out:
         yield _Line(text=f"not undone: {_named([one.step for one in left])}")
 
@@ -204,7 +211,13 @@ def _named(words: Sequence[str]) -> str:
     return "; ".join(words[:NAMED]) + more
 
 
-def _count(number: int, what: str) -> str:
+def moved(users: int) -> str:
+    """So many users are moved."""
+    return f"{counted(users, 'user')} {'is' if users == 1 else 'are'} moved"
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
@@ -216,9 +229,9 @@ def begins(run: Run, steps: Sequence[PlannedStep]) -> str:
         found |= dict.fromkeys(sorted(does, key=list(Effect).index))
     packages = sum(not line.startswith("/") for line in run.request.plan.brings)
     users = max(run.users.values(), default=0)
-    counted: dict[Effect, str] = {}
+    numbered: dict[Effect, str] = {}
     if users:
-        counted[Effect.FLUSH] = f"moves {_count(users, 'user')}"
+        numbered[Effect.FLUSH] = f"moves {counted(users, 'user')}"
     if packages:
-        counted[Effect.INSTALL] = f"installs {_count(packages, 'package')}"
-    return ", ".join(counted.get(effect, effect) for effect in found)
+        numbered[Effect.INSTALL] = f"installs {counted(packages, 'package')}"
+    return ", ".join(numbered.get(effect, effect) for effect in found)

@@ -48,7 +48,7 @@ class Approvals:
             return
         evidence, seen = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
-        evidence += felt(run) if gate is Gate.FLUSH and run.lapsed is None else ()
+        evidence += felt(run, seen) if gate is Gate.FLUSH and run.lapsed is None else ()
         asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified, seen=seen)
         await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
 
