@@ -85,7 +85,7 @@ FORMS = {
         name="take_over_reason",
         title="Take over by hand",
         submit="Take over",
-        text="Run {run} changes nothing more, and the ring is watched no more. It lets go of the ring when the backend"
+        text="Run {run} changes nothing more, and the ring is watched no more. It releases the ring when the backend"
         " is seen in use again, or when somebody says that it stays out.",
         label="Why do you take over?",
         otherwise=_TYPED,

@@ -54,8 +54,10 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
 
 def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
-    done = [escape(step.says) for step in run.touched]
-    so_far = f" Changed so far: {'; '.join(done)}." if done else " Nothing was changed so far."
+    done = "; ".join(escape(step.says) for step in run.made)
+    so_far = f" Changed so far: {done}." if done else " Nothing was seen to be changed so far."
+    if sent := "; ".join(escape(step.says) for step in run.touched if step not in run.made):
+        so_far += f" Sent, and not seen to be so now: {sent}."
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
     return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{so_far}"
@@ -72,7 +74,7 @@ def _way_back(run: Run) -> str:
     count = sum(1 for step in run.touched if step.undo)
     if not count:
         return "end the run; nothing that it changed needs undoing."
-    return f"undo what was done ({changes(count)} with an opposite), as a plan of its own that is approved first."
+    return f"undo what was done ({changes(count)} can be undone), as a plan of its own that is approved first."
 
 
 def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:

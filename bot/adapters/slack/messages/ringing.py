@@ -17,8 +17,8 @@ def proof(facts: fact.HostsProved) -> str:
     """Who every host proved to be, in a line."""
     named = ", ".join(f"{escape(name)} is {inline(address)}" for name, address in sorted(facts.directors.items()))
     return (
-        f"*Every host is the one that the settings mean*: {escape(facts.backend)} proves it by {escape(facts.by)}; by"
-        f" their own rows, {named}"
+        f"*Every host is the one that the settings mean*: {escape(facts.backend)} proves it by {escape(facts.by)}; each"
+        f" director says which member of the ring it is: {named}"
     )
 
 
@@ -57,12 +57,13 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     """The other backends: people are called when they get few, with what is ready to go back."""
     at, name = now(entry.at), escape(run.request.target.backend.name)
     if counted.usable >= counted.needed:
-        builder = MessageBuilder(f"{counted.usable} other backends can be used again, {clock(entry.at)}.")
-        builder.paragraph(f":white_check_mark: *{counted.usable} other backends can be used again*, {at}")
+        can = f"{_others(counted.usable)} can be used again"
+        builder = MessageBuilder(f"{can}, {clock(entry.at)}.")
+        builder.paragraph(f":white_check_mark: *{can}*, {at}")
         builder.quote("*Seen*", counted.reason)
         return builder.message(name=file_name(entry, "others"))
     called = f"{who(run.request.requester)} {approvers}"
-    few = "No other backend can" if not counted.usable else f"Only {counted.usable} other backends can"
+    few = "No other backend can" if not counted.usable else f"Only {_others(counted.usable)} can"
     builder = MessageBuilder(
         f"{called} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"
     )
@@ -72,6 +73,10 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
     builder.quote("*Seen*", counted.reason)
     builder.paragraph(f"*Ready to go back* {escape(ready(run))}")
     return builder.message(name=file_name(entry, "others"), broadcast=True)
+
+
+def _others(usable: int) -> str:
+    return "1 other backend" if usable == 1 else f"{usable} other backends"
 
 
 def ready(run: Run) -> str:
@@ -124,7 +129,7 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     if masked and not (unmasked and run.made.index(unmasked) > run.made.index(masked)):
         builder.paragraph("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
     builder.paragraph(
-        "The run changes nothing more, and sets nothing back. It lets go of the ring when every director is seen to"
+        "The run changes nothing more, and sets nothing back. It releases the ring when every director is seen to"
         f" give {escape(name)} users again, or when somebody says that it stays out."
     )
     text = f"End run {run.id}: {name} stays out of its ring, and another backend may be taken out?"

@@ -139,7 +139,7 @@ def not_done(entry: Entry, run: Run) -> Message:
             head, then = ":grey_question: *Unclear*, it may have run", "The command was sent and its end was not seen."
             then += " It is looked up now."
         case fact.StepNotDone(reason=reason, ran=commands):
-            head, then = ":mag: *Not done*", "It may be tried again."
+            head, then = ":mag: *Not done*", "The bot tries it again by itself."
         case fact.UsersCameBack(reason=reason, ran=commands):
             head, then = ":repeat: *Not yet*, users came back", "They are moved again, before anything stops."
         case fact.WaitGoesOn(reason=reason, until=until):
