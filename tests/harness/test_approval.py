@@ -218,6 +218,23 @@ async def test_a_stop_found_done_by_hand_after_a_lapse_asks_nobody_before_the_fl
         assert play.ring.users_on("backend-3") == 0
 
 
+@virtually
+async def test_what_is_sent_with_an_approval_that_lapsed_is_said_to_be_so() -> None:
+    """Nobody answered the new question, and dovecot was stopped by hand: the thread says on what users are moved."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-dovecot")
+        await play.held()
+        play.leaves_the_company(SECOND)
+        await play.retry()
+        await play.asks()
+        await play.backend.dovecot_unit.stop()
+        await play.until(lambda run: run.status is Status.HELD)
+        await play.retry()
+        await play.reaches("mask-dovecot")
+        assert "UTC, which has lapsed" in play.thread(fact.StepStarted)[0]
+
+
 @pytest.mark.parametrize("step", ["stop-lmtp", "install-config", "set-vhosts-back"])
 @virtually
 async def test_a_second_lapse_is_asked_for_as_the_first_was(step: str) -> None:

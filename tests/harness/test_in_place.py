@@ -159,7 +159,7 @@ async def test_where_it_cannot_be_seen_what_is_in_place_the_run_holds() -> None:
         kept = play.backend.disk.remove("/etc/dovecot")
         assert kept is not None
         run = await play.held()
-        assert "it cannot be read what is there now" in run.reason
+        assert "what is there now cannot be read" in run.reason
         assert play.sent("stop-lmtp") == []
 
 

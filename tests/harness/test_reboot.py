@@ -33,9 +33,9 @@ async def test_a_boot_that_started_dovecot_in_the_upgrade_is_said_and_retry_stop
         assert play.backend.serving
         await play.held()  # a check may see the running dovecot first; why it runs is told in the watch's next round
         run = await play.until(lambda run: "was booted while it was out" in run.reason, within=timedelta(minutes=2))
-        assert "Retry goes on from stop-dovecot again" in run.reason
+        assert "Retry goes on from “Stop dovecot on backend-3” again" in run.reason
         (told,) = play.thread(fact.BackendRebooted)
-        assert "is so no more" in told
+        assert "does not hold any more" in told
         deleted = len(play.began("-delete"))
         await play.retry()
         assert await play.ends() == "done"
@@ -118,7 +118,7 @@ async def test_a_boot_at_the_restore_gate_after_which_dovecot_does_not_run_holds
         play.backend.dovecot_unit.file_state = "disabled"
         play.reboots_now()
         run = await play.until(lambda run: run.status is Status.HELD)
-        assert "Retry goes on from start-dovecot again" in run.reason
+        assert "Retry goes on from “Start dovecot on backend-3” again" in run.reason
         assert "take_over" in play.buttons()
         await play.retry()
         assert await play.ends() == "done"

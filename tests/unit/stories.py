@@ -96,14 +96,15 @@ def others_act() -> Story:
     story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="the flush approval has expired", at="stop-lmtp"))
     story.until("stop-lmtp", on=Status.ASKING).until("director-down")
     down = "doveadm director down 192.0.2.13"
-    word = f"users wait, so this is sent on the word of <@{SECOND}>"
+    approval = f"the flush approval of <@{SECOND}>, which was not judged again"
+    word = f"users wait, so this is sent at once, with {approval}"
     story.tell(fact.StepStarted(step="director-down", attempt=1, host="director-1", command=down, word=word))
     story.until("install-packages")
     lost = fact.BackendRebooted(
         host="backend-3",
         boot_id="b",
         was="a",
-        reason="“Keep dovecot from being started” is so no more: backend-3: dovecot enabled is enabled",
+        reason="“Keep dovecot from being started” does not hold any more: backend-3: dovecot enabled is enabled",
         lost="mask-dovecot",
         ran=(command(changes=False, text="systemctl show dovecot"),),
     )

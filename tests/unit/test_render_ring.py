@@ -69,7 +69,7 @@ def test_a_ring_that_cannot_be_set_back_is_said_with_the_reason() -> None:
 
 
 def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
-    gone = "“Keep dovecot from being started” is so no more"
+    gone = "“Keep dovecot from being started” does not hold any more"
     told = fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason=gone, lost="mask-dovecot")
     message = last(Story().until("install-packages").tell(told))
     assert "backend-3 was booted while it was out" in message.text
@@ -79,7 +79,7 @@ def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
 def test_the_thread_says_on_whose_word_users_were_moved() -> None:
     """An approval that was not judged again is no secret."""
     story = Story().until("director-down")
-    word = f"users wait, so this is sent on the word of <@{SECOND}>, whose approval was not judged again"
+    word = f"users wait, so this is sent at once, with the flush approval of <@{SECOND}>, which was not judged again"
     text = "doveadm director down 192.0.2.13"
     started = fact.StepStarted(step="director-down", attempt=1, host="director-1", command=text, word=word)
     assert word in last(story.tell(started)).text

@@ -189,7 +189,8 @@ def _must_hold(run: Run) -> bool:
 
 def _hold(run: Run) -> fact.RunHeld:
     if (held := run.must_hold) is not None:
-        again = f". Retry goes on from {held.back_to} again" if held.back_to else ""
+        step = next((step for step in run.plan.steps if step.name == held.back_to), None)
+        again = f". Retry goes on from “{step.says}” again" if step else ""
         return replace(held, reason=f"{held.reason}{again}")
     name = run.request.target.backend.name
     return fact.RunHeld(

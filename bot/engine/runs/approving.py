@@ -88,7 +88,7 @@ class Approvals:
             return {}
         observation = await self._until_seen(run, wanted)
         if not observation.verdict.holds:
-            await self._failed(run, f"it cannot be read what is there now: {observation.verdict.reason}", observation)
+            await self._failed(run, f"what is there now cannot be read: {observation.verdict.reason}", observation)
             return None
         return observation.remembered(names)
 
@@ -122,10 +122,10 @@ class Approvals:
         """
         if run.grant is None or run.step is None:
             waits = users_first(run) and run.lapsed
-            return _word(run.lapsed) if waits and run.lapsed else ""
+            return _word(run.lapsed, "has lapsed") if waits and run.lapsed else ""
         due = self._judged != (run.judged_since, run.grant.digest)
         if users_first(run):
-            return _word(run.grant) if due else ""
+            return _word(run.grant, "was not judged again") if due else ""
         if not due:
             return ""
         person = await self._ports.people.person(run.grant.by)
@@ -168,8 +168,8 @@ def _is_past(gate: Gate, check: PlannedCheck, run: Run) -> bool:
     return gate is Gate.FLUSH and run.reconfigured and of_backend
 
 
-def _word(grant: Grant) -> str:
+def _word(grant: Grant, how: str) -> str:
     return (
-        f"users wait, so this is sent on the word of <@{grant.by}>, whose {grant.gate} approval of"
-        f" {grant.given:%H:%M:%S} UTC was not judged again"
+        f"users wait, so this is sent at once, with the {grant.gate} approval of <@{grant.by}>,"
+        f" {grant.given:%H:%M:%S} UTC, which {how}"
     )

@@ -286,5 +286,5 @@ def _exit_in_words(result: Result) -> str:
     if result.exit_status == GUARD_REFUSED:
         return "refused on the host, as dovecot is not stopped there; nothing was deleted"
     if result.exit_status == 0:
-        return "the command said yes, but it is not to be seen"
+        return "exit 0, but it was not seen to be done"
     return f"exit {result.exit_status}" + (f", {result.complaint}" if result.complaint else "")

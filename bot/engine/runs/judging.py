@@ -113,7 +113,10 @@ class Judging:
                 await early.close()
             if ready is not None:
                 return replace(ready, boot_id=boot_id) if isinstance(ready, Ready) else ready
-        raise NotRun("the connection to its host does not last from the look to the change; nothing was sent")
+        raise NotRun(
+            f"{self._meant(step).name}: its connection was lost between the look and the change, {_LOOKS} times;"
+            " nothing was sent. What to do: see that its SSH connections last, then click Retry"
+        )
 
     async def _looked_and_fenced(
         self, step: PlannedChange, action: Action, decided: Run, connection: str, early: Early
@@ -124,7 +127,10 @@ class Judging:
             return before
         host = self._host(step, before)
         if host is None:
-            raise NotRun("no director proves to be the one that it was when this run began; nothing was sent")
+            raise NotRun(
+                "no director proves to be the one that it was when this run began; nothing was sent. What to do: see"
+                " where the directors' `ssh` names lead now, then click Retry"
+            )
         over = before.connections.get(host.name, "")
         if not over or (connection and over != connection):
             return None  # another connection now: who is there has to be asked first
