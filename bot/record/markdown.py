@@ -234,12 +234,12 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield f"- {name(backend)}: {code(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
             yield from (f"- {name(director)} is {code(address)}" for director, address in directors.items())
             lock = code(entry.fact.lock)
-            yield f"- Its host refuses a change that comes late; the backend, too, one while another runs ({lock})"
+            yield f"- Every host refuses a change that comes late; the backend also while another one runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
             yield f"{name(host)} says otherwise than {step} left it"
             yield code(helpless or reason)
         case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
-            yield f"{usable} other backends can be used, {needed} are needed"
+            yield f"Other backends that can be used: {usable}; the ring needs {needed}"
             yield code(reason)
         case fact.MonitorSaysUp(host=host, reason=reason):
             yield f"A health monitor says up on {name(host)}, which harms nobody"
