@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.adapters.slack.messages.root import root
-from bot.adapters.slack.messages.text import clock, moment
+from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
@@ -43,7 +43,9 @@ def test_while_it_drains_the_root_has_the_users_at_the_beginning_now_and_when_th
     assert story.run.until is not None
     assert story.run.out_since is not None
     said = seen(root(story.run))
-    for part in ("12 (director-1: 12), at the beginning 40", moment(story.run.until), moment(story.run.out_since)):
+    assert story.run.users_at is not None
+    counted = f"12 (director-1: 12), counted {now(story.run.users_at)}, at the beginning 40"
+    for part in (counted, moment(story.run.until), moment(story.run.out_since)):
         assert part in said
     assert moment(story.run.until) not in seen(root(story.until("approve-flush").run))
 

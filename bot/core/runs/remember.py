@@ -224,8 +224,8 @@ def monitor(run: Run, _entry: Entry) -> Run:
     return replace(run, monitor_reported=True)
 
 
-def counted(run: Run, new: fact.UsersCounted) -> Run:
-    return replace(run, users=new.users, users_before=run.users_before or new.users)
+def counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
+    return replace(run, users=new.users, users_at=entry.at, users_before=run.users_before or new.users)
 
 
 def ended(run: Run, new: fact.RunEnded) -> Run:

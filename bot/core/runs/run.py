@@ -86,6 +86,8 @@ class Run:
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     users: Mapping[str, int] = field(default_factory=dict)
+    users_at: datetime | None = None
+    """When so many were first counted."""
     users_before: Mapping[str, int] = field(default_factory=dict)
     """As they were first counted."""
     out_since: datetime | None = None

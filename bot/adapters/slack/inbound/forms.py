@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.approval import everything
 from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
 from bot.adapters.slack.messages.markup import escape, prose
 from bot.adapters.slack.messages.plans import write_left_out, write_step
-from bot.adapters.slack.messages.text import changes, file_name, who
+from bot.adapters.slack.messages.text import changes, clock, file_name, users, who
 from bot.core.decisions.approval import asked_now
 from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
@@ -149,12 +149,13 @@ def _once_more(run: Run) -> str:
     """What waiting longer means, in a paragraph."""
     if against := no_longer_wait(run):
         raise Refused(against)
-    wait, users = waited_before(run), max(run.users.values(), default=0)
+    wait = waited_before(run)
     assert wait is not None
+    mapped = f" Users mapped there: {users(run.users)}, counted {clock(run.users_at)}." if run.users_at else ""
     left = LONGER_WAITS - run.longer_waits
     return (
         f"*{escape(wait.says)}*: {length(wait.length)} once more, then what is left is counted, and the approvers are"
-        f" asked anew. {users} users are mapped there by the last count. This question is void from then on."
+        f" asked anew.{mapped} This question is void from then on."
         f" It can be chosen {left} {'time' if left == 1 else 'times'} still."
     )
 

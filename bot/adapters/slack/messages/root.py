@@ -102,9 +102,11 @@ def _out(run: Run) -> Iterator[str]:
 
 def _users(run: Run) -> Iterator[str]:
     """As numbers, and when they are counted for the approval."""
-    if run.users:
-        due = f"; counted for the approval at {moment(run.until)}" if run.status is Status.WAITING and run.until else ""
-        yield f"*Users mapped* at last count {users(run.users)}, at the beginning {max(run.users_before.values())}{due}"
+    if run.users and run.users_at:
+        again = run.until if run.status is Status.WAITING else None
+        due = f"; counted again for the approval at {moment(again)}" if again else ""
+        counted, first = f"{users(run.users)}, counted {now(run.users_at)}", max(run.users_before.values())
+        yield f"*Users mapped* {counted}, at the beginning {first}{due}"
 
 
 def _progress(run: Run) -> str:
