@@ -30,7 +30,8 @@ def test_who_every_host_proved_to_be_is_said_by_itself_where_the_checks_were_tol
     ("step", "ready"),
     [
         ("drain", "still serves"),
-        ("director-down", "is stopped at"),
+        ("stop-dovecot", "a service of backend-3 is stopped at"),
+        ("director-down", "backend-3 is stopped at"),
         ("test-user-reads-mail", "not verified yet"),
         ("approve-restore", "is verified: approve the restore"),
     ],

@@ -93,7 +93,8 @@ def ready(run: Run) -> str:
         )
     if run.made_by(Effect.START_DOVECOT):
         return f"dovecot runs on {name} again and is not verified yet; the restore approval comes next."
-    return f"{name} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
+    what = name if run.made_by(Effect.STOP_DOVECOT) else f"a service of {name}"
+    return f"{what} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
 
 
 def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
