@@ -42,7 +42,9 @@ async def test_a_second_engineers_click_approves_and_the_buttons_are_gone(app: P
     (command,) = app.service.steered
     assert isinstance(command, Approve)
     assert (command.person.id, command.message) == (SECOND, asked.ts)
-    await app.slack.until(lambda: app.said[-1].text.startswith(f"Approved: flush backend-3, by <@{SECOND}>"))
+    await app.slack.until(
+        lambda: app.said[-1].text.startswith(f"Approved: take backend-3 down and upgrade it, by <@{SECOND}>")
+    )
 
 
 @pytest.mark.parametrize("twice", [False, True])

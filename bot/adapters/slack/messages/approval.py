@@ -17,6 +17,7 @@ from bot.adapters.slack.messages.text import (
     clock,
     file_name,
     moment,
+    opens,
     stamp,
     title,
     value,
@@ -42,7 +43,7 @@ _ALARMS, _READ = 3, 5
 
 def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Message:
     """The question, shown in the channel too."""
-    what = escape(_what(asked.gate, run))
+    what = escape(opens(asked.gate, run))
     if asked.word_of:
         builder = MessageBuilder(f"Approval given: {what}, by {who(asked.word_of)}, who asked to go back.")
         builder.paragraph(
@@ -60,19 +61,6 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
     buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
     whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)
     return builder.message(broadcast=bool(buttons), buttons=buttons, files=(whole,))
-
-
-def _what(gate: Gate, run: Run) -> str:
-    """What the gate opens, as people say it."""
-    name = short(run.request.target.backend.name, 80)
-    match gate:
-        case Gate.FLUSH:
-            packages = any("→" in one for one in run.plan.brings)
-            return f"take {name} down and {'upgrade' if packages else 'restart'} it"
-        case Gate.RESTORE:
-            return f"give {name} its users back"
-        case Gate.GO_BACK:
-            return f"go back on {name}"
 
 
 def _read(asked: ApprovalAsked, room: int) -> list[str]:
@@ -108,7 +96,7 @@ def _as_it_is(run: Run) -> str:
 
 
 def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
-    what = _what(asked.gate, run)
+    what = opens(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
     name = short(run.request.target.backend.name, 40)  # all that begins has to fit beside it
     begun = f"Begins at once on {name}: {begins(run, covers(run))}."

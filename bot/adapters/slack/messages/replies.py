@@ -134,7 +134,8 @@ def _of_people(entry: Entry, run: Run) -> Message:
         case fact.Approved() as yes:
             asked = f"asked by {who(run.request.requester)}"
             digest = inline(yes.digest[:12])
-            line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked}), {at}; digest {digest}"
+            line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked}), {at}"
+            line += f"; {yes.gate} approval, digest {digest}"
             return _line(entry, ":white_check_mark:", line)
         case fact.Denied() as no:
             then = "the run holds" if run.plan.back else "the run goes back"
@@ -146,7 +147,7 @@ def _of_people(entry: Entry, run: Run) -> Message:
             return _line(entry, ":hourglass:", line)
         case fact.LongerWaitChosen(gate=gate, by=by, reason=reason):
             why = f": {inline(reason, _TYPED)}" if reason else ""
-            line = f"*Wait longer*, said {who(by)}, {at}{why}; {escape(opens(gate, run))} is asked anew afterwards"
+            line = f"*Wait longer*, said {who(by)}, {at}{why}; the {gate} approval is asked for anew afterwards"
             return _line(entry, ":hourglass_flowing_sand:", line)
         case fact.RetryChosen(by=by):
             return _line(entry, ":repeat:", f"*Retry*, said {who(by)}, {at}: {_step_line(run)}")

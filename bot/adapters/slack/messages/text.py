@@ -83,9 +83,16 @@ def ran(one: Ran) -> str:
 
 
 def opens(gate: Gate, run: Run) -> str:
-    """What a gate allows, and where: flush backend-3."""
-    name = run.request.target.backend.name
-    return f"go back on {name}" if gate is Gate.GO_BACK else f"{gate} {name}"
+    """What a gate opens, as people say it: take backend-3 down and restart it."""
+    name = short(run.request.target.backend.name, 80)
+    match gate:
+        case Gate.FLUSH:
+            packages = any("→" in one for one in run.plan.brings)
+            return f"take {name} down and {'upgrade' if packages else 'restart'} it"
+        case Gate.RESTORE:
+            return f"give {name} its users back"
+        case Gate.GO_BACK:
+            return f"go back on {name}"
 
 
 def users(counted: Mapping[str, int]) -> str:
