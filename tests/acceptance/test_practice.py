@@ -95,9 +95,10 @@ async def test_the_thread_shows_each_step_in_one_reply_and_both_approvals_in_the
     gates: dict[str, int] = {}
     for message in whole.scene.thread:
         told += [number for number, _ in steps_told(message)]
-        if found := re.match(r"Approved: (\w+) backend-3, by <@(\w+)> \(asked by <@(\w+)>\)", message.text):
+        if found := re.match(r"Approved: ([\w -]+), by <@(\w+)> \(asked by <@(\w+)>\)", message.text):
             gates[" ".join(found.groups())] = len(told) + len(gates) + 1
-    flush, restore = gates[f"flush {SECOND} {REQUESTER}"], gates[f"restore {THIRD} {REQUESTER}"]
+    flush = gates[f"take backend-3 down and upgrade it {SECOND} {REQUESTER}"]
+    restore = gates[f"give backend-3 its users back {THIRD} {REQUESTER}"]
     steps = [step.name for step in whole.plan.steps]
     assert (steps[flush - 1], steps[restore - 1]) == ("approve-flush", "approve-restore")
     assert sorted([*told, flush, restore]) == list(range(1, len(steps) + 1))
@@ -193,7 +194,7 @@ async def test_the_record_has_every_command_with_host_exit_status_and_how_long_i
     # How changes are sent, and what is asked of a host for that, is said once.
     ran_at_all = {(one.host, one.command) for one in whole.ring.log if one.command not in practice.QUESTIONS}
     assert ran_at_all == {(host, command) for host, command, _ in told}
-    assert "Its host refuses a change that comes late" in whole.record
+    assert "Every host refuses a change that comes late" in whole.record
 
 
 async def test_every_change_goes_in_a_fence_and_on_the_backend_behind_one_lock(whole: Story) -> None:

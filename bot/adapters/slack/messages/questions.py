@@ -57,7 +57,7 @@ def _meaning(run: Run) -> str:
     done = "; ".join(escape(step.says) for step in run.made)
     so_far = f" Changed so far: {done}." if done else " Nothing was seen to be changed so far."
     if sent := "; ".join(escape(step.says) for step in run.touched if step not in run.made):
-        so_far += f" Sent, and not seen to be so now: {sent}."
+        so_far += f" Begun, and not known to be done now: {sent}."
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
     return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{so_far}"
