@@ -98,8 +98,8 @@ class Changing:
 
     def _counted(self, step: PlannedChange, ready: Ready) -> tuple[fact.UsersCounted, ...]:
         """How many users a flush is about to move: how long it may take depends on it, and many may have come since."""
-        users = users_by_host(ready.before)
-        return (fact.UsersCounted(users=users),) if Effect.FLUSH in step.does and users != self._run.users else ()
+        users = users_by_host(ready.before) if Effect.FLUSH in step.does else {}
+        return (fact.UsersCounted(users=users),) if users and users != self._run.users else ()
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""
