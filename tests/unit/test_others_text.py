@@ -126,7 +126,8 @@ def test_in_a_terminal_it_moves_no_cursor_and_is_no_line_of_the_bots_own() -> No
     for text in HOSTILE_TEXTS:
         for _, message in said_in(turned_round, text):
             assert message.blocks, "its text would be shown"
-            different |= {json.dumps(block): block for block in message.blocks}
+            # Those that differ in their numbers alone are shown once.
+            different |= {re.sub(r"\d+", "0", json.dumps(block)): block for block in message.blocks}
     posted = Posted(channel="C0OPS", user="U0BOT", ts="1.1", text="", blocks=list(different.values()))
     lines = shown(posted, {SECOND: "bob"}).split("\n")
     assert all(line.isprintable() for line in lines)
