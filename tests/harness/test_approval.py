@@ -202,17 +202,22 @@ async def test_users_who_wait_are_not_sent_where_nobody_can_take_them() -> None:
         assert play.broken() == []
 
 
+async def lapses_and_is_stopped_by_hand(play: Drill) -> None:
+    """The approval lapses at the stop, and while people are asked anew somebody stops dovecot."""
+    await play.reaches("stop-lmtp")
+    play.fails("stop-dovecot")
+    await play.held()
+    play.leaves_the_company(SECOND)
+    await play.retry()
+    await play.asks()
+    await play.backend.dovecot_unit.stop()
+
+
 @virtually
 async def test_a_stop_found_done_by_hand_after_a_lapse_asks_nobody_before_the_flush() -> None:
     """The approval lapsed at the stop, and somebody stopped dovecot: its users wait now, whoever did it."""
     async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        play.fails("stop-dovecot")
-        await play.held()
-        play.leaves_the_company(SECOND)
-        await play.retry()
-        await play.asks()
-        await play.backend.dovecot_unit.stop()
+        await lapses_and_is_stopped_by_hand(play)
         await play.approve(after=timedelta(seconds=1))
         await play.reaches("mask-dovecot")
         assert play.ring.users_on("backend-3") == 0
@@ -222,13 +227,7 @@ async def test_a_stop_found_done_by_hand_after_a_lapse_asks_nobody_before_the_fl
 async def test_what_is_sent_with_an_approval_that_lapsed_is_said_to_be_so() -> None:
     """Nobody answered the new question, and dovecot was stopped by hand: the thread says on what users are moved."""
     async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        play.fails("stop-dovecot")
-        await play.held()
-        play.leaves_the_company(SECOND)
-        await play.retry()
-        await play.asks()
-        await play.backend.dovecot_unit.stop()
+        await lapses_and_is_stopped_by_hand(play)
         await play.until(lambda run: run.status is Status.HELD)
         await play.retry()
         await play.reaches("mask-dovecot")

@@ -14,7 +14,8 @@ from bot.core.hosts.inventory import Host, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, Verdict, judge
-from bot.core.runs.events import Ran, Seen
+from bot.core.runs.events import Ran, Seen, UsersCounted
+from bot.core.runs.run import Run
 from bot.core.text.redact import redact, shorten
 from bot.errors import HostError, MayHaveRun
 
@@ -86,10 +87,11 @@ def ran_without_end(host: Host, command: Command, error: HostError, *, changes: 
     )
 
 
-def users_by_host(observation: Observation) -> dict[str, int]:
-    """The users mapped to the backend by each director that was read."""
-    return {
+def users_counted(run: Run, observation: Observation) -> tuple[UsersCounted, ...]:
+    """The users mapped to the backend by each director that was read, if that is another number than the last."""
+    users = {
         seen.host: int(seen.reading["users"])
         for seen in observation.seen
         if seen.reading is not None and "users" in seen.reading
     }
+    return (UsersCounted(users=users),) if users and users != run.users else ()

@@ -22,7 +22,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end, users_by_host
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end, users_counted
 from bot.engine.looks.sending import Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
@@ -76,15 +76,14 @@ class Changing:
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
             if self._run.deviations != deviations:
                 return
-            found = self._started(step, ready, word) if isinstance(ready, Ready) else ready
-            counted = self._counted(step, ready) if isinstance(ready, Ready) else ()
+            facts = self._begun(step, ready, word) if isinstance(ready, Ready) else (ready,)
             # Where a person did something while this looked, it is asked again what is next.
-            recorded = await self._runlog.record(*counted, found, only_after=decided.moved)
+            recorded = await self._runlog.record(*facts, only_after=decided.moved)
         if recorded and isinstance(ready, Ready):
             await self._send(step, step.action, ready)
 
-    def _started(self, step: PlannedChange, ready: Ready, word: str) -> fact.StepStarted:
-        return fact.StepStarted(
+    def _begun(self, step: PlannedChange, ready: Ready, word: str) -> tuple[fact.Fact, ...]:
+        started = fact.StepStarted(
             step=step.name,
             attempt=self._run.attempt + 1,
             host=ready.host.name,
@@ -95,11 +94,9 @@ class Changing:
             boot_id=ready.boot_id,
             word=word,
         )
-
-    def _counted(self, step: PlannedChange, ready: Ready) -> tuple[fact.UsersCounted, ...]:
-        """How many users a flush is about to move: how long it may take depends on it, and many may have come since."""
-        users = users_by_host(ready.before) if Effect.FLUSH in step.does else {}
-        return (fact.UsersCounted(users=users),) if users and users != self._run.users else ()
+        # How long a flush may take depends on how many it moves, and many may have come since the last count.
+        counted = users_counted(self._run, ready.before) if Effect.FLUSH in step.does else ()
+        return (*counted, started)
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
         """Whether it is done already; then that is recorded."""

@@ -24,7 +24,7 @@ from bot.core.runs.transitions import Status
 from bot.engine.looks.beside import beside, give_up
 from bot.engine.looks.checking import came_of, seen
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, users_by_host
+from bot.engine.looks.observation import Observation, users_counted
 from bot.engine.looks.proving import prove
 from bot.engine.ports import Ports
 from bot.engine.runs.approving import Approvals
@@ -198,12 +198,8 @@ class Runner:
 
     async def _judge(self, step: PlannedCheck, decided: Run, observation: Observation) -> None:
         came = came_of(step, observation)
-        counted = self._counted(observation) if isinstance(came, fact.StepDone) else ()
+        counted = users_counted(self._runlog.run, observation) if isinstance(came, fact.StepDone) else ()
         await self._runlog.record(came, *counted, only_after=decided.moved)
-
-    def _counted(self, observation: Observation) -> tuple[fact.Fact, ...]:
-        users = users_by_host(observation)
-        return (fact.UsersCounted(users=users),) if users and users != self._runlog.run.users else ()
 
     # changes
 
@@ -252,7 +248,7 @@ class Runner:
         if isinstance(run.step, PlannedWait) and run.step.watch:
             try:
                 observation = await self._look.look([run.step.watch])
-                await self._runlog.record(*self._counted(observation), only_after=run.moved)
+                await self._runlog.record(*users_counted(self._runlog.run, observation), only_after=run.moved)
             except JournalError:
                 return
             except Exception:
