@@ -40,12 +40,17 @@ def turned_round() -> Story:
     story.tell(fact.RetryChosen(by=REQUESTER)).fail()
     story.tell(fact.SkipProposed(by=REQUESTER, step="stop-lmtp", reason="it is stopped by hand"))
     story.tell(fact.SkipProposed(by=THIRD, step="stop-lmtp", reason="nobody delivers to it any more"))
-    story.tell(fact.SkipAgreed(by=SECOND, step="stop-lmtp")).until("start-dovecot").fail()
+    story.tell(fact.SkipAgreed(by=SECOND, step="stop-lmtp"))
+    return on_its_way_back("start-dovecot", story).until(None, on=Status.ENDED)
+
+
+def on_its_way_back(failed: str, story: Story | None = None) -> Story:
+    """A run that failed at this step, and follows its way back."""
+    story = (story or Story()).until(failed).fail()
     story.tell(fact.GoBackAsked(by=THIRD, reason="it does not start"))
     way_back = going_back(story.run)
     assert way_back is not None
-    story.tell(fact.TurnedBack(plan=way_back))
-    return story.until(None, on=Status.ENDED)
+    return story.tell(fact.TurnedBack(plan=way_back))
 
 
 def troubled() -> Story:

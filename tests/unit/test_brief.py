@@ -22,6 +22,7 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from tests.build import SECOND, Story, plan
 from tests.unit.messages import GROUP, as_read
+from tests.unit.stories import on_its_way_back
 
 AT_GATE = Story().until("approve-flush", on=Status.ASKING)
 
@@ -120,7 +121,40 @@ def test_a_drain_that_was_skipped_is_an_alarm() -> None:
     story = Story().until("drain", on=Status.WAITING).tell(fact.RunHeld(reason="?"))
     story.tell(fact.SkipProposed(by=SECOND, step="drain", reason="nobody is there"))
     story.tell(fact.SkipAgreed(by="U0CAROL", step="drain")).until("approve-flush", on=Status.ASKING)
-    assert any("the wait was skipped" in one for one in made(story.run, directors(users=0)).alarms)
+    assert any(one.startswith("skipped: Wait for") for one in made(story.run, directors(users=0)).alarms)
+
+
+def skipped(story: Story, step: str) -> Story:
+    """The step fails, and two engineers leave it out."""
+    story.until(step).fail().tell(fact.SkipProposed(by=SECOND, step=step, reason="it is done otherwise"))
+    return story.tell(fact.SkipAgreed(by="U0CAROL", step=step))
+
+
+@pytest.mark.parametrize(
+    ("step", "says", "claimed"),
+    [
+        ("install-packages", "Install dovecot-core=1:2.3.19.1-2", "dovecot-core: 1:2.3.19.1-1 → 1:2.3.19.1-2"),
+        ("install-config", "Put the proposed configuration spring in place", "configuration spring"),
+        ("clean-metacache", "Empty the metacache directory", "the metacache was flushed, and is empty"),
+    ],
+)
+def test_a_restore_claims_nothing_of_a_change_that_was_skipped(step: str, says: str, claimed: str) -> None:
+    """The second engineer was once shown the new version of packages that nobody had installed."""
+    whole = made(Story().until("approve-restore", on=Status.ASKING).run, gate=Gate.RESTORE)
+    assert any(line.startswith(claimed) for line in whole.lines)
+    left_out = made(skipped(Story(), step).until("approve-restore", on=Status.ASKING).run, gate=Gate.RESTORE)
+    assert not any(line.startswith(claimed) for line in left_out.lines)
+    assert any(one.startswith(f"skipped: {says}") for one in left_out.alarms)
+
+
+@pytest.mark.parametrize("undoing", ["undo-install-packages", "undo-install-config"])
+def test_what_was_not_undone_is_not_said_to_be_as_before(undoing: str) -> None:
+    whole = made(on_its_way_back("test-user-reads-mail").until("approve-restore").run, gate=Gate.RESTORE)
+    assert "packages and configuration are judged to be as before the run" in whole.lines
+    story = skipped(on_its_way_back("test-user-reads-mail"), undoing).until("approve-restore")
+    left_out = made(story.run, gate=Gate.RESTORE)
+    assert not any("as before" in line for line in left_out.lines)
+    assert any(one.startswith("skipped: Undo: ") for one in left_out.alarms)
 
 
 def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_been_out() -> None:

@@ -8,6 +8,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import GROUP, buttons, fits, last, seen, told
+from tests.unit.stories import on_its_way_back
 
 LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
 
@@ -44,6 +45,20 @@ def test_everybody_is_called_when_the_others_fail_with_what_is_ready_to_go_back(
     for part in (f"<@{REQUESTER}>", GROUP, ready):
         assert part in message.text
     assert "backend-1 is down" in seen(message)
+
+
+@pytest.mark.parametrize(
+    ("failed", "step", "ready"),
+    [
+        ("install-packages", "undo-stop-dovecot", "backend-3 is stopped at"),
+        ("install-packages", "undo-stop-lmtp", "dovecot runs on backend-3 again and is not verified yet"),
+        ("test-user-reads-mail", "undo-install-packages", "backend-3 is stopped at"),
+        ("stop-dovecot", "test-user-reads-mail", "dovecot runs on backend-3 again and is not verified yet"),
+    ],
+)
+def test_what_is_ready_to_go_back_counts_what_the_way_back_has_undone(failed: str, step: str, ready: str) -> None:
+    """A dovecot that the way back had started was once said to be stopped, and one that it had stopped, to run."""
+    assert ready in last(on_its_way_back(failed).until(step).tell(LOW)).text
 
 
 def test_nobody_is_called_when_they_are_enough_again() -> None:
@@ -100,6 +115,34 @@ def test_whoever_takes_over_is_told_what_was_done_and_how_the_ring_is_released()
     early = Story().until("drain", on=Status.WAITING).tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
     assert "unmask" not in seen(last(early)), "nothing is masked there"
     assert "No new users to backend-3" in seen(last(early))
+
+
+TAKEN = fact.TakenOver(by=THIRD, reason="I do the rest")
+
+
+@pytest.mark.parametrize(
+    ("failed", "step", "masked"),
+    [
+        ("install-packages", "undo-mask-dovecot", True),
+        ("install-packages", "undo-stop-dovecot", False),
+        ("test-user-reads-mail", "undo-install-packages", True),
+        ("test-user-reads-mail", "undo-stop-dovecot", False),
+    ],
+)
+def test_whoever_takes_over_on_the_way_back_is_told_to_unmask_what_is_masked(
+    failed: str, step: str, masked: bool
+) -> None:
+    message = last(on_its_way_back(failed).until(step).tell(TAKEN))
+    assert ("Dovecot is masked there" in seen(message)) is masked
+
+
+def test_what_the_way_back_has_undone_is_not_said_to_be_changed() -> None:
+    """To whoever takes over, and to whoever is asked what to do with a way back that holds."""
+    story = on_its_way_back("install-packages").until("undo-stop-lmtp")
+    for message in (last(story.fail()), last(story.tell(TAKEN))):
+        assert "Stop dovecot on backend-3" not in seen(message)
+        assert "Stop LMTP on backend-3" in seen(message)
+        assert "No new users to backend-3" in seen(message)
 
 
 def test_starting_dovecot_again_is_the_first_choice_while_users_wait() -> None:

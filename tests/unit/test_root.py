@@ -7,7 +7,7 @@ from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
-from tests.build import REQUESTER, Story
+from tests.build import REQUESTER, SECOND, Story
 from tests.unit.messages import as_lines, buttons, last, seen
 from tests.unit.stories import happy, refused, turned_round
 
@@ -75,3 +75,13 @@ def test_a_run_that_ended_has_nothing_to_click() -> None:
         assert not buttons(root(story.run))
         assert not buttons(last(story))
         assert story.run.open_questions == ()
+
+
+def test_a_step_that_was_skipped_is_not_counted_as_done() -> None:
+    """Neither in the first message nor in the last, which an auditor may read alone."""
+    story = Story().until("install-packages").fail()
+    story.tell(fact.SkipProposed(by=REQUESTER, step="install-packages", reason="it is done by hand"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="install-packages")).until(None, on=Status.ENDED)
+    count = len(story.run.plan.steps)
+    for message in (root(story.run), last(story)):
+        assert f"{count - 1} of {count} done; skipped: Install dovecot-core" in seen(message)

@@ -11,13 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.core.decisions.approved import REPLACES
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedCheck, PlannedStep, PlannedWait
+from bot.core.plans.plan import PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import is_older, way_back_in_words
 from bot.core.readings.starts import NOT_SEEN
+from bot.core.runs.changed import skipped
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -45,11 +47,12 @@ def brief(run: Run, gate: Gate, seen: Sequence[Seen], verified: Mapping[str, str
                 *_packages(verified, readings),
                 *_configuration(run, readings),
             )
-            found = (*found, *_others(readings), *_way_back(run, verified), *_drained(run))
+            found = (*found, *_others(readings), *_way_back(run, verified))
         case Gate.RESTORE:
             found = (*_proved(run, readings), *_left(run), *_out(run, now))
         case Gate.GO_BACK:
             found = (*_undone(run), *_waiting(run), *_out(run, now))
+    found = (*_skipped(run), *found)
     alarms, lines = (tuple(one.text for one in found if one.alarm is alarm) for alarm in (True, False))
     return Brief(alarms=alarms, lines=lines)
 
@@ -58,6 +61,11 @@ def brief(run: Run, gate: Gate, seen: Sequence[Seen], verified: Mapping[str, str
 class _Line:
     text: str
     alarm: bool = False
+
+
+def _skipped(run: Run) -> Iterator[_Line]:
+    if steps := skipped(run):
+        yield _Line(text=f"skipped: {'; '.join(step.says for step in steps)}", alarm=True)
 
 
 _Readings = Sequence[tuple[str, Reading]]
@@ -154,13 +162,6 @@ def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     yield _Line(text=f"going back {', '.join([*lines, *(['and leaves the metacache empty'] if gone else [])])}")
 
 
-def _drained(run: Run) -> Iterator[_Line]:
-    """What did not go as the procedure has it."""
-    for step in run.plan.steps[: run.position]:
-        if isinstance(step, PlannedWait) and step.name not in run.seen_done:
-            yield _Line(text=f"the wait was skipped: {step.says}", alarm=True)
-
-
 def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
     folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
     mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
@@ -169,22 +170,21 @@ def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
         yield _Line(text=f"the test user {run.request.target.ring.test_user} reads mail there: {read}")
     else:
         yield _Line(text="nothing was read as the test user for this question", alarm=True)
-    for step in run.plan.steps[: run.position]:
-        if isinstance(step, PlannedCheck) and step.name not in run.seen_done and step.name in run.looks:
-            yield _Line(text=f"skipped: {step.says}", alarm=True)
 
 
 def _left(run: Run) -> Iterator[_Line]:
-    """What is different there from before the run."""
-    if run.plan.back:
-        yield _Line(text="packages and configuration are judged to be as before the run")
-        return
-    yield from _brought(run)
-    if run.request.config:
-        yield _Line(text=f"configuration {run.request.config}")
-    if not run.plan.brings:
-        yield _Line(text="packages and configuration are as before the run")
-    if any(Effect.DELETE in step.does for step in run.made):
+    """What is different there from before the run; nothing is said of a change that was skipped."""
+    left_out = frozenset[Effect]().union(*(step.does for step in skipped(run)))
+    if run.plan.back or not run.plan.brings:
+        if not left_out & REPLACES:
+            judged = "judged to be " if run.plan.back else ""
+            yield _Line(text=f"packages and configuration are {judged}as before the run")
+    else:
+        if Effect.INSTALL not in left_out:
+            yield from _brought(run)
+        if run.request.config and Effect.CONFIGURE not in left_out:
+            yield _Line(text=f"configuration {run.request.config}")
+    if not run.plan.back and Effect.DELETE not in left_out and any(Effect.DELETE in step.does for step in run.made):
         yield _Line(text="the metacache was flushed, and is empty: first logins read from the object storage")
 
 

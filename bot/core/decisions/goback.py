@@ -22,6 +22,7 @@ from bot.core.plans.plan import (
     PlannedStep,
 )
 from bot.core.plans.procedure import Gate
+from bot.core.runs.changed import undone_by
 from bot.core.runs.events import Outcome
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -104,7 +105,7 @@ def _restores(action: Action | None) -> bool:
 def _undoing(step: PlannedChange, observed: Mapping[str, str]) -> PlannedChange:
     assert step.undo is not None
     return PlannedChange(
-        name=f"undo-{step.name}",
+        name=undone_by(step),
         says=f"Undo: {step.says}",
         because=f"it was done by this run: {step.because}",
         where=step.where,

@@ -32,6 +32,7 @@ from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import no_way_back
 from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
+from bot.core.runs.changed import in_doubt, in_effect
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
 
@@ -54,13 +55,19 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
 
 def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
-    done = "; ".join(escape(step.says) for step in run.made)
-    so_far = f" Changed so far: {done}." if done else " Nothing was seen to be changed so far."
-    if sent := "; ".join(escape(step.says) for step in run.touched if step not in run.made):
-        so_far += f" Begun, and not known to be done now: {sent}."
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
-    return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{so_far}"
+    return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{_so_far(run)}"
+
+
+def _so_far(run: Run) -> str:
+    """What is changed, as far as it was seen; what the way back has undone is not."""
+    changed = "; ".join(escape(step.says) for step in in_effect(run))
+    undone = ", and not undone" if run.plan.back else ""
+    so_far = f" Changed so far{undone}: {changed}." if changed else " Nothing was seen to be changed so far."
+    if begun := "; ".join(escape(step.says) for step in in_doubt(run)):
+        so_far += f" Begun, and not known to be done now: {begun}."
+    return so_far
 
 
 def as_it_is(run: Run, before: str = "", after: str = "") -> str:

@@ -16,6 +16,7 @@ from bot.adapters.slack.messages.text import (
     moment,
     now,
     opens,
+    steps_done,
     title,
     users,
     who,
@@ -206,7 +207,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     )
     lines = [
         f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
-        f"*Steps* {run.position} of {len(run.plan.steps)} done" + (" on the way back" if run.plan.back else ""),
+        steps_done(run),
     ]
     if left := left_there(run):
         builder.paragraph(f":card_file_box: *Left there* {escape(left)}")

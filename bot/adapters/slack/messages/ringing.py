@@ -9,6 +9,7 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.changed import in_effect, last_in_effect
 from bot.core.runs.events import Entry
 from bot.core.runs.run import DEVIATIONS, Run
 
@@ -91,10 +92,14 @@ def ready(run: Run) -> str:
         return (
             f"{name} still serves and is only at vhost count 0: go back (Abort in the first message), and approve that."
         )
-    if run.made_by(Effect.START_DOVECOT):
+    last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
+    if last and Effect.STOP_DOVECOT in last.does:
+        stopped = name
+    elif last_in_effect(run, Effect.STOP) and not run.made_by(Effect.STOP_DOVECOT):
+        stopped = f"a service of {name}"
+    else:
         return f"dovecot runs on {name} again and is not verified yet; the restore approval comes next."
-    what = name if run.made_by(Effect.STOP_DOVECOT) else f"a service of {name}"
-    return f"{what} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
+    return f"{stopped} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
 
 
 def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
@@ -124,10 +129,10 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     builder = MessageBuilder(f"{who(taken.by)} has taken {escape(name)} over by hand: {escape(taken.reason)}")
     builder.paragraph(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {now(entry.at)}")
     builder.quote("*Reason given*", taken.reason)
-    done = "\n".join(f"• {escape(step.says)}" for step in run.made) or "• nothing"
-    builder.paragraph(f"*Done by this run so far*\n{done}")
-    masked, unmasked = run.made_by(Effect.MASK), run.made_by(Effect.UNMASK)
-    if masked and not (unmasked and run.made.index(unmasked) > run.made.index(masked)):
+    done = "\n".join(f"• {escape(step.says)}" for step in in_effect(run)) or "• nothing"
+    builder.paragraph(f"*Done by this run{', and not undone' if run.plan.back else ' so far'}*\n{done}")
+    last = last_in_effect(run, Effect.MASK, Effect.UNMASK)
+    if last and Effect.MASK in last.does:
         builder.paragraph("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
     builder.paragraph(
         "The run changes nothing more, and sets nothing back. It releases the ring when every director is seen to"

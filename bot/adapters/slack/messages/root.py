@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
-from bot.adapters.slack.messages.text import known, moment, now, place, stamp, users, value, who, why
+from bot.adapters.slack.messages.text import known, moment, now, place, stamp, steps_done, users, value, who, why
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
@@ -110,8 +110,7 @@ def _users(run: Run) -> Iterator[str]:
 
 
 def _progress(run: Run) -> str:
-    steps = len(run.plan.steps)
-    done = f"*Steps* {run.position} of {steps} {'of the way back ' if run.plan.back else ''}done"
+    done = steps_done(run)
     if run.status is Status.ENDED:
         return f"{done} · ended {moment(run.at)}, after {length(run.at - run.began)}"
     return f"{done} · like this since {now(run.since)}"

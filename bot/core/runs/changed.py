@@ -1,0 +1,33 @@
+"""What a run has changed and has left out, as far as that was seen. On its way back, what was undone counts."""
+
+from __future__ import annotations
+
+from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedChange, PlannedStep
+from bot.core.runs.run import Run
+
+
+def undone_by(step: PlannedChange) -> str:
+    """The name of the step on the way back that undoes this one."""
+    return f"undo-{step.name}"
+
+
+def in_effect(run: Run) -> tuple[PlannedChange, ...]:
+    """The changes of the forward plan that were seen done, and not seen to be undone since, in order."""
+    return tuple(step for step in run.made if undone_by(step) not in run.seen_done)
+
+
+def in_doubt(run: Run) -> tuple[PlannedChange, ...]:
+    """Those that were begun, and seen neither to be done nor to be undone."""
+    return tuple(step for step in run.touched if not run.seen_done & {step.name, undone_by(step)})
+
+
+def last_in_effect(run: Run, *effects: Effect) -> PlannedChange | None:
+    """The last change in effect that had one of these effects."""
+    return next((step for step in reversed(in_effect(run)) if step.does & set(effects)), None)
+
+
+def skipped(run: Run) -> tuple[PlannedStep, ...]:
+    """The steps of the plan that is followed which people agreed to leave out, in order."""
+    before = run.plan.steps[: run.position]
+    return tuple(step for step in before if step.name in run.looks and step.name not in run.seen_done)
