@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from bot.core.decisions.brief import brief, counted, mapped, moved
 from bot.core.decisions.guards import moved_before
@@ -71,9 +72,10 @@ def question(
     verified: Mapping[str, str],
     *,
     seen: Sequence[Seen] = (),
+    otherwise: Mapping[str, str] = MappingProxyType({}),
 ) -> ApprovalAsked:
-    """The question that puts a gate to the approvers; `seen`: all that was just read for it."""
-    decides = brief(run, gate, seen, verified, now)
+    """The question that puts a gate to the approvers; `seen`: all that was just read for it; `otherwise`: see brief."""
+    decides = brief(run, gate, seen, verified, now, otherwise=otherwise)
     step = run.step
     assert step is not None
     own = run.plan.approval(gate)

@@ -1,7 +1,8 @@
 """What a flush approval shows of the backend as it stands, and what of that is different now.
 
 Read when it is asked for, kept with the question, and a guard of what it covers until the run itself changes it: what
-`unattended-upgrades`, needrestart or a colleague do in between, nobody has approved. Pure.
+`unattended-upgrades`, needrestart or a colleague do in between, nobody has approved. The restore approval shows what
+the run has made of the backend, where it still is so. Pure.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from bot.core.readings.expect import Look, judge
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import way_back_in_words
 from bot.core.readings.probes import PROBES
+from bot.core.runs.run import Run
 
 CONFIGURATION = "/etc/dovecot"
 REPLACES = frozenset({Effect.INSTALL, Effect.CONFIGURE})
@@ -121,6 +123,15 @@ def _as_shown(thing: _Thing, shown: Mapping[str, str]) -> Expected:
         return Expected(probe="tree-changes", where=Where.BACKEND, asks=asks)
     there = {key: shown[name] for name, key in thing.fields.items()}
     return replace(thing.look, asks={**thing.look.asks, **there})
+
+
+def as_left(run: Run) -> Iterator[tuple[PlannedChange, tuple[Expected, ...]]]:
+    """The changes of packages and configuration that the plan has made, each with what shows that it is still so."""
+    for step in run.plan.changes:
+        # Not dovecot's unit: it was stopped then, and is not now.
+        looks = tuple(look for look in step.action.done_when if look.probe != "unit")
+        if step.does & REPLACES and step.name in run.seen_done and looks:
+            yield step, looks
 
 
 # in words

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from bot.core.decisions.approved import REPLACES
 from bot.core.decisions.guards import moved_before
@@ -36,8 +37,19 @@ class Brief:
     lines: tuple[str, ...]
 
 
-def brief(run: Run, gate: Gate, seen: Sequence[Seen], verified: Mapping[str, str], now: datetime) -> Brief:
-    """What somebody has to know to decide on this gate; `seen`: what was read for the question."""
+def brief(
+    run: Run,
+    gate: Gate,
+    seen: Sequence[Seen],
+    verified: Mapping[str, str],
+    now: datetime,
+    *,
+    otherwise: Mapping[str, str] = MappingProxyType({}),
+) -> Brief:
+    """What somebody has to know to decide on this gate.
+
+    `seen`: what was read for the question; `otherwise`: by step, what is not seen to be as it left it, in words.
+    """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
     match gate:
         case Gate.FLUSH:
@@ -49,7 +61,7 @@ def brief(run: Run, gate: Gate, seen: Sequence[Seen], verified: Mapping[str, str
             )
             found = (*found, *_others(readings), *_way_back(run, verified))
         case Gate.RESTORE:
-            found = (*_proved(run, readings), *_left(run), *_out(run, now))
+            found = (*_proved(run, readings), *_left(run, otherwise), *_out(run, now))
         case Gate.GO_BACK:
             found = (*_undone(run), *_waiting(run), *_out(run, now))
     found = (*_skipped(run), *found)
@@ -172,19 +184,22 @@ def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
         yield _Line(text="nothing was read as the test user for this question", alarm=True)
 
 
-def _left(run: Run) -> Iterator[_Line]:
-    """What is different there from before the run; nothing is said of a change that was skipped."""
-    left_out = frozenset[Effect]().union(*(step.does for step in skipped(run)))
-    if run.plan.back or not run.plan.brings:
-        if not left_out & REPLACES:
-            judged = "judged to be " if run.plan.back else ""
-            yield _Line(text=f"packages and configuration are {judged}as before the run")
-    else:
-        if Effect.INSTALL not in left_out:
-            yield from _brought(run)
-        if run.request.config and Effect.CONFIGURE not in left_out:
-            yield _Line(text=f"configuration {run.request.config}")
-    if not run.plan.back and Effect.DELETE not in left_out and any(Effect.DELETE in step.does for step in run.made):
+def _left(run: Run, otherwise: Mapping[str, str]) -> Iterator[_Line]:
+    """What the run has made of the backend; of a change that was skipped, or is not so any more, just that."""
+    yield from (_Line(text=text, alarm=True) for text in otherwise.values())
+    steps = (*skipped(run), *(step for step in run.plan.steps if step.name in otherwise))
+    amiss = frozenset[Effect]().union(*(step.does for step in steps))
+    left = frozenset[Effect]().union(*(step.does for step in run.plan.changes if step.name in run.seen_done)) - amiss
+    things = {Effect.INSTALL: "packages", Effect.CONFIGURE: "configuration"}
+    if not (left | amiss) & REPLACES:
+        yield _Line(text="this run has changed neither packages nor configuration")
+    elif run.plan.back and left & REPLACES:
+        named = " and ".join(name for effect, name in things.items() if effect in left)
+        yield _Line(text=f"{named} as before the run")
+    elif not run.plan.back:
+        yield from _brought(run) if Effect.INSTALL in left else ()
+        yield from [_Line(text=f"configuration {run.request.config}")] if Effect.CONFIGURE in left else []
+    if Effect.DELETE in left:
         yield _Line(text="the metacache was flushed, and is empty: first logins read from the object storage")
 
 

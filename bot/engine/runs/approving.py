@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.core.decisions.approval import answered_already, felt, question, still_good
+from bot.core.decisions.approved import as_left, to_read
 from bot.core.decisions.approved import evidence as standing
-from bot.core.decisions.approved import to_read
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
 from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
@@ -39,7 +39,7 @@ class Approvals:
     async def ask(self, gate: Gate, run: Run) -> None:
         """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
         assert run.step is not None
-        # Before the evidence: what is changed in between lets the approval lapse, and is no part of it.
+        # Before all others: what is changed in between lets the approval lapse, and is no part of it.
         verified = await self._verified(gate, run)
         if verified is None:
             return
@@ -49,7 +49,9 @@ class Approvals:
         evidence, seen = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run, seen) if gate is Gate.FLUSH and run.lapsed is None else ()
-        asked = question(run, gate, self._ports.clock.now(), tuple(evidence), verified, seen=seen)
+        otherwise = await self._otherwise(run) if gate is Gate.RESTORE else {}
+        now = self._ports.clock.now()
+        asked = question(run, gate, now, tuple(evidence), verified, seen=seen, otherwise=otherwise)
         await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
 
     async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen]] | None:
@@ -91,6 +93,16 @@ class Approvals:
             await self._failed(run, f"what is there now cannot be read: {observation.verdict.reason}", observation)
             return None
         return observation.remembered(names)
+
+    async def _otherwise(self, run: Run) -> dict[str, str]:
+        """By step, what is not seen to be as it left packages and configuration, in words."""
+        found = {}
+        for step, looks in as_left(run):
+            verdict = (await self._until_seen(run, looks)).verdict
+            if not verdict.holds:
+                how = "not as it was left" if verdict.holds is False else "not seen to be as it was left"
+                found[step.name] = f"{how}: {verdict.reason}"
+        return found
 
     async def _until_seen(
         self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)
