@@ -16,6 +16,7 @@ from tests.harness.play import RUN
 
 FOLDER = f"/var/cache/dovecot-bot/{RUN}"
 HOTFIX = "conf.d/99-hotfix.conf"
+NEWER = "1:2.3.21-1"
 ONLY_PACKAGES = f"backend-3 config=keep packages={PACKAGES}"
 
 Happens = Callable[[Drill], None]
@@ -49,6 +50,11 @@ def upgrades_itself(play: Drill) -> None:
 
 def upgrades_one(play: Drill) -> None:
     play.backend.packages.installed["dovecot-imapd"] = NEW
+
+
+def is_upgraded_further(play: Drill) -> None:
+    """To a version that the run would take down again."""
+    play.backend.packages.installed["dovecot-core"] = NEWER
 
 
 def downloads(play: Drill, version: str) -> list[str]:

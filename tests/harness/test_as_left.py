@@ -14,13 +14,7 @@ from bot.core.runs.events import ApprovalAsked
 from bot.practice.ring.packages import OLD
 from tests.examples import named
 from tests.harness.drill import Drill, a_run, virtually
-from tests.harness.shown import Happens, hotfix, upgrades_itself
-
-NEWER = "1:2.3.21-1"
-
-
-def is_upgraded_further(play: Drill) -> None:
-    play.backend.packages.installed["dovecot-core"] = NEWER
+from tests.harness.shown import NEWER, Happens, hotfix, is_upgraded_further, upgrades_itself
 
 
 def question(play: Drill) -> ApprovalAsked:

@@ -11,11 +11,20 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
-from bot.practice.ring.packages import LISTS, NAMES, OLD
+from bot.practice.ring.packages import LISTS, NAMES, NEW, OLD
 from tests.examples import named
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
-from tests.harness.shown import fills, is_interrupted, is_locked, loses_the_old
+from tests.harness.shown import (
+    NEWER,
+    fills,
+    is_interrupted,
+    is_locked,
+    is_upgraded_further,
+    loses_the_old,
+    upgrades_itself,
+    upgrades_one,
+)
 
 LIST = f"{LISTS}/deb.example_debian_dists_bookworm_InRelease"
 
@@ -46,6 +55,8 @@ ALARMS: dict[Callable[[Drill], None], str] = {
     is_old: "old package lists: 49 hours old, and less than 24 are usual",
     is_gone: "no package lists, so apt offers nothing",
     loses_the_old: f"the packages of before: no way back for the packages: dovecot-core={OLD},",
+    upgrades_itself: f"dovecot-core and 2 more: {NEW} now, and {OLD} in preflight",
+    is_upgraded_further: f"dovecot-core: {NEWER} → {NEW}",
 }
 
 
@@ -57,6 +68,18 @@ async def test_what_who_approves_must_not_overlook_is_marked(happens: Callable[[
         happens(play)
         await play.asks()
         assert f":warning: {ALARMS[happens]}" in question(play)
+
+
+@virtually
+async def test_what_the_run_brings_is_said_of_the_versions_that_are_installed_now() -> None:
+    """Of those that it was planned from, once: a version that would go down again looked like an upgrade."""
+    async with a_run() as play:
+        await play.reaches("drain")
+        upgrades_one(play)
+        await play.asks()
+        lines = play.facts(fact.ApprovalAsked)[-1].brief
+        assert f"dovecot-core and 1 more: {OLD} → {NEW}" in lines
+        assert f"dovecot-imapd: {NEW} already" in lines
 
 
 @virtually

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -55,7 +55,8 @@ def brief(
         case Gate.FLUSH:
             found = (
                 *_users(run, readings),
-                *_brought(run),
+                *_brought(run, verified),
+                *_since_preflight(run, verified),
                 *_packages(verified, readings),
                 *_configuration(run, readings),
             )
@@ -118,14 +119,37 @@ def mapped(run: Run, readings: _Readings) -> int | None:
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
 
 
-def _brought(run: Run) -> Iterator[_Line]:
-    """The packages that the run changes, those of one change together."""
-    changes: dict[tuple[str, str], list[str]] = {}
-    for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings)):
-        changes.setdefault((found[2], found[3]), []).append(found[1])
-    for (before, after), names in changes.items():
-        first, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
-        yield _Line(text=f"{first}{more}: {before} → {after}", alarm=is_older(after, before))
+def _brought(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
+    """The packages that the run changes: from what the flush approval reads, or has read, of the backend; it may be
+    another version than the plan was made from.
+    """
+    now = _by_name(verified.get("installed", ""))
+    brings = [found.groups() for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings))]
+    for names, before, after in _together((name, now.get(name, before), after) for name, before, after in brings):
+        change = f"{after} already" if before == after else f"{before} → {after}"
+        yield _Line(text=f"{names}: {change}", alarm=is_older(after, before))
+
+
+def _since_preflight(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
+    now = _by_name(verified.get("installed", ""))
+    then = _by_name(run.observed.get("packages_before", ""))
+    others = ((name, was, now.get(name, was)) for name, was in then.items())
+    for names, was, there in _together(row for row in others if row[1] != row[2]):
+        yield _Line(text=f"{names}: {there} now, and {was} in preflight", alarm=True)
+
+
+def _together(changes: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Of packages, each with two versions, those with the same two as one: the first one's name, and how many more."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, before, after in changes:
+        groups.setdefault((before, after), []).append(name)
+    for (before, after), names in groups.items():
+        yield names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else ""), before, after
+
+
+def _by_name(installed: str) -> dict[str, str]:
+    """A list NAME=VERSION NAME=VERSION …, as a table."""
+    return dict(one.split("=", 1) for one in installed.split() if "=" in one)
 
 
 def _packages(verified: Mapping[str, str], readings: _Readings) -> Iterator[_Line]:
@@ -197,7 +221,7 @@ def _left(run: Run, otherwise: Mapping[str, str]) -> Iterator[_Line]:
         named = " and ".join(name for effect, name in things.items() if effect in left)
         yield _Line(text=f"{named} as before the run")
     elif not run.plan.back:
-        yield from _brought(run) if Effect.INSTALL in left else ()
+        yield from _brought(run, run.verified) if Effect.INSTALL in left else ()
         yield from [_Line(text=f"configuration {run.request.config}")] if Effect.CONFIGURE in left else []
     if Effect.DELETE in left:
         yield _Line(text="the metacache was flushed, and is empty: first logins read from the object storage")
