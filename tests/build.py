@@ -25,7 +25,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
-from bot.core.runs.events import Entry, Fact, RunRequested
+from bot.core.runs.events import Entry, Fact, RunRequested, Seen
 from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -207,7 +207,11 @@ class Story:
                 return [fact.WaitBegan(step=wait.name, until=until, clocks={"director-1": 1, "director-2": 2})]
             case Ask(gate=gate):
                 verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: STANDS}.get(gate, {})
-                asked = question(self.run, gate, self.at, ("as it should be",), verified)
+                counted = [
+                    Seen(host=host, probe="director-hosts", reading={"users": users, "usable_others": 2})
+                    for host, users in self.run.users.items()
+                ]
+                asked = question(self.run, gate, self.at, ("as it should be",), verified, seen=counted)
                 return [asked, *answered_already(asked)]
             case RunCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")

@@ -68,9 +68,10 @@ def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
     """The count can be skipped: whoever approves is not to read a number that nobody has read."""
     assert not AT_GATE.run.users
     found = made(AT_GATE.run)
-    assert found.alarms[0] == "it is not known how many users are mapped to backend-3: they were not counted"
+    not_counted = "the users mapped to backend-3 were not counted for this question"
+    assert found.alarms[0] == not_counted
     assert not any("no user is mapped" in one for one in found.lines)
-    assert felt(AT_GATE.run, ()) == ("order runbook: nobody has counted the users mapped to backend-3",)
+    assert felt(AT_GATE.run, ()) == (f"order runbook: {not_counted}",)
 
 
 def test_all_commands_say_the_number_that_the_question_says() -> None:

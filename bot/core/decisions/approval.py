@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from bot.core.decisions.brief import brief, counted, mapped, moved
+from bot.core.decisions.brief import brief, counted, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -108,14 +108,14 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     `seen`: what was read for the question.
     """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
-    name, users = run.request.target.backend.name, mapped(run, readings)
+    name, users = run.request.target.backend.name, mapped(readings)
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.plan.back:
         return ()
     first = moved_before(run.plan, stop) is not None
     order = "move-first" if first else "runbook"
     if not users:
-        return (f"order {order}: {'nobody has counted the users' if users is None else 'no user is'} mapped to {name}",)
+        return (f"order {order}: {not_counted(run) if users is None else f'no user is mapped to {name}'}",)
     if first:
         text = f"order {order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
         return (f"{text} {math.ceil(users / 100) * 2} s at least (100 users at a time, 2 s for each 100)",)

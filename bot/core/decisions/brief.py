@@ -90,12 +90,12 @@ def _of(readings: _Readings, probe: str) -> list[Reading]:
 
 def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
     """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
-    name, users = run.request.target.backend.name, mapped(run, readings)
+    name, users = run.request.target.backend.name, mapped(readings)
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.lapsed is not None:
         return
     if users is None:
-        yield _Line(text=f"it is not known how many users are mapped to {name}: they were not counted", alarm=True)
+        yield _Line(text=not_counted(run), alarm=True)
     elif not users:
         yield _Line(text=f"no user is mapped to {name}")
     elif moved_before(run.plan, stop):
@@ -110,10 +110,16 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
             yield _Line(text=cut, alarm=True)
 
 
-def mapped(run: Run, readings: _Readings) -> int | None:
-    """How many users are mapped to the backend, as read now, else by the last count; None where nobody has counted."""
-    now = [int(reading["users"]) for reading in _of(readings, "director-hosts")]
-    return max(now or run.users.values(), default=None)
+def mapped(readings: _Readings) -> int | None:
+    """How many users are mapped to the backend, as read for the question; None where they were not."""
+    return max((int(reading["users"]) for reading in _of(readings, "director-hosts")), default=None)
+
+
+def not_counted(run: Run) -> str:
+    """That nobody has counted them for it, and the last count, where there is one."""
+    last = max(run.users.values(), default=None)
+    known = "" if last is None else f"; by the last count there were {last}"
+    return f"the users mapped to {run.request.target.backend.name} were not counted for this question{known}"
 
 
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")

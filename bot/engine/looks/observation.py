@@ -87,11 +87,7 @@ def ran_without_end(host: Host, command: Command, error: HostError, *, changes: 
     )
 
 
-def users_counted(run: Run, observation: Observation) -> tuple[UsersCounted, ...]:
+def users_counted(run: Run, seen: Sequence[Seen]) -> tuple[UsersCounted, ...]:
     """The users mapped to the backend by each director that was read, if that is another number than the last."""
-    users = {
-        seen.host: int(seen.reading["users"])
-        for seen in observation.seen
-        if seen.reading is not None and "users" in seen.reading
-    }
+    users = {one.host: int(one.reading["users"]) for one in seen if one.reading is not None and "users" in one.reading}
     return (UsersCounted(users=users),) if users and users != run.users else ()

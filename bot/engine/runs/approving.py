@@ -20,7 +20,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Grant, Run
 from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation
+from bot.engine.looks.observation import Observation, users_counted
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 
@@ -52,7 +52,9 @@ class Approvals:
         otherwise = await self._otherwise(run) if gate is Gate.RESTORE else {}
         now = self._ports.clock.now()
         asked = question(run, gate, now, tuple(evidence), verified, seen=seen, otherwise=otherwise)
-        await self._runlog.record(asked, *answered_already(asked), only_after=run.moved)
+        # The dialog that opens at a click has the last count, and is to say no other number than the question.
+        counted = users_counted(run, seen)
+        await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.moved)
 
     async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen]] | None:
         """What the checks see now, in words, and what they read; None where it is not so, and it holds."""

@@ -95,7 +95,7 @@ class Changing:
             word=word,
         )
         # How long a flush may take depends on how many it moves, and many may have come since the last count.
-        counted = users_counted(self._run, ready.before) if Effect.FLUSH in step.does else ()
+        counted = users_counted(self._run, ready.before.seen) if Effect.FLUSH in step.does else ()
         return (*counted, started)
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:

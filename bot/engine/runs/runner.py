@@ -198,7 +198,7 @@ class Runner:
 
     async def _judge(self, step: PlannedCheck, decided: Run, observation: Observation) -> None:
         came = came_of(step, observation)
-        counted = users_counted(self._runlog.run, observation) if isinstance(came, fact.StepDone) else ()
+        counted = users_counted(self._runlog.run, observation.seen) if isinstance(came, fact.StepDone) else ()
         await self._runlog.record(came, *counted, only_after=decided.moved)
 
     # changes
@@ -248,7 +248,7 @@ class Runner:
         if isinstance(run.step, PlannedWait) and run.step.watch:
             try:
                 observation = await self._look.look([run.step.watch])
-                await self._runlog.record(*users_counted(self._runlog.run, observation), only_after=run.moved)
+                await self._runlog.record(*users_counted(self._runlog.run, observation.seen), only_after=run.moved)
             except JournalError:
                 return
             except Exception:
