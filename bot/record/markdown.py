@@ -245,7 +245,7 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield f"A health monitor says up on {name(host)}, which harms nobody"
             yield code(reason)
         case fact.BackendRebooted(host=host, reason=reason, ran=ran):
-            yield f"{name(host)} was booted while it was out"
+            yield f"{name(host)} was booted"
             yield code(reason)
             yield from _commands(ran)
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):

@@ -143,27 +143,43 @@ async def test_no_change_takes_users_while_they_have_nowhere_to_go_and_each_does
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-back", "director-up"])
+@virtually
+async def test_users_come_only_to_what_serves(step: str) -> None:
+    async with a_run() as play:
+        await play.reaches(step)
+        play.dovecot_dies()
+        run = await play.held_in_the_end()
+        assert play.sent(step) == []
+        assert re.search("active is failed|doveadm mailbox", run.reason)
+        assert run.step is not None
+        assert run.step.name == step
+
+
+@pytest.mark.parametrize("step", ["set-vhosts-back", "director-up"])
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda play: play.dovecot_dies(), "active is failed|doveadm mailbox"),
         (lambda play: play.backend.packages.installed.update({"dovecot-core": "1:9.9"}), "dovecot-core=1:9.9"),
         (lambda play: play.backend.disk.write("/etc/dovecot/local.conf", "# by Puppet\n"), "/etc/dovecot digest is"),
     ],
-    ids=["dovecot is dead", "other packages", "another configuration"],
+    ids=["other packages", "another configuration"],
 )
 @virtually
-async def test_users_come_only_to_what_was_verified_and_serves(step: str, damage: object, said: str) -> None:
-    """Puppet or a colleague may have changed it back after the test user had read their mail."""
+async def test_users_come_only_to_what_was_verified_or_it_is_asked_again(step: str, damage: object, said: str) -> None:
+    """Puppet or a colleague may have changed it after the question; the old digest was once wanted for the hour that
+    the approval was good for, whatever people did.
+    """
     async with a_run() as play:
         await play.reaches(step)
         assert callable(damage)
         damage(play)
-        run = await play.held_in_the_end()
+        await play.asks()
+        (lapse,) = play.facts(fact.ApprovalLapsed)
+        assert (lapse.gate, lapse.at) == (Gate.RESTORE, step)
+        assert said in lapse.reason
         assert play.sent(step) == []
-        assert re.search(said, run.reason)
-        assert run.step is not None
-        assert run.step.name == step
+        assert any(one.startswith("not as it was left: ") for one in play.facts(fact.ApprovalAsked)[-1].alarms)
+        assert await play.ends() == "done"
 
 
 async def _gap(step: str, number: int | None) -> list[str]:

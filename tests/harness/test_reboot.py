@@ -32,7 +32,7 @@ async def test_a_boot_that_started_dovecot_in_the_upgrade_is_said_and_retry_stop
         play.reboots_now()
         assert play.backend.serving
         await play.held()  # a check may see the running dovecot first; why it runs is told in the watch's next round
-        run = await play.until(lambda run: "was booted while it was out" in run.reason, within=timedelta(minutes=2))
+        run = await play.until(lambda run: "was booted, and" in run.reason, within=timedelta(minutes=2))
         assert "Retry goes on from “Stop dovecot on backend-3” again" in run.reason
         (told,) = play.thread(fact.BackendRebooted)
         assert "does not hold any more" in told

@@ -265,7 +265,7 @@ def test_a_hold_and_a_proposed_skip_say_how_the_backend_stays_until_somebody_dec
     assert stays in seen(message)
     assert "It looks first, and sends: doveadm service stop lmtp" in str(buttons(message)["retry"])
     story.tell(fact.SkipProposed(by=THIRD, step="stop-lmtp", reason="it is stopped by hand"))
-    assert f"Until then nothing is done; {stays}" in seen(last(story))
+    assert f"Until then no step is begun; {stays}" in seen(last(story))
     assert "vhost count 0" not in seen(last(Story().until("stage-config").fail()))
 
 

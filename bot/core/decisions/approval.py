@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from bot.core.decisions.brief import brief, counted, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
+from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
@@ -83,7 +84,7 @@ def question(
     return ApprovalAsked(
         step=step.name,
         gate=gate,
-        digest=run.digest_for(gate, (*evidence, *decides.alarms, *decides.lines), verified),
+        digest=digest_for(run, gate, (*evidence, *decides.alarms, *decides.lines), verified),
         evidence=evidence,
         not_by=run.not_by,
         expires=now + open_for,
@@ -92,6 +93,23 @@ def question(
         word_of=(run.back_asked_by or "") if run.approved_by_asking else "",
         alarms=decides.alarms,
         brief=decides.lines,
+    )
+
+
+def digest_for(run: Run, gate: Gate, evidence: tuple[str, ...], verified: Mapping[str, str]) -> str:
+    """What an approval here is for: plan, place, target, configuration and what was observed, as one digest."""
+    assert run.step is not None
+    return digest(
+        {
+            "run": run.id,
+            "gate": gate,
+            "step": run.step.name,
+            "plan": run.plan.digest,
+            "target": run.request.target.model_dump(mode="json"),
+            "evidence": evidence,
+            "verified": dict(verified),
+            "observed": dict(run.observed),
+        }
     )
 
 

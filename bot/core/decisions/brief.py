@@ -48,7 +48,7 @@ def brief(
 ) -> Brief:
     """What somebody has to know to decide on this gate.
 
-    `seen`: what was read for the question; `otherwise`: by step, what is not seen to be as it left it, in words.
+    `seen`: what was read for the question; `otherwise`: by step, what is not seen to be as it was, in words.
     """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
     match gate:
@@ -62,10 +62,10 @@ def brief(
             )
             found = (*found, *_others(readings), *_way_back(run, verified))
         case Gate.RESTORE:
-            found = (*_proved(run, readings), *_left(run, otherwise), *_out(run, now))
+            found = (*_proved(run, readings, otherwise), *_left(run, otherwise), *_out(run, now))
         case Gate.GO_BACK:
             found = (*_undone(run), *_waiting(run), *_out(run, now))
-    found = (*_skipped(run), *found)
+    found = (*_skipped(run), *(_Line(text=text, alarm=True) for text in otherwise.values()), *found)
     alarms, lines = (tuple(one.text for one in found if one.alarm is alarm) for alarm in (True, False))
     return Brief(alarms=alarms, lines=lines)
 
@@ -122,6 +122,7 @@ def not_counted(run: Run) -> str:
     return f"the users mapped to {run.request.target.backend.name} were not counted for this question{known}"
 
 
+_MAIL = {"mailbox-list", "mailbox-status", "fetched-mail"}
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
 
 
@@ -129,6 +130,8 @@ def _brought(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     """The packages that the run changes: from what the flush approval reads, or has read, of the backend; it may be
     another version than the plan was made from.
     """
+    if any(Effect.INSTALL in step.does for step in skipped(run)):
+        return
     now = _by_name(verified.get("installed", ""))
     brings = [found.groups() for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings))]
     for names, before, after in _together((name, now.get(name, before), after) for name, before, after in brings):
@@ -196,15 +199,20 @@ def _others(readings: _Readings) -> Iterator[_Line]:
 def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     if verified.get("way_back", "there") != "there":
         yield _Line(text=way_back_in_words(verified), alarm=True)
-    undone = frozenset[Effect]().union(*(step.undo.does for step in run.plan.changes if step.undo))
+    made = [step for step in run.plan.changes if step not in skipped(run)]
+    undone = frozenset[Effect]().union(*(step.undo.does for step in made if step.undo))
+    if verified.get("way_back", "there") != "there":
+        undone -= {Effect.INSTALL}
     things = {Effect.INSTALL: "the packages", Effect.CONFIGURE: "the configuration"}
     back = " and ".join(name for effect, name in things.items() if effect in undone)
-    gone = any(Effect.DELETE in step.does for step in run.plan.steps)
+    gone = any(Effect.DELETE in step.does for step in made)
     lines = [f"puts {back} back"] if back else ["gives it its users back"]
     yield _Line(text=f"going back {', '.join([*lines, *(['and leaves the metacache empty'] if gone else [])])}")
 
 
-def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
+def _proved(run: Run, readings: _Readings, otherwise: Mapping[str, str]) -> Iterator[_Line]:
+    if any(look.probe in _MAIL for step in run.plan.steps if step.name in otherwise for look in step.looks):
+        return  # which is an alarm already
     folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
     mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
     if folders and mails:
@@ -216,7 +224,6 @@ def _proved(run: Run, readings: _Readings) -> Iterator[_Line]:
 
 def _left(run: Run, otherwise: Mapping[str, str]) -> Iterator[_Line]:
     """What the run has made of the backend; of a change that was skipped, or is not so any more, just that."""
-    yield from (_Line(text=text, alarm=True) for text in otherwise.values())
     steps = (*skipped(run), *(step for step in run.plan.steps if step.name in otherwise))
     amiss = frozenset[Effect]().union(*(step.does for step in steps))
     left = frozenset[Effect]().union(*(step.does for step in run.plan.changes if step.name in run.seen_done)) - amiss
@@ -229,8 +236,10 @@ def _left(run: Run, otherwise: Mapping[str, str]) -> Iterator[_Line]:
     elif not run.plan.back:
         yield from _brought(run, run.verified) if Effect.INSTALL in left else ()
         yield from [_Line(text=f"configuration {run.request.config}")] if Effect.CONFIGURE in left else []
-    if Effect.DELETE in left:
-        yield _Line(text="the metacache was flushed, and is empty: first logins read from the object storage")
+    if Effect.DELETE in left and run.request.target.ring.metacache:
+        flushed = "was flushed, and is empty: first logins read from the object storage"
+        lost = "is empty, and was not seen to be flushed before: what it alone held is lost"
+        yield _Line(text=f"the metacache {flushed if run.emptied_flushed else lost}", alarm=not run.emptied_flushed)
 
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from bot.core.decisions.approval import Person, asked_now, objection
-from bot.core.decisions.goback import gives_vhosts_only, going_back, may_turn, way_back_shown
+from bot.core.decisions.goback import can_start_first, gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
@@ -196,8 +196,8 @@ def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
     may_turn(run)
     if run.turning:
         raise Refused("Somebody has asked for that already.")
-    if command.start_first and not run.users_wait:
-        raise Refused("Nobody waits for this dovecot any more; Go back shows what it would do.")
+    if command.start_first and not can_start_first(run):
+        raise Refused("This dovecot cannot be started first any more; Go back shows what it would do.")
     by, approves = command.person, ""
     if command.shown:
         plan = going_back(run)

@@ -22,9 +22,9 @@ from bot.core.plans.plan import (
     PlannedStep,
 )
 from bot.core.plans.procedure import Gate
-from bot.core.runs.changed import undone_by
+from bot.core.runs.changed import skipped, undone_by
 from bot.core.runs.events import Outcome
-from bot.core.runs.run import Run
+from bot.core.runs.run import Run, replace
 from bot.core.runs.transitions import Status
 from bot.errors import Refused
 
@@ -46,7 +46,9 @@ def may_turn(run: Run) -> None:
 def going_back(run: Run) -> Plan | None:
     """The plan that undoes what this run did, None when it changed nothing that needs undoing; raises Refused."""
     may_turn(run)
-    undoable = [step for step in run.touched if step.undo]
+    # One that was skipped may have been done by hand; what comes after it relies on it, so it is answered for as well.
+    relied_on = {step.name for step in (*run.touched, *skipped(run))}
+    undoable = [step for step in run.plan.changes if step.undo and step.name in relied_on]
     before = _undoings([step for step in undoable if not _restores(step.undo)], run)
     restoring = _undoings([step for step in undoable if _restores(step.undo)], run)
     name = run.request.target.backend.name
@@ -63,6 +65,20 @@ def going_back(run: Run) -> Plan | None:
     left = tuple(LeftOut(step=step.name, because=step.no_undo_because) for step in run.touched if step.no_undo_because)
     title = f"Go back: {name} as it was before"
     return Plan(title=title, stages=tuple(stage for stage in stages if stage.steps), left_out=left, back=True)
+
+
+def can_start_first(run: Run) -> bool:
+    """Whether users wait for a stopped dovecot, and the way back could start it before anything is asked."""
+    back = way_back_now(replace(run, start_first=True)) if run.users_wait else None
+    return back is not None and back.stages[0].name == _named("start")
+
+
+def way_back_now(run: Run) -> Plan | None:
+    """What going back would be, None where it is nothing, or not possible."""
+    try:
+        return going_back(run)
+    except Refused:
+        return None
 
 
 NOTHING = "nothing"
@@ -95,7 +111,11 @@ def _started_first(steps: tuple[PlannedChange, ...]) -> tuple[PlannedChange, ...
 
 
 def _stage(name: str, text: str, steps: tuple[PlannedStep, ...]) -> PlannedStage:
-    return PlannedStage(name=f"back-{name}", says=text, uninterrupted=False, verifies=False, steps=steps)
+    return PlannedStage(name=_named(name), says=text, uninterrupted=False, verifies=False, steps=steps)
+
+
+def _named(stage: str) -> str:
+    return f"back-{stage}"
 
 
 def _restores(action: Action | None) -> bool:

@@ -194,8 +194,8 @@ def _hold(run: Run) -> fact.RunHeld:
         return replace(held, reason=f"{held.reason}{again}")
     name = run.request.target.backend.name
     return fact.RunHeld(
-        reason=f"the directors were set back {run.deviations} times, and somebody or something keeps changing what they"
-        f" say of {name}. Find out who: a colleague, a health monitor, a director that restarts"
+        reason=f"directors gave {name} users again {run.deviations} times: somebody or something keeps changing what"
+        f" they say of it. Find out who: a colleague, a health monitor, a director that restarts"
     )
 
 
@@ -242,5 +242,5 @@ def users_first(run: Run) -> bool:
     """
     step = run.step
     does = step.does if step else frozenset()
-    starts = Effect.START_DOVECOT in does and run.start_first and run.covering is None
-    return run.users_wait and (starts or bool(does & {Effect.DOWN, Effect.FLUSH}))
+    starts = does & {Effect.UNMASK, Effect.START_DOVECOT} and run.start_first and run.covering is None
+    return run.users_wait and (bool(starts) or bool(does & {Effect.DOWN, Effect.FLUSH}))

@@ -234,7 +234,7 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
     flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
     text = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
-    return {"ready": there and unit == "active", "flushed": flushed, "said": text}
+    return {"ready": there and unit == "active", "flushed": flushed, "dovecot": dovecot, "said": text}
 
 
 _FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")

@@ -141,7 +141,7 @@ _ALL = (
         lambda _target, asks: Command(argv=("systemctl", "show", _FLUSH, "dovecot", str(asks["unit"]))),
         readings.metacache_flush,
         "unit",
-        "ready flushed said",
+        "ready flushed dovecot said",
     ),
     probe(
         "dovecot-packages",

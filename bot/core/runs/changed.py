@@ -27,6 +27,12 @@ def last_in_effect(run: Run, *effects: Effect) -> PlannedChange | None:
     return next((step for step in reversed(in_effect(run)) if step.does & set(effects)), None)
 
 
+def at_zero(run: Run) -> bool:
+    """Whether the backend has vhost count 0, as far as it was seen last: this run took them, and none were given."""
+    taken = any(Effect.TAKES_VHOSTS in step.does for step in run.made)
+    return taken and not (run.given_users or run.giving_back)
+
+
 def skipped(run: Run) -> tuple[PlannedStep, ...]:
     """The steps of the plan that is followed which people agreed to leave out, in order."""
     before = run.plan.steps[: run.position]

@@ -145,7 +145,7 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.UsersCounted() as new:
             return remember.counted(run, new, entry)
         case fact.RunEnded() as new:
-            return remember.ended(run, new)
+            return remember.ended(run, new, entry)
         case fact.RunRequested() | fact.StepUnclear() | fact.ApprovalRefused():
             return run
         case _:

@@ -64,9 +64,11 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
     if Effect.STOP_DOVECOT in does:
-        # A stop that is sent again may find the flush over already: what the first one was preceded by counts.
+        # A stop that is sent again may find the flush over already: what the first one was preceded by counts, unless
+        # dovecot is seen to have served on.
         before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
-        run = replace(run, flush_ready=run.flush_ready or any(reading["ready"] for reading in before))
+        earlier = run.flush_ready and not any(reading.get("dovecot") == "active" for reading in before)
+        run = replace(run, flush_ready=earlier or any(reading["ready"] for reading in before))
     run = _out(run, step, entry)
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
@@ -97,7 +99,10 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         seen_done=run.seen_done | {step.name},
         flushed=_flushed(run, step, done),
     )
-    if Effect.RESTORE in step.does:
+    if Effect.DELETE in step.does:
+        run = replace(run, emptied_flushed=run.flushed)
+    later = run.plan.steps[run.position + 1 :]
+    if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, out_until=entry.at)
     if Effect.STOP_DOVECOT in step.does and run.must_hold:
         # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
@@ -186,7 +191,7 @@ def came_back(run: Run, new: fact.UsersCameBack, entry: Entry) -> Run:
 
 
 def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
-    deviated = replace(run, deviations=run.deviations + 1)
+    deviated = replace(run, deviations=run.deviations + 1, given_users=True)
     if new.helpless:
         return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=new.helpless))
     return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
@@ -198,7 +203,7 @@ def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
 
 def set_back(run: Run, new: fact.RingSetBack) -> Run:
     """What the watch sent takes users away too, and may still come where its end was not heard."""
-    ran = new.ran
+    run, ran = replace(run, given_users=run.given_users and not new.holds), new.ran
     unheard = ((one.host, new.not_after) for one in ran if one.changes and one.exit_status is None)
     return replace(run, unheard=(*run.unheard, *unheard))
 
@@ -212,7 +217,7 @@ def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
     if not booted.lost or run.giving_back:
         return run
-    reason = f"{booted.host} was booted while it was out, and {booted.reason}"
+    reason = f"{booted.host} was booted, and {booted.reason}"
     return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
 
 
@@ -228,5 +233,7 @@ def counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
     return replace(run, users=new.users, users_at=entry.at, users_before=run.users_before or new.users)
 
 
-def ended(run: Run, new: fact.RunEnded) -> Run:
+def ended(run: Run, new: fact.RunEnded, entry: Entry) -> Run:
+    if new.outcome is fact.Outcome.TAKEN_OVER and not new.by:  # every director was seen to give it users
+        run = replace(run, out_until=entry.at)
     return replace(run, outcome=new.outcome, reason=new.reason or run.reason, ended_by=new.by)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
-from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, digest
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
@@ -91,7 +91,9 @@ class Run:
     users_before: Mapping[str, int] = field(default_factory=dict)
     """As they were first counted."""
     out_since: datetime | None = None
-    """When its vhosts were taken away."""
+    """When its vhosts were taken away, or may have been."""
+    given_users: bool = False
+    """Whether directors were last seen to give it users again, and not seen to be set back since."""
     out_until: datetime | None = None
     """When it was given them, or was set up again; the last time."""
     came_back: int = 0
@@ -116,6 +118,8 @@ class Run:
     """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
     flushed: bool = False
     """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
+    emptied_flushed: bool = False
+    """Whether its metacache was emptied after such a flush."""
     verified: Mapping[str, str] = field(default_factory=dict)
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False
@@ -224,11 +228,11 @@ class Run:
     @property
     def users_wait(self) -> bool:
         """Whether users wait for a dovecot that this run stopped, or may have, until they are moved or it starts."""
-        back = self.plan.steps[: self.position] if self.plan.back else ()
+        before = self.plan.steps[: self.position]
         waiting = False
-        for step in (*self.request.plan.steps, *back):
+        for step in (*self.request.plan.steps, *(before if self.plan.back else ())):
             done = step.does if step.name in self.seen_done else frozenset()
-            sent = step == self.step and self.attempt
+            sent = (step == self.step and self.attempt) or (step in self.touched and step in before and not done)
             if Effect.STOP_DOVECOT in (step.does if sent else done):
                 waiting = True
             if done & {Effect.FLUSH, Effect.START_DOVECOT}:
@@ -266,22 +270,6 @@ class Run:
     def stands_safely(self) -> bool:
         """Whether the run may turn round, hold or rest here."""
         return not self.committed or self.failed is not None or self.lapsed is not None
-
-    def digest_for(self, gate: Gate, evidence: tuple[str, ...], verified: Mapping[str, str]) -> str:
-        """What an approval here is for: plan, place, target, configuration and what was observed, as one digest."""
-        assert self.step is not None
-        return digest(
-            {
-                "run": self.id,
-                "gate": gate,
-                "step": self.step.name,
-                "plan": self.plan.digest,
-                "target": self.request.target.model_dump(mode="json"),
-                "evidence": evidence,
-                "verified": dict(verified),
-                "observed": dict(self.observed),
-            }
-        )
 
 
 if TYPE_CHECKING:

@@ -46,21 +46,22 @@ class Approvals:
         shown = await self._shown(gate, run)
         if shown is None:
             return
-        evidence, seen = shown
+        evidence, seen, otherwise = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run, seen) if gate is Gate.FLUSH and run.lapsed is None else ()
-        otherwise = await self._otherwise(run) if gate is Gate.RESTORE else {}
+        otherwise |= await self._otherwise(run) if gate is Gate.RESTORE else {}
         now = self._ports.clock.now()
         asked = question(run, gate, now, tuple(evidence), verified, seen=seen, otherwise=otherwise)
         # The dialog that opens at a click has the last count, and is to say no other number than the question.
         counted = users_counted(run, seen)
         await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.moved)
 
-    async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen]] | None:
-        """What the checks see now, in words, and what they read; None where it is not so, and it holds."""
+    async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen], dict[str, str]] | None:
+        """What the checks see now, in words, what they read, and by check what is not so; None where it holds."""
         checks = self._evidence(gate, run)
         words = {check.name: run.looks.get(check.name) for check in checks}
         seen: list[fact.Seen] = []
+        otherwise = {}
         anew = [check for check in checks if _is_due(gate, check, run)]
         async with beside(*(self._looked(check, run) for check in anew)) as looks:
             for check, looking in zip(anew, looks, strict=True):
@@ -70,11 +71,13 @@ class Approvals:
                 if not counts_only(check) and (holds is None or (not holds and run.lapsed is None)):
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
+                if not holds and not counts_only(check):
+                    otherwise[check.name] = f"not so any more: {reason}"
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
                 if holds or not counts_only(check):
                     words[check.name] = reason
                 seen += observation.seen
-        return [word for word in words.values() if word is not None], seen
+        return [word for word in words.values() if word is not None], seen, otherwise
 
     async def _looked(self, check: PlannedCheck, run: Run) -> Observation:
         if counts_only(check):

@@ -213,6 +213,7 @@ class Changing:
         seen_there = on_hosts(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
         came = conclude(end, seen_there, repeatable=step.repeatable, attempt=self._run.attempt)
         recorded: fact.Fact
+        counted = users_counted(self._run, looked.seen) if looked and Effect.FLUSH in step.does else ()
         match came:
             case Conclusion.DONE:
                 assert looked is not None
@@ -226,7 +227,7 @@ class Changing:
                 recorded = fact.StepFailed(step=step.name, reason=reason, ran=ran, seen=seen)
             case _:
                 assert_never(came)
-        await self._runlog.record(recorded)
+        await self._runlog.record(*counted, recorded)
         return came
 
     async def _until_over(self, step: PlannedChange, action: Action) -> tuple[Observation, bool]:

@@ -13,6 +13,8 @@ from bot.core.decisions.approved import as_shown, differences
 from bot.core.decisions.guards import (
     NOBODY_IS_MAPPED,
     WHO_THEY_ARE,
+    Standing,
+    as_verified,
     flush_seen,
     guards_now,
     is_itself,
@@ -148,14 +150,17 @@ class Judging:
         done = observation.part(action.done_when)
         if done.verdict.holds and action.steady:
             done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
-        if done.verdict.holds:
+        # Users come to what was verified alone, also where somebody else has given them.
+        if done.verdict.holds and (Effect.RESTORE not in step.does or _holds(observation, guards)):
             return await self.done(step, fact.How.FOUND, done, ())
         if done.verdict.holds is None and action.done_when:
             reason = f"it cannot be seen whether it is done: {done.verdict.reason}"
         elif against := unflushed(decided):
             reason = against
-        elif shown := self._is_not_as_shown(step, observation, decided):
-            return shown
+        elif lapsed := self._is_not_as_shown(step, observation, decided) or self._is_not_as_verified(
+            step, observation, decided
+        ):
+            return lapsed
         elif _users_are_back(observation, guards) and (again := self._moved_again(step, decided, observation)):
             return again
         elif not _holds(observation, guards):
@@ -194,6 +199,18 @@ class Judging:
         if not shown or decided.grant is None or observation.verdict.holds is not False:
             return None
         reason = f"what it showed is not so any more: {differences(shown, observation.looks)}"
+        return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
+
+    @staticmethod
+    def _is_not_as_verified(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
+        """The lapse of the restore approval where packages or configuration are not those that it was given for."""
+        if Effect.RESTORE not in step.does or decided.grant is None:
+            return None
+        verified = as_verified(Standing(back=decided.plan.back, disturbed=True, verified=decided.verified))
+        verdict = observation.part(verified).verdict
+        if verdict.holds is not False:
+            return None
+        reason = f"what was verified is not so any more: {verdict.reason}"
         return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
 
     @staticmethod

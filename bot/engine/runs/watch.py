@@ -137,6 +137,8 @@ class Watch:
         try:
             answer = await self._sending.asked(host)
             fence = self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
+            if not step.does & self._run.enforced:
+                return  # since this was judged somebody has taken over: nobody is to fight that
             not_after = fence.not_after
             sent = ran_of(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
             patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.approval import Person, still_good, waits_for
+from bot.core.decisions.approval import Person, digest_for, still_good, waits_for
 from bot.core.decisions.decide import (
     Approve,
     GoBack,
@@ -47,7 +47,7 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     asked = story.run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
     shown = ("as it should be", *asked.alarms, *asked.brief)
-    asked_for = story.run.digest_for(Gate.FLUSH, shown, STANDS)
+    asked_for = digest_for(story.run, Gate.FLUSH, shown, STANDS)
     assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 
 
@@ -261,7 +261,7 @@ def test_dovecot_is_started_first_only_while_users_wait_for_it() -> None:
     for step in ("stop-lmtp", "mask-dovecot", "start-dovecot"):
         story = Story().until(step).fail()
         command = GoBack(person=person(THIRD), reason="start it", answers=story.run.held, start_first=True)
-        with pytest.raises(Refused, match="Nobody waits"):
+        with pytest.raises(Refused, match="cannot be started first"):
             decide(story.run, command, story.at)
 
 

@@ -113,7 +113,7 @@ def test_people_are_called_once_about_a_ring_that_keeps_changing_while_the_run_h
     action = next_action(story.tell(deviated).run, story.at)
     assert isinstance(action, Record)
     assert isinstance(action.fact, fact.RunHeld)
-    assert "set back 3 times" in action.fact.reason
+    assert "again 3 times" in action.fact.reason
     story.tell(action.fact)
     assert isinstance(next_action(story.tell(deviated).run, story.at), Sleep)
 

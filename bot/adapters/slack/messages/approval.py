@@ -30,6 +30,7 @@ from bot.core.decisions.goback import no_way_back
 from bot.core.plans.effects import lock_wait
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
+from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -92,7 +93,7 @@ def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
 
 def _as_it_is(run: Run) -> str:
     name = escape(short(run.request.target.backend.name, 80))
-    return f"{name} stays at vhost count 0" if run.out_since else "nothing is done"
+    return f"{name} stays at vhost count 0" if at_zero(run) else "no step is begun"
 
 
 def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:

@@ -29,10 +29,10 @@ from bot.adapters.slack.messages.text import (
     who,
 )
 from bot.core.decisions.decide import no_skip
-from bot.core.decisions.goback import no_way_back
+from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
 from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.changed import in_doubt, in_effect
+from bot.core.runs.changed import at_zero, in_doubt, in_effect
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
 
@@ -40,10 +40,10 @@ from bot.core.runs.run import Run
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
     builder.paragraph(f"*What it means* {_meaning(run)}")
-    gate = isinstance(run.step, PlannedApproval)
+    gate = isinstance(run.step, PlannedApproval) or run.lapsed is not None
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
-    if run.users_wait and not against:
+    if can_start_first(run):
         choices.insert(0, "*Start dovecot again…*: users wait for it; it is started first, the rest is asked for.")
     if run.step and not no_skip(run.step):
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
@@ -57,7 +57,8 @@ def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
-    return f"The run holds here; nothing more is changed until somebody decides.{stays}{where}{because}{_so_far(run)}"
+    kept = " Meanwhile, what gives it users again is set back." if run.enforced and at_zero(run) else ""
+    return f"The run holds here; no step is begun until somebody decides.{stays}{kept}{where}{because}{_so_far(run)}"
 
 
 def _so_far(run: Run) -> str:
@@ -71,27 +72,30 @@ def _so_far(run: Run) -> str:
 
 
 def as_it_is(run: Run, before: str = "", after: str = "") -> str:
-    """How the backend stays while nobody decides, where it has no new users; empty where it is as it always was."""
+    """How the backend stays while nobody decides, where it has no new users; empty where that is not known."""
     name = escape(short(run.request.target.backend.name, 80))
-    stays = f"{name} stays at vhost count 0" if run.out_since and not run.giving_back else ""
-    return f"{before}{stays}, as since {now(run.out_since)}{after}" if run.out_since and stays else ""
+    stays = f"{name} stays at vhost count 0, as since {now(run.out_since)}" if run.out_since and at_zero(run) else ""
+    return f"{before}{stays}{after}" if stays else ""
 
 
 def _way_back(run: Run) -> str:
-    count = sum(1 for step in run.touched if step.undo)
+    back = way_back_now(run)
+    count = len(back.changes) if back else 0
     if not count:
         return "end the run; nothing that it changed needs undoing."
-    return f"undo what was done ({changes(count)} can be undone), as a plan of its own that is approved first."
+    return f"undo what was done ({changes(count)}), as a plan of its own that is approved first."
 
 
 def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     name, step = run.request.target.backend.name, run.step
     if step is None:
         return ()
-    sends = f" It looks first, and sends: {step.action.command.text}" if isinstance(step, PlannedChange) else ""
+    sends = ""
+    if isinstance(step, PlannedChange) and run.lapsed is None:
+        sends = f" It looks first, and sends: {step.action.command.text}"
     again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?{sends}", "Retry")
     buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
-    if back and run.users_wait:
+    if back and can_start_first(run):
         start = dialog(
             f"Start dovecot on {name}", f"Turn run {run.id} round, and start dovecot on {name} first?", "Start"
         )
@@ -115,7 +119,8 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str
     builder.paragraph(f"*{title(run.plan, run.step)}*")
     builder.quote("*Reason given*", proposed.reason)
     not_by = " nor ".join(who(user) for user in dict.fromkeys((proposed.by, run.request.requester)))
-    builder.paragraph(f"A second engineer has to agree, not {not_by}. Until then nothing is done{as_it_is(run, '; ')}.")
+    stays = as_it_is(run, "; ")
+    builder.paragraph(f"A second engineer has to agree, not {not_by}. Until then no step is begun{stays}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"
     confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
     agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)

@@ -30,7 +30,7 @@ from bot.core.text.duration import length
 _OUTCOMES = {
     Outcome.DONE: ":white_check_mark: *Done*",
     Outcome.REFUSED: ":no_entry: *Refused*: nothing that serves mail was changed",
-    Outcome.WENT_BACK: ":leftwards_arrow_with_hook: *Went back*: what was done is undone",
+    Outcome.WENT_BACK: ":leftwards_arrow_with_hook: *Went back*",
     Outcome.ABORTED: ":black_square_for_stop: *Aborted*",
     Outcome.TAKEN_OVER: ":raising_hand: *Taken over by hand*",
 }

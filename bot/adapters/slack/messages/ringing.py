@@ -6,12 +6,13 @@ from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, 
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import clock, file_name, now, value, who
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval
+from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.changed import in_effect, last_in_effect
+from bot.core.runs.changed import in_doubt, in_effect, last_in_effect, skipped
 from bot.core.runs.events import Entry
 from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.transitions import Status
 
 
 def proof(facts: fact.HostsProved) -> str:
@@ -82,24 +83,27 @@ def _others(usable: int) -> str:
 
 def ready(run: Run) -> str:
     """How users can be given this backend soonest, from where the run stands."""
-    name = run.request.target.backend.name
+    name, step = run.request.target.backend.name, run.step
+    at = f"“{step.says if step else 'its end'}”"
+    held = f" The run holds at {at}: that comes first." if run.status is Status.HELD else ""
     if run.covering and run.covering.gate is Gate.RESTORE:
-        return f"{name} is verified and about to be put back."
-    step = run.step
+        return held.strip() or f"{name} is about to be put back."
     if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
-        return f"{name} is verified: approve the restore, and it gets users at once."
-    if not run.disturbed:
-        return (
-            f"{name} still serves and is only at vhost count 0: go back (Abort in the first message), and approve that."
-        )
+        proved = not any(isinstance(one, PlannedCheck) for one in skipped(run))
+        verified = f"{name} is verified" if proved else f"a check of {name} was skipped"
+        how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users at once"
+        return f"{verified}: {how}."
+    if not any(one.disturbs for one in run.touched):
+        back = "it is on its way back" if run.plan.back else "go back (Abort in the first message), and approve that"
+        return f"{name} still serves and is only at vhost count 0: {back}.{held}"
     last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
     if last and Effect.STOP_DOVECOT in last.does:
-        stopped = name
-    elif last_in_effect(run, Effect.STOP) and not run.made_by(Effect.STOP_DOVECOT):
-        stopped = f"a service of {name}"
+        stopped = f"{name} is stopped"
+    elif not run.made_by(Effect.STOP_DOVECOT) and (last_in_effect(run, Effect.STOP) or not run.plan.back):
+        stopped = f"a service of {name} is stopped"  # or was told to: what is in doubt is no reason to wait
     else:
-        return f"dovecot runs on {name} again and is not verified yet; the restore approval comes next."
-    return f"{stopped} is stopped at “{step.says if step else 'its end'}”; going back starts it again."
+        return f"dovecot runs on {name} again and is not verified yet.{held}"
+    return f"{stopped} at {at}; going back starts it again."
 
 
 def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
@@ -115,10 +119,8 @@ def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
 
 def booted(entry: Entry, boot: fact.BackendRebooted) -> MessageBuilder:
     """The backend was booted; its looks are written by the caller."""
-    builder = MessageBuilder(
-        f"{escape(boot.host)} was booted while it was out, {clock(entry.at)}: {prose(boot.reason, most=500)}."
-    )
-    builder.paragraph(f":arrows_counterclockwise: *{escape(boot.host)} was booted while it was out*, {now(entry.at)}")
+    builder = MessageBuilder(f"{escape(boot.host)} was booted, {clock(entry.at)}: {prose(boot.reason, most=500)}.")
+    builder.paragraph(f":arrows_counterclockwise: *{escape(boot.host)} was booted*, {now(entry.at)}")
     builder.quote("*Looked again*", boot.reason)
     return builder
 
@@ -131,14 +133,19 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     builder.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in in_effect(run)) or "• nothing"
     builder.paragraph(f"*Done by this run{', and not undone' if run.plan.back else ' so far'}*\n{done}")
+    if begun := "\n".join(f"• {escape(step.says)}" for step in in_doubt(run)):
+        builder.paragraph(f"*Begun, and not known to be done now*\n{begun}")
     last = last_in_effect(run, Effect.MASK, Effect.UNMASK)
-    if last and Effect.MASK in last.does:
+    if any(Effect.MASK in step.does for step in in_doubt(run)):
+        builder.paragraph("Dovecot may be masked there: see `systemctl is-enabled dovecot` before it is started.")
+    elif last and Effect.MASK in last.does:
         builder.paragraph("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
     builder.paragraph(
-        "The run changes nothing more, and sets nothing back. It releases the ring when every director is seen to"
-        f" give {escape(name)} users again, or when somebody says that it stays out."
+        "The run sends nothing more, and sets nothing back; what was sent before may still come about. It releases"
+        f" the ring when every director is seen to give {escape(name)} users again, or when somebody says that it stays"
+        " out."
     )
-    text = f"End run {run.id}: {name} stays out of its ring, and another backend may be taken out?"
+    text = f"End run {run.id}: {name} stays out? The ring is claimed no more; runs are refused while {name} is out."
     confirm = dialog(f"{name} stays out", text, "It stays out", style="danger")
     stays = button("It stays out…", "stays_out", value(run.id, entry.seq), style="danger", confirm=confirm)
     return builder.message(name=file_name(entry, "taken"), buttons=(stays,))

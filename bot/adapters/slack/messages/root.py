@@ -11,6 +11,7 @@ from bot.adapters.slack.messages.text import known, moment, now, place, stamp, s
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
+from bot.core.runs.changed import at_zero, skipped
 from bot.core.runs.events import ApprovalAsked, Outcome
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -81,7 +82,8 @@ def _checklist(run: Run) -> Iterator[str]:
     sign = _AT_HAND.get(run.status, ":arrow_forward:")
     for number, stage in enumerate(run.plan.stages):
         if number < at_hand:
-            yield f":white_check_mark: {escape(stage.name)}"
+            whole = not any(step in stage.steps for step in skipped(run))
+            yield f"{':white_check_mark:' if whole else ':fast_forward:'} {escape(stage.name)}"
         elif number == at_hand:
             yield f"{sign} *{escape(stage.name)}*: {escape(short(stage.says, _SAYS))}"
         else:
@@ -96,7 +98,7 @@ def _out(run: Run) -> Iterator[str]:
     since, until = run.out_since, run.out_until
     if since and until:
         yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
-    elif since:
+    elif since and at_zero(run):
         yield f"*Out*, without new users, since {moment(since)}"
 
 

@@ -140,8 +140,10 @@ def not_done(entry: Entry, run: Run) -> Message:
             then += " It is looked up now."
         case fact.StepNotDone(reason=reason, ran=commands):
             head, then = ":mag: *Not done*", "The bot tries it again by itself."
+            if run.turning:
+                then = "The run turns round now."
         case fact.UsersCameBack(reason=reason, ran=commands):
-            head, then = ":repeat: *Not yet*, users came back", "They are moved again, before anything stops."
+            head, then = ":repeat: *Not yet*, users came back", "They are moved again, before dovecot stops."
         case fact.WaitGoesOn(reason=reason, until=until):
             head, then, commands = ":hourglass_flowing_sand: *Waits*", f"Until {moment(until)}.", ()
         case _:

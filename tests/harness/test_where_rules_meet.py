@@ -1,0 +1,160 @@
+"""Where two rules meet that were each written for itself: deeds of the bot that harm, in whole runs in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from bot.core.runs.transitions import Status
+from bot.practice.ring.hosts import FLUSH_UNIT
+from tests.harness.drill import Drill, a_run, virtually
+
+_STANDS = {Status.HELD, Status.ENDED, Status.ASKING}
+
+
+def by_puppet(play: Drill) -> None:
+    """The configuration in place is not the verified one any more."""
+    play.backend.disk.write("/etc/dovecot/local.conf", b"# by Puppet\n")
+
+
+def ring_forgets(play: Drill) -> None:
+    """All directors restart at once, so that every backend is up at 100; somebody logs in."""
+    play.ring.restart_all_directors()
+    play.ring.state.move("somebody", play.backend.ip, play.ring.now())
+
+
+async def before_the_restore(play: Drill, step: str) -> None:
+    """The restore is approved, nothing of it was sent, and it is asked again: the backend is not what was verified."""
+    if step.startswith("undo-"):
+        await play.reaches("approve-restore")
+        await play.asks()
+        await play.go_back()
+    await play.reaches(step)
+    by_puppet(play)
+    await play.asks()
+    assert play.began("director up ") == []
+    assert not any(one.text.endswith(" 100") for one in play.began("director update"))
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("step", ["set-vhosts-back", "undo-director-down"])
+@virtually
+async def test_a_ring_that_forgets_while_an_approved_restore_is_asked_for_again_is_set_back(
+    step: str, dies: bool
+) -> None:
+    """Nothing was given back yet: the watch has to go on, or users stay on a backend that is not verified, or dead."""
+    async with a_run() as play:
+        await before_the_restore(play, step)
+        if dies:
+            play.dovecot_dies()
+        ring_forgets(play)
+        await asyncio.sleep(600)
+        assert not play.ring.state.usable(play.backend.ip)
+        assert not dies or play.ring.users_on("backend-3") == 0, "none that serves is flushed"
+
+
+@virtually
+async def test_a_restore_that_the_ring_made_by_itself_is_no_way_round_what_was_verified() -> None:
+    """It held because of the configuration; after a restart of the directors it once ended as done."""
+    async with a_run() as play:
+        await before_the_restore(play, "set-vhosts-back")
+        ring_forgets(play)
+        await asyncio.sleep(600)
+        assert play.run_now.status is Status.ASKING
+
+
+@virtually
+async def test_a_flush_unit_seen_active_before_a_stop_that_never_came_makes_the_next_stop_no_flush() -> None:
+    """The first stop got lost with the network; an hour later somebody had stopped the unit, and dovecot served on."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        cut = timedelta(minutes=30)
+        play.before("hosts.run backend-3 systemctl stop", lambda: play.network.silence("backend-3", cut))
+        await play.until(lambda run: run.status is Status.HELD)
+        await asyncio.sleep(3600)
+        assert play.backend.serving
+        unit = play.backend.units[FLUSH_UNIT]
+        unit.active, unit.sub = "inactive", "dead"
+        await play.retry()
+        await play._goes_well(
+            lambda run: run.status is Status.HELD or (run.step is not None and run.step.name == "unmask-dovecot")
+        )
+        assert play.ring.losses == []
+
+
+@virtually
+async def test_a_stop_that_was_sent_and_is_skipped_leaves_no_user_waiting() -> None:
+    """Dovecot is stopped, as the console shows, and SSH to it is dead: two engineers go on without seeing the stop."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        play.after("stop-dovecot", lambda: play.network.silence("backend-3", timedelta(hours=3)))
+        run = await play.until(lambda run: run.status is Status.HELD)
+        assert run.users_wait
+        assert play.ring.users_on("backend-3") > 0
+        await play.skip()
+        await asyncio.sleep(120)
+        assert play.began("director flush") != [], play.run_now.reason
+        assert play.ring.users_on("backend-3") == 0
+
+
+@virtually
+async def test_nothing_more_is_sent_to_the_ring_once_somebody_has_taken_over() -> None:
+    """The watch was setting back what a colleague gave, and went on to down and flush after they had taken over."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        play.colleague_gives()
+        play.before("hosts.run director-1 doveadm director update", lambda: play.later(timedelta(0), play.take_over))
+        await play.until(lambda run: run.status is Status.TAKEN)
+        taken = play.ring.now()
+        await asyncio.sleep(120)
+        after = [one.text for one in play.watching.begun if one.ran.not_after is not None and one.sent > taken]
+        assert after == []
+
+
+async def users_wait_behind_a_mask(play: Drill) -> None:
+    """The flush failed and was skipped; its users are still there."""
+    await play.reaches("flush-users")
+    play.fails("flush-users")
+    await play.held()
+    await play.skip()
+
+
+@virtually
+async def test_starting_dovecot_first_waits_for_no_slack_at_its_mask() -> None:
+    """The start itself waits for nobody; the unmask right before it does."""
+    async with a_run() as play:
+        await users_wait_behind_a_mask(play)
+        await play.reaches("stop-was-clean")
+        play.backend.dovecot_unit.result = "timeout"
+        run = await play.held()
+        assert run.users_wait
+        await play.go_back(start_first=True)
+        play.slack.go_away()
+        await asyncio.sleep(600)
+        assert play.backend.serving
+
+
+@pytest.mark.parametrize("step", ["mask-dovecot", "stop-dovecot"])
+@virtually
+async def test_a_way_back_does_not_end_with_what_undoes_the_undoing_of_a_skipped_step(step: str) -> None:
+    """It masks, or stops, dovecot as the undo of the later step, and nothing of the plan starts it again."""
+    async with a_run(text="backend-3 restart=yes") as play:
+        await play.reaches(step)
+        play.network.away("backend-3", timedelta(minutes=2))
+        run = await play.held()
+        assert run.reason.startswith("not begun")
+        if step == "stop-dovecot":
+            await play.backend.dovecot_unit.stop()
+        await asyncio.sleep(150)
+        await play.skip()
+        while (run := await play.until(lambda run: run.status in _STANDS)).status is Status.HELD:
+            await play.skip()  # no deletion, as nobody saw the flush
+        await play.go_back()
+        while (run := await play.until(lambda run: run.status in _STANDS)).status is Status.ASKING:
+            await play.approve()
+        assert run.status is Status.ENDED, run.reason
+        assert play.backend.serving

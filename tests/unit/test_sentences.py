@@ -1,0 +1,161 @@
+"""Sentences that were false once in a state that a run can reach, told fact by fact."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.adapters.slack.messages.root import root, steering
+from bot.core.decisions.brief import brief
+from bot.core.decisions.goback import going_back
+from bot.core.decisions.upnext import Ask, Record, Turn, next_action
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
+from tests.build import REQUESTER, SECOND, STANDS, THIRD, Story, library, plan
+from tests.unit.messages import buttons, last, seen
+from tests.unit.stories import on_its_way_back
+
+LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
+
+
+def skipped(story: Story, step: str) -> Story:
+    story.until(step).fail()
+    story.tell(fact.SkipProposed(by=THIRD, step=step, reason="seen by hand"))
+    return story.tell(fact.SkipAgreed(by=SECOND, step=step))
+
+
+def by_itself(story: Story) -> object:
+    return next_action(story.run, story.at, library().rules.harmless)
+
+
+def test_a_backend_that_the_directors_still_have_down_was_not_out_until_then() -> None:
+    story = Story().until("director-up").fail("director-1: state is down, expected up")
+    assert "*Out* for" not in seen(root(story.run))
+
+
+def test_a_backend_whose_dovecot_is_seen_not_to_run_is_not_about_to_be_put_back() -> None:
+    story = Story().until("ring-is-whole-for-the-restore").fail("backend-3: dovecot active is failed")
+    assert story.run.enforced, "so the watch calls"
+    assert "is verified and about to be put back" not in last(story.tell(LOW)).text
+
+
+def test_a_backend_whose_verification_was_skipped_is_not_verified() -> None:
+    story = skipped(Story(), "test-user-reads-mail").until("approve-restore", on=Status.ASKING)
+    assert "is verified" not in last(story.tell(LOW)).text
+
+
+def test_on_the_way_back_nobody_is_sent_to_a_button_that_is_not_there() -> None:
+    story = Story().until("drain", on=Status.WAITING)
+    way_back = going_back(story.run)
+    assert way_back is not None
+    story.tell(fact.GoBackAsked(by=REQUESTER, reason="not tonight"), fact.TurnedBack(plan=way_back))
+    story.until("test-user-reads-mail").fail()
+    assert "abort" not in str(steering(story.run))
+    assert "Abort in the first message" not in last(story.tell(LOW)).text
+
+
+def test_the_restore_approval_does_not_come_next_where_the_way_back_stops_dovecot_first() -> None:
+    story = on_its_way_back("test-user-reads-mail").until("approve-going-back", on=Status.ASKING)
+    assert "the restore approval comes next" not in last(story.tell(LOW)).text
+
+
+def test_there_is_nothing_to_be_approved_where_the_question_was_put_off() -> None:
+    story = Story().until("approve-restore", on=Status.ASKING)
+    story.tell(fact.Postponed(step="approve-restore", gate=Gate.RESTORE, by=THIRD, reason="at three", message="1.1"))
+    assert "approve the restore, and it gets users at once" not in last(story.tell(LOW)).text
+
+
+def flush_brief(run: Run, **verified: str) -> tuple[str, ...]:
+    return brief(run, Gate.FLUSH, (), {**STANDS, **verified}, run.at).lines
+
+
+def test_a_flush_approval_does_not_promise_packages_back_beside_the_alarm_that_they_are_not_there() -> None:
+    run = Story().until("approve-flush").run
+    found = brief(run, Gate.FLUSH, (), {**STANDS, "way_back": "without dovecot-core=1:2.3.19.1-1"}, run.at)
+    assert any("packages of before" in one for one in found.alarms)
+    assert not any("puts the packages" in one for one in found.lines), found.lines
+
+
+@pytest.mark.parametrize(
+    ("step", "claim"),
+    [
+        ("install-packages", "dovecot-core: 1:2.3.19.1-1 → 1:2.3.19.1-2"),
+        ("clean-metacache", "leaves the metacache empty"),
+    ],
+)
+def test_a_flush_approval_that_is_asked_again_claims_nothing_of_a_step_that_was_skipped(step: str, claim: str) -> None:
+    story = Story()
+    if step == "clean-metacache":
+        skipped(story, "remove-old-metacache-database")
+    skipped(story, step).until("unmask-dovecot")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="it has expired", at="unmask-dovecot"))
+    assert isinstance(by_itself(story), Ask)
+    assert not any(claim in line for line in flush_brief(story.run))
+
+
+def test_what_turns_round_is_not_said_to_be_tried_again() -> None:
+    story = Story().until("set-vhosts-to-zero", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="no"))
+    message = last(story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="exit 75")))
+    assert isinstance(by_itself(story), Turn)
+    assert "The bot tries it again by itself" not in seen(message)
+
+
+def test_what_was_left_out_on_the_way_back_is_not_said_to_be_undone() -> None:
+    story = skipped(on_its_way_back("unmask-dovecot"), "undo-install-packages").until(None, on=Status.ENDED)
+    assert "what was done is undone" not in seen(last(story))
+
+
+def test_starting_dovecot_first_is_not_offered_where_the_way_back_could_not() -> None:
+    """It said that dovecot is started first; once an installation was begun, an approval came before that."""
+    story = skipped(Story(), "flush-users").until("install-packages").fail()
+    assert story.run.users_wait
+    assert "start_again" not in buttons(last(story))
+    assert "started first" not in seen(last(story))
+
+
+def test_retry_says_that_it_asks_again_where_that_is_all_it_does() -> None:
+    story = Story().until("stop-lmtp")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="it has expired", at="stop-lmtp"))
+    story.until("stop-lmtp", on=Status.ASKING)
+    story.tell(fact.Postponed(step="stop-lmtp", gate=Gate.FLUSH, by=THIRD, reason="at three", message="1.1"))
+    message = last(story)
+    story.tell(fact.RetryChosen(by=REQUESTER))
+    assert isinstance(by_itself(story), Ask)
+    assert "and sends: doveadm service stop lmtp" not in str(buttons(message)["retry"])
+    assert "try this step again" not in seen(message)
+
+
+def test_whoever_takes_over_is_told_what_may_have_been_done() -> None:
+    story = Story().until("mask-dovecot").fail("it is not known whether it was done; and it may still run there")
+    said = seen(last(story))
+    assert "Begun, and not known to be done now: Keep dovecot on backend-3" in said
+    taken = seen(last(story.tell(fact.TakenOver(by=THIRD, reason="I do it"))))
+    assert "Keep dovecot on backend-3" in taken
+
+
+def test_directors_that_were_never_set_back_are_not_said_to_have_been_set_back() -> None:
+    story = Story().until("install-packages").fail()
+    given = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="director-1: vhosts is 100")
+    failed = fact.RingSetBack(step="set-vhosts-to-zero", holds=False, reason="director-1: vhosts is 100")
+    for _ in range(3):
+        story.tell(given, failed)
+    action = by_itself(story)
+    assert isinstance(action, Record)
+    assert isinstance(action.fact, fact.RunHeld)
+    assert "were set back 3 times" not in action.fact.reason
+    assert "stays at vhost count 0" not in seen(last(story.tell(action.fact)))
+
+
+def test_a_stage_whose_only_check_was_skipped_is_not_ticked() -> None:
+    story = skipped(Story(), "test-user-reads-mail").until("approve-restore", on=Status.ASKING)
+    assert ":white_check_mark: verify" not in seen(root(story.run))
+
+
+def test_a_hold_counts_the_changes_on_the_way_back_as_the_way_back_does() -> None:
+    story = Story(plan(config=False, packages=False)).until("test-user-reads-mail").fail()
+    way_back = going_back(story.run)
+    assert way_back is not None
+    said = seen(last(story))
+    count = len(way_back.changes)
+    assert f"({count} changes)" in said, (count, said[said.index("undo what") :][:80])
