@@ -8,6 +8,7 @@ from typing import assert_never
 
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
+from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
@@ -187,7 +188,8 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             failed = isinstance(entry.fact, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
             yield code(reason)
-            yield from _commands(ran)
+            yield from _commands([one for one in ran if not never_began(run, one)])
+            yield from (f"- not sent: {code(one.command)}" for one in ran if never_began(run, one))
         case fact.UsersCameBack(back_to=step, reason=reason, ran=ran):
             yield f"Users came back before the stop, and are moved again, from {step} on"
             yield code(reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bot.adapters.slack.messages.ringing import ready
 from bot.adapters.slack.messages.root import root
 from bot.core.hosts.inventory import TakeDown
@@ -176,3 +178,18 @@ async def test_the_last_count_at_the_end_is_the_last_one() -> None:
         await play.until(lambda run: run.status is Status.ENDED)
         assert play.ring.users_on("backend-3") == 0
         assert "first and last count* 2 (director-1: 2, director-2: 2) → 2" not in play.thread(fact.RunEnded)[-1]
+
+
+@virtually
+async def test_what_was_certainly_not_run_is_not_shown_as_sent() -> None:
+    async with a_run() as play:
+        await play.reaches("mask-dovecot")
+        play.before("hosts.run backend-3 systemctl mask", lambda: play.network.away("backend-3", timedelta(minutes=3)))
+        await play.until(
+            lambda _run: play.facts(fact.StepNotDone) or play.facts(fact.StepFailed) or play.facts(fact.StepUnclear)
+        )
+        assert play.sent("mask-dovecot") == []
+        kinds = [kind for kind in (fact.StepNotDone, fact.StepFailed, fact.StepUnclear) if play.facts(kind)]
+        said = play.thread(kinds[0])[-1]
+        assert kinds[0] is not fact.StepUnclear, said
+        assert "Sent, on" not in said, said

@@ -158,3 +158,23 @@ async def test_a_way_back_does_not_end_with_what_undoes_the_undoing_of_a_skipped
             await play.approve()
         assert run.status is Status.ENDED, run.reason
         assert play.backend.serving
+
+
+@virtually
+async def test_a_ring_that_forgets_after_a_skipped_flush_leaves_no_user_on_the_stopped_backend() -> None:
+    """The users had been flushed by hand; those whom the ring then gives to the stopped backend are moved by nobody."""
+    async with a_run() as play:
+        await play.reaches("flush-users")
+        play.fails("flush-users")
+        await play.held()
+        for user in [user for user, at in play.ring.state.mapped.items() if at.backend == play.backend.ip]:
+            play.ring.state.move(user, play.ring.backends["backend-1"].ip, play.ring.now())
+        await play.skip()
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        assert play.ring.users_on("backend-3") == 0
+        ring_forgets(play)
+        await asyncio.sleep(180)
+        assert not play.backend.serving
+        assert play.ring.users_on("backend-3") == 0

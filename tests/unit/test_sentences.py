@@ -12,9 +12,10 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, STANDS, THIRD, Story, library, plan
 from tests.unit.messages import buttons, last, seen
-from tests.unit.stories import on_its_way_back
+from tests.unit.stories import command, on_its_way_back
 
 LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
 
@@ -159,3 +160,10 @@ def test_a_hold_counts_the_changes_on_the_way_back_as_the_way_back_does() -> Non
     said = seen(last(story))
     count = len(way_back.changes)
     assert f"({count} changes)" in said, (count, said[said.index("undo what") :][:80])
+
+
+def test_what_was_certainly_not_run_is_not_in_the_change_record_as_sent() -> None:
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    never = command("backend-3: no SSH connection, and nothing was run.", changes=False, status=None)
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason="no SSH connection, and nothing was run", ran=(never,)))
+    assert "`systemctl stop dovecot`: end not heard" not in markdown(story.entries)

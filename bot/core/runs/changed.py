@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange, PlannedStep
+from bot.core.runs.events import Ran
 from bot.core.runs.run import Run
+
+
+def never_began(run: Run, ran: Ran) -> bool:
+    """Whether this is the change at hand, and certainly never began: it has changed nothing then, and has no end."""
+    text = run.step.action.command.text if isinstance(run.step, PlannedChange) else None
+    return ran.command == text and not ran.changes and ran.exit_status is None
 
 
 def undone_by(step: PlannedChange) -> str:

@@ -13,6 +13,7 @@ from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effec
 from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
 from bot.core.runs.run import DEVIATIONS, Run, replace
 from bot.errors import Illegal
@@ -79,9 +80,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
 
 def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
     """Directors from which the end of a change was heard, or which certainly got none: nothing can still come there."""
-    text = run.step.action.command.text if isinstance(run.step, PlannedChange) else ""
-    ended = {one.host for one in commands if one.changes and one.exit_status is not None}
-    ended |= {one.host for one in commands if not one.changes and one.exit_status is None and one.command == text}
+    ended = {one.host for one in commands if (one.changes and one.exit_status is not None) or never_began(run, one)}
     last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
     heard = {at for host, at in last.items() if host in ended}
     return replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))

@@ -202,7 +202,17 @@ class Run:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by or self.giving_back:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        return frozenset[Effect]().union(*(step.does for step in self.made)) & TAKE_USERS_AWAY
+        return frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY
+
+    @property
+    def kept_up(self) -> tuple[PlannedChange, ...]:
+        """The changes that the watch keeps as they are; a flush that was skipped too, as users were moved by hand."""
+        skipped = [
+            step
+            for step in (() if self.plan.back else self.plan.steps[: self.position])
+            if isinstance(step, PlannedChange) and Effect.FLUSH in step.does and step.name in self.looks
+        ]
+        return (*self.made, *(step for step in skipped if step.name not in self.seen_done))
 
     @property
     def giving_back(self) -> bool:

@@ -193,8 +193,8 @@ def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[Planne
     wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()
     if serves is False:
         wanted.add(Effect.FLUSH)
-    steps = (run.made_by(effect) for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in wanted)
-    return [step for step in steps if step is not None]
+    last = {effect: step for step in run.kept_up for effect in step.does if effect in wanted}
+    return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
 
 
 def _stranger(host: str) -> str:

@@ -6,7 +6,7 @@ wherever the bot was killed and started again. What was read is in the record; i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
@@ -15,6 +15,7 @@ from bot.adapters.slack.messages.text import clock, file_name, moment, now, numb
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
+from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, How, Ran
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -62,7 +63,9 @@ def write_unanswered(builder: MessageBuilder, run: Run, commands: tuple[Ran, ...
     step, sent = run.step, run.status in {Status.BUSY, Status.DOUBT}
     if isinstance(step, PlannedChange) and sent and not any(one.changes for one in commands):
         where = escape(run.request.target.backend.name) if step.where is Where.BACKEND else step.where
-        builder.code(f"Sent, on {where}; no end was heard", f"$ {short(step.action.command.text, _COMMAND)}")
+        never = any(never_began(run, one) for one in commands)
+        how = f"Not sent to {where}" if never else f"Sent, on {where}; no end was heard"
+        builder.code(how, f"$ {short(step.action.command.text, _COMMAND)}")
 
 
 def _attached(builder: MessageBuilder, entry: Entry, came: fact.StepDone) -> tuple[File, ...]:
@@ -153,11 +156,11 @@ def not_done(entry: Entry, run: Run) -> Message:
     builder.paragraph(f"{head} · {line} · {now(entry.at)}\n{then}")
     builder.quote("*What was seen*", reason)
     write_unanswered(builder, run, commands)
-    files = write_commands(builder, entry, commands)
+    files = write_commands(builder, entry, [one for one in commands if not never_began(run, one)])
     return builder.message(name=file_name(entry, "output"), files=files)
 
 
-def write_commands(builder: MessageBuilder, entry: Entry, commands: tuple[Ran, ...]) -> tuple[File, ...]:
+def write_commands(builder: MessageBuilder, entry: Entry, commands: Sequence[Ran]) -> tuple[File, ...]:
     """Where something is wrong: what changed hosts, with its output; the looks in small print, many also as a file."""
     for one in commands:
         if one.changes:
