@@ -178,3 +178,18 @@ async def test_a_ring_that_forgets_after_a_skipped_flush_leaves_no_user_on_the_s
         await asyncio.sleep(180)
         assert not play.backend.serving
         assert play.ring.users_on("backend-3") == 0
+
+
+@virtually
+async def test_a_restore_made_by_hand_of_what_was_not_verified_is_asked_for_all_the_same() -> None:
+    """What is found done needs nobody's word, but users come only to what was verified."""
+    async with a_run() as play:
+        await play.reaches("director-up")
+        by_puppet(play)
+        await play.asks()
+        play.colleague_gives(vhosts=None)
+        await play.put_off()
+        await play.held()
+        await play.retry()
+        run = await play.until(lambda run: run.status in _STANDS)
+        assert run.status is Status.ASKING

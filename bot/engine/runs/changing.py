@@ -99,8 +99,8 @@ class Changing:
         return (*counted, started)
 
     async def found(self, step: PlannedChange, decided: Run) -> bool:
-        """Whether it is done already; then that is recorded."""
-        if not step.action.done_when:
+        """Whether it is done already; then that is recorded. Not where it gives users: that has guards of its own."""
+        if not step.action.done_when or Effect.RESTORE in step.does:
             return False
         observation = await self._looking.until(_known, step.action.done_when, self._ports.timings.patience)
         if observation.verdict.holds and step.action.steady:

@@ -99,8 +99,10 @@ def ready(run: Run) -> str:
     last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
     if last and Effect.STOP_DOVECOT in last.does:
         stopped = f"{name} is stopped"
-    elif not run.made_by(Effect.STOP_DOVECOT) and (last_in_effect(run, Effect.STOP) or not run.plan.back):
-        stopped = f"a service of {name} is stopped"  # or was told to: what is in doubt is no reason to wait
+    elif not run.made_by(Effect.STOP_DOVECOT) and last_in_effect(run, Effect.STOP):
+        stopped = f"a service of {name} is stopped"
+    elif any(Effect.STOP in one.does for one in in_doubt(run)):
+        stopped = f"a service of {name} may be stopped"
     else:
         return f"dovecot runs on {name} again and is not verified yet.{held}"
     return f"{stopped} at {at}; going back starts it again."
