@@ -68,7 +68,7 @@ async def test_the_third_time_the_run_holds_and_a_retry_goes_on(place: Place) ->
                 await asyncio.sleep(0.02)
     assert place.vhosts() == [0, 0]
     run = await place.until(lambda run: run.status is Status.HELD)
-    assert "set back 3 times" in run.reason
+    assert "users again 3 times" in run.reason
     assert not place.ring.ran("systemctl stop")
     person = Person(id=REQUESTER, may_ask=True, may_approve=True)
     await place.service.steer(RUN, Retry(person=person, held=run.held))
