@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
+from bot.core.decisions.goback import going_back
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.hosts import FLUSH_UNIT
 from tests.harness.drill import Drill, a_run, virtually
@@ -193,3 +198,58 @@ async def test_a_restore_made_by_hand_of_what_was_not_verified_is_asked_for_all_
         await play.retry()
         run = await play.until(lambda run: run.status in _STANDS)
         assert run.status is Status.ASKING
+
+
+@virtually
+async def test_people_are_called_soon_where_a_backend_goes_silent_as_it_is_stopped() -> None:
+    """A stop may take ten minutes; but its users wait, and nobody moves them before people say so."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        play.after("stop-dovecot", lambda: play.network.silence("backend-3", timedelta(hours=3)))
+        began = play.ring.now()
+        assert (await play.held()).users_wait
+        assert play.ring.now() - began < timedelta(minutes=3)
+
+
+def dovecot_dies(play: Drill) -> None:
+    """Between the two looks before the restore."""
+    play.before("hosts.run backend-3 systemctl show", play.dovecot_dies)
+
+
+def never_runs(play: Drill) -> None:
+    """The connection to a director is lost right before the restore is sent, each time."""
+    for name in play.ring.directors:
+        play.before(f"{name} doveadm director update", functools.partial(play.network.drop, name), always=True)
+
+
+@pytest.mark.parametrize("spoil", [dovecot_dies, never_runs])
+@virtually
+async def test_a_ring_that_forgets_while_an_approved_restore_is_held_unsent_is_set_back(
+    spoil: Callable[[Drill], None],
+) -> None:
+    """It holds; the ring gives it users, who may find nobody there."""
+    async with a_run() as play:
+        await play.reaches("set-vhosts-back")
+        spoil(play)
+        run = await play.held()
+        assert run.failed == "set-vhosts-back"
+        assert Gate.RESTORE in run.granted
+        assert play.sent("set-vhosts-back") == []
+        play.points.hooks.clear()
+        ring_forgets(play)
+        await asyncio.sleep(600)
+        assert not play.ring.state.usable(play.backend.ip)
+
+
+@virtually
+async def test_what_certainly_never_ran_is_not_said_to_be_begun() -> None:
+    """Its connection was lost right before it was sent, each time; going back has nothing of it to undo."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.before("doveadm service stop lmtp", lambda: play.network.drop("backend-3"), always=True)
+        run = await play.held()
+        assert play.facts(fact.StepStarted)[-1].step == "stop-lmtp"
+        assert "Begun, and not known" not in play.thread(fact.StepFailed)[-1]
+        back = going_back(run)
+        assert back is not None
+        assert [step.name for step in back.changes] == ["undo-set-vhosts-to-zero"]

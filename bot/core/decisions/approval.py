@@ -73,10 +73,10 @@ def question(
     verified: Mapping[str, str],
     *,
     seen: Sequence[Seen] = (),
-    otherwise: Mapping[str, str] = MappingProxyType({}),
+    not_so: Mapping[str, str] = MappingProxyType({}),
 ) -> ApprovalAsked:
-    """The question that puts a gate to the approvers; `seen`: all that was just read for it; `otherwise`: see brief."""
-    decides = brief(run, gate, seen, verified, now, otherwise=otherwise)
+    """The question that puts a gate to the approvers; `seen`: all that was just read for it; `not_so`: see brief."""
+    decides = brief(run, gate, seen, verified, now, not_so=not_so)
     step = run.step
     assert step is not None
     own = run.plan.approval(gate)

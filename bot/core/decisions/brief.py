@@ -20,7 +20,6 @@ from bot.core.plans.procedure import Gate
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import is_older, way_back_in_words
 from bot.core.readings.starts import NOT_SEEN
-from bot.core.runs.changed import skipped
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -44,11 +43,11 @@ def brief(
     verified: Mapping[str, str],
     now: datetime,
     *,
-    otherwise: Mapping[str, str] = MappingProxyType({}),
+    not_so: Mapping[str, str] = MappingProxyType({}),
 ) -> Brief:
     """What somebody has to know to decide on this gate.
 
-    `seen`: what was read for the question; `otherwise`: by step, what is not seen to be as it was, in words.
+    `seen`: what was read for the question; `not_so`: by step, what is not seen to be as it was, in words.
     """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
     match gate:
@@ -62,10 +61,10 @@ def brief(
             )
             found = (*found, *_others(readings), *_way_back(run, verified))
         case Gate.RESTORE:
-            found = (*_proved(run, readings, otherwise), *_left(run, otherwise), *_out(run, now))
+            found = (*_proved(run, readings, not_so), *_left(run, not_so), *_out(run, now))
         case Gate.GO_BACK:
             found = (*_undone(run), *_waiting(run), *_out(run, now))
-    found = (*_skipped(run), *(_Line(text=text, alarm=True) for text in otherwise.values()), *found)
+    found = (*_skipped(run), *(_Line(text=text, alarm=True) for text in not_so.values()), *found)
     alarms, lines = (tuple(one.text for one in found if one.alarm is alarm) for alarm in (True, False))
     return Brief(alarms=alarms, lines=lines)
 
@@ -77,7 +76,7 @@ class _Line:
 
 
 def _skipped(run: Run) -> Iterator[_Line]:
-    if steps := skipped(run):
+    if steps := run.skipped:
         yield _Line(text=f"skipped: {'; '.join(step.says for step in steps)}", alarm=True)
 
 
@@ -130,7 +129,7 @@ def _brought(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     """The packages that the run changes: from what the flush approval reads, or has read, of the backend; it may be
     another version than the plan was made from.
     """
-    if any(Effect.INSTALL in step.does for step in skipped(run)):
+    if any(Effect.INSTALL in step.does for step in run.skipped):
         return
     now = _by_name(verified.get("installed", ""))
     brings = [found.groups() for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings))]
@@ -199,7 +198,7 @@ def _others(readings: _Readings) -> Iterator[_Line]:
 def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     if verified.get("way_back", "there") != "there":
         yield _Line(text=way_back_in_words(verified), alarm=True)
-    made = [step for step in run.plan.changes if step not in skipped(run)]
+    made = [step for step in run.plan.changes if step not in run.skipped]
     undone = frozenset[Effect]().union(*(step.undo.does for step in made if step.undo))
     if verified.get("way_back", "there") != "there":
         undone -= {Effect.INSTALL}
@@ -210,8 +209,8 @@ def _way_back(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     yield _Line(text=f"going back {', '.join([*lines, *(['and leaves the metacache empty'] if gone else [])])}")
 
 
-def _proved(run: Run, readings: _Readings, otherwise: Mapping[str, str]) -> Iterator[_Line]:
-    if any(look.probe in _MAIL for step in run.plan.steps if step.name in otherwise for look in step.looks):
+def _proved(run: Run, readings: _Readings, not_so: Mapping[str, str]) -> Iterator[_Line]:
+    if any(look.probe in _MAIL for step in run.plan.steps if step.name in not_so for look in step.looks):
         return  # which is an alarm already
     folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
     mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
@@ -222,9 +221,9 @@ def _proved(run: Run, readings: _Readings, otherwise: Mapping[str, str]) -> Iter
         yield _Line(text="nothing was read as the test user for this question", alarm=True)
 
 
-def _left(run: Run, otherwise: Mapping[str, str]) -> Iterator[_Line]:
+def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
     """What the run has made of the backend; of a change that was skipped, or is not so any more, just that."""
-    steps = (*skipped(run), *(step for step in run.plan.steps if step.name in otherwise))
+    steps = (*run.skipped, *(step for step in run.plan.steps if step.name in not_so))
     amiss = frozenset[Effect]().union(*(step.does for step in steps))
     left = frozenset[Effect]().union(*(step.does for step in run.plan.changes if step.name in run.seen_done)) - amiss
     things = {Effect.INSTALL: "packages", Effect.CONFIGURE: "configuration"}

@@ -22,7 +22,7 @@ from bot.core.plans.plan import (
     PlannedStep,
 )
 from bot.core.plans.procedure import Gate
-from bot.core.runs.changed import skipped, undone_by
+from bot.core.runs.changed import undone_by
 from bot.core.runs.events import Outcome
 from bot.core.runs.run import Run, replace
 from bot.core.runs.transitions import Status
@@ -47,7 +47,7 @@ def going_back(run: Run) -> Plan | None:
     """The plan that undoes what this run did, None when it changed nothing that needs undoing; raises Refused."""
     may_turn(run)
     # One that was skipped may have been done by hand; what comes after it relies on it, so it is answered for as well.
-    relied_on = {step.name for step in (*run.touched, *skipped(run))}
+    relied_on = {step.name for step in (*run.touched, *run.skipped)}
     undoable = [step for step in run.plan.changes if step.undo and step.name in relied_on]
     before = _undoings([step for step in undoable if not _restores(step.undo)], run)
     restoring = _undoings([step for step in undoable if _restores(step.undo)], run)

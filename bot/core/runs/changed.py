@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedChange, PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs.events import Ran
 from bot.core.runs.run import Run
 
@@ -38,9 +38,3 @@ def at_zero(run: Run) -> bool:
     """Whether the backend has vhost count 0, as far as it was seen last: this run took them, and none were given."""
     taken = any(Effect.TAKES_VHOSTS in step.does for step in run.made)
     return taken and not (run.given_users or run.giving_back)
-
-
-def skipped(run: Run) -> tuple[PlannedStep, ...]:
-    """The steps of the plan that is followed which people agreed to leave out, in order."""
-    before = run.plan.steps[: run.position]
-    return tuple(step for step in before if step.name in run.looks and step.name not in run.seen_done)

@@ -6,7 +6,7 @@ Nothing here decides; a fact that cannot be is Illegal.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import assert_never
 
 from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects
@@ -61,7 +61,9 @@ def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
 
 def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     step = named_step(run, started.step)
+    run = replace(run, before_attempt=replace(run, before_attempt=None))
     run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
+    run = replace(run, giving_back=run.giving_back or Effect.RESTORE in step.does)
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
     if Effect.STOP_DOVECOT in does:
@@ -78,12 +80,17 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     return run
 
 
-def _heard(run: Run, commands: Iterable[fact.Ran]) -> Run:
+def _heard(run: Run, commands: Sequence[fact.Ran]) -> Run:
     """Directors from which the end of a change was heard, or which certainly got none: nothing can still come there."""
     ended = {one.host for one in commands if (one.changes and one.exit_status is not None) or never_began(run, one)}
     last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
     heard = {at for host, at in last.items() if host in ended}
-    return replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
+    run = replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
+    was = run.before_attempt if any(never_began(run, one) for one in commands) else None
+    if was is None:
+        return run
+    kept = replace(run, touched=was.touched, out_since=was.out_since)
+    return replace(kept, giving_back=was.giving_back, reconfigured=was.reconfigured)
 
 
 def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
@@ -97,6 +104,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         observed={**(done.remembered or {}), **run.observed},
         seen_done=run.seen_done | {step.name},
         flushed=_flushed(run, step, done),
+        giving_back=run.giving_back or Effect.RESTORE in step.does,
     )
     if Effect.DELETE in step.does:
         run = replace(run, emptied_flushed=run.flushed)

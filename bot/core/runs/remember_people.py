@@ -5,6 +5,7 @@ Nothing here decides; a fact that cannot be is Illegal.
 
 from __future__ import annotations
 
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -107,7 +108,9 @@ def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
     text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
-    return next_step(calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
+    giving = run.giving_back or Effect.RESTORE in step.does  # by hand, as those who skip it say
+    run = replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq, giving_back=giving)
+    return next_step(calm(run))
 
 
 def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
@@ -123,7 +126,7 @@ def turned_back(run: Run, new: fact.TurnedBack) -> Run:
     kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
     # What was read on the way there is no evidence for the way back.
     turned = replace(next_step(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
-    return calm(replace(turned, grants=kept, lapsed=None, looks={}))
+    return calm(replace(turned, grants=kept, lapsed=None, looks={}, giving_back=False))
 
 
 def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:

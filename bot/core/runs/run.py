@@ -53,6 +53,8 @@ class Run:
     """The last fact that counts for what is decided; those that only report something do not."""
     position: int = 0
     attempt: int = 0
+    before_attempt: Run | None = field(default=None, repr=False)
+    """It as it was before the attempt at hand was begun: what certainly never ran has changed nothing of it."""
     stage_begun: str | None = None
     stage_seq: int = 0
     failed: str | None = None
@@ -92,6 +94,8 @@ class Run:
     """As they were first counted."""
     out_since: datetime | None = None
     """When its vhosts were taken away, or may have been."""
+    giving_back: bool = False
+    """Whether this run has begun to give it users again: nothing of the ring is set back from then on."""
     given_users: bool = False
     """Whether directors were last seen to give it users again, and not seen to be set back since."""
     out_until: datetime | None = None
@@ -207,19 +211,14 @@ class Run:
     @property
     def kept_up(self) -> tuple[PlannedChange, ...]:
         """The changes that the watch keeps as they are; a flush that was skipped too, as users were moved by hand."""
-        skipped = [
-            step
-            for step in (() if self.plan.back else self.plan.steps[: self.position])
-            if isinstance(step, PlannedChange) and Effect.FLUSH in step.does and step.name in self.looks
-        ]
-        return (*self.made, *(step for step in skipped if step.name not in self.seen_done))
+        changes = () if self.plan.back else tuple(step for step in self.skipped if isinstance(step, PlannedChange))
+        return (*self.made, *(step for step in changes if Effect.FLUSH in step.does))
 
     @property
-    def giving_back(self) -> bool:
-        """Whether users are given back now, or were: an approval that lapses in between takes nothing back."""
-        done, begun = self.plan.steps[: self.position], self.plan.steps[: self.position + 1]
-        allowed = begun if Gate.RESTORE in self.granted else ()
-        return any(Effect.RESTORE in step.does for step in (*self.touched, *done, *allowed))
+    def skipped(self) -> tuple[PlannedStep, ...]:
+        """The steps of the plan that is followed which people agreed to leave out, in order."""
+        before = self.plan.steps[: self.position]
+        return tuple(step for step in before if step.name in self.looks and step.name not in self.seen_done)
 
     @property
     def made(self) -> tuple[PlannedChange, ...]:

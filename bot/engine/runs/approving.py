@@ -46,12 +46,12 @@ class Approvals:
         shown = await self._shown(gate, run)
         if shown is None:
             return
-        evidence, seen, otherwise = shown
+        evidence, seen, not_so = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run, seen) if gate is Gate.FLUSH and run.lapsed is None else ()
-        otherwise |= await self._otherwise(run) if gate is Gate.RESTORE else {}
+        not_so |= await self._not_left_so(run) if gate is Gate.RESTORE else {}
         now = self._ports.clock.now()
-        asked = question(run, gate, now, tuple(evidence), verified, seen=seen, otherwise=otherwise)
+        asked = question(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)
         # The dialog that opens at a click has the last count, and is to say no other number than the question.
         counted = users_counted(run, seen)
         await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.moved)
@@ -61,7 +61,7 @@ class Approvals:
         checks = self._evidence(gate, run)
         words = {check.name: run.looks.get(check.name) for check in checks}
         seen: list[fact.Seen] = []
-        otherwise = {}
+        not_so = {}
         anew = [check for check in checks if _is_due(gate, check, run)]
         async with beside(*(self._looked(check, run) for check in anew)) as looks:
             for check, looking in zip(anew, looks, strict=True):
@@ -72,12 +72,12 @@ class Approvals:
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
                 if not holds and not counts_only(check):
-                    otherwise[check.name] = f"not so any more: {reason}"
+                    not_so[check.name] = f"not so any more: {reason}"
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
                 if holds or not counts_only(check):
                     words[check.name] = reason
                 seen += observation.seen
-        return [word for word in words.values() if word is not None], seen, otherwise
+        return [word for word in words.values() if word is not None], seen, not_so
 
     async def _looked(self, check: PlannedCheck, run: Run) -> Observation:
         if counts_only(check):
@@ -99,7 +99,7 @@ class Approvals:
             return None
         return observation.remembered(names)
 
-    async def _otherwise(self, run: Run) -> dict[str, str]:
+    async def _not_left_so(self, run: Run) -> dict[str, str]:
         """By step, what is not seen to be as it left packages and configuration, in words."""
         found = {}
         for step, looks in as_left(run):

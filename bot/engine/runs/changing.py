@@ -36,6 +36,9 @@ _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
 for it, and all that is asked of directors may be repeated."""
 
+_SILENT = timedelta(minutes=1)
+"""How long a backend whose users wait may say nothing of the change in doubt: then people are asked."""
+
 _BESIDE = timedelta(milliseconds=250)
 """How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
 
@@ -240,26 +243,33 @@ class Changing:
             return await self._looking.until_seen(action.done_when, patience, action.steady), True
         # It may begin as late as its fence lets it, and then take its time.
         may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
-        give_up = self._ports.clock.now() + may_take
+        heard = self._ports.clock.now()
+        give_up = heard + may_take
         within = action.command.timeout if action.guarded else action.within
         while True:
             over = await self._over(self._run)
             observation = await self._looking.until_seen(action.done_when, within)
-            if observation.verdict.holds or over or self._ports.clock.now() >= give_up:
-                return observation, over
+            now = self._ports.clock.now()
+            heard = heard if over is None else now
+            silent = self._run.users_wait and now - heard >= _SILENT
+            if observation.verdict.holds or over or silent or now >= give_up:
+                return observation, over is True
             within = timedelta(seconds=1)
 
-    async def _over(self, run: Run) -> bool:
-        """Whether the last command that was sent to the backend has ended, and none can begin any more."""
+    async def _over(self, run: Run) -> bool | None:
+        """Whether the last command that was sent to the backend has ended, and none can begin any more.
+
+        None where the backend does not say.
+        """
         backend = run.request.target.backend
         try:
             identity = await self._ports.hosts.identity(backend)
             if objection(backend, identity):
-                return False
+                return None
             lock = run.proved.lock if run.proved else ""
             return await self._sending.over(backend, run.not_after.get(backend.name, 0), lock)
         except HostError:
-            return False
+            return None
 
     def _until_repeated(self, step: PlannedChange, action: Action) -> timedelta:
         """Not long where it will be sent again; the last time, as long as it takes."""

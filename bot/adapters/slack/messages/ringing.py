@@ -9,7 +9,7 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.changed import in_doubt, in_effect, last_in_effect, skipped
+from bot.core.runs.changed import in_doubt, in_effect, last_in_effect
 from bot.core.runs.events import Entry
 from bot.core.runs.run import DEVIATIONS, Run
 from bot.core.runs.transitions import Status
@@ -89,7 +89,7 @@ def ready(run: Run) -> str:
     if run.covering and run.covering.gate is Gate.RESTORE:
         return held.strip() or f"{name} is about to be put back."
     if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
-        proved = not any(isinstance(one, PlannedCheck) for one in skipped(run))
+        proved = not any(isinstance(one, PlannedCheck) for one in run.skipped)
         verified = f"{name} is verified" if proved else f"a check of {name} was skipped"
         how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users at once"
         return f"{verified}: {how}."

@@ -11,7 +11,7 @@ from bot.adapters.slack.messages.text import known, moment, now, place, stamp, s
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
-from bot.core.runs.changed import at_zero, skipped
+from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Outcome
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -82,7 +82,7 @@ def _checklist(run: Run) -> Iterator[str]:
     sign = _AT_HAND.get(run.status, ":arrow_forward:")
     for number, stage in enumerate(run.plan.stages):
         if number < at_hand:
-            whole = not any(step in stage.steps for step in skipped(run))
+            whole = not any(step in stage.steps for step in run.skipped)
             yield f"{':white_check_mark:' if whole else ':fast_forward:'} {escape(stage.name)}"
         elif number == at_hand:
             yield f"{sign} *{escape(stage.name)}*: {escape(short(stage.says, _SAYS))}"

@@ -10,7 +10,6 @@ from bot.adapters.slack.messages.markup import SPAN, escape, inline, short
 from bot.core.decisions.summary import Summary, mentioned
 from bot.core.plans.plan import Plan, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
-from bot.core.runs.changed import skipped
 from bot.core.runs.events import Entry, Ran, RunRequested
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -98,7 +97,7 @@ def opens(gate: Gate, run: Run) -> str:
 
 def steps_done(run: Run) -> str:
     """How far a run is, with what was skipped."""
-    left_out = [escape(short(step.says, _SAYS)) for step in skipped(run)]
+    left_out = [escape(short(step.says, _SAYS)) for step in run.skipped]
     back = " of the way back" if run.plan.back else ""
     done = f"*Steps* {run.position - len(left_out)} of {len(run.plan.steps)}{back} done"
     return done + (f"; skipped: {'; '.join(left_out)}" if left_out else "")
