@@ -167,3 +167,24 @@ def test_what_was_certainly_not_run_is_not_in_the_change_record_as_sent() -> Non
     never = command("backend-3: no SSH connection, and nothing was run.", changes=False, status=None)
     story.tell(fact.StepNotDone(step="stop-dovecot", reason="no SSH connection, and nothing was run", ran=(never,)))
     assert "`systemctl stop dovecot`: end not heard" not in markdown(story.entries)
+
+
+def test_a_flush_approval_that_is_asked_for_again_does_not_ask_to_take_down_what_is_stopped() -> None:
+    story = Story().until("install-packages")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="/etc/dovecot has changed", at="install-packages"))
+    again = story.until("install-packages", on=Status.ASKING)
+    assert "Approval needed: go on with the upgrade of backend-3" in last(again).text
+
+
+def test_what_this_run_had_sent_before_is_not_said_to_be_found_without_it() -> None:
+    story = Story().until("director-down", on=Status.BUSY)
+    story.tell(fact.StepNotDone(step="director-down", reason="exit 75; looked up: state is up"))
+    story.tell(fact.StepDone(step="director-down", how=fact.How.FOUND, reason="state down"))
+    assert "Found done, nothing more was run" in last(story).text
+
+
+def test_users_are_not_said_to_wait_for_a_dovecot_that_was_not_seen_to_stop() -> None:
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    story.tell(fact.StepUnclear(step="stop-dovecot", reason="the connection was lost"))
+    story.tell(fact.StepFailed(step="stop-dovecot", reason="it is not known whether it was done"))
+    assert "it may be stopped, and users wait for it then" in seen(last(story))

@@ -256,7 +256,9 @@ def _undone(run: Run) -> Iterator[_Line]:
 
 def _waiting(run: Run) -> Iterator[_Line]:
     if run.users_wait:
-        yield _Line(text="users wait for the dovecot that is stopped", alarm=True)
+        seen = run.made_by(Effect.STOP_DOVECOT)
+        which = "the dovecot that is stopped" if seen else "dovecot, which may be stopped"
+        yield _Line(text=f"users {'wait' if seen else 'may wait'} for {which}", alarm=True)
 
 
 def _named(words: Sequence[str]) -> str:

@@ -39,7 +39,7 @@ def may_turn(run: Run) -> None:
     if any(Effect.RESTORE in step.does for step in run.touched):
         raise Refused(
             f"{run.request.target.backend.name} is being put back into the ring; going back would take it from users"
-            " who have come back. Retry the step, or let it finish and start a new run."
+            " who may have come back. Retry the step, or let it finish and start a new run."
         )
 
 

@@ -71,7 +71,7 @@ class Clicks:
             case "retry":
                 command = Retry(person=person, held=seq)
             case "start_again":
-                reason = "Start dovecot again was clicked, as users wait for it"
+                reason = "Start dovecot again was clicked"
                 command = GoBack(person=person, reason=reason, answers=seq, start_first=True)
             case "stays_out":
                 command = LeaveOut(person=person)

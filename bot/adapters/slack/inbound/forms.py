@@ -206,10 +206,13 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
     if gives_vhosts_only(plan):
         builder.paragraph(
             f"Only the vhost count was changed. From an approver, but for {requester}, this *is* the restore approval:"
-            " the command is sent as soon as the ring is seen whole. From anybody else it is asked for."
+            f" the command is sent once the ring is seen whole and {name} to work, else the run holds. From anybody"
+            " else it is asked for."
         )
     else:
-        builder.paragraph(f"Whoever sends this cannot approve it; another approver can, {requester} too.")
+        builder.paragraph(
+            f"Whoever sends this cannot approve it; any other approver can, {requester} too if one of them."
+        )
     for step in plan.changes:
         write_step(builder, plan, step)
     write_left_out(builder, plan)

@@ -30,6 +30,7 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero, in_doubt, in_effect
@@ -44,13 +45,17 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
     if can_start_first(run):
-        choices.insert(0, "*Start dovecot again…*: users wait for it; it is started first, the rest is asked for.")
+        choices.insert(0, f"*Start dovecot again…*: {_wait(run)}; it is started first, the rest is asked for.")
     if run.step and not no_skip(run.step):
         choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
     builder.paragraph("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
     return _choices(run, value(run.id, entry.seq), back=not against)
+
+
+def _wait(run: Run) -> str:
+    return "users wait for it" if run.made_by(Effect.STOP_DOVECOT) else "it may be stopped, and users wait for it then"
 
 
 def _meaning(run: Run) -> str:

@@ -134,7 +134,7 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     builder.paragraph(f":raising_hand: *Taken over by hand* by {who(taken.by)}, {now(entry.at)}")
     builder.quote("*Reason given*", taken.reason)
     done = "\n".join(f"• {escape(step.says)}" for step in in_effect(run)) or "• nothing"
-    builder.paragraph(f"*Done by this run{', and not undone' if run.plan.back else ' so far'}*\n{done}")
+    builder.paragraph(f"*Seen done{', and not undone' if run.plan.back else ' so far'}*\n{done}")
     if begun := "\n".join(f"• {escape(step.says)}" for step in in_doubt(run)):
         builder.paragraph(f"*Begun, and not known to be done now*\n{begun}")
     last = last_in_effect(run, Effect.MASK, Effect.UNMASK)

@@ -27,6 +27,9 @@ _HOW = {
     How.LOOKED_UP: ":white_check_mark: *Done*, found so when looked up",
 }
 
+_FOUND_AGAIN = ":white_check_mark: *Found done*, nothing more was run"
+"""Where this run has sent it before."""
+
 _COMMAND = 300
 """Characters of a command that went well; all of it is in the record."""
 
@@ -46,8 +49,10 @@ def changed(entry: Entry, run: Run) -> Message | None:
     assert isinstance(came, fact.StepDone)
     if not isinstance(step, PlannedChange):
         return None
-    line = f"{_HOW[came.how]} · {title(run.plan, step)}"
-    builder = MessageBuilder(f"{spoken(_HOW[came.how])}: {title(run.plan, step)}, {clock(entry.at)}.")
+    sent = run.attempt > 0 or step in run.touched
+    how = _FOUND_AGAIN if came.how is How.FOUND and sent else _HOW[came.how]
+    line = f"{how} · {title(run.plan, step)}"
+    builder = MessageBuilder(f"{spoken(how)}: {title(run.plan, step)}, {clock(entry.at)}.")
     builder.paragraph(f"{line} · {inline(came.reason)}" if came.reason else line)
     ends = [ran(one) for one in came.ran if one.changes]
     for one in came.ran:

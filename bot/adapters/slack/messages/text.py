@@ -88,6 +88,8 @@ def opens(gate: Gate, run: Run) -> str:
     match gate:
         case Gate.FLUSH:
             packages = any("→" in one for one in run.plan.brings)
+            if run.lapsed and any(step.disturbs for step in run.touched):
+                return f"go on with the {'upgrade' if packages else 'restart'} of {name}"
             return f"take {name} down and {'upgrade' if packages else 'restart'} it"
         case Gate.RESTORE:
             return f"give {name} its users back"
