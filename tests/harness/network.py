@@ -101,7 +101,7 @@ class Network:
         left = self._silence_left(machine.name)
         await asyncio.sleep(min(left, CONNECT_WITHIN).total_seconds())
         if left > CONNECT_WITHIN or self._away.get(machine.name, self._now()) > self._now():
-            raise NotRun(f"{name}: no SSH connection, and nothing was run.")
+            raise NotRun(f"{name}: no SSH connection.")
         self._opened += 1
         line = Line(machine, name=f"{machine.name}#{self._opened}")
         self._lines.append(line)

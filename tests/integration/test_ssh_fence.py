@@ -96,7 +96,7 @@ async def test_a_change_whose_connection_is_lost_may_have_run_and_is_not_sent_ag
     machine = await site.machine("backend-1")
     machine.says = WHO
     host, hosts = site.reach("backend-1", machine.port), site.hosts()
-    with pytest.raises(MayHaveRun):
+    with pytest.raises(MayHaveRun, match="may still be running"):
         await hosts.run(host, run("cut"), fence=fence((await hosts.identity(host)).connection))
     assert (len(machine.log), len(machine.connections)) == (1, 1)
 

@@ -76,7 +76,7 @@ async def test_a_host_that_refuses_the_command_has_not_run_it(site: Site, answer
     machine = await site.machine("backend-1", answers=answers)
     host, hosts = site.reach("backend-1", machine.port), site.hosts()
     for _ in range(2):
-        with pytest.raises(NotRun, match="took no command, and nothing was run"):
+        with pytest.raises(NotRun, match="took no command"):
             await hosts.run(host, run("say"))
     assert len(machine.connections) == 1
 
@@ -86,7 +86,7 @@ async def test_a_host_that_refuses_the_command_has_not_run_it(site: Site, answer
 
 async def test_a_connection_lost_while_it_runs_leaves_it_in_doubt(site: Site) -> None:
     machine = await site.machine("backend-1")
-    with pytest.raises(MayHaveRun, match="may still be running"):
+    with pytest.raises(MayHaveRun, match="its answer was not heard"):
         await site.hosts().run(site.reach("backend-1", machine.port), run("cut"))
     assert machine.log == ["cut"]
 

@@ -103,7 +103,7 @@ class SshHosts:
         try:
             return await self._connections.to(host.address)
         except Unreached as why:
-            raise NotRun(f"{host.name}: no SSH connection, and nothing was run. {why}") from why
+            raise NotRun(f"{host.name}: no SSH connection. {why}") from why
 
     def _named(self, host: Host, fence: Fence) -> Connection:
         """The connection that the fence names, if it still is the one to this host."""
@@ -131,7 +131,7 @@ class SshHosts:
         try:
             return await self._answered(connection, request)
         except NotEnded as why:
-            raise _not_ended(request.host, sent=why.sent, why=str(why)) from why
+            raise _not_ended(request, why) from why
 
     async def _answered(self, connection: Connection, request: _Request) -> Result:
         async with connection.room(ahead=request.ahead):
@@ -157,12 +157,17 @@ def _begun(request: _Request, fence: Fence, result: Result) -> Result:
     return result
 
 
-def _not_ended(host: Host, *, sent: bool, why: str) -> HostError:
-    if not sent:
-        return NotRun(f"{host.name}: the SSH connection took no command, and nothing was run ({why}).")
+def _not_ended(request: _Request, why: NotEnded) -> HostError:
+    """What is said of a change; a look that got no answer has changed nothing, whether it was run or not."""
+    name, change = request.host.name, request.fence is not None
+    if not why.sent:
+        nothing = ", and nothing was run" if change else ""
+        return NotRun(f"{name}: the SSH connection took no command{nothing} ({why}).")
+    if not change:
+        return MayHaveRun(f"{name}: it was asked, and its answer was not heard ({why}).")
     return MayHaveRun(
-        f"{host.name}: the command was sent and its end was not heard ({why}). It may have run, and may still be"
-        f" running there. What to do: look on the host before anything is repeated."
+        f"{name}: the command was sent and its end was not heard ({why}). It may have run, and may still be running"
+        " there. What to do: look on the host before anything is repeated."
     )
 
 

@@ -194,7 +194,9 @@ class Changing:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
-        unknown = f"it is not known whether it was done: {found}{'' if over else _MAY_RUN}"
+        backend = self._run.request.target.backend.name
+        may_run = "" if over else f", and it may still run there: see at the console of {backend}"
+        unknown = f"it is not known whether it was done{may_run}; looked up: {found}"
         end = CommandEnd.OVER if over else CommandEnd.MAY_RUN
         await self._conclude(step, end, observation, (), reason=unknown, again=f"looked up: {found}")
 
@@ -281,9 +283,6 @@ class Changing:
 
     def _may_repeat(self, step: PlannedChange) -> bool:
         return may_repeat(repeatable=step.repeatable, attempt=self._run.attempt)
-
-
-_MAY_RUN = "; and it may still run there"
 
 
 def _known(observation: Observation) -> bool:

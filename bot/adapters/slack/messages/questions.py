@@ -47,7 +47,10 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     if can_start_first(run):
         choices.insert(0, f"*Start dovecot again…*: {_wait(run)}; it is started first, the rest is asked for.")
     if run.step and not no_skip(run.step):
-        choices.append("*Skip…*: go on without it, for a reason; a second engineer has to agree.")
+        after = run.plan.steps[run.position + 1 :]
+        moves = run.users_wait and any(Effect.FLUSH in step.does for step in after)
+        then = " Its users are moved next." if moves else ""
+        choices.append(f"*Skip…*: go on without it, for a reason; a second engineer has to agree.{then}")
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
     builder.paragraph("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
