@@ -95,7 +95,7 @@ async def test_the_thread_shows_each_step_in_one_reply_and_both_approvals_in_the
     gates: dict[str, int] = {}
     for message in whole.scene.thread:
         told += [number for number, _ in steps_told(message)]
-        if found := re.match(r"Approved: ([\w -]+), by <@(\w+)> \(asked by <@(\w+)>\)", message.text):
+        if found := re.match(r"Approved: ([\w -]+), by <@(\w+)> \(asked for by <@(\w+)>\)", message.text):
             gates[" ".join(found.groups())] = len(told) + len(gates) + 1
     flush = gates[f"take backend-3 down and upgrade it {SECOND} {REQUESTER}"]
     restore = gates[f"give backend-3 its users back {THIRD} {REQUESTER}"]

@@ -38,7 +38,7 @@ async def test_a_second_engineers_click_approves_and_the_buttons_are_gone(app: P
     await app.slack.click(SECOND, asked, "approve")
     await app.slack.until(lambda: asked.edits)
     assert "actions" not in str(asked.blocks)
-    assert f"*Approved* by <@{SECOND}> (asked by <@{REQUESTER}>)" in str(asked.blocks)
+    assert f"*Approved* by <@{SECOND}> (asked for by <@{REQUESTER}>)" in str(asked.blocks)
     (command,) = app.service.steered
     assert isinstance(command, Approve)
     assert (command.person.id, command.message) == (SECOND, asked.ts)

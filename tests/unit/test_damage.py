@@ -94,6 +94,20 @@ def test_one_that_claims_nothing_asks_nothing_of_anybody() -> None:
     assert "release" not in words
 
 
+@pytest.mark.parametrize(
+    ("until", "left"),
+    [
+        ("stop-dovecot", "`doveadm service stop lmtp` was done"),
+        ("install-config", "its packages were changed"),
+        ("remove-old-metacache-database", "its configuration was changed"),
+        ("unmask-dovecot", "its metacache was emptied"),
+    ],
+)
+def test_what_was_stopped_replaced_and_deleted_is_said(until: str, left: str) -> None:
+    """Whoever puts it back by hand would else give users a backend that takes no mail."""
+    assert left in damage_in_words(damaged(Story().until(until).fail("exit 1")))
+
+
 # who may let it go
 
 

@@ -128,7 +128,7 @@ def test_an_answered_question_keeps_its_subject_and_loses_its_buttons() -> None:
     message = answered(asked, before, after, story.entries[-1], approvers=GROUP)
     fits(message)
     assert not buttons(message)
-    assert f"*Approved* by <@{SECOND}> (asked by <@{REQUESTER}>), {clock(story.at)}" in seen(message)
+    assert f"*Approved* by <@{SECOND}> (asked for by <@{REQUESTER}>), {clock(story.at)}" in seen(message)
     assert [block for block in question.blocks if block["type"] != "actions"] == list(message.blocks[:-1])
     assert not message.broadcast
     assert f"<@{SECOND}>" in seen(last(story)), "the reply says the same"

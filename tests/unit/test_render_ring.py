@@ -30,11 +30,11 @@ def test_who_every_host_proved_to_be_is_said_by_itself_where_the_checks_were_tol
 @pytest.mark.parametrize(
     ("step", "ready"),
     [
-        ("drain", "still serves"),
+        ("drain", "was not stopped by this run"),
         ("stop-dovecot", "a service of backend-3 is stopped at"),
         ("director-down", "backend-3 is stopped at"),
         ("test-user-reads-mail", "not verified yet"),
-        ("approve-restore", "is verified: approve the restore"),
+        ("approve-restore", "was verified: approve the restore"),
     ],
 )
 def test_everybody_is_called_when_the_others_fail_with_what_is_ready_to_go_back(step: str, ready: str) -> None:
@@ -133,7 +133,7 @@ def test_whoever_takes_over_on_the_way_back_is_told_to_unmask_what_is_masked(
     failed: str, step: str, masked: bool
 ) -> None:
     message = last(on_its_way_back(failed).until(step).tell(TAKEN))
-    assert ("Dovecot is masked there" in seen(message)) is masked
+    assert ("This run has masked dovecot there" in seen(message)) is masked
 
 
 def test_what_the_way_back_has_undone_is_not_said_to_be_changed() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.adapters.slack.inbound.forms import FORMS
 from bot.adapters.slack.messages.root import root, steering
 from bot.core.decisions.brief import brief
 from bot.core.decisions.goback import going_back
@@ -192,3 +193,14 @@ def test_users_are_not_said_to_wait_for_a_dovecot_that_was_not_seen_to_stop() ->
     said = seen(last(story))
     assert "it may be stopped, and users wait for it then" in said
     assert "Its users are moved next" in said, "which nobody who looks for what moves them would expect of a skip"
+
+
+def test_dovecot_unmasked_by_hand_and_seen_started_is_not_said_to_be_masked() -> None:
+    story = skipped(Story(), "unmask-dovecot").until("test-user-reads-mail").fail()
+    story.tell(fact.TakenOver(by=THIRD, reason="I do it"))
+    assert "masked dovecot" not in seen(last(story))
+
+
+def test_whoever_wants_to_take_over_or_skip_is_not_told_to_turn_the_run_round() -> None:
+    """Where Slack opens no form; on a way back, and once users are given back, `abort` is refused."""
+    assert not any("abort" in FORMS[action].otherwise for action in ("take_over", "skip"))

@@ -6,7 +6,6 @@ Decisive things first; what should stop somebody who is about to click is an ala
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +14,12 @@ from types import MappingProxyType
 from bot.core.decisions.approved import REPLACES
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedStep
+from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import is_older, way_back_in_words
 from bot.core.readings.starts import NOT_SEEN
+from bot.core.runs.changed import at_zero, by_name, versions
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -91,7 +91,7 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
     """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
     name, users = run.request.target.backend.name, mapped(readings)
     stop = next((step for step in run.plan.steps if step.disturbs), None)
-    if stop is None or run.lapsed is not None:
+    if stop is None or (run.lapsed is not None and run.may_have_disturbed):
         return
     if users is None:
         yield _Line(text=not_counted(run), alarm=True)
@@ -122,7 +122,6 @@ def not_counted(run: Run) -> str:
 
 
 _MAIL = {"mailbox-list", "mailbox-status", "fetched-mail"}
-_BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
 
 
 def _brought(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
@@ -131,16 +130,14 @@ def _brought(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
     """
     if any(Effect.INSTALL in step.does for step in run.skipped):
         return
-    now = _by_name(verified.get("installed", ""))
-    brings = [found.groups() for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings))]
-    for names, before, after in _together((name, now.get(name, before), after) for name, before, after in brings):
+    for names, before, after in _together(versions(run, verified.get("installed", ""))):
         change = f"{after} already" if before == after else f"{before} → {after}"
         yield _Line(text=f"{names}: {change}", alarm=is_older(after, before))
 
 
 def _since_preflight(run: Run, verified: Mapping[str, str]) -> Iterator[_Line]:
-    now = _by_name(verified.get("installed", ""))
-    then = _by_name(run.observed.get("packages_before", ""))
+    now = by_name(verified.get("installed", ""))
+    then = by_name(run.observed.get("packages_before", ""))
     others = ((name, was, now.get(name, was)) for name, was in then.items())
     for names, was, there in _together(row for row in others if row[1] != row[2]):
         yield _Line(text=f"{names}: {there} now, and {was} in preflight", alarm=True)
@@ -153,11 +150,6 @@ def _together(changes: Iterable[tuple[str, str, str]]) -> Iterator[tuple[str, st
         groups.setdefault((before, after), []).append(name)
     for (before, after), names in groups.items():
         yield names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else ""), before, after
-
-
-def _by_name(installed: str) -> dict[str, str]:
-    """A list NAME=VERSION NAME=VERSION …, as a table."""
-    return dict(one.split("=", 1) for one in installed.split() if "=" in one)
 
 
 def _packages(verified: Mapping[str, str], readings: _Readings) -> Iterator[_Line]:
@@ -235,20 +227,23 @@ def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
     elif not run.plan.back:
         yield from _brought(run, run.verified) if Effect.INSTALL in left else ()
         yield from [_Line(text=f"configuration {run.request.config}")] if Effect.CONFIGURE in left else []
-    if Effect.DELETE in left and run.request.target.ring.metacache:
+    emptied = any(Effect.DELETE in step.does for step in run.made) and Effect.DELETE not in amiss
+    if emptied and run.request.target.ring.metacache:
         flushed = "was flushed, and is empty: first logins read from the object storage"
         lost = "is empty, and was not seen to be flushed before: what it alone held is lost"
         yield _Line(text=f"the metacache {flushed if run.emptied_flushed else lost}", alarm=not run.emptied_flushed)
 
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
-    if run.out_since:
+    if run.given_users:
+        yield _Line(text="directors were last seen to give it users already", alarm=True)
+    elif run.out_since and at_zero(run):
         out = length(now - run.out_since)
         yield _Line(text=f"without new users since {run.out_since:%H:%M:%S} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:
-    changes = run.plan.changes
+    changes = [step for step in run.plan.steps[run.position :] if isinstance(step, PlannedChange)]
     yield _Line(text=f"{counted(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
     if left := run.plan.left_out:
         yield _Line(text=f"not undone: {_named([one.step for one in left])}")
@@ -276,13 +271,19 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def begins(run: Run, steps: Sequence[PlannedStep]) -> str:
-    """All that is done to mail by these steps, in their order, with the numbers last read."""
+def begins(run: Run, steps: Sequence[PlannedStep], installed: str = "") -> str:
+    """All that is done to mail by these steps, in their order, with the numbers last read.
+
+    `installed`: the packages as the question has read them.
+    """
     found: dict[Effect, None] = {}
     for step in steps:
         does = step.does - ({Effect.STOP} if Effect.STOP_DOVECOT in step.does else set())
         found |= dict.fromkeys(sorted(does, key=list(Effect).index))
-    packages = sum(not line.startswith("/") for line in run.request.plan.brings)
+    brings = list(versions(run, installed))
+    packages = sum(before != after for _, before, after in brings)
+    if brings and not packages:
+        found.pop(Effect.INSTALL, None)
     users = max(run.users.values(), default=0)
     numbered: dict[Effect, str] = {}
     if users:

@@ -14,6 +14,7 @@ from bot.core.decisions.approval import Person
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
+from bot.core.runs.changed import undone_by
 from bot.core.runs.claims import claim_in_words, keys_of
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import apply, begin
@@ -174,6 +175,9 @@ _LEFT_BY = {
     Effect.START_DOVECOT: ("dovecot", "dovecot was started"),
     Effect.MASK: ("mask", "dovecot was masked"),
     Effect.UNMASK: ("mask", "dovecot was unmasked"),
+    Effect.INSTALL: ("packages", "its packages were changed"),
+    Effect.CONFIGURE: ("configuration", "its configuration was changed"),
+    Effect.DELETE: ("metacache", "its metacache was emptied"),
 }
 """By what a change does: what it is about, as a later one on the same takes its place, and what it left."""
 
@@ -183,8 +187,12 @@ def _made(run: Run) -> str:
     left: dict[str, str] = {}
     for step in _done(run):
         command = step.action.command.text
-        for effect in step.does:
+        if Effect.STOP_DOVECOT in step.does or Effect.START_DOVECOT in step.does:
+            left.pop("service", None)  # which starts and stops with it
+        for effect in sorted(step.does):
             about, text = _LEFT_BY.get(effect, ("", ""))
+            if effect is Effect.STOP and Effect.STOP_DOVECOT not in step.does and undone_by(step) not in run.seen_done:
+                about, text = "service", f"`{command}` was done"
             if effect is Effect.RESTORE:
                 about = "vhosts" if " update " in command else "state"
                 text = f"`{command}` was done"
@@ -215,7 +223,8 @@ def _by_hand(found: Damaged) -> str:
     ip, vhosts = target.backend.ip, target.backend.vhosts
     return (
         f"Look by hand: `doveadm director status` on {directors}: what are vhosts, state and users of {ip}?"
-        f" `systemctl status dovecot` on {target.backend.address}: does it run, is it masked? Are there folders"
+        f" `systemctl status dovecot` on {target.backend.address}: does it run, is it masked?"
+        " `doveadm service status lmtp` there: does it run? Are there folders"
         f" `/etc/dovecot.{found.run}.*`? Once it serves mail, and not before: `doveadm director update {ip} {vhosts}`"
         f" and `doveadm director up {ip}`."
     )

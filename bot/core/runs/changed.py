@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.events import Ran
@@ -38,3 +41,19 @@ def at_zero(run: Run) -> bool:
     """Whether the backend has vhost count 0, as far as it was seen last: this run took them, and none were given."""
     taken = any(Effect.TAKES_VHOSTS in step.does for step in run.made)
     return taken and not (run.given_users or run.giving_back)
+
+
+_BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")
+
+
+def versions(run: Run, installed: str) -> Iterator[tuple[str, str, str]]:
+    """Each package that the run changes, from which version to which: the one in `installed`, else that of the plan."""
+    now = by_name(installed)
+    for found in filter(None, map(_BRINGS.fullmatch, run.request.plan.brings)):
+        name, before, after = found.groups()
+        yield name, now.get(name, before), after
+
+
+def by_name(installed: str) -> dict[str, str]:
+    """A list NAME=VERSION NAME=VERSION …, as a table."""
+    return dict(one.split("=", 1) for one in installed.split() if "=" in one)

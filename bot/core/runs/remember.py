@@ -107,7 +107,8 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         giving_back=run.giving_back or Effect.RESTORE in step.does,
     )
     if Effect.DELETE in step.does:
-        run = replace(run, emptied_flushed=run.flushed)
+        found = done.how is fact.How.FOUND and run.emptied_flushed  # it was this run that had emptied it
+        run = replace(run, emptied_flushed=run.flushed or found)
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, out_until=entry.at)
@@ -150,6 +151,10 @@ def _of_the_flush(run: Run, heard: fact.StepNotDone | fact.StepFailed) -> Run:
 
 def _stops(step: PlannedStep) -> bool:
     return Effect.STOP_DOVECOT in step.does
+
+
+def _stops_a_service(step: PlannedStep) -> bool:
+    return Effect.STOP in step.does and Effect.STOP_DOVECOT not in step.does
 
 
 def _looks_at_dovecot(step: PlannedStep) -> bool:
@@ -224,6 +229,11 @@ def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
     if not booted.lost or run.giving_back:
         return run
+    # A service that was stopped alone runs again with its dovecot.
+    runs = any(_stops(step) for step in run.made if step.name == booted.lost)
+    services = {step.name for step in run.made if runs and _stops_a_service(step)}
+    looks = {name: look for name, look in run.looks.items() if name not in services}
+    run = replace(run, seen_done=run.seen_done - services, looks=looks)
     reason = f"{booted.host} was booted, and {booted.reason}"
     return _must_hold(run, entry, fact.RunHeld(reason=reason, back_to=booted.lost))
 

@@ -235,6 +235,11 @@ class Run:
         return any(step.disturbs for step in self.made)
 
     @property
+    def may_have_disturbed(self) -> bool:
+        """Whether a change that users notice was sent, or found done."""
+        return any(step.disturbs for step in self.touched)
+
+    @property
     def users_wait(self) -> bool:
         """Whether users wait for a dovecot that this run stopped, or may have, until they are moved or it starts."""
         before = self.plan.steps[: self.position]

@@ -48,7 +48,7 @@ class Approvals:
             return
         evidence, seen, not_so = shown
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
-        evidence += felt(run, seen) if gate is Gate.FLUSH and run.lapsed is None else ()
+        evidence += felt(run, seen) if gate is Gate.FLUSH and not run.may_have_disturbed else ()
         not_so |= await self._not_left_so(run) if gate is Gate.RESTORE else {}
         now = self._ports.clock.now()
         asked = question(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)

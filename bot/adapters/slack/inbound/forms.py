@@ -79,7 +79,6 @@ FORMS = {
         submit="Propose",
         text="Run {run} goes on without the step once a second engineer agrees.",
         label="Why may it be left out?",
-        otherwise=_TYPED,
     ),
     "take_over": Form(
         name="take_over_reason",
@@ -88,7 +87,6 @@ FORMS = {
         text="Run {run} changes nothing more, and the ring is watched no more. It releases the ring when the backend"
         " is seen in use again, or when somebody says that it stays out.",
         label="Why do you take over?",
-        otherwise=_TYPED,
     ),
     "not_now": _NOT_NOW,
     # Of threads that older versions began: what its text announced is now shown first, under another button.

@@ -13,6 +13,7 @@ from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuild
 from bot.adapters.slack.messages.markup import as_text, escape, inline, short
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
+    asked_for,
     changes,
     clock,
     file_name,
@@ -53,7 +54,7 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
     else:
         builder = MessageBuilder(
             f"{approvers} Approval needed: {what}. {' '.join(f'Alarm: {escape(one)}.' for one in asked.alarms[:1])}"
-            f" Asked for by {who(run.request.requester)}, run {escape(run.id)}, open until {clock(asked.expires)}."
+            f" {_first_upper(asked_for(run))}, run {escape(run.id)}, open until {clock(asked.expires)}."
         )
         builder.paragraph(f":raised_hand: *Approval needed: {what}* · {approvers}")
     terms = _terms(asked, run)
@@ -81,7 +82,7 @@ def _fitting(lengths: Sequence[int], room: int) -> int:
 
 def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
     given = why(run.request, 60)
-    lines = [f"Asked for by {who(run.request.requester)}{given and f' · {given}'}"]
+    lines = [f"{_first_upper(asked_for(run))}{given and f' · {given}'}"]
     if run.lapsed:
         lines.append(f"Asked again, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
     if run.longer_waits and waited_before(run):
@@ -89,6 +90,10 @@ def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
     if not asked.word_of:
         lines.append(f"Open until {moment(asked.expires)}; then the run holds, and {_as_it_is(run)}")
     return lines
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _as_it_is(run: Run) -> str:
@@ -100,7 +105,8 @@ def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     what = opens(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
     name = short(run.request.target.backend.name, 40)  # all that begins has to fit beside it
-    begun = f"Begins at once on {name}: {begins(run, covers(run))}."
+    does = begins(run, covers(run), asked.verified.get("installed", ""))
+    begun = f"Begins at once on {name}: {does}."
     yes = dialog(f"Approve: {what}", begun, f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
     buttons = [button("Approve…", "approve", answer, style=style, confirm=yes), button("Not now…", "not_now", answer)]
@@ -147,7 +153,7 @@ def _identity(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
     host = run.request.target.backend
     lines = [
         f"*On* {inline(host.name)} ({inline(str(host.ip))}), ring {inline(run.request.target.ring.name)}",
-        f"*Asked for by* {who(run.request.requester)}, run {inline(run.id)}, asked {stamp(entry.at)}",
+        f"{_first_upper(asked_for(run))}, run {inline(run.id)}, asked {stamp(entry.at)}",
         *([why(run.request)] if run.request.reason or run.request.ticket else []),
         f"*Open until* {stamp(asked.expires)}",
         f"*May not approve* {', '.join(who(user) for user in asked.not_by)}",

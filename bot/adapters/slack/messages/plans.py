@@ -77,10 +77,11 @@ def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message | None:
     """A stage that changes something is announced, in a line; its commands are in the plan, and behind approvals."""
     plan = run.plan
     stage = next(stage for stage in plan.stages if stage.name == began.stage)
-    count = sum(isinstance(step, PlannedChange) for step in stage.steps)
+    ahead = stage.steps[stage.steps.index(run.step) :] if run.step in stage.steps else stage.steps
+    count = sum(isinstance(step, PlannedChange) for step in ahead)
     if not count:
         return None
-    waits = [f"waits {length(step.length)}" for step in stage.steps if isinstance(step, PlannedWait)]
+    waits = [f"waits {length(step.length)}" for step in ahead if isinstance(step, PlannedWait)]
     on = ["once it has begun, it waits for nobody"] if stage.uninterrupted else []
     at, says = stage_place(plan, stage).capitalize(), escape(short(stage.says, 300))
     builder = MessageBuilder(f"{at} begins: {says}.")

@@ -18,6 +18,7 @@ from bot.adapters.slack.messages.blocks import (
 )
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
+    asked_for,
     changes,
     file_name,
     known,
@@ -30,6 +31,7 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
+from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
@@ -41,7 +43,7 @@ from bot.core.runs.run import Run
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
     builder.paragraph(f"*What it means* {_meaning(run)}")
-    gate = isinstance(run.step, PlannedApproval) or run.lapsed is not None
+    gate = isinstance(run.step, PlannedApproval) or (run.lapsed is not None and not users_first(run))
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
     if can_start_first(run):
@@ -99,7 +101,7 @@ def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     if step is None:
         return ()
     sends = ""
-    if isinstance(step, PlannedChange) and run.lapsed is None:
+    if isinstance(step, PlannedChange) and (run.lapsed is None or users_first(run)):
         sends = f" It looks first, and sends: {step.action.command.text}"
     again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?{sends}", "Retry")
     buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
@@ -146,7 +148,7 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     at = now(ending.at)
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
-            return f"{_answer(answer)} (asked by {who(run.request.requester)}), {at}"
+            return f"{_answer(answer)} ({asked_for(run)}), {at}"
         case fact.LongerWaitChosen(by=by):
             return f":hourglass_flowing_sand: *Wait longer*, said {who(by)}; it is asked anew afterwards, {at}"
         case fact.RetryChosen(by=by):

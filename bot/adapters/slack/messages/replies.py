@@ -11,6 +11,7 @@ from bot.adapters.slack.messages.approval import approval
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import (
+    asked_for,
     file_name,
     known,
     moment,
@@ -133,9 +134,8 @@ def _of_people(entry: Entry, run: Run) -> Message:
     at, name = now(entry.at), escape(run.request.target.backend.name)
     match entry.fact:
         case fact.Approved() as yes:
-            asked = f"asked by {who(run.request.requester)}"
             digest = inline(yes.digest[:12])
-            line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked}), {at}"
+            line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked_for(run)}), {at}"
             line += f"; {yes.gate} approval, digest {digest}"
             return _line(entry, ":white_check_mark:", line)
         case fact.Denied() as no:

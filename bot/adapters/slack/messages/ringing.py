@@ -90,12 +90,13 @@ def ready(run: Run) -> str:
         return held.strip() or f"{name} is about to be put back."
     if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
         proved = not any(isinstance(one, PlannedCheck) for one in run.skipped)
-        verified = f"{name} is verified" if proved else f"a check of {name} was skipped"
-        how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users at once"
+        verified = f"{name} was verified" if proved else f"a check of {name} was skipped"
+        how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users if it serves"
         return f"{verified}: {how}."
-    if not any(one.disturbs for one in run.touched):
-        back = "it is on its way back" if run.plan.back else "go back (Abort in the first message), and approve that"
-        return f"{name} still serves and is only at vhost count 0: {back}.{held}"
+    back = f"the run is on its way back.{held}"
+    if not run.may_have_disturbed:
+        then = back if run.plan.back else "go back (Abort in the first message), and approve that."
+        return f"{name} was not stopped by this run, and is only at vhost count 0: {then}"
     last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
     if last and Effect.STOP_DOVECOT in last.does:
         stopped = f"{name} is stopped"
@@ -105,7 +106,7 @@ def ready(run: Run) -> str:
         stopped = f"a service of {name} may be stopped"
     else:
         return f"dovecot runs on {name} again and is not verified yet.{held}"
-    return f"{stopped} at {at}; going back starts it again."
+    return f"{stopped} at {at}; {back}" if run.plan.back else f"{stopped} at {at}; going back starts it again."
 
 
 def monitor(entry: Entry, reported: fact.MonitorSaysUp) -> Message:
@@ -137,11 +138,14 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
     builder.paragraph(f"*Seen done{', and not undone' if run.plan.back else ' so far'}*\n{done}")
     if begun := "\n".join(f"• {escape(step.says)}" for step in in_doubt(run)):
         builder.paragraph(f"*Begun, and not known to be done now*\n{begun}")
-    last = last_in_effect(run, Effect.MASK, Effect.UNMASK)
+    last = last_in_effect(run, Effect.MASK, Effect.UNMASK, Effect.START_DOVECOT)
     if any(Effect.MASK in step.does for step in in_doubt(run)):
         builder.paragraph("Dovecot may be masked there: see `systemctl is-enabled dovecot` before it is started.")
     elif last and Effect.MASK in last.does:
-        builder.paragraph("Dovecot is masked there: `systemctl unmask --runtime dovecot` before it can be started.")
+        builder.paragraph(
+            "This run has masked dovecot there: where `systemctl is-enabled dovecot` still says so,"
+            " `systemctl unmask --runtime dovecot` before it can be started."
+        )
     builder.paragraph(
         "The run sends nothing more, and sets nothing back; what was sent before may still come about. It releases"
         f" the ring when every director is seen to give {escape(name)} users again, or when somebody says that it stays"

@@ -69,7 +69,7 @@ def write_unanswered(builder: MessageBuilder, run: Run, commands: tuple[Ran, ...
     if isinstance(step, PlannedChange) and sent and not any(one.changes for one in commands):
         where = escape(run.request.target.backend.name) if step.where is Where.BACKEND else step.where
         never = any(never_began(run, one) for one in commands)
-        how = f"Not sent to {where}" if never else f"Sent, on {where}; no end was heard"
+        how = f"Not sent to {where}" if never else f"It may have been sent to {where}; no end was heard"
         builder.code(how, f"$ {short(step.action.command.text, _COMMAND)}")
 
 
@@ -144,7 +144,8 @@ def not_done(entry: Entry, run: Run) -> Message:
     """A step that is neither done nor failed: in doubt, to be tried again, or waiting for longer."""
     match entry.fact:
         case fact.StepUnclear(reason=reason, ran=commands):
-            head, then = ":grey_question: *Unclear*, it may have run", "The command was sent and its end was not seen."
+            sent = "The command was sent" if commands else "The bot was stopped as it sent the command, or before"
+            head, then = ":grey_question: *Unclear*, it may have run", f"{sent}, and its end was not seen."
             then += " It is looked up now."
         case fact.StepNotDone(reason=reason, ran=commands):
             head, then = ":mag: *Not done*", "The bot tries it again by itself."

@@ -88,13 +88,20 @@ def opens(gate: Gate, run: Run) -> str:
     match gate:
         case Gate.FLUSH:
             packages = any("→" in one for one in run.plan.brings)
-            if run.lapsed and any(step.disturbs for step in run.touched):
+            if run.lapsed and run.may_have_disturbed:
                 return f"go on with the {'upgrade' if packages else 'restart'} of {name}"
             return f"take {name} down and {'upgrade' if packages else 'restart'} it"
         case Gate.RESTORE:
             return f"give {name} its users back"
         case Gate.GO_BACK:
             return f"go back on {name}"
+
+
+def asked_for(run: Run) -> str:
+    """Who asked for what is done now: for the run, and on the way back for that."""
+    requester = who(run.request.requester)
+    back = run.back_asked_by if run.plan.back else None
+    return f"going back asked for by {who(back)}, the run by {requester}" if back else f"asked for by {requester}"
 
 
 def steps_done(run: Run) -> str:
