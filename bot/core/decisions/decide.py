@@ -266,7 +266,7 @@ def no_skip(step: PlannedStep) -> str:
         case PlannedChange() if Effect.RESTORE in step.does:
             return (
                 "This step gives the backend its users back; without it, the backend would be forgotten. Do it by hand"
-                " on a director and click Retry: it is then found done."
+                " on a director and click Retry at once, before the watch sets it back: it is then found done."
             )
         case PlannedChange() if Effect.TAKES_VHOSTS in step.does:
             return (

@@ -47,7 +47,7 @@ def going_back(run: Run) -> Plan | None:
     """The plan that undoes what this run did, None when it changed nothing that needs undoing; raises Refused."""
     may_turn(run)
     # One that was skipped may have been done by hand; what comes after it relies on it, so it is answered for as well.
-    relied_on = {step.name for step in (*run.touched, *run.skipped)}
+    relied_on = {step.name for step in run.touched} | (run.looks.keys() - run.seen_done)
     undoable = [step for step in run.plan.changes if step.undo and step.name in relied_on]
     before = _undoings([step for step in undoable if not _restores(step.undo)], run)
     restoring = _undoings([step for step in undoable if _restores(step.undo)], run)

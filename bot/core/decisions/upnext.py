@@ -215,7 +215,7 @@ def missing_gates(run: Run, step: PlannedChange) -> frozenset[Gate]:
     On the way back its own approval is what a stop needs; the flush approval counts there only for what was made on it
     and is made again, as the ring forgot it. One that lapsed is still somebody's word for that, and where users wait.
     """
-    given, again = set(run.granted), step in run.made
+    given, again = set(run.granted), step in (*run.made, *run.kept_up)
     if run.plan.back and not again:
         given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
     if run.lapsed is not None and (users_first(run) or again):

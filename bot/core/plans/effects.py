@@ -77,6 +77,13 @@ def restores(command: str) -> bool:
     return Effect.RESTORE in effects(command)
 
 
+def takes_back(command: str) -> frozenset[Effect]:
+    """What it takes back of what was made of the ring; only all of it gives users."""
+    if not restores(command):
+        return frozenset()
+    return frozenset({Effect.TAKES_VHOSTS if re.search(r"\bupdate\b", command) else Effect.DOWN})
+
+
 GUARD_REFUSED = 97
 """The exit status of a guarded command that found the service not stopped, and did nothing."""
 

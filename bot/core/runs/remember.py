@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import assert_never
 
-from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects
+from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects, takes_back
 from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -40,7 +40,10 @@ def back_to(run: Run, name: str) -> Run:
     if name not in names[: run.position + 1]:
         raise Illegal(f"run {run.id}, fact {run.seq}: {name} is no step that could be made again")
     position = names.index(name)
-    return replace(run, position=position, attempt=0, seen_done=run.seen_done - set(names[position:]))
+    gates = {step.gate for step in run.plan.steps[:position] if isinstance(step, PlannedApproval)}
+    # What comes before the gate of an approval that has lapsed needs none of it; it is asked for at that gate.
+    lapsed = run.lapsed if run.lapsed and run.lapsed.gate in gates else None
+    return replace(run, position=position, attempt=0, lapsed=lapsed, seen_done=run.seen_done - set(names[position:]))
 
 
 def calm(run: Run) -> Run:
@@ -55,6 +58,13 @@ def _touch(run: Run, step: PlannedStep) -> Run:
     return replace(run, touched=(*run.touched, step))
 
 
+def keeps_up(run: Run, step: PlannedChange) -> Run:
+    """The watch keeps it so from here on."""
+    if run.plan.back or step in run.kept_up:
+        return run
+    return replace(run, kept_up=(*run.kept_up, step))
+
+
 def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
     return replace(run, stage_begun=new.stage, stage_seq=entry.seq)
 
@@ -63,7 +73,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     step = named_step(run, started.step)
     run = replace(run, before_attempt=replace(run, before_attempt=None))
     run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
-    run = replace(run, giving_back=run.giving_back or Effect.RESTORE in step.does)
+    run = replace(run, given_back=run.given_back | takes_back(started.command))
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
     if Effect.STOP_DOVECOT in does:
@@ -90,7 +100,7 @@ def _heard(run: Run, commands: Sequence[fact.Ran]) -> Run:
     if was is None:
         return run
     kept = replace(run, touched=was.touched, out_since=was.out_since)
-    return replace(kept, giving_back=was.giving_back, reconfigured=was.reconfigured)
+    return replace(kept, given_back=was.given_back, reconfigured=was.reconfigured)
 
 
 def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
@@ -104,8 +114,10 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         observed={**(done.remembered or {}), **run.observed},
         seen_done=run.seen_done | {step.name},
         flushed=_flushed(run, step, done),
-        giving_back=run.giving_back or Effect.RESTORE in step.does,
     )
+    if isinstance(step, PlannedChange):
+        run = replace(run, given_back=run.given_back | takes_back(step.action.command.text))
+        run = keeps_up(run, step) if step.does & TAKE_USERS_AWAY else run
     if Effect.DELETE in step.does:
         found = done.how is fact.How.FOUND and run.emptied_flushed  # it was this run that had emptied it
         run = replace(run, emptied_flushed=run.flushed or found)

@@ -5,12 +5,12 @@ Nothing here decides; a fact that cannot be is Illegal.
 
 from __future__ import annotations
 
-from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval
+from bot.core.plans.effects import Effect, takes_back
+from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.remember import back_to, calm, named_step, next_step
+from bot.core.runs.remember import back_to, calm, keeps_up, named_step, next_step
 from bot.core.runs.run import Grant, Run, replace
 from bot.errors import Illegal
 
@@ -108,9 +108,10 @@ def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
     if run.skip is None or not isinstance(run.skip.fact, fact.SkipProposed):
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
     text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
-    giving = run.giving_back or Effect.RESTORE in step.does  # by hand, as those who skip it say
-    run = replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq, giving_back=giving)
-    return next_step(calm(run))
+    if isinstance(step, PlannedChange):  # by hand, as those who skip it say
+        run = replace(run, given_back=run.given_back | takes_back(step.action.command.text))
+        run = keeps_up(run, step) if Effect.FLUSH in step.does else run
+    return next_step(calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
 
 
 def go_back_asked(run: Run, new: fact.GoBackAsked, entry: Entry) -> Run:
@@ -126,7 +127,8 @@ def turned_back(run: Run, new: fact.TurnedBack) -> Run:
     kept = tuple(grant for grant in given if grant.gate is Gate.FLUSH)  # for what the watch makes again, and no more
     # What was read on the way there is no evidence for the way back.
     turned = replace(next_step(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
-    return calm(replace(turned, grants=kept, lapsed=None, looks={}, giving_back=False))
+    seen = run.seen_done - {step.name for step in new.plan.steps}
+    return calm(replace(turned, grants=kept, lapsed=None, looks={}, seen_done=seen, given_back=frozenset()))
 
 
 def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:

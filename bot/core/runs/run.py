@@ -94,8 +94,10 @@ class Run:
     """As they were first counted."""
     out_since: datetime | None = None
     """When its vhosts were taken away, or may have been."""
-    giving_back: bool = False
-    """Whether this run has begun to give it users again: nothing of the ring is set back from then on."""
+    given_back: frozenset[Effect] = frozenset()
+    """What this run has begun to take back of what it made of the ring; it gets users once that is all."""
+    kept_up: tuple[PlannedChange, ...] = ()
+    """What the watch keeps so: the changes of the ring that were made, in order, and a flush that was skipped."""
     given_users: bool = False
     """Whether directors were last seen to give it users again, and not seen to be set back since."""
     out_until: datetime | None = None
@@ -204,15 +206,15 @@ class Run:
     @property
     def enforced(self) -> frozenset[Effect]:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
-        if self.taken_by or self.giving_back:
+        if self.taken_by:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        return frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY
+        made = frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY - self.given_back
+        return made if made - {Effect.FLUSH} else frozenset()
 
     @property
-    def kept_up(self) -> tuple[PlannedChange, ...]:
-        """The changes that the watch keeps as they are; a flush that was skipped too, as users were moved by hand."""
-        changes = () if self.plan.back else tuple(step for step in self.skipped if isinstance(step, PlannedChange))
-        return (*self.made, *(step for step in changes if Effect.FLUSH in step.does))
+    def giving_back(self) -> bool:
+        """Whether this run has begun to give it users again."""
+        return bool(self.given_back)
 
     @property
     def skipped(self) -> tuple[PlannedStep, ...]:
@@ -231,8 +233,9 @@ class Run:
 
     @property
     def disturbed(self) -> bool:
-        """Whether a change that users notice was made already."""
-        return any(step.disturbs for step in self.made)
+        """Whether a change that users notice was made already, or dovecot may have been stopped by hand."""
+        stops = any(Effect.STOP_DOVECOT in step.does for step in self.skipped)
+        return stops or any(step.disturbs for step in self.made)
 
     @property
     def may_have_disturbed(self) -> bool:
@@ -241,12 +244,12 @@ class Run:
 
     @property
     def users_wait(self) -> bool:
-        """Whether users wait for a dovecot that this run stopped, or may have, until they are moved or it starts."""
-        before = self.plan.steps[: self.position]
-        waiting = False
+        """Whether users wait for a dovecot that was stopped, or may have been, until they are moved or it starts."""
+        before, waiting = self.plan.steps[: self.position], False
+        passed = {step.name for step in (self.touched if self.plan.back else self.skipped)}
         for step in (*self.request.plan.steps, *(before if self.plan.back else ())):
             done = step.does if step.name in self.seen_done else frozenset()
-            sent = (step == self.step and self.attempt) or (step in self.touched and step in before and not done)
+            sent = (step == self.step and self.attempt) or (step.name in passed and not done)
             if Effect.STOP_DOVECOT in (step.does if sent else done):
                 waiting = True
             if done & {Effect.FLUSH, Effect.START_DOVECOT}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.core.decisions.approval import answered_already, felt, question, still_good
 from bot.core.decisions.approved import as_left, to_read
@@ -27,6 +27,10 @@ from bot.engine.runs.runlog import RunLog, fields
 log = logging.getLogger(__name__)
 
 
+_UNSURE = timedelta(minutes=5)
+"""How long it is waited for to know whether who approved still may; then it is asked for again, and people see it."""
+
+
 class Approvals:
     """Asks, and judges. What was judged is remembered in this process alone: a restart judges again."""
 
@@ -35,6 +39,7 @@ class Approvals:
         self._runlog = runlog
         self._looking = looking
         self._judged: tuple[int, str] | None = None
+        self._unsure_since: datetime | None = None
 
     async def ask(self, gate: Gate, run: Run) -> None:
         """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
@@ -145,11 +150,12 @@ class Approvals:
             return _word(run.grant, "was not judged again") if due else ""
         if not due:
             return ""
-        person = await self._ports.people.person(run.grant.by)
-        if person.unsure:
+        person, now = await self._ports.people.person(run.grant.by), self._ports.clock.now()
+        self._unsure_since = (self._unsure_since or now) if person.unsure else None
+        if self._unsure_since and now - self._unsure_since < _UNSURE:
             log.warning("waits: who approved cannot be looked up now: %s", person.barred, extra=fields(run))
             return self._ports.timings.shown_within
-        against = still_good(run, run.grant, person, self._ports.clock.now()) or await self._not_so(run, run.grant)
+        against = still_good(run, run.grant, person, now) or await self._not_so(run, run.grant)
         if against:
             return fact.ApprovalLapsed(gate=run.grant.gate, reason=against, at=run.step.name)
         self._judged = (run.judged_since, run.grant.digest)

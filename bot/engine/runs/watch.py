@@ -179,7 +179,9 @@ class Watch:
         run = self._run
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]
-        if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+        given = len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
+        # Directors that forget give users as well as a colleague does; but not to a dovecot that serves.
+        if given and await self._serves() is not False:
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
@@ -193,7 +195,7 @@ def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[Planne
     wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()
     if serves is False:
         wanted.add(Effect.FLUSH)
-    last = {effect: step for step in run.kept_up for effect in step.does if effect in wanted}
+    last = {effect: step for step in run.kept_up for effect in step.does if effect in wanted & run.enforced}
     return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
 
 

@@ -140,14 +140,15 @@ def test_the_drains_end_is_a_date_in_the_facts() -> None:
     assert timedelta(0) <= began.at + timedelta(minutes=15) - story.run.until <= timedelta(seconds=2)
 
 
-def test_the_ring_is_kept_as_it_was_until_the_first_step_that_gives_users_back() -> None:
+def test_the_ring_is_kept_as_it_was_until_the_step_that_takes_that_back() -> None:
     """An approval alone gives nothing back: where the restore holds unsent, the ring may forget as before."""
     story = Story().until("approve-restore", on=Status.ASKING)
     assert story.run.enforced == {Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH}
     enforced = story.run.enforced
     assert story.until("ring-is-whole-for-the-restore").run.enforced == enforced
     assert story.until("set-vhosts-back").run.enforced == enforced
-    assert story.until("set-vhosts-back", on=Status.BUSY).run.enforced == frozenset()
+    assert story.until("set-vhosts-back", on=Status.BUSY).run.enforced == {Effect.DOWN, Effect.FLUSH}
+    assert story.until("director-up", on=Status.BUSY).run.enforced == frozenset()
 
 
 def test_a_lapsed_approval_is_asked_for_again_with_a_fresh_look() -> None:

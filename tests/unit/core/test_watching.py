@@ -56,7 +56,7 @@ def test_users_who_have_not_left_yet_are_no_deviation() -> None:
 def test_up_with_vhosts_gives_users_also_where_a_procedure_never_took_them() -> None:
     """Who is only said to be down has vhosts all the time: there, up is what sends users."""
     run = out()
-    only_down = replace(run, touched=tuple(step for step in run.touched if step.name == "director-down"))
+    only_down = replace(run, kept_up=tuple(step for step in run.kept_up if step.name == "director-down"))
     assert list(judge_ring(only_down, [says(vhosts=100, state="up")]).given_users) == ["director-1"]
     assert judge_ring(only_down, [says(vhosts=100)]).given_users == {}
 
@@ -93,7 +93,7 @@ def test_a_silence_is_no_count() -> None:
     assert counted(out(), judge_ring(out(), [SILENT])) is None
 
 
-@pytest.mark.parametrize("step", ["set-vhosts-to-zero", "director-up"])
+@pytest.mark.parametrize("step", ["set-vhosts-to-zero", "users-come-back"])
 def test_the_others_are_this_runs_affair_only_while_its_backend_is_out(step: str) -> None:
     assert count(Story().until(step).run, 0) is None
 
