@@ -175,6 +175,8 @@ def waits_for(run: Run, person: Person) -> bool:
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     """Why an approval that was given may not be acted on any more, empty when it may."""
+    if person.unsure:
+        return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {person.barred}"
     if person.barred or not person.may_approve:
         return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
     if now >= grant.expires:
