@@ -164,19 +164,20 @@ def _packages(verified: Mapping[str, str], readings: _Readings) -> Iterator[_Lin
 
 def _configuration(run: Run, readings: _Readings) -> Iterator[_Line]:
     name = run.request.config
+    for reading in _of(readings, "tree-changes"):
+        if reading["difference"] != "none":
+            yield _Line(text=f"/etc/dovecot has changed since it was compared: {reading['difference']}", alarm=True)
     for reading in _of(readings, "config-difference"):
         files = sum(int(reading[how]) for how in ("changed", "added", "removed"))
         yield _Line(text=f"configuration {name}: lines {reading['lines']} in {counted(files, 'file')}")
         if removed := int(reading["removed"]):
-            yield _Line(text=f"{counted(removed, 'file')} of the configuration in place goes", alarm=True)
+            go = "goes" if removed == 1 else "go"
+            yield _Line(text=f"{counted(removed, 'file')} of the configuration in place {go}", alarm=True)
         if reading["newer"] != "none":
             yield _Line(text=f"newer on the host than in the proposal: {reading['newer']}", alarm=True)
     for reading in _of(readings, "config-starts"):
         if reading["starts"] == NOT_SEEN:
             yield _Line(text=f"not seen: {reading['said']}", alarm=True)
-    for reading in _of(readings, "tree-changes"):
-        if reading["difference"] != "none":
-            yield _Line(text=f"/etc/dovecot has changed since it was compared: {reading['difference']}", alarm=True)
 
 
 def _others(readings: _Readings) -> Iterator[_Line]:
