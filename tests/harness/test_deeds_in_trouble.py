@@ -198,7 +198,7 @@ async def test_starting_dovecot_first_after_a_stop_in_doubt_waits_for_no_slack()
     """The stop was sent, its end not heard; offered as *Start dovecot again…*. Turned round, nobody waits any more."""
     async with a_run() as play:
         await play.reaches("stop-dovecot")
-        play.after("stop-dovecot", lambda: play.network.silence("backend-3", timedelta(minutes=3)))
+        play.after("stop-dovecot", lambda: play.network.silence("backend-3", timedelta(minutes=5)))
         assert (await play.held()).users_wait
         await asyncio.sleep(200)
         assert play.ring.users_on("backend-3") > 0

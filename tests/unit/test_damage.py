@@ -100,7 +100,7 @@ def test_one_that_claims_nothing_asks_nothing_of_anybody() -> None:
         ("stop-dovecot", "`doveadm service stop lmtp` was done"),
         ("install-config", "its packages were changed"),
         ("remove-old-metacache-database", "its configuration was changed"),
-        ("unmask-dovecot", "its metacache was emptied"),
+        ("unmask-dovecot", "files were deleted there, as of its metacache"),
     ],
 )
 def test_what_was_stopped_replaced_and_deleted_is_said(until: str, left: str) -> None:

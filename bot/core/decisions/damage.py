@@ -177,7 +177,7 @@ _LEFT_BY = {
     Effect.UNMASK: ("mask", "dovecot was unmasked"),
     Effect.INSTALL: ("packages", "its packages were changed"),
     Effect.CONFIGURE: ("configuration", "its configuration was changed"),
-    Effect.DELETE: ("metacache", "its metacache was emptied"),
+    Effect.DELETE: ("files", "files were deleted there, as of its metacache"),
 }
 """By what a change does: what it is about, as a later one on the same takes its place, and what it left."""
 

@@ -119,8 +119,9 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         run = replace(run, given_back=run.given_back | takes_back(step.action.command.text))
         run = keeps_up(run, step) if step.does & TAKE_USERS_AWAY else run
     if Effect.DELETE in step.does:
-        found = done.how is fact.How.FOUND and run.emptied_flushed  # it was this run that had emptied it
-        run = replace(run, emptied_flushed=run.flushed or found)
+        mine = done.how is fact.How.FOUND and step.name in run.emptied_flushed  # this run had deleted it before
+        others = run.emptied_flushed - {step.name}
+        run = replace(run, emptied_flushed=others | {step.name} if run.flushed or mine else others)
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, out_until=entry.at)

@@ -124,8 +124,8 @@ class Run:
     """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
     flushed: bool = False
     """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
-    emptied_flushed: bool = False
-    """Whether its metacache was emptied after such a flush."""
+    emptied_flushed: frozenset[str] = frozenset()
+    """The deletions that were made after such a flush."""
     verified: Mapping[str, str] = field(default_factory=dict)
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False
@@ -247,6 +247,7 @@ class Run:
         """Whether users wait for a dovecot that was stopped, or may have been, until they are moved or it starts."""
         before, waiting = self.plan.steps[: self.position], False
         passed = {step.name for step in (self.touched if self.plan.back else self.skipped)}
+        passed |= {step.name.removeprefix("undo-") for step in self.plan.steps if self.plan.back}
         for step in (*self.request.plan.steps, *(before if self.plan.back else ())):
             done = step.does if step.name in self.seen_done else frozenset()
             sent = (step == self.step and self.attempt) or (step.name in passed and not done)

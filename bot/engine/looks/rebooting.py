@@ -40,7 +40,8 @@ def _relied_on(run: Run) -> list[PlannedChange]:
     """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
     if run.plan.back or run.giving_back:
         return []
-    if run.made_by(Effect.STOP) and not run.made_by(Effect.STOP_DOVECOT):
+    dovecot = any(Effect.STOP_DOVECOT in step.does for step in (*run.made, *run.skipped))
+    if run.made_by(Effect.STOP) and not dovecot and not run.made_by(Effect.START_DOVECOT):
         return [step for step in (run.made_by(Effect.STOP),) if step]  # a service that runs again after a boot
     service = max(
         (step for step in (run.made_by(Effect.STOP_DOVECOT), run.made_by(Effect.START_DOVECOT)) if step),

@@ -39,7 +39,7 @@ class Approvals:
         self._runlog = runlog
         self._looking = looking
         self._judged: tuple[int, str] | None = None
-        self._unsure_since: datetime | None = None
+        self._unsure: tuple[tuple[int, str], datetime] | None = None
 
     async def ask(self, gate: Gate, run: Run) -> None:
         """Look at what the approvers are to be shown, and record the question; the run holds where it is not so."""
@@ -151,8 +151,10 @@ class Approvals:
         if not due:
             return ""
         person, now = await self._ports.people.person(run.grant.by), self._ports.clock.now()
-        self._unsure_since = (self._unsure_since or now) if person.unsure else None
-        if self._unsure_since and now - self._unsure_since < _UNSURE:
+        judged = (run.judged_since, run.grant.digest)
+        if not person.unsure or self._unsure is None or self._unsure[0] != judged:
+            self._unsure = (judged, now) if person.unsure else None
+        if self._unsure and now - self._unsure[1] < _UNSURE:
             log.warning("waits: who approved cannot be looked up now: %s", person.barred, extra=fields(run))
             return self._ports.timings.shown_within
         against = still_good(run, run.grant, person, now) or await self._not_so(run, run.grant)

@@ -36,8 +36,9 @@ _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
 for it, and all that is asked of directors may be repeated."""
 
-_SILENT = timedelta(minutes=1)
-"""How long a backend whose users wait may say nothing of the change in doubt: then people are asked."""
+_SILENT = timedelta(minutes=3)
+"""How long a backend whose users wait may say nothing of the change in doubt: then people are asked. What passes by
+itself mostly does so sooner, and then nobody need be called."""
 
 _BESIDE = timedelta(milliseconds=250)
 """How long a director's command has for its usual answer, before it is looked whether it is done all the same."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
@@ -145,7 +146,7 @@ class Watch:
         except HostError as error:
             sent = ran_without_end(host, action.command, error, changes=True)
             patience = timedelta(0)
-        after = await self._looking.until_seen(action.done_when, patience)
+        after = await self._looking.until_seen(_still_asked(self._run, action.done_when), patience)
         came = fact.RingSetBack(
             step=step.name,
             holds=after.verdict.holds is True,
@@ -180,8 +181,8 @@ class Watch:
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]
         given = len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
-        # Directors that forget give users as well as a colleague does; but not to a dovecot that serves.
-        if given and await self._serves() is not False:
+        # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
+        if given and await self._serves() is True:
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
@@ -191,12 +192,21 @@ class Watch:
 
 def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
     """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
-    vhosts = any("vhosts is 0," not in line for line in ring.given_users.values())
-    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if vhosts else set()
+    given = [line for line in ring.given_users.values() if "vhosts is 0," not in line]
+    # In the middle of a restore the vhosts are there by this run's own hand: down is what keeps users away.
+    again = Effect.TAKES_VHOSTS in run.enforced or any("state is down," not in line for line in given)
+    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
     if serves is False:
         wanted.add(Effect.FLUSH)
     last = {effect: step for step in run.kept_up for effect in step.does if effect in wanted & run.enforced}
     return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
+
+
+def _still_asked(run: Run, done_when: Sequence[Expected]) -> list[Expected]:
+    """What shows that it is set back: not the vhosts, once this run has begun to give them."""
+    if Effect.TAKES_VHOSTS not in run.given_back:
+        return list(done_when)
+    return [replace(one, asks={name: at for name, at in one.asks.items() if name != "vhosts"}) for one in done_when]
 
 
 def _stranger(host: str) -> str:

@@ -148,7 +148,7 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
         )
     builder.paragraph(
         "The run sends nothing more, and sets nothing back; what was sent before may still come about. It releases"
-        f" the ring when every director is seen to give {escape(name)} users again, and dovecot is not seen stopped"
+        f" the ring when every director is seen to give {escape(name)} users again, and dovecot is seen to run"
         " there; or when somebody says that it stays out."
     )
     text = f"End run {run.id}: {name} stays out? The ring is claimed no more; runs are refused while {name} is out."
