@@ -49,28 +49,6 @@ async def test_a_verification_that_is_skipped_on_the_way_back_lets_its_restore_b
 
 
 @virtually
-async def test_a_ring_that_forgets_on_the_way_back_after_a_skipped_flush_leaves_nobody_on_a_stopped_backend() -> None:
-    """The users had been flushed by hand; the way back waits for its approval, and nobody else moves them."""
-    async with a_run() as play:
-        await play.reaches("flush-users")
-        play.fails("flush-users")
-        await play.held()
-        for user in [user for user, at in play.ring.state.mapped.items() if at.backend == play.backend.ip]:
-            play.ring.state.move(user, play.ring.backends["backend-1"].ip, play.ring.now())
-        await play.skip()
-        await play.reaches("install-packages")
-        play.fails("install-packages")
-        await play.held()
-        await play.go_back()
-        await play.asks()
-        assert play.ring.users_on("backend-3") == 0
-        ring_forgets(play)
-        await asyncio.sleep(180)
-        assert not play.backend.serving
-        assert play.ring.users_on("backend-3") == 0
-
-
-@virtually
 async def test_a_ring_that_forgets_while_a_boot_is_held_leaves_nobody_on_a_dovecot_that_died() -> None:
     """The boot started dovecot half upgraded, the run holds, dovecot dies: vhosts are set back, users are not moved."""
     async with a_run() as play:

@@ -165,8 +165,9 @@ async def test_a_way_back_does_not_end_with_what_undoes_the_undoing_of_a_skipped
         assert play.backend.serving
 
 
+@pytest.mark.parametrize("back", [False, True])
 @virtually
-async def test_a_ring_that_forgets_after_a_skipped_flush_leaves_no_user_on_the_stopped_backend() -> None:
+async def test_a_ring_that_forgets_after_a_skipped_flush_leaves_no_user_on_the_stopped_backend(back: bool) -> None:
     """The users had been flushed by hand; those whom the ring then gives to the stopped backend are moved by nobody."""
     async with a_run() as play:
         await play.reaches("flush-users")
@@ -178,6 +179,9 @@ async def test_a_ring_that_forgets_after_a_skipped_flush_leaves_no_user_on_the_s
         await play.reaches("install-packages")
         play.fails("install-packages")
         await play.held()
+        if back:
+            await play.go_back()
+            await play.asks()
         assert play.ring.users_on("backend-3") == 0
         ring_forgets(play)
         await asyncio.sleep(180)

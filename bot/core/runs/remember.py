@@ -240,7 +240,7 @@ def proved(run: Run, new: fact.HostsProved) -> Run:
 def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     """A stop before the boot says nothing of the metacache that was written since."""
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
-    if not booted.lost or run.giving_back:
+    if not booted.lost or run.given_back:
         return run
     # A service that was stopped alone runs again with its dovecot.
     runs = any(_stops(step) for step in run.made if step.name == booted.lost)

@@ -212,11 +212,6 @@ class Run:
         return made if made - {Effect.FLUSH} else frozenset()
 
     @property
-    def giving_back(self) -> bool:
-        """Whether this run has begun to give it users again."""
-        return bool(self.given_back)
-
-    @property
     def skipped(self) -> tuple[PlannedStep, ...]:
         """The steps of the plan that is followed which people agreed to leave out, in order."""
         before = self.plan.steps[: self.position]
