@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +22,9 @@ from tests.acceptance.realring import (
 )
 from tests.chaos.facts import FactWatch
 from tests.lab import Lab
-from tests.lab.deliveries import Deliveries
+from tests.lab.deliveries import Deliveries, Delivery
 from tests.lab.fixtures import FOR_AS_LONG_AS_IT_TAKES
-from tests.lab.users import MailUsers
+from tests.lab.users import Login, MailUsers
 
 Kill = Callable[[Scene], Awaitable[None]]
 
@@ -85,11 +85,11 @@ class Felt:
     """What failed from the first fact of a run to its last."""
 
     moved: int
-    failed: int
-    deferred: int
+    failed: Sequence[Login]
+    deferred: Sequence[Delivery]
 
     def __str__(self) -> str:
-        return f"{self.moved} moved, {self.failed} failed, {self.deferred} deferred"
+        return f"{self.moved} moved, {len(self.failed)} failed, {len(self.deferred)} deferred"
 
 
 async def felt(lab: Lab, text: str, control: Callable[[MailUsers, Deliveries], Awaitable[None]], kill: Kill) -> Felt:
@@ -106,7 +106,7 @@ async def felt(lab: Lab, text: str, control: Callable[[MailUsers, Deliveries], A
         await kill(scene)
         assert await outcome_as_users_come(lab, scene) == "done"
         ended = datetime.now(UTC)
-    return Felt(moved=moved, failed=len(users.failed(began, ended)), deferred=len(mails.failed(began, ended)))
+    return Felt(moved=moved, failed=users.failed(began, ended), deferred=mails.failed(began, ended))
 
 
 async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_mail(
@@ -124,7 +124,7 @@ async def test_a_package_upgrade_that_moves_first_fails_no_login_and_defers_no_m
     assert await asyncio.to_thread(installed, lab) == version
     assert lab.run("backend-3", f"test -e {UPLOADED}").returncode == 0
     assert seen.moved >= MANY
-    assert (seen.failed, seen.deferred) == (0, 0)
+    assert (seen.failed, seen.deferred) == ([], [])
 
 
 KILLS = ("StepStarted:move-users", "StepDone:stop-lmtp", "StepDone:stop-dovecot")
@@ -151,4 +151,4 @@ async def test_a_bot_killed_in_the_move_and_twice_in_the_take_down_fails_no_logi
     seen = await felt(lab, "backend-3 restart=yes", no_control, kill)
     measured(f"move-first, killed three times: {seen}")
     assert seen.moved >= MANY
-    assert (seen.failed, seen.deferred) == (0, 0)
+    assert (seen.failed, seen.deferred) == ([], [])

@@ -12,7 +12,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.fixtures import VMAIL
 from tests.build import SECOND
-from tests.harness.drill import a_run, virtually
+from tests.harness.drill import ROUND, a_run, virtually
+from tests.harness.hooks import Hook
 from tests.harness.test_deeds_in_trouble import nobody_knows
 from tests.harness.test_where_rules_meet import by_puppet, ring_forgets
 
@@ -194,3 +195,32 @@ async def test_a_stop_whose_users_were_moved_first_waits_for_a_silent_backend_as
         await asyncio.sleep(240)
         run = play.run_now
         assert run.status is not Status.HELD, run.reason
+
+
+@pytest.mark.parametrize("order", list(TakeDown))
+@virtually
+async def test_a_look_of_the_watch_that_is_slow_through_the_restore_takes_nothing_back(order: TakeDown) -> None:
+    """It began before the restore did, and read the vhosts that the restore had given: nobody else gave them."""
+    async with a_run(take_down=order) as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        given = asyncio.Event()
+        slow: list[Hook] = []
+
+        async def a_slow_look_begins() -> None:
+            slow.extend(
+                play.before(f"{name} doveadm -f tab director status", given.wait) for name in play.ring.directors
+            )
+            await asyncio.sleep(ROUND)
+
+        async def vhosts_are_given() -> None:
+            given.set()
+            await asyncio.sleep(1)
+
+        play.before("journal.append StepDone:ring-is-whole-for-the-restore", a_slow_look_begins)
+        play.before("journal.append StepDone:set-vhosts-back", vhosts_are_given)
+        assert await play.ends() == "done"
+        assert slow
+        assert not [hook for hook in slow if hook in play.points.hooks]
+        assert play.facts(fact.RingDeviated) == []
+        assert len(play.began("director down")) == 1

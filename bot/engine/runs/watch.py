@@ -92,9 +92,8 @@ class Watch:
             rounds = self._rounds
             observation = await self._looking.look([_RING, WHO_THEY_ARE])
             async with self._deciding:
-                if not self._run.enforced:
-                    return  # users are being given back since
-                if self._rounds == rounds:  # else it may have been set back meanwhile, and is looked at anew
+                # Else it was set back meanwhile, or a command of this run's own was begun: it is looked at anew.
+                if self._rounds == rounds and self._run.enforced == run.enforced:
                     try:
                         await self._judge(run, observation)
                     finally:
