@@ -1,6 +1,8 @@
 """Mail users at work: they log in through both directors, again and again, and note what came of it; and newcomers."""
 
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -25,7 +27,7 @@ class Login(Attempt):
 
     @property
     def cut_short(self) -> bool:
-        """Whether the server hung up instead of answering, as a flush does on a login that waits for a backend."""
+        """Whether the server hung up instead of answering; see cut_by_moves."""
         return self.error is not None and self.error.startswith("Ended")
 
 
@@ -97,3 +99,13 @@ class Newcomers(Crowd[Attempt]):
             ok = False
         took = timedelta(seconds=time.monotonic() - begun)
         self.attempts.append(Attempt(at=at, user=user, director=director.name, ok=ok, took=took))
+
+
+def cut_by_moves(lab: Lab) -> Counter[tuple[str, str]]:
+    """How many logins of each user each director's log says to have been cut as their user was moved.
+
+    Only those that a backend was just answering: Dovecot hangs up on them, and does not try them elsewhere.
+    """
+    cut = r"Disconnected by proxy: Kicked via director \(internal failure.*?user=<([^>]+)>"
+    logs = {name: lab.run(name, "cat /var/log/dovecot.log", check=True).stdout for name in lab.directors}
+    return Counter((name, user) for name, text in logs.items() for user in re.findall(cut, text))
