@@ -225,12 +225,12 @@ def played(attack: Attack | None = None, at: int | None = None, take_down: TakeD
     return played_with(lambda number: attack if number == at else None, take_down)
 
 
-def played_with(choose: Callable[[int], Attack | None], take_down: TakeDown) -> Played:
+def played_with(choose: Callable[[int], Attack | None], take_down: TakeDown, timings: Timings = TIMINGS) -> Played:
     """One run from its request to its end; at each call, by its number, `choose` says which attack is put in."""
 
     async def whole() -> Played:
         points = Points()
-        play = Play(points, take_down=take_down)
+        play = Play(points, take_down=take_down, timings=timings)
         points.noted = lambda: str(play.reader.run.status) if play.reader.run else ""
 
         def put_in(number: int) -> Strike | None:
