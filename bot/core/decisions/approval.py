@@ -137,7 +137,7 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     if first:
         text = f"order {order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
         waits = f"{math.ceil(users / 100) * 2} s at least (100 users at a time, 2 s for each 100)"
-        return (f"{text} {waits}; one that the backend is just answering is cut, and let in when tried again",)
+        return (f"{text} {waits}; one that the backend is just answering may be cut, and is let in when tried again",)
     text = f"order {order}: {name} stops with {counted(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
     return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
