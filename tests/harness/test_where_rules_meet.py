@@ -149,12 +149,12 @@ async def test_a_way_back_does_not_end_with_what_undoes_the_undoing_of_a_skipped
     """It masks, or stops, dovecot as the undo of the later step, and nothing of the plan starts it again."""
     async with a_run(text="backend-3 restart=yes") as play:
         await play.reaches(step)
-        play.network.away("backend-3", timedelta(minutes=2))
+        play.network.away("backend-3", timedelta(minutes=5))
         run = await play.held()
         assert run.reason.startswith("not begun")
         if step == "stop-dovecot":
             await play.backend.dovecot_unit.stop()
-        await asyncio.sleep(150)
+        await asyncio.sleep(330)
         await play.skip()
         while (run := await play.until(lambda run: run.status in _STANDS)).status is Status.HELD:
             await play.skip()  # no deletion, as nobody saw the flush

@@ -42,6 +42,7 @@ QUICK = Timings(
     look_again=timedelta(seconds=0.1),
     not_after=timedelta(seconds=2),
     patience=timedelta(seconds=2),
+    silence=timedelta(seconds=4),
 )
 
 

@@ -27,6 +27,7 @@ from bot.core.readings.expect import Look, judge
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import way_back_in_words
 from bot.core.readings.probes import PROBES
+from bot.core.runs.events import ApprovalLapsed, Seen
 from bot.core.runs.run import Run
 
 CONFIGURATION = "/etc/dovecot"
@@ -193,3 +194,20 @@ def evidence(verified: Mapping[str, str], before: str) -> Iterator[str]:
         yield f"{_DOWNLOADED}: {_there(verified['downloaded'])}{from_mirror}"
     if "way_back" in verified:
         yield way_back_in_words(verified)
+
+
+def users_there_now(run: Run, step: PlannedChange, seen: Sequence[Seen]) -> ApprovalLapsed | None:
+    """The lapse of an approval that said that nobody is mapped to a backend, whose first stop would cut users off.
+
+    Counts move by themselves, and make no approval old; but to a backend without vhosts nobody comes by themselves.
+    """
+    before = run.plan.steps[: run.plan.steps.index(step)]
+    moved = any(Effect.FLUSH in one.does for one in before)
+    if not step.disturbs or run.may_have_disturbed or moved or run.grant is None or run.grant.users != 0:
+        return None
+    read = [one.reading for one in seen if one.probe == "director-hosts" and one.reading is not None]
+    users = max((int(reading["users"]) for reading in read), default=0)
+    if not users:
+        return None
+    reason = f"users mapped to it now: {users}, and none when it was asked for; somebody has given it users"
+    return ApprovalLapsed(gate=run.grant.gate, reason=reason, at=step.name)

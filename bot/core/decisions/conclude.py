@@ -2,8 +2,8 @@
 
 The law first. A change is done only when it was seen to be done; where nothing of it can be seen, its exit status 0
 has to do. It is sent again only while there are attempts left, and only when it was never run, or when it does no harm,
-was seen not to be done, and nothing of the earlier one can come any more. What ended unheard is in doubt until
-it is looked up. All else is for a person.
+was seen not to be done, and nothing of the earlier one can come any more. What ended unheard, or cannot be read, is
+in doubt until it is looked up. All else is for a person.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ TABLE: Mapping[CommandEnd, Mapping[OnHosts, Conclusion]] = MappingProxyType(
             #                 done undone unknown never
             CommandEnd.NEVER_RAN: (_A, _A, _A, _A),
             CommandEnd.NOT_HEARD: (_D, _U, _U, _U),
-            CommandEnd.EXIT_0: (_D, _F, _F, _D),
-            CommandEnd.FORGOTTEN: (_D, _A, _F, _F),
-            CommandEnd.EXIT_75: (_D, _A, _F, _A),
+            CommandEnd.EXIT_0: (_D, _F, _U, _D),
+            CommandEnd.FORGOTTEN: (_D, _A, _U, _F),
+            CommandEnd.EXIT_75: (_D, _A, _U, _A),
             CommandEnd.OTHER_EXIT: (_D, _F, _F, _F),
             CommandEnd.OVER: (_D, _A, _F, _A),
             CommandEnd.MAY_RUN: (_D, _F, _F, _F),

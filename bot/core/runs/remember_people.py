@@ -43,6 +43,7 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         expires=entry.at + (asked.expires - run.asked.at),
         given=entry.at,
         evidence=asked.evidence,
+        users=max(run.users.values(), default=None),
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     verified = asked.verified or run.verified

@@ -32,6 +32,8 @@ class Grant:
     given: datetime
     evidence: tuple[str, ...] = ()
     """What it was given on."""
+    users: int | None = None
+    """How many users were mapped to the backend, as it showed; None where that was not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

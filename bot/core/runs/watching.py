@@ -15,12 +15,13 @@ class RingSeen:
     """One look at the directors that answer, judged.
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
-    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `usable_others`: the
-    lowest count of all directors; None when none answered.
+    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `said`: all their
+    answers. `usable_others`: the lowest count of all directors; None when none answered.
     """
 
     given_users: dict[str, str]
     reported_up: dict[str, str]
+    said: str
     usable_others: int | None
     others: str
 
@@ -28,7 +29,7 @@ class RingSeen:
 def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     """Hold the directors' answers against what this run has made of the ring."""
     enforced = run.enforced
-    given, up = {}, {}
+    given, up, said = {}, {}, []
     fewest: int | None = None
     others: dict[str, None] = {}
     for one in seen:
@@ -36,6 +37,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
+        said.append(line)
         reported_up = state != "down" and Effect.DOWN in enforced
         if (vhosts != 0 and (Effect.TAKES_VHOSTS in enforced or reported_up)) or (
             users != 0 and Effect.FLUSH in enforced
@@ -47,7 +49,9 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
         if fewest is None or usable < fewest:
             fewest = usable
         others[f"{one.host}: {one.reading['others']}"] = None
-    return RingSeen(given_users=given, reported_up=up, usable_others=fewest, others="; ".join(others))
+    return RingSeen(
+        given_users=given, reported_up=up, said="; ".join(said), usable_others=fewest, others="; ".join(others)
+    )
 
 
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:

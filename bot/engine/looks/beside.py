@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @asynccontextmanager
@@ -18,6 +19,16 @@ async def beside(*doing: Coroutine[Any, Any, T]) -> AsyncIterator[tuple[asyncio.
         yield tasks
     finally:
         await give_up(*tasks)
+
+
+async def first_of(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> T | U:
+    """What comes of whichever ends first; the other is given up."""
+    first, second = asyncio.create_task(one), asyncio.create_task(other)
+    try:
+        await asyncio.wait({first, second}, return_when=asyncio.FIRST_COMPLETED)
+        return await first if first.done() else await second
+    finally:
+        await give_up(first, second)
 
 
 async def give_up(*tasks: asyncio.Future[Any]) -> None:

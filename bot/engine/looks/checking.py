@@ -5,6 +5,7 @@ What is hoped for decides nothing: on a quiet ring nobody may log in for hours.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,15 +17,17 @@ from bot.engine.looks.observation import Observation
 from bot.engine.ports import Clock
 
 
-async def seen(step: PlannedCheck, looking: Looking, clock: Clock) -> Observation:
-    """What was seen in the end, judged by what the step expects alone."""
+async def seen(step: PlannedCheck, looking: Looking, clock: Clock, in_vain: Callable[[], bool]) -> Observation:
+    """What was seen in the end, judged by what the step expects alone; not waited for once it is asked `in_vain`."""
     hopes = step.hopes
     if hopes is None:
-        return await looking.until_seen(step.expect, step.within)
+        return await looking.until(lambda now: now.verdict.holds is True or in_vain(), step.expect, step.within)
     held_first: datetime | None = None
 
     def enough(observation: Observation) -> bool:
         nonlocal held_first
+        if in_vain():
+            return True
         if not observation.part(step.expect).verdict.holds:
             return False
         held_first = held_first or clock.now()

@@ -29,6 +29,9 @@ _LONGEST_PAUSE = timedelta(seconds=2)
 _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
+_OLD = timedelta(seconds=2)
+"""In one look, what was answered so long before the last answer is asked once more: a change may be decided on it."""
+
 _RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
 
@@ -40,6 +43,14 @@ class _One:
     output: Callable[[], str] = field(repr=False, compare=False)
     """What people are shown of it, secrets hidden; made when it is asked for, as it seldom is."""
     connection: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """What all hosts of one expectation said, and when the last of them did."""
+
+    ones: Sequence[_One]
+    answered: datetime
 
 
 class Looking:
@@ -65,13 +76,19 @@ class Looking:
     async def look(self, expectations: Sequence[Expected]) -> Observation:
         """Look once, everywhere at the same time; what two expectations ask the same host is asked once."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
-        async with asking_once(self._proved) as ask:
-            groups = await asyncio.gather(*(self._everywhere(expected, ask) for expected in once))
+        groups = await self._asked(once)
+        last = max((group.answered for group in groups), default=None)
+        old = [at for at, group in enumerate(groups) if last and last - group.answered >= _OLD]
+        for at, group in zip(old, await self._asked([once[at] for at in old]), strict=True):
+            groups[at] = group
         read = matched(
-            [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
+            [
+                (expected.probe, tuple(one.seen for one in group.ones))
+                for expected, group in zip(once, groups, strict=True)
+            ]
         )
         looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
-        every = [one for ones in groups for one in ones]
+        every = [one for group in groups for one in group.ones]
         return Observation(
             verdict=judge(looks),
             looks=looks,
@@ -79,6 +96,16 @@ class Looking:
             connections=_connections(every),
             last_output=every[-1].output if every else str,
         )
+
+    async def _asked(self, expectations: Sequence[Expected]) -> list[_Group]:
+        """What came of each, all asked at the same time."""
+
+        async def everywhere(expected: Expected, ask: Ask) -> _Group:
+            ones = await self._everywhere(expected, ask)
+            return _Group(ones=ones, answered=self._clock.now())
+
+        async with asking_once(self._proved) as ask:
+            return list(await asyncio.gather(*(everywhere(expected, ask) for expected in expectations)))
 
     async def until_seen(
         self,

@@ -87,6 +87,12 @@ def ran_without_end(host: Host, command: Command, error: HostError, *, changes: 
     )
 
 
+def still_running(host: Host, command: Command) -> Ran:
+    """A change whose end was not heard while it was looked beside it."""
+    unheard = f"{host.name}: its end was not heard while it was looked whether it is done; it may still run there"
+    return ran_without_end(host, command, MayHaveRun(unheard), changes=True)
+
+
 def users_counted(run: Run, seen: Sequence[Seen]) -> tuple[UsersCounted, ...]:
     """The users mapped to the backend by each director that was read, if that is another number than the last."""
     users = {one.host: int(one.reading["users"]) for one in seen if one.reading is not None and "users" in one.reading}

@@ -20,6 +20,10 @@ _YOUNG = timedelta(seconds=1)
 """The age at which a host's clock is read anew: what a long look takes would be lost to the change's way there."""
 
 
+BESIDE = timedelta(milliseconds=250)
+"""How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
+
+
 class Sending:
     """The way of one bot to its hosts, for changes.
 

@@ -68,12 +68,13 @@ class Approvals:
         seen: list[fact.Seen] = []
         not_so = {}
         anew = [check for check in checks if _is_due(gate, check, run)]
+        asked_again = run.lapsed is not None and run.lapsed.gate is gate
         async with beside(*(self._looked(check, run) for check in anew)) as looks:
             for check, looking in zip(anew, looks, strict=True):
                 observation = await looking
                 holds, reason = observation.verdict.holds, observation.verdict.reason
                 # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-                if not counts_only(check) and (holds is None or (not holds and run.lapsed is None)):
+                if not counts_only(check) and (holds is None or (not holds and not asked_again)):
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
                 if not holds and not counts_only(check):

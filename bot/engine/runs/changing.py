@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from datetime import timedelta
-from typing import Any, assert_never
+from typing import assert_never
 
 from bot.core.decisions.conclude import CommandEnd, Conclusion, conclude, may_repeat, on_hosts
 from bot.core.hosts.command import Result
@@ -20,14 +20,14 @@ from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
-from bot.engine.looks.beside import give_up
+from bot.engine.looks.beside import first_of
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end, users_counted
-from bot.engine.looks.sending import Sending
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running, users_counted
+from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
 from bot.engine.runs.runlog import RunLog
-from bot.errors import HostError, MayHaveRun, NotRun
+from bot.errors import HostError, NotRun
 
 EX_TEMPFAIL = 75
 """doveadm's answer to much: not done, or done and not confirmed. Only a look shows which."""
@@ -35,13 +35,6 @@ EX_TEMPFAIL = 75
 _DOUBTFUL = timedelta(seconds=3)
 """How long a director's answer in doubt is waited for: then another is asked, or the same again. Users may be waiting
 for it, and all that is asked of directors may be repeated."""
-
-_SILENT = timedelta(minutes=3)
-"""How long a backend whose users wait may say nothing of the change in doubt: then people are asked. What passes by
-itself mostly does so sooner, and then nobody need be called."""
-
-_BESIDE = timedelta(milliseconds=250)
-"""How long a director's command has for its usual answer, before it is looked whether it is done all the same."""
 
 
 class Changing:
@@ -123,8 +116,10 @@ class Changing:
             if step.where is Where.BACKEND:
                 result = await sent
             else:
-                answer = await self._answer_or_seen(step, action, ready.host, asyncio.ensure_future(sent))
-                if answer is None:
+                # Where another director hangs, a command takes effect at once and returns after half a minute.
+                answer = await first_of(sent, self._seen_beside(step, action))
+                if isinstance(answer, Observation):
+                    await self._seen_first(step, action, ready.host, answer)
                     return
                 result = answer
         except NotRun as error:
@@ -138,31 +133,14 @@ class Changing:
         else:
             await self._judge(step, action, result, deviations)
 
-    async def _answer_or_seen(
-        self, step: PlannedChange, action: Action, host: Host, running: asyncio.Future[Result]
-    ) -> Result | None:
-        """A director's answer; or None when it was seen done while the command still ran, which is recorded then.
-
-        Where another director hangs, a command takes effect at once and returns after half a minute.
-        """
-        looking = asyncio.ensure_future(self._seen_beside(step, action))
-        try:
-            either: set[asyncio.Future[Any]] = {running, looking}
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                return await running
-            observation = await looking
-            within = "its end was not heard"
-            still = MayHaveRun(f"{host.name}: {within} while it was looked whether it is done; it may still run there")
-            commands = (ran_without_end(host, action.command, still, changes=True),)
-            reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
-            await self._conclude(step, CommandEnd.NOT_HEARD, observation, commands, reason=reason)
-            return None
-        finally:
-            await give_up(running, looking)
+    async def _seen_first(self, step: PlannedChange, action: Action, host: Host, observation: Observation) -> None:
+        """It was looked whether it is done, while its director did not answer."""
+        commands = (still_running(host, action.command),)
+        reason = f"{host.name} does not answer; looked beside it: {observation.verdict.reason}"
+        await self._conclude(step, CommandEnd.NOT_HEARD, observation, commands, reason=reason)
 
     async def _seen_beside(self, step: PlannedChange, action: Action) -> Observation:
-        await asyncio.sleep(_BESIDE.total_seconds())
+        await asyncio.sleep(BESIDE.total_seconds())
         patience = max(self._until_repeated(step, action), action.command.timeout * (not self._may_repeat(step)))
         return await self._looking.until_seen(action.done_when, patience, action.steady)
 
@@ -243,7 +221,11 @@ class Changing:
         """
         if step.where is not Where.BACKEND:
             patience = self._until_repeated(step, action)
-            return await self._looking.until_seen(action.done_when, patience, action.steady), True
+            observation = await self._looking.until_seen(action.done_when, patience, action.steady)
+            if observation.verdict.holds is None and self._run.users_wait:
+                await self._looking.until(_known, action.done_when, self._ports.timings.silence)
+                observation = await self._looking.until_seen(action.done_when, patience, action.steady)
+            return observation, True
         # It may begin as late as its fence lets it, and then take its time.
         may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
         heard = self._ports.clock.now()
@@ -254,7 +236,7 @@ class Changing:
             observation = await self._looking.until_seen(action.done_when, within)
             now = self._ports.clock.now()
             heard = heard if over is None else now
-            silent = self._run.users_wait and now - heard >= _SILENT
+            silent = self._run.users_wait and now - heard >= self._ports.timings.silence
             if observation.verdict.holds or over or silent or now >= give_up:
                 return observation, over is True
             within = timedelta(seconds=1)

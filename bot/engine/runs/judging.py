@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.core.decisions.approved import as_shown, differences
+from bot.core.decisions.approved import as_shown, differences, users_there_now
 from bot.core.decisions.guards import (
     NOBODY_IS_MAPPED,
     WHO_THEY_ARE,
@@ -157,8 +157,10 @@ class Judging:
             reason = f"it cannot be seen whether it is done: {done.verdict.reason}"
         elif against := unflushed(decided):
             reason = against
-        elif lapsed := self._is_not_as_shown(step, observation, decided) or self._is_not_as_verified(
-            step, observation, decided
+        elif lapsed := (
+            self._is_not_as_shown(step, observation, decided)
+            or users_there_now(decided, step, observation.seen)
+            or self._is_not_as_verified(step, observation, decided)
         ):
             return lapsed
         elif _users_are_back(observation, guards) and (again := self._moved_again(step, decided, observation)):
@@ -189,7 +191,14 @@ class Judging:
         if decides(observation):
             return observation
         await self._set_ring_back()
-        return await self._looking.until(decides, expectations, self._ports.timings.patience)
+        timings, clock = self._ports.timings, self._ports.clock
+        give_up = clock.now() + timings.patience
+
+        def enough(observation: Observation) -> bool:
+            known = observation.verdict.holds is not None
+            return decides(observation) or (known and clock.now() >= give_up)
+
+        return await self._looking.until(enough, expectations, timings.patience_with(decided))
 
     @staticmethod
     def _is_not_as_shown(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:

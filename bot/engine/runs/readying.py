@@ -39,7 +39,7 @@ class Readying:
 
     async def identity(self, backend: Backend) -> Identity:
         """Who the backend answered that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._ports.clock.now() + self._ports.timings.patience
+        give_up = self._ports.clock.now() + self._ports.timings.patience_with(self._run)
         while True:
             try:
                 return await self._ports.hosts.identity(backend)

@@ -104,14 +104,15 @@ class Runner:
 
     async def _rest(self) -> None:
         """Until a wake; and now and then without one, as an alarm may fire late when a clock is set back."""
-        if self._runlog.run.status is Status.WAITING:
-            await self._count_users(self._runlog.run)
-            bound = self._ports.timings.count_every
-        else:
-            bound = _LOOK_AT_LEAST_EVERY
-        passes = self._ports.clock.sleep(bound.total_seconds())
-        async with beside(self._woken.wait(), passes) as either:
+        async with beside(self._woken.wait(), self._passes(self._runlog.run)) as either:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _passes(self, run: Run) -> None:
+        bound = _LOOK_AT_LEAST_EVERY
+        if run.status is Status.WAITING:
+            await self._count_users(run)
+            bound = self._ports.timings.count_every
+        await self._ports.clock.sleep(bound.total_seconds())
 
     def _over(self) -> bool:
         return self._may_leave() or self._runlog.run.status is Status.ENDED
@@ -194,7 +195,7 @@ class Runner:
 
     async def _seen(self, step: PlannedCheck, run: Run) -> Observation:
         filled = replace(step, expect=expected_of(step, run.observed))
-        return await seen(filled, self._look, self._ports.clock)
+        return await seen(filled, self._look, self._ports.clock, lambda: self._runlog.run.moved != run.moved)
 
     async def _judge(self, step: PlannedCheck, decided: Run, observation: Observation) -> None:
         came = came_of(step, observation)

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
 from bot.core.decisions.upnext import missing_gates
+from bot.core.hosts.command import Result
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
@@ -23,11 +24,11 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import DEVIATIONS, Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.beside import give_up
+from bot.engine.looks.beside import first_of, give_up
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end
+from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running
 from bot.engine.looks.rebooting import after_boot
-from bot.engine.looks.sending import Sending
+from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 from bot.errors import HostError
@@ -109,12 +110,25 @@ class Watch:
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
         if ring.given_users:
             await self._deviated(run, ring, observation)
+        else:
+            await self._is_as_left(run, ring, observation)
+
+    async def _is_as_left(self, run: Run, ring: RingSeen, observation: Observation) -> None:
+        """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
+        if run.given_users and ring.said:
+            (step, *_), ran, seen = run.kept_up, observation.ran, observation.seen
+            set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
+            await self._runlog.record(set_back)
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        serves = await self._serves() if Effect.FLUSH in run.enforced else None
-        steps = _to_make_again(run, ring, serves)
+        steps = _to_make_again(run, ring, serves=None)
+        if not steps and Effect.FLUSH in run.enforced:
+            steps = _to_make_again(run, ring, await self._serves())
+        if self._run.enforced != run.enforced:
+            return  # since this was judged somebody has taken over
         if not steps:
+            await self._is_as_left(run, ring, observation)
             return
         first, host = steps[0], next(iter(ring.given_users))
         helpless = _helpless(run, ring)
@@ -125,10 +139,15 @@ class Watch:
         reason = "; ".join(ring.given_users.values())
         deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
         await self._runlog.record(deviated)
+        there = run.request.target.host(host)
         for step in steps if not helpless else ():
-            if missing_gates(run, step):
-                continue
-            await self._set_back(step, step.action, observation, run.request.target.host(host))
+            if not missing_gates(run, step):
+                await self._set_back(step, step.action, observation, there)
+        # Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
+        also = _to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
+        for step in also:
+            if step not in steps and not missing_gates(run, step):
+                await self._set_back(step, step.action, observation, there)
         self._wake()
 
     async def _set_back(self, step: PlannedChange, action: Action, observation: Observation, host: Host) -> None:
@@ -140,13 +159,14 @@ class Watch:
             if not step.does & self._run.enforced:
                 return  # since this was judged somebody has taken over: nobody is to fight that
             not_after = fence.not_after
-            sent = ran_of(await self._ports.hosts.run(host, action.command, fence=fence), changes=True)
-            patience = min(action.within, _PATIENCE)  # the run's own changes wait meanwhile
+            # Where another director hangs, a command takes effect at once and returns after half a minute.
+            came = await first_of(self._ports.hosts.run(host, action.command, fence=fence), self._seen_beside(action))
+            sent = ran_of(came, changes=True) if isinstance(came, Result) else still_running(host, action.command)
+            after = came if isinstance(came, Observation) else await self._seen_as_asked(action, _PATIENCE)
         except HostError as error:
             sent = ran_without_end(host, action.command, error, changes=True)
-            patience = timedelta(0)
-        after = await self._looking.until_seen(_still_asked(self._run, action.done_when), patience)
-        came = fact.RingSetBack(
+            after = await self._seen_as_asked(action, timedelta(0))
+        set_back = fact.RingSetBack(
             step=step.name,
             holds=after.verdict.holds is True,
             reason=after.verdict.reason,
@@ -154,7 +174,16 @@ class Watch:
             ran=(sent, *after.ran),
             seen=after.seen,
         )
-        await self._runlog.record(came)
+        await self._runlog.record(set_back)
+
+    async def _seen_beside(self, action: Action) -> Observation:
+        await asyncio.sleep(BESIDE.total_seconds())
+        return await self._seen_as_asked(action, _PATIENCE)
+
+    async def _seen_as_asked(self, action: Action, patience: timedelta) -> Observation:
+        """Not long: the run's own changes wait meanwhile."""
+        asked = _still_asked(self._run, action.done_when)
+        return await self._looking.until_seen(asked, min(action.within, patience))
 
     async def _serves(self) -> bool | None:
         return (await self._looking.look([_DOVECOT])).verdict.holds
@@ -177,11 +206,12 @@ class Watch:
     async def _until_in_use(self) -> None:
         """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
+        # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
+        if await self._serves() is not True:
+            return
         observation = await self._looking.look([_EVERY])
         read = [seen.reading for seen in observation.seen if seen.reading is not None]
-        given = len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
-        # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
-        if given and await self._serves() is True:
+        if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved

@@ -32,11 +32,12 @@ def test_nothing_is_sent_again_that_may_do_harm_or_may_still_come_or_was_sent_of
     assert known == {OnHosts.UNDONE, OnHosts.INVISIBLE}
 
 
-def test_only_what_nothing_was_heard_of_is_in_doubt() -> None:
+def test_only_what_was_not_heard_or_cannot_be_read_is_in_doubt() -> None:
     in_doubt = {
         (heard, seen) for heard, seen, again, at in EVERYTHING if came(heard, seen, again, at) is Conclusion.DOUBT
     }
-    assert in_doubt == {(CommandEnd.NOT_HEARD, seen) for seen in OnHosts if seen is not OnHosts.DONE}
+    unread = {(end, OnHosts.UNKNOWN) for end in (CommandEnd.EXIT_0, CommandEnd.FORGOTTEN, CommandEnd.EXIT_75)}
+    assert in_doubt == unread | {(CommandEnd.NOT_HEARD, seen) for seen in OnHosts if seen is not OnHosts.DONE}
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _fitting(lengths: Sequence[int], room: int) -> int:
 def _terms(asked: ApprovalAsked, run: Run) -> list[str]:
     given = why(run.request, 60)
     lines = [f"{_first_upper(asked_for(run))}{given and f' · {given}'}"]
-    if run.lapsed:
+    if run.lapsed and run.lapsed.gate is asked.gate:
         lines.append(f"Asked again, for what is left: the approval of {who(run.lapsed.by)} has lapsed")
     if run.longer_waits and waited_before(run):
         lines.append(f"Asked anew: people chose to wait longer, {run.longer_waits} of {LONGER_WAITS} times")

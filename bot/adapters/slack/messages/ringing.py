@@ -48,7 +48,9 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
 
 def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     """What came of it; its commands are written by the caller."""
-    mark, title = (":white_check_mark:", "Set back") if came.holds else (":x:", "Not set back")
+    sent = any(one.changes for one in came.ran)
+    title = "Not set back" if not came.holds else "Set back" if sent else "As this run left it again"
+    mark = ":white_check_mark:" if came.holds else ":x:"
     builder = MessageBuilder(f"{title}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
     builder.paragraph(f"{mark} *{title}*, {now(entry.at)}")
     builder.quote("*Seen*", came.reason)

@@ -1,0 +1,72 @@
+"""What an approval was given for, and what nobody has approved."""
+
+from __future__ import annotations
+
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
+from tests.harness.drill import LONG, Drill, a_run, virtually
+from tests.harness.hooks import wording
+from tests.harness.play import now
+
+
+def asks_for(run: Run, gate: Gate) -> bool:
+    asked = run.asked.fact if run.asked else None
+    return run.status is Status.ASKING and isinstance(asked, fact.ApprovalAsked) and asked.gate is gate
+
+
+async def a_lapsed_change_is_skipped(play: Drill, *, started: bool) -> None:
+    """The flush approval has lapsed at the start of dovecot, which is done by hand (`started`), or not, and skipped."""
+    await play.reaches("start-dovecot")
+    play.fails("start-dovecot")
+    await play.held()
+    await play.retry(after=LONG)
+    await play.asks()
+    await play.put_off()
+    await play.held()
+    if started:
+        play.backend.dovecot_unit.start()
+    await play.skip()
+
+
+@virtually
+async def test_a_restore_question_that_is_put_for_the_first_time_is_not_said_to_be_asked_again() -> None:
+    async with a_run() as play:
+        await a_lapsed_change_is_skipped(play, started=True)
+        await play.until(lambda run: asks_for(run, Gate.RESTORE))
+        (_, message), *_ = reversed(play.messages(fact.ApprovalAsked))
+        assert "Asked again" not in wording(message)
+        assert "has lapsed" not in wording(message)
+
+
+@virtually
+async def test_a_restore_is_not_put_to_people_with_mail_that_cannot_be_read_because_a_flush_had_lapsed() -> None:
+    """Without that lapse it holds."""
+    async with a_run() as play:
+        await a_lapsed_change_is_skipped(play, started=True)
+        await play.until(lambda run: run.step is not None and run.step.name == "approve-restore")
+        play.backend.dovecot.mailboxes_empty = True
+        run = await play.until(lambda run: run.status in {Status.ASKING, Status.HELD})
+        assert run.status is Status.HELD, play.facts(fact.ApprovalAsked)[-1].alarms
+
+
+@virtually
+async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_whom_a_colleague_sent_there() -> None:
+    """Between the reading and the click somebody gave it vhosts, and the watch took them; who came meanwhile stays."""
+    async with a_run() as play:
+        await play.reaches("drain")
+        play.nobody_logs_in()
+        play.ring.state.flush(play.backend.ip, now=now())
+        await play.reaches("approve-flush")
+        await play.asks()
+        assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[-1].brief
+        play._new_users = True
+        play.colleague_gives()
+        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
+        await play.approve()
+        stands = {Status.ASKING, Status.HELD}
+        await play.until(lambda run: run.status in stands or play.sent("stop-dovecot"))
+        mapped = [one for one in play.ring.state.mapped.values() if one.backend == play.backend.ip]
+        assert mapped, "so this is not what was approved"
+        assert not play.sent("stop-dovecot")
