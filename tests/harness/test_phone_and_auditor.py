@@ -1,0 +1,405 @@
+"""What the second engineer on a phone and the auditor read, once the world moved on: each fails on today's code."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from bot.adapters.slack.messages.root import root
+from bot.core.decisions.damage import damage_in_words, examined
+from bot.core.decisions.decide import Approve
+from bot.core.plans.plan import PlannedChange
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
+from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
+from bot.errors import Refused
+from bot.practice.ring.packages import NAMES, NEW
+from bot.record.markdown import markdown
+from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.harness.drill import LONG, RUN, Drill, a_run, virtually
+from tests.harness.hooks import wording
+from tests.harness.play import now
+from tests.unit.messages import buttons
+from tests.unit.stories import command
+
+
+def asks_for(run: Run, gate: Gate) -> bool:
+    asked = run.asked.fact if run.asked else None
+    return run.status is Status.ASKING and isinstance(asked, fact.ApprovalAsked) and asked.gate is gate
+
+
+async def at_the_restore_question(play: Drill) -> int:
+    await play.reaches("approve-restore")
+    run = await play.asks()
+    assert run.asked is not None
+    return run.asked.seq
+
+
+async def approves_an_old_question(play: Drill, ask: int, by: str) -> str:
+    """What whoever clicks on a question that is closed is told."""
+    with pytest.raises(Refused) as said:
+        await play.say(Approve(person=play.people[by], ask=ask, message="1.1"))
+    return str(said.value)
+
+
+# 1
+
+
+@virtually
+async def test_a_metacache_that_was_never_emptied_is_not_said_to_be_empty() -> None:
+    """The old database was removed, emptying the directory failed, and the run went back."""
+    async with a_run() as play:
+        await play.reaches("clean-metacache")
+        play.fails("clean-metacache")
+        await play.held()
+        await play.go_back()
+        await play.asks()
+        await play.approve()
+        await play.until(lambda run: asks_for(run, Gate.RESTORE))
+        root_of = "/var/dovecot/vmail"
+        assert [path for path, _ in play.backend.disk.tree(root_of) if path != root_of], "it is full"
+        asked = play.facts(fact.ApprovalAsked)[-1]
+        assert not any("is empty" in line for line in (*asked.brief, *asked.alarms)), asked.brief
+
+
+# 2
+
+
+@virtually
+async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_new_users_since_before_that() -> None:
+    """A colleague gave it users while no other could take them; then the others came back, and the watch set it back."""
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        taken = play.run_now.out_since
+        assert taken is not None
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        await asyncio.sleep(600)
+        assert play.ring.state.usable(play.backend.ip), "so everybody is there"
+        play.others_back()
+        back = timedelta(minutes=20)
+        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)), within=back)
+        await play.retry()
+        await play.until(lambda run: run.status is Status.ASKING)
+        asked = play.facts(fact.ApprovalAsked)[-1]
+        await play.put_off()
+        await play.held()
+        since = f"since {taken:%H:%M:%S} UTC"
+        said = [*asked.brief, play.thread(fact.Postponed)[-1], wording(root(play.run_now))]
+        false = [line for one in said for line in one.splitlines() if since in line]
+        assert not false, false
+
+
+# 3
+
+
+def test_the_record_of_a_run_that_went_on_does_not_say_of_what_was_never_sent_that_its_end_was_not_heard() -> None:
+    """As it is held against the step at hand at the run's end, not against that of the fact."""
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    assert isinstance(story.run.step, PlannedChange)
+    text = story.run.step.action.command.text
+    never = replace(command("the connection is gone, and nothing was run", changes=False, status=None), command=text)
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason="nothing was run", ran=(never,)))
+    assert f"- not sent: `{text}`" in markdown(story.entries), "while that step is at hand"
+    story.until(None, on=Status.ENDED)
+    assert f"`{text}`: end not heard" not in markdown(story.entries)
+
+
+# 4
+
+
+async def a_lapsed_change_is_skipped(play: Drill, *, started: bool) -> None:
+    """The flush approval has lapsed at the start of dovecot, which is done by hand (`started`), or not, and skipped."""
+    await play.reaches("start-dovecot")
+    play.fails("start-dovecot")
+    await play.held()
+    await play.retry(after=LONG)
+    await play.asks()
+    await play.put_off()
+    await play.held()
+    if started:
+        play.backend.dovecot_unit.start()
+    await play.skip()
+
+
+@virtually
+async def test_a_restore_question_that_is_put_for_the_first_time_is_not_said_to_be_asked_again() -> None:
+    async with a_run() as play:
+        await a_lapsed_change_is_skipped(play, started=True)
+        await play.until(lambda run: asks_for(run, Gate.RESTORE))
+        (_, message), *_ = reversed(play.messages(fact.ApprovalAsked))
+        assert "Asked again" not in wording(message)
+        assert "has lapsed" not in wording(message)
+
+
+@virtually
+async def test_a_restore_is_not_put_to_people_with_mail_that_cannot_be_read_because_a_flush_had_lapsed() -> None:
+    """Without that lapse it holds."""
+    async with a_run() as play:
+        await a_lapsed_change_is_skipped(play, started=True)
+        await play.until(lambda run: run.step is not None and run.step.name == "approve-restore")
+        play.backend.dovecot.mailboxes_empty = True
+        run = await play.until(lambda run: run.status in {Status.ASKING, Status.HELD})
+        assert run.status is Status.HELD, play.facts(fact.ApprovalAsked)[-1].alarms
+
+
+@virtually
+async def test_retry_at_a_check_is_not_said_to_ask_the_approvers() -> None:
+    """It looks again, and no more."""
+    async with a_run() as play:
+        await a_lapsed_change_is_skipped(play, started=False)
+        await play.held()
+        said, asked = play.thread(fact.StepFailed)[-1], len(play.facts(fact.ApprovalAsked))
+        await play.retry()
+        await play.until(lambda run: run.status is Status.READY)
+        await play.until(lambda run: run.status is Status.HELD)
+        assert len(play.facts(fact.ApprovalAsked)) == asked, "nobody was asked"
+        assert "ask the approvers again" not in said
+
+
+# 5
+
+
+@virtually
+async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_that_it_is_given() -> None:
+    async with a_run() as play:
+        await play.reaches("approve-flush")
+        run = await play.asks()
+        assert run.asked is not None
+        await play.reaches("ring-is-still-whole")
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+        await play.asks()
+        await play.put_off()
+        assert Gate.FLUSH not in (await play.held()).granted
+        assert "is given" not in await approves_an_old_question(play, run.asked.seq, THIRD)
+
+
+@virtually
+async def test_a_question_is_not_said_to_be_asked_anew_once_the_run_goes_back() -> None:
+    async with a_run() as play:
+        await play.reaches("approve-flush")
+        run = await play.asks()
+        assert run.asked is not None
+        await play.wait_longer()
+        await play.until(lambda run: run.status is Status.WAITING)
+        await play.go_back()
+        await play.until(lambda run: run.plan.back)
+        assert "is asked anew" not in await approves_an_old_question(play, run.asked.seq, SECOND)
+
+
+@virtually
+async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
+    async with a_run() as play:
+        ask = await at_the_restore_question(play)
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        play.others_back()
+        await asyncio.sleep(600)
+        await play.retry()
+        await play.until(lambda run: run.status is Status.ASKING)
+        assert "the run is held" not in await approves_an_old_question(play, ask, SECOND)
+
+
+# 6
+
+
+@virtually
+async def test_a_run_that_has_undone_all_is_not_said_to_have_changed_nothing() -> None:
+    """It took the vhosts away and gave them back; then a director says otherwise."""
+    async with a_run(text="backend-3 restart=yes") as play:
+        await play.reaches("drain")
+        await play.until(lambda run: run.status is Status.WAITING)
+        await play.go_back(by=REQUESTER)
+        await play.until(lambda run: run.plan.back)
+        await play.reaches("users-come-back")
+        play.colleague_gives(vhosts=0)
+        await play.held()
+        assert "Nothing was seen to be changed so far" not in play.thread(fact.StepFailed)[-1]
+
+
+# 7
+
+
+@virtually
+async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_users_for_ever() -> None:
+    """It was given users by hand; a director is away, so that somebody ends the run; its first message stays so."""
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        play.ring.state.set_away("director-2", now(), away=True)
+        await play.take_over()
+        play.colleague_gives()
+        await asyncio.sleep(600)
+        await play.leave_out()
+        await play.until(lambda run: run.status is Status.ENDED)
+        assert play.ring.state.usable(play.backend.ip)
+        assert "without new users" not in wording(root(play.run_now))
+
+
+# 8
+
+
+@virtually
+async def test_a_hold_does_not_promise_to_set_back_what_the_watch_would_leave() -> None:
+    """No other backend can be used, and everybody was told so."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        play.others_out()
+        await play.held()
+        await play.until(lambda run: run.others_low, within=timedelta(minutes=5))
+        await play.retry()
+        await at_the_restore_question(play)
+        await play.put_off()
+        await play.held()
+        said = play.thread(fact.Postponed)[-1]
+        play.colleague_gives()
+        await play.until(lambda _run: play.facts(fact.RingDeviated), within=timedelta(minutes=5))
+        assert play.facts(fact.RingDeviated)[-1].helpless
+        assert "what gives it users again is set back" not in said
+
+
+# 9
+
+
+@virtually
+async def test_users_are_not_said_to_wait_for_a_dovecot_that_a_colleague_has_started() -> None:
+    async with a_run() as play:
+        await play.reaches("director-down")
+        play.fails("director-down")
+        await play.held()
+        play.backend.dovecot_unit.start()
+        await asyncio.sleep(300)
+        await play.go_back()
+        await play.asks()
+        assert not any("that is stopped" in line for line in play.facts(fact.ApprovalAsked)[-1].alarms)
+
+
+# 10
+
+
+@virtually
+async def test_packages_that_were_there_already_are_still_so_when_the_restore_is_asked_again() -> None:
+    async with a_run() as play:
+        await play.reaches("drain")
+        play.backend.packages.installed |= dict.fromkeys(NAMES, NEW)
+        await at_the_restore_question(play)
+        first = play.facts(fact.ApprovalAsked)[-1]
+        await play.approve()
+        await play.until(lambda run: run.step is not None and run.step.name == "set-vhosts-back")
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+        await play.asks()
+        again = play.facts(fact.ApprovalAsked)[-1]
+        packages = [[line for line in one.brief if line.startswith("dovecot-core")] for one in (first, again)]
+        assert packages[0] == packages[1]
+
+
+# 11
+
+
+@virtually
+async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count() -> None:
+    """On the way back the run's requester may approve, as the form says; but for this, which the record does not say."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        await play.go_back(by=REQUESTER)
+        await play.asks()
+        with pytest.raises(Refused):
+            await play.approve_as(REQUESTER)
+        assert "whoever asked to go back cannot approve it" in play.thread(fact.ApprovalRefused)[-1]
+
+
+# 12
+
+
+@virtually
+async def test_the_dialog_of_a_retry_that_asks_the_approvers_does_not_ask_to_give_users() -> None:
+    """“Try this step again: Put backend-3 back at vhost count 100?”, where all it does is ask."""
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        await play.put_off()
+        await play.held()
+        (_, message), *_ = reversed(play.messages(fact.Postponed))
+        dialog = buttons(message)["retry"]["confirm"]["text"]["text"]
+        assert "approver" in dialog, dialog
+
+
+@virtually
+async def test_the_dialog_of_a_retry_does_not_say_that_it_sends_what_needs_a_new_approval_by_then() -> None:
+    """It is still shown when the approval has expired."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-lmtp")
+        await play.held()
+        (_, message), *_ = reversed(play.messages(fact.StepFailed))
+        dialog = buttons(message)["retry"]["confirm"]["text"]["text"]
+        await play.retry(after=LONG)
+        await play.asks()
+        assert play.sent("stop-lmtp") == []
+        assert "approv" in dialog or "and sends" not in dialog, dialog
+
+
+# 13
+
+
+@virtually
+async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_as_asked_for_again() -> None:
+    """It lapsed, and somebody took over in that second."""
+    async with a_run() as play:
+        await play.reaches("ring-is-still-whole")
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+        await play.until(lambda _run: play.facts(fact.ApprovalLapsed))
+        await play.take_over()
+        await play.leave_out()
+        await play.until(lambda run: run.status is Status.ENDED)
+        assert len(play.facts(fact.ApprovalAsked)) == 1
+        assert "is asked for again" not in markdown(tuple(play.journal.facts[RUN]))
+
+
+# 14
+
+
+@virtually
+async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_directors_were_last_seen_to_give_users() -> (
+    None
+):
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        assert play.run_now.given_users
+        found = examined(RUN, tuple(play.journal.facts[RUN]), "fact 99: its chain is broken", rings=("practice",))
+        assert found is not None
+        assert "so no new users" not in damage_in_words(found)
+
+
+# 15
+
+
+@virtually
+async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_whom_a_colleague_sent_there() -> None:
+    """Between the reading and the click somebody gave it vhosts, and the watch took them; who came meanwhile stays."""
+    async with a_run() as play:
+        await play.reaches("drain")
+        play.nobody_logs_in()
+        play.ring.state.flush(play.backend.ip, now=now())
+        await play.reaches("approve-flush")
+        await play.asks()
+        assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[-1].brief
+        play._new_users = True
+        play.colleague_gives()
+        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
+        await play.approve()
+        stands = {Status.ASKING, Status.HELD}
+        await play.until(lambda run: run.status in stands or play.sent("stop-dovecot"))
+        mapped = [one for one in play.ring.state.mapped.values() if one.backend == play.backend.ip]
+        assert mapped, "so this is not what was approved"
+        assert not play.sent("stop-dovecot")
