@@ -16,7 +16,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.errors import Refused
+from bot.errors import NotRun, Refused
 from bot.practice.ring.packages import NAMES, NEW
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story
@@ -108,6 +108,19 @@ def test_the_record_of_a_run_that_went_on_does_not_say_of_what_was_never_sent_th
     assert f"- not sent: `{text}`" in markdown(story.entries), "while that step is at hand"
     story.until(None, on=Status.ENDED)
     assert f"`{text}`: end not heard" not in markdown(story.entries)
+
+
+@virtually
+async def test_nor_does_the_record_of_a_whole_run_whose_connection_was_gone_before_the_stop() -> None:
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+
+        def gone() -> None:
+            raise NotRun("backend-3: the connection is gone; nothing was run")
+
+        play.before("hosts.run backend-3 systemctl stop dovecot", gone)
+        assert await play.ends() == "done"
+        assert "`systemctl stop dovecot`: end not heard" not in markdown(tuple(play.journal.facts[RUN]))
 
 
 # 4
@@ -304,7 +317,7 @@ async def test_packages_that_were_there_already_are_still_so_when_the_restore_is
 
 @virtually
 async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count() -> None:
-    """On the way back the run's requester may approve, as the form says; but for this, which the record does not say."""
+    """On the way back the run's requester may approve, as the form says; the record gives another reason."""
     async with a_run() as play:
         await play.reaches("install-packages")
         play.fails("install-packages")
@@ -367,9 +380,7 @@ async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_
 
 
 @virtually
-async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_directors_were_last_seen_to_give_users() -> (
-    None
-):
+async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_users_were_last_seen_given() -> None:
     async with a_run() as play:
         await at_the_restore_question(play)
         play.others_out()
