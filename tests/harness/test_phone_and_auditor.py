@@ -71,7 +71,7 @@ async def test_a_metacache_that_was_never_emptied_is_not_said_to_be_empty() -> N
 
 @virtually
 async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_new_users_since_before_that() -> None:
-    """A colleague gave it users while no other could take them; then the others came back, and the watch set it back."""
+    """A colleague gave it users while no other could take them; the others came back, and the watch set it back."""
     async with a_run() as play:
         await at_the_restore_question(play)
         taken = play.run_now.out_since
