@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from tests.harness.drill import a_run, virtually
+from bot.core.runs.transitions import Status
+from bot.errors import NotRun
+from bot.record.markdown import markdown
+from tests.build import Story
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.play import RUN
+from tests.unit.stories import command
+
+
+def record(play: Drill) -> str:
+    """The change record of its run."""
+    return markdown(tuple(play.journal.facts[RUN]))
 
 
 @virtually
@@ -23,3 +37,42 @@ async def test_a_metacache_that_was_never_emptied_is_not_said_to_be_empty() -> N
         asked = play.facts(fact.ApprovalAsked)[-1]
         assert not any("is empty" in line for line in (*asked.brief, *asked.alarms))
         assert any("metacache was flushed, and was emptied in part" in line for line in asked.alarms)
+
+
+def test_the_record_of_a_run_that_went_on_does_not_say_of_what_was_never_sent_that_its_end_was_not_heard() -> None:
+    """Which command was the one at hand is known from the run as it was then."""
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    assert isinstance(story.run.step, PlannedChange)
+    text = story.run.step.action.command.text
+    never = replace(command("the connection is gone, and nothing was run", changes=False, status=None), command=text)
+    story.tell(fact.StepNotDone(step="stop-dovecot", reason="nothing was run", ran=(never,)))
+    assert f"- not sent: `{text}`" in markdown(story.entries), "while that step is at hand"
+    story.until(None, on=Status.ENDED)
+    assert f"`{text}`: end not heard" not in markdown(story.entries)
+
+
+@virtually
+async def test_nor_does_the_record_of_a_whole_run_whose_connection_was_gone_before_the_stop() -> None:
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+
+        def gone() -> None:
+            raise NotRun("backend-3: the connection is gone; nothing was run")
+
+        play.before("hosts.run backend-3 systemctl stop dovecot", gone)
+        assert await play.ends() == "done"
+        assert "`systemctl stop dovecot`: end not heard" not in record(play)
+
+
+@virtually
+async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_as_asked_for_again() -> None:
+    """It lapsed, and somebody took over in that second."""
+    async with a_run() as play:
+        await play.reaches("ring-is-still-whole")
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+        await play.until(lambda _run: play.facts(fact.ApprovalLapsed))
+        await play.take_over()
+        await play.leave_out()
+        await play.until(lambda run: run.status is Status.ENDED)
+        assert len(play.facts(fact.ApprovalAsked)) == 1
+        assert "is asked for again" not in record(play)
