@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+import pytest
+
+from bot.core.decisions.decide import Approve
 from bot.core.plans.plan import PlannedChange
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from bot.errors import NotRun
+from bot.errors import NotRun, Refused
 from bot.record.markdown import markdown
-from tests.build import Story
+from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.unit.stories import command
@@ -18,6 +23,21 @@ from tests.unit.stories import command
 def record(play: Drill) -> str:
     """The change record of its run."""
     return markdown(tuple(play.journal.facts[RUN]))
+
+
+async def at_the_restore_question(play: Drill) -> int:
+    """By which fact it is put."""
+    await play.reaches("approve-restore")
+    run = await play.asks()
+    assert run.asked is not None
+    return run.asked.seq
+
+
+async def approves_an_old_question(play: Drill, ask: int, by: str) -> str:
+    """What whoever clicks on a question that is closed is told."""
+    with pytest.raises(Refused) as said:
+        await play.say(Approve(person=play.people[by], ask=ask, message="1.1"))
+    return str(said.value)
 
 
 @virtually
@@ -76,3 +96,60 @@ async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_
         await play.until(lambda run: run.status is Status.ENDED)
         assert len(play.facts(fact.ApprovalAsked)) == 1
         assert "is asked for again" not in record(play)
+
+
+@virtually
+async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_that_it_is_given() -> None:
+    async with a_run() as play:
+        await play.reaches("approve-flush")
+        run = await play.asks()
+        assert run.asked is not None
+        await play.reaches("ring-is-still-whole")
+        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+        await play.asks()
+        await play.put_off()
+        assert Gate.FLUSH not in (await play.held()).granted
+        said = await approves_an_old_question(play, run.asked.seq, THIRD)
+        assert "gave the flush approval" in said
+        assert "which has lapsed since" in said
+
+
+@virtually
+async def test_a_question_is_not_said_to_be_asked_anew_once_the_run_goes_back() -> None:
+    async with a_run() as play:
+        await play.reaches("approve-flush")
+        run = await play.asks()
+        assert run.asked is not None
+        await play.wait_longer()
+        await play.until(lambda run: run.status is Status.WAITING)
+        await play.go_back()
+        await play.until(lambda run: run.plan.back)
+        assert "is asked anew" not in await approves_an_old_question(play, run.asked.seq, SECOND)
+
+
+@virtually
+async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
+    async with a_run() as play:
+        ask = await at_the_restore_question(play)
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        play.others_back()
+        await asyncio.sleep(600)
+        await play.retry()
+        await play.until(lambda run: run.status is Status.ASKING)
+        assert "an older question: the run held, " in await approves_an_old_question(play, ask, SECOND)
+
+
+@virtually
+async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count() -> None:
+    """Also where that is the run's requester, who may approve a way back that somebody else asked for."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        await play.go_back(by=REQUESTER)
+        await play.asks()
+        with pytest.raises(Refused):
+            await play.approve_as(REQUESTER)
+        assert "whoever asked to go back cannot approve it" in play.thread(fact.ApprovalRefused)[-1]
