@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,9 @@ from bot.core.runs.transitions import Status
 from bot.errors import NotRun, Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import RUN
+from tests.unit.messages import buttons
 from tests.unit.stories import command
 
 
@@ -38,6 +40,13 @@ async def approves_an_old_question(play: Drill, ask: int, by: str) -> str:
     with pytest.raises(Refused) as said:
         await play.say(Approve(person=play.people[by], ask=ask, message="1.1"))
     return str(said.value)
+
+
+def dialog_of_retry(play: Drill, kind: type[fact.Fact]) -> str:
+    """What is asked after a click on *Retry*, in the last message of such a fact."""
+    (_, message), *_ = reversed(play.messages(kind))
+    dialog: Any = buttons(message)["retry"]["confirm"]
+    return str(dialog["text"]["text"])
 
 
 @virtually
@@ -99,6 +108,28 @@ async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_
 
 
 @virtually
+async def test_retry_at_a_check_is_not_said_to_ask_the_approvers() -> None:
+    """It looks again, and no more, although the approval has lapsed."""
+    async with a_run() as play:
+        await play.reaches("start-dovecot")
+        play.fails("start-dovecot")
+        await play.held()
+        await play.retry(after=LONG)
+        await play.asks()
+        await play.put_off()
+        await play.held()
+        await play.skip()
+        await play.held()
+        said, asked = play.thread(fact.StepFailed)[-1], len(play.facts(fact.ApprovalAsked))
+        await play.retry()
+        await play.until(lambda run: run.status is Status.READY)
+        await play.until(lambda run: run.status is Status.HELD)
+        assert len(play.facts(fact.ApprovalAsked)) == asked, "nobody was asked"
+        assert "ask the approvers again" not in said
+        assert dialog_of_retry(play, fact.StepFailed).startswith("Look again: ")
+
+
+@virtually
 async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_that_it_is_given() -> None:
     async with a_run() as play:
         await play.reaches("approve-flush")
@@ -153,3 +184,27 @@ async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_cou
         with pytest.raises(Refused):
             await play.approve_as(REQUESTER)
         assert "whoever asked to go back cannot approve it" in play.thread(fact.ApprovalRefused)[-1]
+
+
+@virtually
+async def test_the_dialog_of_a_retry_that_asks_the_approvers_does_not_ask_to_give_users() -> None:
+    """“Try this step again: Put backend-3 back at vhost count 100?”, where all it does is ask."""
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        await play.put_off()
+        await play.held()
+        assert dialog_of_retry(play, fact.Postponed).startswith("Ask the approvers again?")
+
+
+@virtually
+async def test_the_dialog_of_a_retry_does_not_say_that_it_sends_what_needs_a_new_approval_by_then() -> None:
+    """It is still shown when the approval has expired."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-lmtp")
+        await play.held()
+        dialog = dialog_of_retry(play, fact.StepFailed)
+        await play.retry(after=LONG)
+        await play.asks()
+        assert play.sent("stop-lmtp") == []
+        assert "and sends, unless its approval has lapsed by then: doveadm service stop lmtp" in dialog
