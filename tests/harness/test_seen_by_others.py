@@ -173,6 +173,20 @@ async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
 
 
 @virtually
+async def test_users_are_not_said_to_wait_for_a_dovecot_that_a_colleague_has_started() -> None:
+    async with a_run() as play:
+        await play.reaches("director-down")
+        play.fails("director-down")
+        await play.held()
+        play.backend.dovecot_unit.start()
+        await asyncio.sleep(300)
+        await play.go_back()
+        await play.asks()
+        said = "users may wait: dovecot was last seen stopped, and was not looked at for this question"
+        assert said in play.facts(fact.ApprovalAsked)[-1].alarms
+
+
+@virtually
 async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count() -> None:
     """Also where that is the run's requester, who may approve a way back that somebody else asked for."""
     async with a_run() as play:

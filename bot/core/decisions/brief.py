@@ -255,9 +255,8 @@ def _undone(run: Run) -> Iterator[_Line]:
 
 def _waiting(run: Run) -> Iterator[_Line]:
     if run.users_wait:
-        seen = run.made_by(Effect.STOP_DOVECOT)
-        which = "the dovecot that is stopped" if seen else "dovecot, which may be stopped"
-        yield _Line(text=f"users {'wait' if seen else 'may wait'} for {which}", alarm=True)
+        was = "was last seen stopped" if run.made_by(Effect.STOP_DOVECOT) else "may be stopped"
+        yield _Line(text=f"users may wait: dovecot {was}, and was not looked at for this question", alarm=True)
 
 
 def _named(words: Sequence[str]) -> str:
