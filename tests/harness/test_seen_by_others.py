@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.adapters.slack.messages.root import root
 from bot.core.decisions.decide import Approve
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
@@ -17,7 +18,8 @@ from bot.errors import NotRun, Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.harness.drill import LONG, Drill, a_run, virtually
-from tests.harness.play import RUN
+from tests.harness.hooks import wording
+from tests.harness.play import RUN, now
 from tests.unit.messages import buttons
 from tests.unit.stories import command
 
@@ -170,6 +172,21 @@ async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
         await play.retry()
         await play.until(lambda run: run.status is Status.ASKING)
         assert "an older question: the run held, " in await approves_an_old_question(play, ask, SECOND)
+
+
+@virtually
+async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_users_for_ever() -> None:
+    """It was given users by hand; a director is away, so that somebody ends the run; its first message stays so."""
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        play.ring.state.set_away("director-2", now(), away=True)
+        await play.take_over()
+        play.colleague_gives()
+        await asyncio.sleep(600)
+        await play.leave_out()
+        await play.until(lambda run: run.status is Status.ENDED)
+        assert play.ring.state.usable(play.backend.ip)
+        assert "without new users" not in wording(root(play.run_now))
 
 
 @virtually
