@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -175,6 +176,20 @@ async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
 
 
 @virtually
+async def test_a_run_that_has_undone_all_is_not_said_to_have_changed_nothing() -> None:
+    """It took the vhosts away and gave them back; then a director says otherwise."""
+    async with a_run(text="backend-3 restart=yes") as play:
+        await play.reaches("drain")
+        await play.until(lambda run: run.status is Status.WAITING)
+        await play.go_back(by=REQUESTER)
+        await play.until(lambda run: run.plan.back)
+        await play.reaches("users-come-back")
+        play.colleague_gives(vhosts=0)
+        await play.held()
+        assert "All that was seen to be changed is undone." in play.thread(fact.StepFailed)[-1]
+
+
+@virtually
 async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_users_for_ever() -> None:
     """It was given users by hand; a director is away, so that somebody ends the run; its first message stays so."""
     async with a_run() as play:
@@ -187,6 +202,26 @@ async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_
         await play.until(lambda run: run.status is Status.ENDED)
         assert play.ring.state.usable(play.backend.ip)
         assert "without new users" not in wording(root(play.run_now))
+
+
+@virtually
+async def test_a_hold_does_not_promise_to_set_back_what_the_watch_would_leave() -> None:
+    """No other backend can be used, and everybody was told so."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        play.others_out()
+        await play.held()
+        await play.until(lambda run: run.others_low, within=timedelta(minutes=5))
+        await play.retry()
+        await at_the_restore_question(play)
+        await play.put_off()
+        await play.held()
+        said = play.thread(fact.Postponed)[-1]
+        play.colleague_gives()
+        await play.until(lambda _run: play.facts(fact.RingDeviated), within=timedelta(minutes=5))
+        assert play.facts(fact.RingDeviated)[-1].helpless
+        assert "what gives it users again is set back" not in said
 
 
 @virtually

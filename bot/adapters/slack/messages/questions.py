@@ -66,7 +66,8 @@ def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
-    kept = " Meanwhile, what gives it users again is set back." if run.enforced and at_zero(run) else ""
+    watched = run.enforced and at_zero(run) and not run.others_low  # where users are safe nowhere else, it is left
+    kept = " Meanwhile, what gives it users again is set back." if watched else ""
     return f"The run holds here; no step is begun until somebody decides.{stays}{kept}{where}{because}{_so_far(run)}"
 
 
@@ -74,7 +75,8 @@ def _so_far(run: Run) -> str:
     """What is changed, as far as it was seen; what the way back has undone is not."""
     changed = "; ".join(escape(step.says) for step in in_effect(run))
     undone = ", and not undone" if run.plan.back else ""
-    so_far = f" Changed so far{undone}: {changed}." if changed else " Nothing was seen to be changed so far."
+    none = "All that was seen to be changed is undone" if run.made else "Nothing was seen to be changed so far"
+    so_far = f" Changed so far{undone}: {changed}." if changed else f" {none}."
     if begun := "; ".join(escape(step.says) for step in in_doubt(run)):
         so_far += f" Begun, and not known to be done now: {begun}."
     return so_far
