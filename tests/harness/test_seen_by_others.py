@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.adapters.slack.messages.root import root
+from bot.core.decisions.damage import damage_in_words, examined
 from bot.core.decisions.decide import Approve
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
@@ -274,3 +275,18 @@ async def test_the_dialog_of_a_retry_does_not_say_that_it_sends_what_needs_a_new
         await play.asks()
         assert play.sent("stop-lmtp") == []
         assert "and sends, unless its approval has lapsed by then: doveadm service stop lmtp" in dialog
+
+
+@virtually
+async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_users_were_last_seen_given() -> None:
+    async with a_run() as play:
+        await at_the_restore_question(play)
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        assert play.run_now.given_users
+        found = examined(RUN, tuple(play.journal.facts[RUN]), "fact 99: its chain is broken", rings=("practice",))
+        assert found is not None
+        said = damage_in_words(found)
+        assert "so no new users" not in said
+        assert "it had vhosts 0, and was last seen to be given users again" in said
