@@ -10,7 +10,7 @@ from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
-from bot.core.runs.fold import fold
+from bot.core.runs.fold import fold, follow
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
 from bot.errors import Refused
@@ -23,8 +23,10 @@ def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
     if run is None:
         raise Refused("There is nothing to make a record of.")
     lines = [*_head(run, entries, damage), *_people(entries), *_counts(entries), "", "## What happened", ""]
+    before: Run | None = None
     for entry in entries:
-        lines += _section(entry, run)
+        lines += _section(entry, before or run)
+        before = follow(before, entry)
     return "\n".join(lines) + "\n"
 
 
@@ -85,7 +87,7 @@ def _approval(entry: Entry) -> str:
         case fact.ApprovalExpired(gate=gate):
             return f"- {at}: {gate} expired, nobody answered"
         case fact.ApprovalLapsed(gate=gate, reason=reason):
-            return f"- {at}: {gate} lapsed, and is asked for again: {code(reason)}"
+            return f"- {at}: {gate} lapsed, and has to be asked for again: {code(reason)}"
         case fact.SkipAgreed(step=step, by=by):
             return f"- {at}: skipping {step} agreed by {by}"
         case _:
@@ -107,6 +109,7 @@ def _counts(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _section(entry: Entry, run: Run) -> Iterator[str]:
+    """What one fact says, told with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
         yield f"### {entry.seq}. {_time(entry.at)} {lines[0]}"

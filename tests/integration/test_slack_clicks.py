@@ -93,7 +93,7 @@ async def test_a_late_click_is_told_who_was_first(app: Place) -> None:
     assert answer.user == THIRD
     await app.slack.click(THIRD, asked, "not_now", stale=True)
     (view,) = await app.slack.until(lambda: app.slack.views)
-    assert f"<@{SECOND}> was first, the flush approval is given" in str(view.body["blocks"])
+    assert f"<@{SECOND}> was first and gave the flush approval" in str(view.body["blocks"])
     assert "submit" not in view.body
 
 
@@ -106,7 +106,7 @@ async def test_a_form_that_was_left_open_until_the_gate_was_decided_says_so_in_i
     await app.slack.click(SECOND, asked, "approve")
     await app.slack.until(lambda: asked.edits)
     reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "it can wait"}})
-    assert "closed: @bob was first, the flush approval is given" in reply.errors["reason"]
+    assert "closed: @bob was first and gave the flush approval" in reply.errors["reason"]
     assert view.shown
     assert (app.slack.ephemerals, app.service.story.run.turning) == ([], False)
 

@@ -213,4 +213,4 @@ async def test_a_gate_that_the_run_held_at_says_so_in_the_place_of_its_buttons(a
     assert "*Holds*: this question is closed" in str(asked.blocks)
     await app.slack.click(SECOND, asked, "approve", stale=True)
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
-    assert "This question is closed: the run is held" in answer.text
+    assert "This question is closed: the run held" in answer.text

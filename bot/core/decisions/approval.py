@@ -39,22 +39,25 @@ def asked_now(run: Run, ask: int) -> ApprovalAsked:
     if asked is not None and asked.seq == ask:
         assert isinstance(asked.fact, ApprovalAsked)
         return asked.fact
-    happened = _closed(run.answers[ask]) if ask in run.answers else f"the run is {run.status}"
+    happened = _closed(run.answers[ask], run) if ask in run.answers else f"the run is {run.status}"
     if asked is None:
         raise Refused(f"This question is closed: {happened}.")
     raise Refused(f"These buttons are of an older question: {happened}. The open one is further down in the thread.")
 
 
-def _closed(entry: Entry) -> str:
-    """What closed a question, who and when."""
+def _closed(entry: Entry, run: Run) -> str:
+    """What closed a question, who and when: the run may have gone on, and turned round, since."""
     at = f"{entry.at:%H:%M:%S} UTC"
     match entry.fact:
         case fact.Approved(by=by, gate=gate):
-            return f"<@{by}> was first, the {gate} approval is given, {at}"
+            since = "" if gate in run.granted else ", which has lapsed since"
+            return f"<@{by}> was first and gave the {gate} approval, {at}{since}"
         case fact.Postponed(by=by):
             return f"<@{by}> was first and said not now, {at}"
         case fact.LongerWaitChosen(by=by):
-            return f"<@{by}> was first and chose to wait longer, {at}; it is asked anew afterwards"
+            over = run.turning or run.plan.back or run.status in {Status.TAKEN, Status.ENDED}
+            anew = "" if over else "; it is asked anew afterwards"
+            return f"<@{by}> was first and chose to wait longer, {at}{anew}"
         case fact.GoBackAsked(by=by):
             return f"<@{by}> was first and asked to go back, {at}"
         case fact.TakenOver(by=by):
@@ -62,7 +65,7 @@ def _closed(entry: Entry) -> str:
         case fact.ApprovalExpired():
             return f"it has expired, {at}"
         case _:
-            return f"the run is held, {at}"
+            return f"the run held, {at}"
 
 
 def question(
@@ -148,7 +151,7 @@ def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> 
     if person.barred:
         return person.barred
     if person.id in {*asked.not_by, *run.not_by}:
-        what = "for a run" if person.id == run.request.requester else "to go back"
+        what = "to go back" if run.plan.back and person.id == run.back_asked_by else "for a run"
         return f"whoever asked {what} cannot approve it"
     if not person.may_approve:
         return "not one of the approvers"

@@ -228,12 +228,14 @@ def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
     elif not run.plan.back:
         yield from _brought(run, run.verified) if Effect.INSTALL in left else ()
         yield from [_Line(text=f"configuration {run.request.config}")] if Effect.CONFIGURE in left else []
-    emptied = {step.name for step in run.made if Effect.DELETE in step.does and Effect.DELETE not in amiss}
-    if emptied and run.request.target.ring.metacache:
-        flushed = "was flushed, and is empty: first logins read from the object storage"
-        lost = "is empty, and was not seen to be flushed before: what it alone held is lost"
-        seen = emptied <= run.emptied_flushed
-        yield _Line(text=f"the metacache {flushed if seen else lost}", alarm=not seen)
+    deletes = {step.name for step in run.request.plan.changes if Effect.DELETE in step.does}
+    emptied = {step.name for step in run.made} & deletes
+    if emptied and Effect.DELETE not in amiss and run.request.target.ring.metacache:
+        whole, seen = emptied == deletes, emptied <= run.emptied_flushed
+        how = "is empty" if whole else "was emptied in part"
+        flushed = f"was flushed, and {how}: first logins read from the object storage"
+        lost = f"{how}, and was not seen to be flushed before: what it alone held is lost"
+        yield _Line(text=f"the metacache {flushed if seen else lost}", alarm=not (whole and seen))
 
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
@@ -253,9 +255,8 @@ def _undone(run: Run) -> Iterator[_Line]:
 
 def _waiting(run: Run) -> Iterator[_Line]:
     if run.users_wait:
-        seen = run.made_by(Effect.STOP_DOVECOT)
-        which = "the dovecot that is stopped" if seen else "dovecot, which may be stopped"
-        yield _Line(text=f"users {'wait' if seen else 'may wait'} for {which}", alarm=True)
+        was = "was last seen stopped" if run.made_by(Effect.STOP_DOVECOT) else "may be stopped"
+        yield _Line(text=f"users may wait: dovecot {was}, and was not looked at for this question", alarm=True)
 
 
 def _named(words: Sequence[str]) -> str:

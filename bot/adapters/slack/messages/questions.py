@@ -33,7 +33,7 @@ from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
 from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval, PlannedChange
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero, in_doubt, in_effect
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
@@ -43,9 +43,8 @@ from bot.core.runs.run import Run
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
     builder.paragraph(f"*What it means* {_meaning(run)}")
-    gate = isinstance(run.step, PlannedApproval) or (run.lapsed is not None and not users_first(run))
     against = no_way_back(run)
-    choices = ["*Retry*: ask the approvers again." if gate else "*Retry*: try this step again."]
+    choices = ["*Retry*: ask the approvers again." if _asks_again(run) else "*Retry*: try this step again."]
     if can_start_first(run):
         choices.insert(0, f"*Start dovecot again…*: {_wait(run)}; it is started first, the rest is asked for.")
     if run.step and not no_skip(run.step):
@@ -67,7 +66,8 @@ def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
-    kept = " Meanwhile, what gives it users again is set back." if run.enforced and at_zero(run) else ""
+    watched = run.enforced and at_zero(run) and not run.others_low  # where users are safe nowhere else, it is left
+    kept = " Meanwhile, what gives it users again is set back." if watched else ""
     return f"The run holds here; no step is begun until somebody decides.{stays}{kept}{where}{because}{_so_far(run)}"
 
 
@@ -75,7 +75,8 @@ def _so_far(run: Run) -> str:
     """What is changed, as far as it was seen; what the way back has undone is not."""
     changed = "; ".join(escape(step.says) for step in in_effect(run))
     undone = ", and not undone" if run.plan.back else ""
-    so_far = f" Changed so far{undone}: {changed}." if changed else " Nothing was seen to be changed so far."
+    none = "All that was seen to be changed is undone" if run.made else "Nothing was seen to be changed so far"
+    so_far = f" Changed so far{undone}: {changed}." if changed else f" {none}."
     if begun := "; ".join(escape(step.says) for step in in_doubt(run)):
         so_far += f" Begun, and not known to be done now: {begun}."
     return so_far
@@ -96,14 +97,31 @@ def _way_back(run: Run) -> str:
     return f"undo what was done ({changes(count)}), as a plan of its own that is approved first."
 
 
+def _asks_again(run: Run) -> bool:
+    """Whether Retry asks the approvers before all else: at a gate, and at a change whose approval has lapsed."""
+    lapsed = isinstance(run.step, PlannedChange) and run.lapsed is not None and not users_first(run)
+    return lapsed or isinstance(run.step, PlannedApproval)
+
+
+def _retry(run: Run, step: PlannedStep) -> str:
+    """What Retry does; its dialog may be read when an approval has expired."""
+    if _asks_again(run):
+        return "Ask the approvers again? Nothing is sent before one of them has approved."
+    match step:
+        case PlannedCheck():
+            return f"Look again: {step.says}? Where that is so, the run goes on."
+        case PlannedChange():
+            unless = ", unless its approval has lapsed by then" if run.grant and not users_first(run) else ""
+            return f"Try this step again: {step.says}? It looks first, and sends{unless}: {step.action.command.text}"
+        case _:
+            return f"Try this step again: {step.says}?"
+
+
 def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
     name, step = run.request.target.backend.name, run.step
     if step is None:
         return ()
-    sends = ""
-    if isinstance(step, PlannedChange) and (run.lapsed is None or users_first(run)):
-        sends = f" It looks first, and sends: {step.action.command.text}"
-    again = dialog(f"Retry on {name}", f"Try this step again: {step.says}?{sends}", "Retry")
+    again = dialog(f"Retry on {name}", _retry(run, step), "Retry")
     buttons = [button("Retry", "retry", answer, style="" if run.users_wait else "primary", confirm=again)]
     if back and can_start_first(run):
         start = dialog(

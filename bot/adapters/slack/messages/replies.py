@@ -144,7 +144,7 @@ def _of_people(entry: Entry, run: Run) -> Message:
             return _line(entry, ":no_entry:", line)
         case fact.ApprovalLapsed(gate=gate, reason=reason):
             why = prose(reason, known(run))
-            line = f"*The {gate} approval cannot be used any more*, {at}: {why}. It is asked for again"
+            line = f"*The {gate} approval cannot be used any more*, {at}: {why}. It has to be asked for again"
             return _line(entry, ":hourglass:", line)
         case fact.LongerWaitChosen(gate=gate, by=by, reason=reason):
             why = f": {inline(reason, _TYPED)}" if reason else ""
