@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
+
+from bot.adapters.slack.messages.root import root
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -70,3 +74,30 @@ async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_w
         mapped = [one for one in play.ring.state.mapped.values() if one.backend == play.backend.ip]
         assert mapped, "so this is not what was approved"
         assert not play.sent("stop-dovecot")
+
+
+@virtually
+async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_new_users_since_before_that() -> None:
+    """A colleague gave it users while no other could take them; the others came back, and the watch set it back."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        taken = play.run_now.out_since
+        assert taken is not None
+        play.others_out()
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.HELD)
+        await asyncio.sleep(600)
+        assert play.ring.state.usable(play.backend.ip), "so everybody is there"
+        play.others_back()
+        back = timedelta(minutes=20)
+        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)), within=back)
+        await play.retry()
+        await play.until(lambda run: run.status is Status.ASKING)
+        asked = play.facts(fact.ApprovalAsked)[-1]
+        await play.put_off()
+        await play.held()
+        since = f"since {taken:%H:%M:%S} UTC"
+        said = [*asked.brief, play.thread(fact.Postponed)[-1], wording(root(play.run_now))]
+        false = [line for one in said for line in one.splitlines() if since in line]
+        assert not false, false

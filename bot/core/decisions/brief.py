@@ -241,9 +241,9 @@ def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
     if run.given_users:
         yield _Line(text="directors were last seen to give it users already", alarm=True)
-    elif run.out_since and at_zero(run):
-        out = length(now - run.out_since)
-        yield _Line(text=f"without new users since {run.out_since:%H:%M:%S} UTC, {out} before this question")
+    elif run.zero_since and at_zero(run):
+        out = length(now - run.zero_since)
+        yield _Line(text=f"without new users since {run.zero_since:%H:%M:%S} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:

@@ -107,7 +107,7 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.RingDeviated() as new:
             return remember.deviated(run, new, entry)
         case fact.RingSetBack() as new:
-            return remember.set_back(run, new)
+            return remember.set_back(run, new, entry)
         case fact.HostsProved() as new:
             return remember.proved(run, new)
         case fact.BackendRebooted() as new:

@@ -99,7 +99,7 @@ def _heard(run: Run, commands: Sequence[fact.Ran]) -> Run:
     was = run.before_attempt if any(never_began(run, one) for one in commands) else None
     if was is None:
         return run
-    kept = replace(run, touched=was.touched, out_since=was.out_since)
+    kept = replace(run, touched=was.touched, out_since=was.out_since, zero_since=was.zero_since)
     return replace(kept, given_back=was.given_back, reconfigured=was.reconfigured)
 
 
@@ -132,7 +132,9 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
 
 
 def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
-    return replace(run, out_since=run.out_since or entry.at) if Effect.TAKES_VHOSTS in step.does else run
+    if Effect.TAKES_VHOSTS not in step.does:
+        return run
+    return replace(run, out_since=run.out_since or entry.at, zero_since=run.zero_since or entry.at)
 
 
 def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
@@ -226,9 +228,11 @@ def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
     return replace(run, must_hold=held, moved=entry.seq)
 
 
-def set_back(run: Run, new: fact.RingSetBack) -> Run:
+def set_back(run: Run, new: fact.RingSetBack, entry: Entry) -> Run:
     """What the watch sent takes users away too, and may still come where its end was not heard."""
-    run, ran = replace(run, given_users=run.given_users and not new.holds), new.ran
+    if run.given_users and new.holds:
+        run = replace(run, given_users=False, zero_since=entry.at)
+    ran = new.ran
     unheard = ((one.host, new.not_after) for one in ran if one.changes and one.exit_status is None)
     return replace(run, unheard=(*run.unheard, *unheard))
 

@@ -96,6 +96,8 @@ class Run:
     """As they were first counted."""
     out_since: datetime | None = None
     """When its vhosts were taken away, or may have been."""
+    zero_since: datetime | None = None
+    """The same, or when it was last set back after it had been given users."""
     given_back: frozenset[Effect] = frozenset()
     """What this run has begun to take back of what it made of the ring; it gets users once that is all."""
     kept_up: tuple[PlannedChange, ...] = ()

@@ -85,7 +85,7 @@ def _so_far(run: Run) -> str:
 def as_it_is(run: Run, before: str = "", after: str = "") -> str:
     """How the backend stays while nobody decides, where it has no new users; empty where that is not known."""
     name = escape(short(run.request.target.backend.name, 80))
-    stays = f"{name} stays at vhost count 0, as since {now(run.out_since)}" if run.out_since and at_zero(run) else ""
+    stays = f"{name} stays at vhost count 0, as since {now(run.zero_since)}" if run.zero_since and at_zero(run) else ""
     return f"{before}{stays}{after}" if stays else ""
 
 

@@ -98,8 +98,10 @@ def _out(run: Run) -> Iterator[str]:
     since, until = run.out_since, run.out_until
     if since and until:
         yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
-    elif since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
-        yield f"*Out*, without new users, since {moment(since)}"
+    elif (
+        run.zero_since and at_zero(run) and not run.taken
+    ):  # by hand it is given users unseen, also after the run's end
+        yield f"*Out*, without new users, since {moment(run.zero_since)}"
 
 
 def _users(run: Run) -> Iterator[str]:
