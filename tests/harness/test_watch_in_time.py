@@ -1,0 +1,126 @@
+"""The watch keeps nobody waiting, and neither it nor an approval says what is not so any more."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
+from tests.harness.drill import a_run, virtually
+from tests.harness.test_stale import STATUS, UNITS, directors_are, slowly, told
+from tests.harness.test_where_rules_meet import ring_forgets
+
+
+@virtually
+async def test_users_of_a_stopped_backend_do_not_wait_for_what_the_watch_sends_while_a_director_hangs() -> None:
+    """The stop takes 11 s; meanwhile director-2 hangs, and the vhosts are given again on director-1."""
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        play.backend.dovecot_unit.stop_takes = timedelta(seconds=11)
+
+        def meanwhile() -> None:
+            play.ring.directors["director-2"].hanging = True
+            play.colleague_gives(up=None)
+
+        play.later(timedelta(seconds=5), meanwhile)
+        await play.until(lambda run: "stop-dovecot" in run.seen_done)
+        stopped = play.ring.now()
+        await play.until(lambda run: "flush-users" in run.seen_done)
+        waited = play.ring.now() - stopped
+        assert waited < timedelta(seconds=12), f"{waited}\n{told(play)}"
+
+
+@virtually
+async def test_users_are_not_sent_to_a_backend_that_is_out_for_as_long_as_it_takes_to_say_whether_it_serves() -> None:
+    """The ring forgot, and the backend's answer takes 25 s: only the flush depends on that, not vhosts and down."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        await asyncio.sleep(5)
+        ring_forgets(play)
+        play.before(UNITS, lambda: asyncio.sleep(25), always=True)
+        seen = []
+        play.before(f"director-1 {STATUS}", lambda: seen.append(play.ring.now()))
+        while not seen or play.ring.state.usable(play.backend.ip):
+            await asyncio.sleep(0.5)
+        waited = play.ring.now() - seen[0]
+        assert waited < timedelta(seconds=10), f"{waited}\n{told(play)}"
+
+
+@virtually
+async def test_nothing_is_said_to_be_set_back_once_somebody_has_taken_over() -> None:
+    """The watch asks whether the backend serves, as somebody is mapped to it; meanwhile somebody takes over."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        play.dovecot_dies()
+        play.ring.state.move("somebody", play.backend.ip, play.ring.now())
+
+        async def taken() -> None:
+            await asyncio.sleep(2)
+            await play.take_over()
+            await asyncio.sleep(2)
+
+        play.before(UNITS, taken)
+        await asyncio.sleep(100)
+        assert play.facts(fact.TakenOver)
+        assert play.facts(fact.RingDeviated) == []
+
+
+@virtually
+async def test_a_taken_ring_is_not_released_on_what_directors_said_before_a_slow_look_at_dovecot() -> None:
+    """Given by hand, and taken away again at once, as the backend does not work; it stays out, and nobody has it."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        await play.take_over()
+        play.colleague_gives()
+        play.before(UNITS, slowly(8, lambda: play.colleague_gives(vhosts=0, up=False)))
+        await asyncio.sleep(200)
+        assert not play.ring.state.usable(play.backend.ip)
+        assert play.run_now.status is Status.TAKEN, told(play)
+
+
+@virtually
+async def test_an_approval_does_not_say_that_users_were_last_seen_given_where_a_colleague_took_them_away() -> None:
+    """Nobody could be set back for want of others; a colleague put it right, and the watch saw so."""
+    async with a_run() as play:
+        play.nobody_logs_in()
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        play.others_out()
+        play.colleague_gives()
+        await asyncio.sleep(65)
+        assert play.ring.users_on("backend-3") == 0
+        play.colleague_gives(vhosts=0, up=False)
+        play.others_back()
+        await asyncio.sleep(300)
+        await play.retry()
+        await play.reaches("approve-restore")
+        await play.asks()
+        said = play.thread(fact.ApprovalAsked)[-1]
+        assert "last seen to give it users" not in said, said[:400]
+
+
+@virtually
+async def test_an_approval_does_not_say_that_users_were_last_seen_given_where_the_set_back_was_seen_late() -> None:
+    """Both directors are silent for 20 s right after the set-back; since then every look shows vhosts 0 and down."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        play.colleague_gives()
+
+        async def heard() -> None:
+            play.before(STATUS, lambda: directors_are(play, "silent", 20))
+
+        play.before("journal.append RingDeviated", lambda: play.later(timedelta(seconds=0.006), heard))
+        await asyncio.sleep(200)
+        await play.put_off()
+        await play.retry()
+        await play.asks()
+        assert not play.ring.state.usable(play.backend.ip)
+        said = play.thread(fact.ApprovalAsked)[-1]
+        assert "last seen to give it users" not in said, said[:400]
