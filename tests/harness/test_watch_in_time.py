@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from tests.harness.drill import a_run, virtually
-from tests.harness.test_stale import STATUS, UNITS, directors_are, slowly, told
+from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.test_stale import CONFIGURATION, STATUS, UNITS, directors_are, slowly, told
 from tests.harness.test_where_rules_meet import ring_forgets
 
 
@@ -124,3 +127,30 @@ async def test_an_approval_does_not_say_that_users_were_last_seen_given_where_th
         assert not play.ring.state.usable(play.backend.ip)
         said = play.thread(fact.ApprovalAsked)[-1]
         assert "last seen to give it users" not in said, said[:400]
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["control", "crash"])
+@virtually
+async def test_what_the_watch_sent_before_a_crash_does_not_take_a_backend_away_after_its_restore(crash: bool) -> None:
+    """Its `update 0` lies in a director that hangs; the bot is killed before it records that, and restores."""
+
+    def looks_often(play: Drill) -> None:
+        play.timings = replace(play.timings, watch_every=timedelta(seconds=2))
+
+    async with a_run(spoil=looks_often) as play:
+        await play.reaches("set-vhosts-back")
+        director = play.ring.directors["director-1"]
+        play.before(CONFIGURATION, lambda: asyncio.sleep(8))
+        play.colleague_gives(vhosts=50, up=False)
+
+        def hangs() -> None:
+            director.hanging = True
+            play.later(timedelta(seconds=14), lambda: setattr(director, "hanging", False))
+            if crash:
+                play.later(timedelta(seconds=1), play.stop_bot)
+                play.later(timedelta(seconds=1.5), play.start_bot)
+
+        play.before(f"hosts.run director-1 doveadm director update {play.backend.ip} 0", hangs)
+        await asyncio.sleep(1000)
+        assert play.broken() == [], told(play)
+        assert play.ring.state.usable(play.backend.ip), told(play)

@@ -218,7 +218,8 @@ def came_back(run: Run, new: fact.UsersCameBack, entry: Entry) -> Run:
 
 
 def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
-    deviated = replace(run, deviations=run.deviations + 1, given_users=True)
+    unheard = (*run.unheard, *((new.host, new.not_after),) * new.sends)
+    deviated = replace(run, deviations=run.deviations + 1, given_users=True, unheard=unheard)
     if new.helpless:
         return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=new.helpless))
     return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
@@ -232,9 +233,14 @@ def set_back(run: Run, new: fact.RingSetBack, entry: Entry) -> Run:
     """What the watch sent takes users away too, and may still come where its end was not heard."""
     if run.given_users and new.holds:
         run = replace(run, given_users=False, zero_since=entry.at)
-    ran = new.ran
-    unheard = ((one.host, new.not_after) for one in ran if one.changes and one.exit_status is None)
-    return replace(run, unheard=(*run.unheard, *unheard))
+    if not new.not_after:
+        return run  # nothing was sent
+    command, *_ = new.ran
+    sent = (command.host, new.not_after)
+    if command.changes and command.exit_status is None:
+        return run if sent in run.unheard else replace(run, unheard=(*run.unheard, sent))
+    at = run.unheard.index(sent) if sent in run.unheard else len(run.unheard)
+    return replace(run, unheard=(*run.unheard[:at], *run.unheard[at + 1 :]))
 
 
 def proved(run: Run, new: fact.HostsProved) -> Run:

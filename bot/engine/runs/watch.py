@@ -15,6 +15,7 @@ from datetime import timedelta
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
 from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.command import Result
+from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
@@ -31,7 +32,7 @@ from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
-from bot.errors import HostError
+from bot.errors import HostError, NotRun
 
 log = logging.getLogger(__name__)
 
@@ -136,29 +137,38 @@ class Watch:
             helpless = _stranger(host)
         if helpless and run.helpless_reported:
             return  # people were called, and are at it
-        reason = "; ".join(ring.given_users.values())
-        deviated = fact.RingDeviated(step=first.name, host=host, reason=reason, helpless=helpless)
+        there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
+        allowed = [step for step in steps if not helpless and not missing_gates(run, step)]
+        fence = await self._fence(there, observation) if allowed else NotRun("nothing is to be sent")
+        sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
+        deviated = fact.RingDeviated(
+            step=first.name, host=host, reason=reason, helpless=helpless, sends=sends, not_after=not_after
+        )
         await self._runlog.record(deviated)
-        there = run.request.target.host(host)
-        for step in steps if not helpless else ():
-            if not missing_gates(run, step):
-                await self._set_back(step, step.action, observation, there)
+        for step in allowed:
+            await self._set_back(step, step.action, there, fence)
         # Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
         also = _to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
         for step in also:
             if step not in steps and not missing_gates(run, step):
-                await self._set_back(step, step.action, observation, there)
+                await self._set_back(step, step.action, there, await self._fence(there, observation))
         self._wake()
 
-    async def _set_back(self, step: PlannedChange, action: Action, observation: Observation, host: Host) -> None:
-        """On the very director that answers otherwise: the others have nothing to send it."""
-        not_after = 0
+    async def _fence(self, host: Host, observation: Observation) -> Fence | HostError:
+        """One for all commands of a deviation, so that until when they may begin is written before any is sent."""
         try:
             answer = await self._sending.asked(host)
-            fence = self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
-            if not step.does & self._run.enforced:
-                return  # since this was judged somebody has taken over: nobody is to fight that
-            not_after = fence.not_after
+            return self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
+        except HostError as error:
+            return error
+
+    async def _set_back(self, step: PlannedChange, action: Action, host: Host, fence: Fence | HostError) -> None:
+        """On the very director that answers otherwise: the others have nothing to send it."""
+        if not step.does & self._run.enforced:
+            return  # since this was judged somebody has taken over: nobody is to fight that
+        try:
+            if not isinstance(fence, Fence):
+                raise fence
             # Where another director hangs, a command takes effect at once and returns after half a minute.
             came = await first_of(self._ports.hosts.run(host, action.command, fence=fence), self._seen_beside(action))
             sent = ran_of(came, changes=True) if isinstance(came, Result) else still_running(host, action.command)
@@ -170,7 +180,7 @@ class Watch:
             step=step.name,
             holds=after.verdict.holds is True,
             reason=after.verdict.reason,
-            not_after=not_after,
+            not_after=fence.not_after if isinstance(fence, Fence) else 0,
             ran=(sent, *after.ran),
             seen=after.seen,
         )

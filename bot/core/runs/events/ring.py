@@ -28,13 +28,16 @@ class HostsProved:
 class RingDeviated:
     """A director says otherwise than this run left it, first of all `step`; written before it is set back.
 
-    `helpless`: why it is not set back, empty when it is.
+    `helpless`: why it is not set back, empty when it is. `sends`: how many commands go to `host` now, to begin there
+    until `not_after` by its clock.
     """
 
     step: str
     host: str
     reason: str
     helpless: str = ""
+    sends: int = 0
+    not_after: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
