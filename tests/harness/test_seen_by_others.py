@@ -22,6 +22,7 @@ from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
 from tests.harness.play import RUN, now
+from tests.harness.test_approved_for import a_lapsed_change_is_skipped
 from tests.unit.messages import buttons
 from tests.unit.stories import command
 
@@ -115,14 +116,7 @@ async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_
 async def test_retry_at_a_check_is_not_said_to_ask_the_approvers() -> None:
     """It looks again, and no more, although the approval has lapsed."""
     async with a_run() as play:
-        await play.reaches("start-dovecot")
-        play.fails("start-dovecot")
-        await play.held()
-        await play.retry(after=LONG)
-        await play.asks()
-        await play.put_off()
-        await play.held()
-        await play.skip()
+        await a_lapsed_change_is_skipped(play, started=False)
         await play.held()
         said, asked = play.thread(fact.StepFailed)[-1], len(play.facts(fact.ApprovalAsked))
         await play.retry()

@@ -76,31 +76,31 @@ async def test_a_network_gone_for_100_seconds_right_after_the_stop_leaves_no_use
         assert play.ring.users_on("backend-3") == 0, told(play)
 
 
+def silent_once_it_exited(play: Drill, step: str, first_look: str, silent: Callable[[], object]) -> None:
+    """From the look on that is to prove the step, whose exit 0 was heard."""
+
+    async def heard() -> None:
+        play.before(first_look, silent)
+
+    play.after(step, lambda: play.later(timedelta(0), heard))
+
+
 @pytest.mark.parametrize("length", [25, 90])
 @virtually
 async def test_a_backend_silent_right_after_its_stop_exited_leaves_no_user_for_people_to_move(length: int) -> None:
-    """The same cut a moment earlier, before exit 0 is heard, is waited for; after it, the run holds."""
     async with a_run() as play:
         await play.reaches("stop-dovecot")
-
-        async def heard() -> None:
-            play.before(UNITS, lambda: play.network.silence("backend-3", timedelta(seconds=length)))
-
-        play.after("stop-dovecot", lambda: play.later(timedelta(0), heard))
+        silent = timedelta(seconds=length)
+        silent_once_it_exited(play, "stop-dovecot", UNITS, lambda: play.network.silence("backend-3", silent))
         await asyncio.sleep(400)
         assert play.ring.users_on("backend-3") == 0, told(play)
 
 
 @virtually
 async def test_directors_silent_right_after_down_exited_leave_no_user_for_people_to_move() -> None:
-    """Exit 0 of `director down` was heard, its proof is not read for a minute."""
     async with a_run() as play:
         await play.reaches("director-down")
-
-        async def heard() -> None:
-            play.before(STATUS, lambda: directors_are(play, "silent", 60))
-
-        play.after("director-down", lambda: play.later(timedelta(0), heard))
+        silent_once_it_exited(play, "director-down", STATUS, lambda: directors_are(play, "silent", 60))
         await asyncio.sleep(400)
         assert play.ring.users_on("backend-3") == 0, told(play)
 
