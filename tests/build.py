@@ -209,7 +209,7 @@ class Story:
                 verified = {Gate.RESTORE: VERIFIED, Gate.FLUSH: STANDS}.get(gate, {})
                 counted = [
                     Seen(host=host, probe="director-hosts", reading={"users": users, "usable_others": 2})
-                    for host, users in self.run.users.items()
+                    for host, users in self.run.ring.users.items()
                 ]
                 asked = question(self.run, gate, self.at, ("as it should be",), verified, seen=counted)
                 return [asked, *answered_already(asked)]

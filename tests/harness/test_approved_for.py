@@ -82,7 +82,7 @@ async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_n
     async with a_run() as play:
         await play.reaches("approve-restore")
         await play.asks()
-        taken = play.run_now.out_since
+        taken = play.run_now.ring.out_since
         assert taken is not None
         play.others_out()
         play.colleague_gives()

@@ -18,7 +18,7 @@ def say_there_are(play: Drill, number: int) -> bool:
         f"backend-3 stops with {number} users mapped to it" in asked.alarms[0]
         and any(f"backend-3 stops with {number} users mapped" in one for one in asked.evidence)
         and f"moves {number} users" in json.dumps(message.blocks)
-        and max(play.run_now.users.values()) == number
+        and max(play.run_now.ring.users.values()) == number
     )
 
 
@@ -49,7 +49,7 @@ async def test_a_number_that_was_not_read_for_the_question_is_the_last_count_and
         play.others_back("backend-1", "backend-2")
         await play.asks()
         alarms = play.facts(fact.ApprovalAsked)[-1].alarms
-        last = max(play.run_now.users.values())
+        last = max(play.run_now.ring.users.values())
         not_now = (
             f"the users mapped to backend-3 were not counted for this question; by the last count there were {last}"
         )

@@ -174,7 +174,7 @@ async def test_a_set_back_while_a_director_hangs_delays_no_flush() -> None:
         while play.ring.users_on("backend-3"):
             await asyncio.sleep(0.1)
         assert play.ring.now() - began <= timedelta(seconds=10)
-        await play.until(lambda run: run.deviations > 0)
+        await play.until(lambda run: run.ring.deviations > 0)
         await asyncio.sleep(60)
         wake(play)
         assert await play.ends() == "done"

@@ -105,7 +105,7 @@ async def test_the_approval_names_the_order_and_what_users_feel_of_it() -> None:
             await play.asks()
             (asked,) = play.facts(fact.ApprovalAsked)
             (line,) = [line for line in asked.evidence if line.startswith("order ")]
-            users = max(play.run_now.users.values())
+            users = max(play.run_now.ring.users.values())
             assert line.startswith(says)
             assert f"{users} users" in line
 

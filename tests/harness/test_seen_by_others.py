@@ -207,7 +207,7 @@ async def test_a_hold_does_not_promise_to_set_back_what_the_watch_would_leave() 
         play.fails("install-packages")
         play.others_out()
         await play.held()
-        await play.until(lambda run: run.others_low, within=timedelta(minutes=5))
+        await play.until(lambda run: run.ring.others_low, within=timedelta(minutes=5))
         await play.retry()
         await at_the_restore_question(play)
         await play.put_off()
@@ -278,7 +278,7 @@ async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_user
         play.others_out()
         play.colleague_gives()
         await play.until(lambda run: run.status is Status.HELD)
-        assert play.run_now.given_users
+        assert play.run_now.ring.given_users
         found = examined(RUN, tuple(play.journal.facts[RUN]), "fact 99: its chain is broken", rings=("practice",))
         assert found is not None
         said = damage_in_words(found)

@@ -93,7 +93,7 @@ async def test_a_backend_that_is_booted_before_it_is_out_was_not_booted_while_it
         await play.reaches("stage-config")
         play.reboots_now()
         await play.until(lambda _run: play.facts(fact.BackendRebooted))
-        assert play.run_now.out_since is None
+        assert play.run_now.ring.out_since is None
         assert "while it was out" not in play.thread(fact.BackendRebooted)[-1]
 
 

@@ -88,7 +88,7 @@ async def test_a_serving_backend_is_set_back_without_a_flush() -> None:
         await play.asks()
         flushes = len(play.began("director flush"))
         play.colleague_gives()
-        await play.until(lambda run: run.deviations > 0)
+        await play.until(lambda run: run.ring.deviations > 0)
         await asyncio.sleep(ROUND)
         assert not play.ring.state.usable(play.backend.ip)
         assert len(play.began("director flush")) == flushes
@@ -103,7 +103,7 @@ async def test_people_are_called_at_once_and_once_when_the_others_get_too_few(at
         await play.reaches(at)
         await play.until(lambda run: run.status in {Status.WAITING, Status.ASKING})
         others_fail(play)
-        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        await play.until(lambda run: run.ring.others_low, within=timedelta(seconds=ROUND + 5))
         await asyncio.sleep(4 * ROUND)
         (told,) = play.messages(fact.OthersCounted)
         assert told[1].broadcast
@@ -113,7 +113,7 @@ async def test_people_are_called_at_once_and_once_when_the_others_get_too_few(at
         ready = "approve the restore" if at == "approve-restore" else "go back"
         assert ready in said
         play.others_back()
-        await play.until(lambda run: not run.others_low, within=timedelta(seconds=ROUND + 5))
+        await play.until(lambda run: not run.ring.others_low, within=timedelta(seconds=ROUND + 5))
         assert "can be used again" in play.thread(fact.OthersCounted)[-1]
 
 
@@ -123,7 +123,7 @@ async def test_what_is_too_few_is_what_the_ring_needs_and_not_only_none() -> Non
     async with a_run(needs(2)) as play:
         await play.until(lambda run: run.status is Status.ASKING)
         others_fail(play, "backend-2")
-        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        await play.until(lambda run: run.ring.others_low, within=timedelta(seconds=ROUND + 5))
         (said,) = play.thread(fact.OthersCounted)
         assert "Only 1 other" in said
         assert "the ring needs 2" in said
@@ -137,7 +137,7 @@ async def test_people_are_called_while_the_run_holds_as_well() -> None:
         play.backend.dovecot.start_fails = True
         await play.held()
         others_fail(play)
-        await play.until(lambda run: run.others_low, within=timedelta(seconds=ROUND + 5))
+        await play.until(lambda run: run.ring.others_low, within=timedelta(seconds=ROUND + 5))
         assert "going back starts it again" in play.thread(fact.OthersCounted)[-1]
 
 
@@ -166,9 +166,9 @@ async def test_a_monitor_and_a_colleague_are_told_apart() -> None:
         await play.approve()
         await play.reaches("approve-restore")
         play.colleague_gives(vhosts=None)
-        await play.until(lambda run: run.monitor_reported)
+        await play.until(lambda run: run.ring.monitor_reported)
         play.colleague_gives()
-        await play.until(lambda run: run.deviations == 1)
+        await play.until(lambda run: run.ring.deviations == 1)
         await asyncio.sleep(5)
         assert not play.ring.state.usable(play.backend.ip)
 

@@ -171,7 +171,7 @@ async def test_a_set_back_of_the_ring_on_the_way_back_is_as_on_the_way_there() -
         play.fails("undo-install-packages")
         await play.held()
         play.colleague_gives()
-        await play.until(lambda run: run.deviations == 1)
+        await play.until(lambda run: run.ring.deviations == 1)
         await asyncio.sleep(10)
         assert not play.ring.state.usable(play.backend.ip)
         await play.retry()

@@ -221,7 +221,7 @@ async def test_a_set_back_of_the_watch_goes_over_the_connection_that_was_looked_
             play.network.drop("director-1")
 
         play.before("RingDeviated", elsewhere)
-        await play.until(lambda run: run.deviations > 0)
+        await play.until(lambda run: run.ring.deviations > 0)
         await asyncio.sleep(100)
         assert changes_on(play, "backend-2") == []
         (came, *_) = play.facts(fact.RingSetBack)

@@ -27,7 +27,7 @@ async def place() -> AsyncIterator[Place]:
 async def test_a_restarted_director_that_says_100_again_is_set_back(place: Place) -> None:
     await place.until(lambda run: run.status is Status.ASKING)
     place.ring.restart_director("director-2")
-    run = await place.until(lambda run: run.deviations > 0)
+    run = await place.until(lambda run: run.ring.deviations > 0)
     assert run.status is Status.ASKING
     (seen,) = await place.facts(fact.RingDeviated)
     assert isinstance(seen, fact.RingDeviated)
@@ -47,14 +47,14 @@ async def test_an_emptied_ring_is_set_back_with_its_flush_while_the_backend_is_s
     async with asyncio.timeout(SECONDS):
         while {getattr(one, "step", "") for one in await place.facts(fact.RingSetBack)} < {"director-down"}:
             await asyncio.sleep(0.02)
-    await place.until(lambda run: run.deviations > 0)
+    await place.until(lambda run: run.ring.deviations > 0)
     async with asyncio.timeout(SECONDS):
         while place.vhosts() != [0, 0] or place.ring.users_on("backend-3"):
             await asyncio.sleep(0.02)
 
 
 def _deviated(times: int, run: Run) -> bool:
-    return run.deviations >= times
+    return run.ring.deviations >= times
 
 
 async def test_the_third_time_the_run_holds_and_a_retry_goes_on(place: Place) -> None:

@@ -117,7 +117,7 @@ def _state(run: Run) -> tuple[object, ...]:
     """The first message is shown once for each state, and where a run works once a stage."""
     if run.status in {Status.READY, Status.BUSY}:
         return (Status.READY, run.plan.back or run.stage_begun)
-    counted = bool(run.users) if run.status is Status.WAITING else None
+    counted = bool(run.ring.users) if run.status is Status.WAITING else None
     return (run.status, run.plan.back, run.outcome, counted)
 
 

@@ -18,6 +18,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.readings.packages import is_older
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
+from bot.core.runs.ring_state import RingState
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from tests.build import SECOND, Story, plan
@@ -66,7 +67,7 @@ def test_one_user_is_one() -> None:
 
 def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
     """The count can be skipped: whoever approves is not to read a number that nobody has read."""
-    assert not AT_GATE.run.users
+    assert not AT_GATE.run.ring.users
     found = made(AT_GATE.run)
     not_counted = "the users mapped to backend-3 were not counted for this question"
     assert found.alarms[0] == not_counted
@@ -76,7 +77,7 @@ def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
 
 def test_all_commands_say_the_number_that_the_question_says() -> None:
     """What was read for the question, and not what was counted in the drain."""
-    run = replace(AT_GATE.run, users={"director-1": 40})
+    run = replace(AT_GATE.run, ring=RingState(users={"director-1": 40}))
     assert "backend-3 stops with 14 users mapped to it" in felt(run, [directors()])[0]
 
 
@@ -160,11 +161,11 @@ def test_what_was_not_undone_is_not_said_to_be_as_before(undoing: str) -> None:
 
 def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_been_out() -> None:
     run = Story().until("approve-restore", on=Status.ASKING).run
-    assert run.out_since is not None
+    assert run.ring.out_since is not None
     mails = (of("mailbox-list", folders=3), of("mailbox-status", folders=3, messages=15))
-    found = brief(run, Gate.RESTORE, mails, {}, run.out_since + timedelta(minutes=26, seconds=9))
+    found = brief(run, Gate.RESTORE, mails, {}, run.ring.out_since + timedelta(minutes=26, seconds=9))
     assert f"the test user {run.request.target.ring.test_user} reads mail there: 3 folders, 15 mails" in found.lines
-    assert f"without new users since {run.out_since:%H:%M:%S} UTC, 26 min 9 s before this question" in found.lines
+    assert f"without new users since {run.ring.out_since:%H:%M:%S} UTC, 26 min 9 s before this question" in found.lines
     assert any("the metacache was flushed, and is empty" in one for one in found.lines)
     assert len(found.lines) <= 5, "as many as are shown"
 
@@ -189,7 +190,9 @@ def test_a_question_fits_a_phone_whatever_is_in_it(gate: Gate) -> None:
     backend = run.request.target.backend.model_copy(update={"name": LONG})
     target = run.request.target.model_copy(update={"backend": backend})
     request = replace(run.request, reason=hostile, ticket=LONG, target=target)
-    message = approval(run.asked, worst, replace(run, request=request, out_since=run.at, longer_waits=3), GROUP)
+    message = approval(
+        run.asked, worst, replace(run, request=request, ring=RingState(out_since=run.at), longer_waits=3), GROUP
+    )
     text = as_read("\n".join(block["text"]["text"] for block in message.blocks if block["type"] == "section"))
     assert len(text.split("\n")) <= 12
     assert len(text) <= 900

@@ -258,7 +258,7 @@ def test_times_and_lengths_are_utc_and_short() -> None:
 def test_a_hold_and_a_proposed_skip_say_how_the_backend_stays_until_somebody_decides() -> None:
     """And the dialog of Retry which command it sends: phones are clicked by pockets."""
     story = Story().until("stop-lmtp").fail()
-    out = story.run.out_since
+    out = story.run.ring.out_since
     assert out is not None
     stays = f"backend-3 stays at vhost count 0, as since {now(out)}"
     message = last(story)

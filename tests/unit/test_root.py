@@ -41,11 +41,11 @@ def test_while_it_drains_the_root_has_the_users_at_the_beginning_now_and_when_th
     story = Story().until("set-vhosts-to-zero").tell(fact.UsersCounted(users={"director-1": 40}))
     story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12}))
     assert story.run.until is not None
-    assert story.run.out_since is not None
+    assert story.run.ring.out_since is not None
     said = seen(root(story.run))
-    assert story.run.users_at is not None
-    counted = f"12 (director-1: 12), counted {now(story.run.users_at)}, at the beginning 40"
-    for part in (counted, moment(story.run.until), moment(story.run.out_since)):
+    assert story.run.ring.users_at is not None
+    counted = f"12 (director-1: 12), counted {now(story.run.ring.users_at)}, at the beginning 40"
+    for part in (counted, moment(story.run.until), moment(story.run.ring.out_since)):
         assert part in said
     assert moment(story.run.until) not in seen(root(story.until("approve-flush").run))
 
@@ -53,13 +53,13 @@ def test_while_it_drains_the_root_has_the_users_at_the_beginning_now_and_when_th
 def test_the_root_says_how_long_the_backend_was_out_once_it_is_back() -> None:
     """From its vhosts being taken to the last command that gave it users again."""
     run = happy().run
-    assert run.out_since is not None
-    assert run.out_until is not None
+    assert run.ring.out_since is not None
+    assert run.ring.out_until is not None
     up = next(
         one.at for one in happy().entries if isinstance(one.fact, fact.StepDone) and one.fact.step == "director-up"
     )
-    assert run.out_until == up
-    assert f"*Out* for {length(up - run.out_since)}" in seen(root(run))
+    assert run.ring.out_until == up
+    assert f"*Out* for {length(up - run.ring.out_since)}" in seen(root(run))
 
 
 def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:

@@ -116,7 +116,7 @@ def mapped(readings: _Readings) -> int | None:
 
 def not_counted(run: Run) -> str:
     """That nobody has counted them for it, and the last count, where there is one."""
-    last = max(run.users.values(), default=None)
+    last = max(run.ring.users.values(), default=None)
     known = "" if last is None else f"; by the last count there were {last}"
     return f"the users mapped to {run.request.target.backend.name} were not counted for this question{known}"
 
@@ -239,11 +239,11 @@ def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
 
 
 def _out(run: Run, now: datetime) -> Iterator[_Line]:
-    if run.given_users:
+    if run.ring.given_users:
         yield _Line(text="directors were last seen to give it users already", alarm=True)
-    elif run.zero_since and at_zero(run):
-        out = length(now - run.zero_since)
-        yield _Line(text=f"without new users since {run.zero_since:%H:%M:%S} UTC, {out} before this question")
+    elif run.ring.zero_since and at_zero(run):
+        out = length(now - run.ring.zero_since)
+        yield _Line(text=f"without new users since {run.ring.zero_since:%H:%M:%S} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:
@@ -287,7 +287,7 @@ def begins(run: Run, steps: Sequence[PlannedStep], installed: str = "") -> str:
     packages = sum(before != after for _, before, after in brings)
     if brings and not packages:
         found.pop(Effect.INSTALL, None)
-    users = max(run.users.values(), default=0)
+    users = max(run.ring.users.values(), default=0)
     numbered: dict[Effect, str] = {}
     if users:
         numbered[Effect.FLUSH] = f"moves {counted(users, 'user')}"

@@ -191,7 +191,7 @@ def _made(run: Run) -> str:
             left.pop("service", None)  # which starts and stops with it
         for effect in sorted(step.does):
             about, text = _LEFT_BY.get(effect, ("", ""))
-            if effect is Effect.TAKES_VHOSTS and run.given_users:
+            if effect is Effect.TAKES_VHOSTS and run.ring.given_users:
                 text = "it had vhosts 0, and was last seen to be given users again"
             if effect is Effect.STOP and Effect.STOP_DOVECOT not in step.does and undone_by(step) not in run.seen_done:
                 about, text = "service", f"`{command}` was done"

@@ -17,7 +17,7 @@ from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, Pl
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
-from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 
@@ -184,7 +184,7 @@ def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
 
 
 def _must_hold(run: Run) -> bool:
-    return run.must_hold is not None or run.deviations >= DEVIATIONS
+    return run.must_hold is not None or run.ring.deviates_too_often
 
 
 def _hold(run: Run) -> fact.RunHeld:
@@ -194,8 +194,8 @@ def _hold(run: Run) -> fact.RunHeld:
         return replace(held, reason=f"{held.reason}{again}")
     name = run.request.target.backend.name
     return fact.RunHeld(
-        reason=f"directors gave {name} users again {run.deviations} times: somebody or something keeps changing what"
-        f" they say of it. Find out who: a colleague, a health monitor, a director that restarts"
+        reason=f"directors gave {name} users again {run.ring.deviations} times: somebody or something keeps changing"
+        f" what they say of it. Find out who: a colleague, a health monitor, a director that restarts"
     )
 
 
@@ -215,7 +215,7 @@ def missing_gates(run: Run, step: PlannedChange) -> frozenset[Gate]:
     On the way back its own approval is what a stop needs; the flush approval counts there only for what was made on it
     and is made again, as the ring forgot it. One that lapsed is still somebody's word for that, and where users wait.
     """
-    given, again = set(run.granted), step in (*run.made, *run.kept_up)
+    given, again = set(run.granted), step in (*run.made, *run.ring.kept_up)
     if run.plan.back and not again:
         given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
     if run.lapsed is not None and (users_first(run) or again):

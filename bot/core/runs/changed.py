@@ -40,7 +40,7 @@ def last_in_effect(run: Run, *effects: Effect) -> PlannedChange | None:
 def at_zero(run: Run) -> bool:
     """Whether the backend has vhost count 0, as far as it was seen last: this run took them, and none were given."""
     taken = any(Effect.TAKES_VHOSTS in step.does for step in run.made)
-    return taken and not (run.given_users or Effect.TAKES_VHOSTS in run.given_back)
+    return taken and not (run.ring.given_users or Effect.TAKES_VHOSTS in run.ring.given_back)
 
 
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")

@@ -115,7 +115,7 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.OthersCounted() as new:
             return remember.others(run, new)
         case fact.MonitorSaysUp():
-            return remember.monitor(run, entry)
+            return remember.monitor(run)
         case fact.TakenOver() as new:
             return people.taken(run, new, entry)
         case fact.Approved() as new:

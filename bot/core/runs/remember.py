@@ -15,7 +15,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
-from bot.core.runs.run import DEVIATIONS, Run, replace
+from bot.core.runs.ring_state import DEVIATIONS
+from bot.core.runs.run import Run, replace
 from bot.errors import Illegal
 
 
@@ -48,7 +49,7 @@ def back_to(run: Run, name: str) -> Run:
 
 def calm(run: Run) -> Run:
     """People have dealt with what kept changing the ring."""
-    return replace(run, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
+    return replace(run, ring=run.ring.calm())
 
 
 def _touch(run: Run, step: PlannedStep) -> Run:
@@ -60,9 +61,7 @@ def _touch(run: Run, step: PlannedStep) -> Run:
 
 def keeps_up(run: Run, step: PlannedChange) -> Run:
     """The watch keeps it so from here on."""
-    if run.plan.back or step in run.kept_up:
-        return run
-    return replace(run, kept_up=(*run.kept_up, step))
+    return run if run.plan.back else replace(run, ring=run.ring.keeps_up(step))
 
 
 def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
@@ -73,7 +72,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     step = named_step(run, started.step)
     run = replace(run, before_attempt=replace(run, before_attempt=None))
     run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
-    run = replace(run, given_back=run.given_back | takes_back(started.command))
+    run = replace(run, ring=run.ring.takes_back(takes_back(started.command)))
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
     if Effect.STOP_DOVECOT in does:
@@ -86,21 +85,18 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
     if does & TAKE_USERS_AWAY:
-        run = replace(run, unheard=(*run.unheard, (started.host, started.not_after)))
+        run = replace(run, ring=run.ring.sent(started.host, started.not_after))
     return run
 
 
 def _heard(run: Run, commands: Sequence[fact.Ran]) -> Run:
     """Directors from which the end of a change was heard, or which certainly got none: nothing can still come there."""
     ended = {one.host for one in commands if (one.changes and one.exit_status is not None) or never_began(run, one)}
-    last = {host: at for at, (host, _) in enumerate(run.unheard)}  # an older one there may still be on its way
-    heard = {at for host, at in last.items() if host in ended}
-    run = replace(run, unheard=tuple(one for at, one in enumerate(run.unheard) if at not in heard))
+    ring = run.ring.heard(ended)
     was = run.before_attempt if any(never_began(run, one) for one in commands) else None
     if was is None:
-        return run
-    kept = replace(run, touched=was.touched, out_since=was.out_since, zero_since=was.zero_since)
-    return replace(kept, given_back=was.given_back, reconfigured=was.reconfigured)
+        return replace(run, ring=ring)
+    return replace(run, touched=was.touched, reconfigured=was.reconfigured, ring=ring.as_before(was.ring))
 
 
 def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
@@ -116,7 +112,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         flushed=_flushed(run, step, done),
     )
     if isinstance(step, PlannedChange):
-        run = replace(run, given_back=run.given_back | takes_back(step.action.command.text))
+        run = replace(run, ring=run.ring.takes_back(takes_back(step.action.command.text)))
         run = keeps_up(run, step) if step.does & TAKE_USERS_AWAY else run
     if Effect.DELETE in step.does:
         mine = done.how is fact.How.FOUND and step.name in run.emptied_flushed  # this run had deleted it before
@@ -124,7 +120,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         run = replace(run, emptied_flushed=others | {step.name} if run.flushed or mine else others)
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
-        run = replace(run, out_until=entry.at)
+        run = replace(run, ring=run.ring.given_users_for_good(entry.at))
     if Effect.STOP_DOVECOT in step.does and run.must_hold:
         # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
         run = replace(run, must_hold=dataclasses.replace(run.must_hold, back_to=""))
@@ -132,9 +128,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
 
 
 def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
-    if Effect.TAKES_VHOSTS not in step.does:
-        return run
-    return replace(run, out_since=run.out_since or entry.at, zero_since=run.zero_since or entry.at)
+    return replace(run, ring=run.ring.taken_out(entry.at)) if Effect.TAKES_VHOSTS in step.does else run
 
 
 def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
@@ -208,21 +202,20 @@ def held(run: Run, new: fact.RunHeld, entry: Entry) -> Run:
     if new.back_to:
         run = back_to(run, new.back_to)
     failed = run.step.name if run.step else None
-    held = replace(run, failed=failed, held=entry.seq, reason=new.reason, deviations_reported=run.deviations)
+    held = replace(run, failed=failed, held=entry.seq, reason=new.reason, ring=run.ring.reported())
     return replace(held, asked=None, until=None, turning=False, skip=None, must_hold=None, judged_since=entry.seq)
 
 
 def came_back(run: Run, new: fact.UsersCameBack, entry: Entry) -> Run:
     again = back_to(run, new.back_to)
-    return replace(again, came_back=run.came_back + 1, judged_since=entry.seq)
+    return replace(again, ring=run.ring.users_came_back(), judged_since=entry.seq)
 
 
 def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
-    unheard = (*run.unheard, *((new.host, new.not_after),) * new.sends)
-    deviated = replace(run, deviations=run.deviations + 1, given_users=True, unheard=unheard)
+    deviated = replace(run, ring=run.ring.deviated(new))
     if new.helpless:
-        return _must_hold(replace(deviated, helpless_reported=True), entry, fact.RunHeld(reason=new.helpless))
-    return replace(deviated, moved=entry.seq) if deviated.deviations == DEVIATIONS else deviated
+        return _must_hold(deviated, entry, fact.RunHeld(reason=new.helpless))
+    return replace(deviated, moved=entry.seq) if deviated.ring.deviations == DEVIATIONS else deviated
 
 
 def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
@@ -230,17 +223,7 @@ def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
 
 
 def set_back(run: Run, new: fact.RingSetBack, entry: Entry) -> Run:
-    """What the watch sent takes users away too, and may still come where its end was not heard."""
-    if run.given_users and new.holds:
-        run = replace(run, given_users=False, zero_since=entry.at)
-    if not new.not_after:
-        return run  # nothing was sent
-    command, *_ = new.ran
-    sent = (command.host, new.not_after)
-    if command.changes and command.exit_status is None:
-        return run if sent in run.unheard else replace(run, unheard=(*run.unheard, sent))
-    at = run.unheard.index(sent) if sent in run.unheard else len(run.unheard)
-    return replace(run, unheard=(*run.unheard[:at], *run.unheard[at + 1 :]))
+    return replace(run, ring=run.ring.set_back(new, entry.at))
 
 
 def proved(run: Run, new: fact.HostsProved) -> Run:
@@ -250,7 +233,7 @@ def proved(run: Run, new: fact.HostsProved) -> Run:
 def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
     """A stop before the boot says nothing of the metacache that was written since."""
     run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
-    if not booted.lost or run.given_back:
+    if not booted.lost or run.ring.given_back:
         return run
     # A service that was stopped alone runs again with its dovecot.
     runs = any(_stops(step) for step in run.made if step.name == booted.lost)
@@ -262,18 +245,18 @@ def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
 
 
 def others(run: Run, new: fact.OthersCounted) -> Run:
-    return replace(run, others_low=new.usable < new.needed)
+    return replace(run, ring=run.ring.others_counted(new))
 
 
-def monitor(run: Run, _entry: Entry) -> Run:
-    return replace(run, monitor_reported=True)
+def monitor(run: Run) -> Run:
+    return replace(run, ring=run.ring.reported_up())
 
 
 def counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
-    return replace(run, users=new.users, users_at=entry.at, users_before=run.users_before or new.users)
+    return replace(run, ring=run.ring.counted(new.users, entry.at))
 
 
 def ended(run: Run, new: fact.RunEnded, entry: Entry) -> Run:
     if new.outcome is fact.Outcome.TAKEN_OVER and not new.by:  # every director was seen to give it users
-        run = replace(run, out_until=entry.at)
+        run = replace(run, ring=run.ring.given_users_for_good(entry.at))
     return replace(run, outcome=new.outcome, reason=new.reason or run.reason, ended_by=new.by)

@@ -43,7 +43,7 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         expires=entry.at + (asked.expires - run.asked.at),
         given=entry.at,
         evidence=asked.evidence,
-        users=max(run.users.values(), default=None),
+        users=max(run.ring.users.values(), default=None),
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     verified = asked.verified or run.verified
@@ -110,7 +110,7 @@ def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
         raise Illegal(f"run {run.id}, fact {entry.seq}: nobody proposed to skip {step.name}")
     text = f"{step.name} was skipped, by <@{run.skip.fact.by}> and <@{new.by}>: {run.skip.fact.reason}"
     if isinstance(step, PlannedChange):  # by hand, as those who skip it say
-        run = replace(run, given_back=run.given_back | takes_back(step.action.command.text))
+        run = replace(run, ring=run.ring.takes_back(takes_back(step.action.command.text)))
         run = keeps_up(run, step) if Effect.FLUSH in step.does else run
     return next_step(calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))
 
@@ -129,7 +129,7 @@ def turned_back(run: Run, new: fact.TurnedBack) -> Run:
     # What was read on the way there is no evidence for the way back.
     turned = replace(next_step(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
     seen = run.seen_done - {step.name for step in new.plan.steps}
-    return calm(replace(turned, grants=kept, lapsed=None, looks={}, seen_done=seen, given_back=frozenset()))
+    return calm(replace(turned, grants=kept, lapsed=None, looks={}, seen_done=seen, ring=run.ring.turned_back()))
 
 
 def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:

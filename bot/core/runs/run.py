@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
+from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
+from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
-
-DEVIATIONS = 3
-"""How often the ring is set back before a person is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,30 +87,9 @@ class Run:
     looks: Mapping[str, str] = field(default_factory=dict)
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
-    users: Mapping[str, int] = field(default_factory=dict)
-    users_at: datetime | None = None
-    """When so many were first counted."""
-    users_before: Mapping[str, int] = field(default_factory=dict)
-    """As they were first counted."""
-    out_since: datetime | None = None
-    """When its vhosts were taken away, or may have been."""
-    zero_since: datetime | None = None
-    """The same, or when it was last set back after it had been given users."""
-    given_back: frozenset[Effect] = frozenset()
-    """What this run has begun to take back of what it made of the ring; it gets users once that is all."""
-    kept_up: tuple[PlannedChange, ...] = ()
-    """What the watch keeps so: the changes of the ring that were made, in order, and a flush that was skipped."""
-    given_users: bool = False
-    """Whether directors were last seen to give it users again, and not seen to be set back since."""
-    out_until: datetime | None = None
-    """When it was given them, or was set up again; the last time."""
-    came_back: int = 0
-    """How often users came back before the stop, since somebody last dealt with it."""
+    ring: RingState = field(default_factory=RingState)
     turning: bool = False
     start_first: bool = False
-    deviations: int = 0
-    deviations_reported: int = 0
-    """How many of them there were when people were last called; they are called anew when there are too many."""
     must_hold: fact.RunHeld | None = None
     """Why the run has to hold at the next safe point, and where it goes on from."""
     back_asked_by: str | None = None
@@ -122,8 +99,6 @@ class Run:
     boot_id: str = ""
     not_after: Mapping[str, int] = field(default_factory=dict)
     """By host: until when the last command sent there may still begin, by its own clock."""
-    unheard: tuple[tuple[str, int], ...] = ()
-    """The same, a director each time, of commands that take users away and whose end was not heard."""
     flush_ready: bool = False
     """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
     flushed: bool = False
@@ -134,10 +109,6 @@ class Run:
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False
     """Whether something was sent, after the flush approval, that installs packages or changes the configuration."""
-    helpless_reported: bool = False
-    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
-    others_low: bool = False
-    monitor_reported: bool = False
     taken: Entry | None = None
     outcome: fact.Outcome | None = None
     ended_by: str = ""
@@ -165,7 +136,7 @@ class Run:
     @property
     def holds_anew(self) -> bool:
         """Whether it is to hold for another reason than the one posted, so that people have to know."""
-        return self.must_hold is not None or self.deviations >= DEVIATIONS > self.deviations_reported
+        return self.must_hold is not None or self.ring.deviates_anew
 
     @property
     def waits_for_people(self) -> bool:
@@ -212,8 +183,7 @@ class Run:
         """What this run made of the ring, and what has to stay so until the backend is given users again."""
         if self.taken_by:
             return frozenset()  # from here on a person may give them back by hand, and nobody is to fight that
-        made = frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY - self.given_back
-        return made if made - {Effect.FLUSH} else frozenset()
+        return self.ring.enforced
 
     @property
     def skipped(self) -> tuple[PlannedStep, ...]:

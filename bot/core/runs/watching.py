@@ -57,6 +57,6 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     """The fact to be written when the others became fewer than the ring needs, or enough again."""
     needed = run.request.target.ring.usable_others
-    if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.others_low:
+    if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.ring.others_low:
         return None
     return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)

@@ -96,4 +96,4 @@ def still_running(host: Host, command: Command) -> Ran:
 def users_counted(run: Run, seen: Sequence[Seen]) -> tuple[UsersCounted, ...]:
     """The users mapped to the backend by each director that was read, if that is another number than the last."""
     users = {one.host: int(one.reading["users"]) for one in seen if one.reading is not None and "users" in one.reading}
-    return (UsersCounted(users=users),) if users and users != run.users else ()
+    return (UsersCounted(users=users),) if users and users != run.ring.users else ()

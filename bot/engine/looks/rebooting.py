@@ -38,7 +38,7 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
 
 def _relied_on(run: Run) -> list[PlannedChange]:
     """What has to be so still, the first one first: whether dovecot runs, and whether it is masked."""
-    if run.plan.back or run.given_back:
+    if run.plan.back or run.ring.given_back:
         return []
     dovecot = any(Effect.STOP_DOVECOT in step.does for step in (*run.made, *run.skipped))
     if run.made_by(Effect.STOP) and not dovecot and not run.made_by(Effect.START_DOVECOT):

@@ -68,10 +68,10 @@ class Changing:
 
         `decided`: the run as it was when this was decided; `word`: see StepStarted.
         """
-        deviations = self._run.deviations
+        deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
-            if self._run.deviations != deviations:
+            if self._run.ring.deviations != deviations:
                 return
             facts = self._begun(step, ready, word) if isinstance(ready, Ready) else (ready,)
             # Where a person did something while this looked, it is asked again what is next.
@@ -110,7 +110,7 @@ class Changing:
     # sending
 
     async def _send(self, step: PlannedChange, action: Action, ready: Ready) -> None:
-        deviations = self._run.deviations
+        deviations = self._run.ring.deviations
         sent = self._ports.hosts.run(ready.host, action.command, material=ready.material, fence=ready.fence)
         try:
             if step.where is Where.BACKEND:
@@ -159,7 +159,7 @@ class Changing:
             return
 
         def forgotten() -> bool:
-            return step.where is not Where.BACKEND and self._run.deviations > deviations
+            return step.where is not Where.BACKEND and self._run.ring.deviations > deviations
 
         observation = await self._looking.until_seen(action.done_when, patience, action.steady, forgotten)
         found = observation.verdict.reason
@@ -262,7 +262,7 @@ class Changing:
         return min(within, _DOUBTFUL) if self._may_repeat(step) else within
 
     def _within(self, action: Action) -> timedelta:
-        return action.patience(max(self._run.users.values(), default=0))
+        return action.patience(max(self._run.ring.users.values(), default=0))
 
     def _may_repeat(self, step: PlannedChange) -> bool:
         return may_repeat(repeatable=step.repeatable, attempt=self._run.attempt)

@@ -226,7 +226,7 @@ class Judging:
     def _moved_again(step: PlannedChange, decided: Run, observation: Observation) -> fact.UsersCameBack | None:
         """The users who came back before the stop are moved again; not for ever."""
         moved = moved_before(decided.plan, step)
-        if moved is None or decided.came_back >= _MOVES:
+        if moved is None or decided.ring.came_back >= _MOVES:
             return None
         back = observation.part((NOBODY_IS_MAPPED,))
         again = moved_again_from(decided.plan, moved)

@@ -78,7 +78,7 @@ class Readying:
         """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
         if Effect.RESTORE not in action.does:
             return
-        for name, not_after in self._run.unheard:
+        for name, not_after in self._run.ring.unheard:
             host = self._run.request.target.host(name)
             timings = self._ports.timings
             give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience

@@ -22,7 +22,7 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import RingSeen, counted, judge_ring
 from bot.engine.looks.beside import first_of, give_up
@@ -68,7 +68,7 @@ class Watch:
         """Look again and again, for as long as the run lives; ends by being cancelled."""
         try:
             while True:
-                often = 1 if self._run.deviations < DEVIATIONS else _CALM
+                often = _CALM if self._run.ring.deviates_too_often else 1
                 await self._ports.clock.sleep(often * self._ports.timings.watch_every.total_seconds())
                 try:
                     await self._round()
@@ -106,7 +106,7 @@ class Watch:
         ring = judge_ring(run, observation.seen)
         if (now := counted(run, ring)) is not None:
             await self._runlog.record(now)
-        if ring.reported_up and not run.monitor_reported:
+        if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
         if ring.given_users:
@@ -116,8 +116,8 @@ class Watch:
 
     async def _is_as_left(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
-        if run.given_users and ring.said:
-            (step, *_), ran, seen = run.kept_up, observation.ran, observation.seen
+        if run.ring.given_users and ring.said:
+            (step, *_), ran, seen = run.ring.kept_up, observation.ran, observation.seen
             set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
             await self._runlog.record(set_back)
 
@@ -135,7 +135,7 @@ class Watch:
         helpless = _helpless(run, ring)
         if not helpless and not is_itself(run, host, observation.seen):
             helpless = _stranger(host)
-        if helpless and run.helpless_reported:
+        if helpless and run.ring.helpless_reported:
             return  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
         allowed = [step for step in steps if not helpless and not missing_gates(run, step)]
@@ -237,13 +237,13 @@ def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[Planne
     wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
     if serves is False:
         wanted.add(Effect.FLUSH)
-    last = {effect: step for step in run.kept_up for effect in step.does if effect in wanted & run.enforced}
+    last = {effect: step for step in run.ring.kept_up for effect in step.does if effect in wanted & run.enforced}
     return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
 
 
 def _still_asked(run: Run, done_when: Sequence[Expected]) -> list[Expected]:
     """What shows that it is set back: not the vhosts, once this run has begun to give them."""
-    if Effect.TAKES_VHOSTS not in run.given_back:
+    if Effect.TAKES_VHOSTS not in run.ring.given_back:
         return list(done_when)
     return [replace(one, asks={name: at for name, at in one.asks.items() if name != "vhosts"}) for one in done_when]
 

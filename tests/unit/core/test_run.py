@@ -249,10 +249,10 @@ def test_a_ring_that_changed_too_often_is_forgotten_when_the_run_turns_round_or_
     turned = story.run
     story.tell(fact.SkipProposed(by=THIRD, step="test-user-reads-mail", reason="read by hand"))
     story.tell(fact.SkipAgreed(by=SECOND, step="test-user-reads-mail"))
-    assert (turned.deviations, story.run.deviations) == (3, 0)
+    assert (turned.ring.deviations, story.run.ring.deviations) == (3, 0)
     back = going_back(turned)
     assert back is not None
     turning: tuple[Fact, ...] = (fact.GoBackAsked(by=THIRD, reason="abort"), fact.TurnedBack(plan=back))
     for number, told in enumerate(turning, turned.seq + 1):
         turned = apply(turned, Entry(run=turned.id, seq=number, at=story.at, fact=told))
-    assert turned.deviations == 0
+    assert turned.ring.deviations == 0

@@ -11,7 +11,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.run import DEVIATIONS
+from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
@@ -162,23 +162,23 @@ TAKES = ["set-vhosts-to-zero", "director-down", "flush-users"]
 def test_what_takes_users_away_may_still_come_until_its_end_was_heard(step: str) -> None:
     """A director that hung carries it out when it wakes: after the backend has its users back."""
     story = sent(Story(), step, not_after=70)
-    assert story.run.unheard == (("director-1", 70),)
+    assert story.run.ring.unheard == (("director-1", 70),)
     seen = fact.StepDone(step=step, how=fact.How.RAN, ran=(_on_director(None),))
     heard = fact.StepDone(step=step, how=fact.How.RAN, ran=(_on_director(0),))
     silent = sent(Story(), step, not_after=70).tell(seen)
-    assert silent.run.unheard == (("director-1", 70),)
-    assert story.tell(heard).run.unheard == ()
+    assert silent.run.ring.unheard == (("director-1", 70),)
+    assert story.tell(heard).run.ring.unheard == ()
 
 
 def test_the_end_of_a_later_command_says_nothing_of_an_earlier_one_there() -> None:
     story = sent(Story(), "director-down", not_after=70).tell(fact.StepUnclear(step="director-down", reason="no end"))
     story.tell(fact.StepNotDone(step="director-down", reason="not so"))
     heard = fact.StepDone(step="director-down", how=fact.How.RAN, ran=(_on_director(0),))
-    assert sent(story, "director-down", not_after=90).tell(heard).run.unheard == (("director-1", 70),)
+    assert sent(story, "director-down", not_after=90).tell(heard).run.ring.unheard == (("director-1", 70),)
 
 
 def test_what_gives_users_back_is_not_waited_for() -> None:
-    assert sent(Story(), "director-up", not_after=70).run.unheard == ()
+    assert sent(Story(), "director-up", not_after=70).run.ring.unheard == ()
 
 
 def test_what_the_watch_sent_may_still_come_as_well() -> None:
@@ -186,8 +186,8 @@ def test_what_the_watch_sent_may_still_come_as_well() -> None:
         step="set-vhosts-to-zero", holds=True, reason="0", not_after=90, ran=(_on_director(None),)
     )
     heard = fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="0", not_after=90, ran=(_on_director(0),))
-    assert Story().until("approve-flush").tell(silent).run.unheard == (("director-1", 90),)
-    assert Story().until("approve-flush").tell(heard).run.unheard == ()
+    assert Story().until("approve-flush").tell(silent).run.ring.unheard == (("director-1", 90),)
+    assert Story().until("approve-flush").tell(heard).run.ring.unheard == ()
 
 
 def _on_director(status: int | None) -> fact.Ran:
@@ -206,7 +206,7 @@ def _on_director(status: int | None) -> fact.Ran:
 def test_a_look_that_was_heard_says_nothing_of_a_change_that_was_not() -> None:
     story = sent(Story(), "director-down", not_after=70)
     looked = fact.StepDone(step="director-down", how=fact.How.LOOKED_UP, ran=(command(changes=False),))
-    assert story.tell(looked).run.unheard == (("director-1", 70),)
+    assert story.tell(looked).run.ring.unheard == (("director-1", 70),)
 
 
 # who has it in hand

@@ -14,7 +14,7 @@ from bot.core.plans.plan import Plan
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
-from bot.core.runs.run import DEVIATIONS
+from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.build import PROVED, Story, library, order

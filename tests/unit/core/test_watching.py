@@ -9,6 +9,7 @@ import pytest
 from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.events import Seen
+from bot.core.runs.ring_state import RingState
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import counted, judge_ring
@@ -56,7 +57,8 @@ def test_users_who_have_not_left_yet_are_no_deviation() -> None:
 def test_up_with_vhosts_gives_users_also_where_a_procedure_never_took_them() -> None:
     """Who is only said to be down has vhosts all the time: there, up is what sends users."""
     run = out()
-    only_down = replace(run, kept_up=tuple(step for step in run.kept_up if step.name == "director-down"))
+    kept_up = tuple(step for step in run.ring.kept_up if step.name == "director-down")
+    only_down = replace(run, ring=RingState(kept_up=kept_up))
     assert list(judge_ring(only_down, [says(vhosts=100, state="up")]).given_users) == ["director-1"]
     assert judge_ring(only_down, [says(vhosts=100)]).given_users == {}
 

@@ -149,7 +149,8 @@ def _once_more(run: Run) -> str:
         raise Refused(against)
     wait = waited_before(run)
     assert wait is not None
-    mapped = f" Users mapped there: {users(run.users)}, counted {clock(run.users_at)}." if run.users_at else ""
+    at = run.ring.users_at
+    mapped = f" Users mapped there: {users(run.ring.users)}, counted {clock(at)}." if at else ""
     left = LONGER_WAITS - run.longer_waits
     return (
         f"*{escape(wait.says)}*: {length(wait.length)} once more, then what is left is counted, and the approvers are"

@@ -66,7 +66,7 @@ def _meaning(run: Run) -> str:
     because = f" This step is there because {escape(run.step.because)}." if run.step else ""
     where = " The run is on its way back." if run.plan.back else ""
     stays = as_it_is(run, " ", ".")
-    watched = run.enforced and at_zero(run) and not run.others_low  # where users are safe nowhere else, it is left
+    watched = run.enforced and at_zero(run) and not run.ring.others_low  # where users are safe nowhere else, it is left
     kept = " Meanwhile, what gives it users again is set back." if watched else ""
     return f"The run holds here; no step is begun until somebody decides.{stays}{kept}{where}{because}{_so_far(run)}"
 
@@ -85,7 +85,8 @@ def _so_far(run: Run) -> str:
 def as_it_is(run: Run, before: str = "", after: str = "") -> str:
     """How the backend stays while nobody decides, where it has no new users; empty where that is not known."""
     name = escape(short(run.request.target.backend.name, 80))
-    stays = f"{name} stays at vhost count 0, as since {now(run.zero_since)}" if run.zero_since and at_zero(run) else ""
+    since = run.ring.zero_since
+    stays = f"{name} stays at vhost count 0, as since {now(since)}" if since and at_zero(run) else ""
     return f"{before}{stays}{after}" if stays else ""
 
 

@@ -211,8 +211,8 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     ]
     if left := left_there(run):
         builder.paragraph(f":card_file_box: *Left there* {escape(left)}")
-    if run.users and run.users_at:
-        counted = f"{users(run.users_before)} → {users(run.users)}, counted {now(run.users_at)}"
+    if run.ring.users and run.ring.users_at:
+        counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {now(run.ring.users_at)}"
         lines.append(f"*Users, first and last count* {counted}")
     builder.paragraph("\n".join(lines))
     builder.paragraph(f"*Approvals*\n{asking.summary(run.approvals)}")

@@ -11,7 +11,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.changed import in_doubt, in_effect, last_in_effect
 from bot.core.runs.events import Entry
-from bot.core.runs.run import DEVIATIONS, Run
+from bot.core.runs.ring_state import DEVIATIONS
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 
 
@@ -40,7 +41,7 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
     if seen.helpless:
         builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
-        times = f"Time {run.deviations}; at time {DEVIATIONS} the run holds"
+        times = f"Time {run.ring.deviations}; at time {DEVIATIONS} the run holds"
         builder.paragraph(f"It is set back now. {times}.")
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))

@@ -95,21 +95,20 @@ def _standing(run: Run) -> list[str]:
 
 
 def _out(run: Run) -> Iterator[str]:
-    since, until = run.out_since, run.out_until
+    since, until, zero_since = run.ring.out_since, run.ring.out_until, run.ring.zero_since
     if since and until:
         yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
-    elif (
-        run.zero_since and at_zero(run) and not run.taken
-    ):  # by hand it is given users unseen, also after the run's end
-        yield f"*Out*, without new users, since {moment(run.zero_since)}"
+    elif zero_since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
+        yield f"*Out*, without new users, since {moment(zero_since)}"
 
 
 def _users(run: Run) -> Iterator[str]:
     """As numbers, and when they are counted for the approval."""
-    if run.users and run.users_at:
+    ring = run.ring
+    if ring.users and ring.users_at:
         again = run.until if run.status is Status.WAITING else None
         due = f"; counted again for the approval at {moment(again)}" if again else ""
-        counted, first = f"{users(run.users)}, counted {now(run.users_at)}", max(run.users_before.values())
+        counted, first = f"{users(ring.users)}, counted {now(ring.users_at)}", max(ring.users_before.values())
         yield f"*Users mapped* {counted}, at the beginning {first}{due}"
 
 

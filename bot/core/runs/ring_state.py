@@ -1,0 +1,148 @@
+"""What a run knows of its ring: what it made of it, what may still come there, what others did, who is mapped there.
+
+Each method gives the state after one thing. Nothing here decides; what has to stay as it is is said by `Run.enforced`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
+from bot.core.plans.plan import PlannedChange
+from bot.core.runs import events as fact
+
+DEVIATIONS = 3
+"""How often the ring is set back before a person is asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingState:
+    """The ring as a run made it and last saw it. Dates are those of the facts."""
+
+    users: Mapping[str, int] = field(default_factory=dict)
+    """By director: how many users were mapped to the backend at the last count, at `users_at`."""
+    users_at: datetime | None = None
+    users_before: Mapping[str, int] = field(default_factory=dict)
+    """As they were first counted."""
+    out_since: datetime | None = None
+    """When its vhosts were taken away, or may have been."""
+    zero_since: datetime | None = None
+    """The same, or when it was last set back after it had been given users."""
+    out_until: datetime | None = None
+    """When it was given them, or was set up again; the last time."""
+    given_back: frozenset[Effect] = frozenset()
+    """What this run has begun to take back of what it made of the ring; the backend gets users once that is all."""
+    kept_up: tuple[PlannedChange, ...] = ()
+    """What the watch keeps so: the changes of the ring that were made, in order, and a flush that was skipped."""
+    given_users: bool = False
+    """Whether directors were last seen to give it users again, and not seen to be set back since."""
+    unheard: tuple[tuple[str, int], ...] = ()
+    """Commands that take users away and whose end was not heard: the director, and until when each may still begin
+    there, by the director's own clock.
+    """
+    deviations: int = 0
+    """How often it was seen not to be as it was made, since somebody last dealt with that."""
+    deviations_reported: int = 0
+    """How many of them there were when people were last called; they are called anew when there are too many."""
+    helpless_reported: bool = False
+    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
+    came_back: int = 0
+    """How often users came back before the stop, since somebody last dealt with it."""
+    others_low: bool = False
+    """Whether fewer other backends were last seen usable than the ring needs."""
+    monitor_reported: bool = False
+    """Whether the thread says already that something reports the backend up."""
+
+    @property
+    def enforced(self) -> frozenset[Effect]:
+        """What was made of it, and not taken back since; a flush alone keeps nobody away."""
+        made = frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY - self.given_back
+        return made if made - {Effect.FLUSH} else frozenset()
+
+    @property
+    def deviates_too_often(self) -> bool:
+        """Whether people have to say what keeps changing it."""
+        return self.deviations >= DEVIATIONS
+
+    @property
+    def deviates_anew(self) -> bool:
+        """The same, and they were not called about it yet."""
+        return self.deviations >= DEVIATIONS > self.deviations_reported
+
+    def calm(self) -> RingState:
+        """People have dealt with what kept changing it."""
+        return replace(self, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
+
+    def reported(self) -> RingState:
+        """People were called: the run holds."""
+        return replace(self, deviations_reported=self.deviations)
+
+    def users_came_back(self) -> RingState:
+        """Users were mapped to it again before the stop, and are moved once more."""
+        return replace(self, came_back=self.came_back + 1)
+
+    def others_counted(self, new: fact.OthersCounted) -> RingState:
+        """The other backends became fewer than the ring needs, or enough again."""
+        return replace(self, others_low=new.usable < new.needed)
+
+    def reported_up(self) -> RingState:
+        """Something was seen to report the backend up at vhosts 0."""
+        return replace(self, monitor_reported=True)
+
+    def counted(self, users: Mapping[str, int], at: datetime) -> RingState:
+        """The users mapped to the backend were counted."""
+        return replace(self, users=users, users_at=at, users_before=self.users_before or users)
+
+    def taken_out(self, at: datetime) -> RingState:
+        """The backend's vhosts were taken away, or may have been."""
+        return replace(self, out_since=self.out_since or at, zero_since=self.zero_since or at)
+
+    def takes_back(self, effects: frozenset[Effect]) -> RingState:
+        """The run begins to take these back, or people have done so by hand."""
+        return replace(self, given_back=self.given_back | effects)
+
+    def turned_back(self) -> RingState:
+        """The run goes back: what it makes there is another plan's, which has taken nothing back yet."""
+        return replace(self, given_back=frozenset())
+
+    def given_users_for_good(self, at: datetime) -> RingState:
+        """Every director was seen to give the backend users, and so it is meant to stay."""
+        return replace(self, out_until=at)
+
+    def as_before(self, was: RingState) -> RingState:
+        """What was begun certainly never ran: it has taken nothing away, and nothing back."""
+        return replace(self, out_since=was.out_since, zero_since=was.zero_since, given_back=was.given_back)
+
+    def keeps_up(self, step: PlannedChange) -> RingState:
+        """The watch keeps this so from here on."""
+        return self if step in self.kept_up else replace(self, kept_up=(*self.kept_up, step))
+
+    def sent(self, host: str, not_after: int, times: int = 1) -> RingState:
+        """Commands that take users away go out to this director."""
+        return replace(self, unheard=(*self.unheard, *((host, not_after),) * times))
+
+    def heard(self, hosts: Collection[str]) -> RingState:
+        """The end of the last such command was heard at each of these; an older one there may still be on its way."""
+        last = {host: at for at, (host, _) in enumerate(self.unheard)}
+        ended = {at for host, at in last.items() if host in hosts}
+        return replace(self, unheard=tuple(one for at, one in enumerate(self.unheard) if at not in ended))
+
+    def deviated(self, new: fact.RingDeviated) -> RingState:
+        """It is not as this run made it, and the watch is about to set it back."""
+        again = self.sent(new.host, new.not_after, new.sends)
+        helpless = self.helpless_reported or bool(new.helpless)
+        return replace(again, deviations=self.deviations + 1, given_users=True, helpless_reported=helpless)
+
+    def set_back(self, new: fact.RingSetBack, at: datetime) -> RingState:
+        """What the watch sent takes users away too, and may still come where its end was not heard."""
+        state = replace(self, given_users=False, zero_since=at) if self.given_users and new.holds else self
+        if not new.not_after:
+            return state  # nothing was sent
+        command, *_ = new.ran
+        sent = (command.host, new.not_after)
+        if command.changes and command.exit_status is None:
+            return state if sent in state.unheard else state.sent(*sent)
+        place = state.unheard.index(sent) if sent in state.unheard else len(state.unheard)
+        return replace(state, unheard=(*state.unheard[:place], *state.unheard[place + 1 :]))
