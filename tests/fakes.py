@@ -19,8 +19,8 @@ from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Backend, Host
 from bot.core.plans.plan import digest
 from bot.core.plans.proposal import Proposal, config_name
-from bot.core.runs.claims import claim_in_words, claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested
+from bot.core.runs.events.claims import claim_in_words, claims
 from bot.engine import ports
 from bot.errors import Conflict, Illegal, Refused, RingClaimed
 

@@ -15,8 +15,8 @@ from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
-from bot.core.runs.claims import keys_of, shared
 from bot.core.runs.events import Entry
+from bot.core.runs.events.claims import keys_of, shared
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact

@@ -10,7 +10,6 @@ import pytest
 
 from bot.adapters.journal import SqlJournal
 from bot.core.decisions.damage import Release
-from bot.core.runs.claims import claims
 from bot.core.runs.events import (
     Outcome,
     RunEnded,
@@ -21,6 +20,7 @@ from bot.core.runs.events import (
     UsersCounted,
     WaitBegan,
 )
+from bot.core.runs.events.claims import claims
 from bot.engine.ports import Journal
 from bot.errors import Conflict, Illegal, RingClaimed
 from tests.contract.journals import DONE, SECOND, path, proved, requested, url

@@ -61,7 +61,7 @@ async def test_a_metacache_emptied_by_hand_after_dovecot_ran_again_is_not_said_t
         assert play.sent("clean-metacache")[-1].ran.exit_status == 97
         assert run.step is not None
         assert run.step.name == "clean-metacache"
-        assert not run.flushed
+        assert not run.metacache.flushed
         unit.active, unit.sub = "inactive", "dead"
         for name in play.backend.disk.names(VMAIL):
             play.backend.disk.remove(f"{VMAIL}/{name}")

@@ -141,7 +141,7 @@ async def test_a_metacache_that_was_not_seen_flushed_and_is_emptied_by_hand_was_
         await play.retry()
         await play.reaches("approve-restore")
         await play.asks()
-        assert not play.run_now.flushed
+        assert not play.run_now.metacache.flushed
         asked = play.facts(fact.ApprovalAsked)[-1]
         assert not any("was flushed" in line for line in (*asked.brief, *asked.alarms)), asked.brief
 

@@ -190,9 +190,8 @@ def test_a_question_fits_a_phone_whatever_is_in_it(gate: Gate) -> None:
     backend = run.request.target.backend.model_copy(update={"name": LONG})
     target = run.request.target.model_copy(update={"backend": backend})
     request = replace(run.request, reason=hostile, ticket=LONG, target=target)
-    message = approval(
-        run.asked, worst, replace(run, request=request, ring=RingState(out_since=run.at), longer_waits=3), GROUP
-    )
+    out = replace(run, request=request, ring=RingState(out_since=run.at), longer_waits=3)
+    message = approval(run.asked, worst, out, GROUP)
     text = as_read("\n".join(block["text"]["text"] for block in message.blocks if block["type"] == "section"))
     assert len(text.split("\n")) <= 12
     assert len(text) <= 900

@@ -7,8 +7,8 @@ import pytest
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, Release, damage_in_words, decide_release, examined
 from bot.core.hosts.inventory import Inventory
-from bot.core.runs.claims import keys_of
 from bot.core.runs.events import Entry, RunHeld, StageBegan
+from bot.core.runs.events.claims import keys_of
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports

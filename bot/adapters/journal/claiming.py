@@ -1,6 +1,6 @@
 """The rows that keep two runs from claiming the same thing: taken and given up in the transaction of that fact.
 
-It must not know which facts those are (core/runs/claims.py does), only keys.
+It must not know which facts those are (core/runs/events/claims.py does), only keys.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal.database import CLAIMS, HOLDS, Database
-from bot.core.runs.claims import claim_in_words
+from bot.core.runs.events.claims import claim_in_words
 from bot.errors import RingClaimed
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.decisions.summary import Listed
 from bot.core.plans.plan import digest
-from bot.core.runs.claims import claims
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
+from bot.core.runs.events.claims import claims
 from bot.errors import Conflict, Illegal, JournalError, RingClaimed
 
 log = logging.getLogger(__name__)

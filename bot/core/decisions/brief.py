@@ -231,7 +231,7 @@ def _left(run: Run, not_so: Mapping[str, str]) -> Iterator[_Line]:
     deletes = {step.name for step in run.request.plan.changes if Effect.DELETE in step.does}
     emptied = {step.name for step in run.made} & deletes
     if emptied and Effect.DELETE not in amiss and run.request.target.ring.metacache:
-        whole, seen = emptied == deletes, emptied <= run.emptied_flushed
+        whole, seen = emptied == deletes, emptied <= run.metacache.emptied
         how = "is empty" if whole else "was emptied in part"
         flushed = f"was flushed, and {how}: first logins read from the object storage"
         lost = f"{how}, and was not seen to be flushed before: what it alone held is lost"

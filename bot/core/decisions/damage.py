@@ -15,8 +15,8 @@ from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.changed import undone_by
-from bot.core.runs.claims import claim_in_words, keys_of
 from bot.core.runs.events import Entry
+from bot.core.runs.events.claims import claim_in_words, keys_of
 from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -41,7 +41,7 @@ class Release:
 class Damaged:
     """A run that cannot be read whole: `flaw` says at which fact, and how; `last` is the state that is known.
 
-    `rings` and `keys` are what it still claims (core/runs/claims.py), nothing once it has ended or was released.
+    `rings` and `keys` are what it still claims (core/runs/events/claims.py), nothing once it has ended or was released.
     """
 
     run: str

@@ -278,7 +278,7 @@ def unflushed(run: Run) -> str:
     """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing."""
     step = run.step
     metacache = run.request.target.ring.metacache
-    if step is None or metacache is None or run.flushed or Effect.DELETE not in step.does:
+    if step is None or metacache is None or run.metacache.flushed or Effect.DELETE not in step.does:
         return ""
     return (
         "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import assert_never
 
-from bot.core.plans.effects import GUARD_REFUSED, TAKE_USERS_AWAY, Effect, effects, takes_back
-from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect, effects, takes_back
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
@@ -76,11 +75,7 @@ def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
     if Effect.STOP_DOVECOT in does:
-        # A stop that is sent again may find the flush over already: what the first one was preceded by counts, unless
-        # dovecot is seen to have served on.
-        before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
-        earlier = run.flush_ready and not any(reading.get("dovecot") == "active" for reading in before)
-        run = replace(run, flush_ready=earlier or any(reading["ready"] for reading in before))
+        run = replace(run, metacache=run.metacache.stop_sent(started))
     run = _out(run, step, entry)
     if does & {Effect.INSTALL, Effect.CONFIGURE} and Gate.FLUSH in run.granted:
         run = replace(run, reconfigured=True)
@@ -109,15 +104,11 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
         # What was there before must not be overwritten by what is there now, when a step is made again.
         observed={**(done.remembered or {}), **run.observed},
         seen_done=run.seen_done | {step.name},
-        flushed=_flushed(run, step, done),
+        metacache=run.metacache.done(step, done),
     )
     if isinstance(step, PlannedChange):
         run = replace(run, ring=run.ring.takes_back(takes_back(step.action.command.text)))
         run = keeps_up(run, step) if step.does & TAKE_USERS_AWAY else run
-    if Effect.DELETE in step.does:
-        mine = done.how is fact.How.FOUND and step.name in run.emptied_flushed  # this run had deleted it before
-        others = run.emptied_flushed - {step.name}
-        run = replace(run, emptied_flushed=others | {step.name} if run.flushed or mine else others)
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, ring=run.ring.given_users_for_good(entry.at))
@@ -131,31 +122,8 @@ def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
     return replace(run, ring=run.ring.taken_out(entry.at)) if Effect.TAKES_VHOSTS in step.does else run
 
 
-def _flushed(run: Run, step: PlannedStep, done: fact.StepDone) -> bool:
-    """A stop is a flush when the unit was seen active right before it, and both were seen to have stopped well."""
-    does = step.does
-    if Effect.START_DOVECOT in does:
-        return False
-    if Effect.STOP_DOVECOT not in does:
-        return run.flushed
-    after = [seen.reading for seen in done.seen if seen.probe == "metacache-flush" and seen.reading]
-    return run.flush_ready and any(reading["flushed"] for reading in after)
-
-
-def step_not_done(run: Run, new: fact.StepNotDone) -> Run:
-    return _of_the_flush(_heard(run, new.ran), new)
-
-
-def _of_the_flush(run: Run, heard: fact.StepNotDone | fact.StepFailed) -> Run:
-    """A stop that did not happen had nothing right before it; and once dovecot was seen to run, nothing is flushed."""
-    states = {str(one.reading["active"]) for one in heard.seen if one.probe == "unit" and one.reading}
-    never_sent = bool(heard.ran) and not heard.seen and not any(one.changes for one in heard.ran)
-    if run.step and _stops(run.step) and (never_sent or "active" in states):
-        return replace(run, flush_ready=False)
-    refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in heard.ran)
-    if refused or (run.step and _looks_at_dovecot(run.step) and states - {"inactive", "failed"}):
-        return replace(run, flushed=False)
-    return run
+def step_not_done(run: Run, new: fact.StepNotDone | fact.StepFailed) -> Run:
+    return replace(_heard(run, new.ran), metacache=run.metacache.not_done(run.step, new))
 
 
 def _stops(step: PlannedStep) -> bool:
@@ -166,24 +134,9 @@ def _stops_a_service(step: PlannedStep) -> bool:
     return Effect.STOP in step.does and Effect.STOP_DOVECOT not in step.does
 
 
-def _looks_at_dovecot(step: PlannedStep) -> bool:
-    """Whether the units that this step looks at are dovecot alone."""
-    looks: tuple[Expected, ...] = ()
-    match step:
-        case PlannedCheck():
-            looks = step.expect
-        case PlannedChange():
-            looks = (*step.only_if, *step.action.done_when)
-        case PlannedWait() | PlannedApproval():
-            pass
-        case _:
-            assert_never(step)
-    return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
-
-
 def step_failed(run: Run, new: fact.StepFailed, entry: Entry) -> Run:
     named_step(run, new.step)
-    run = _of_the_flush(_heard(run, new.ran), new)
+    run = step_not_done(run, new)
     held = replace(run, failed=new.step, held=entry.seq, reason=new.reason)
     return replace(held, skip=None, judged_since=entry.seq)
 
@@ -231,8 +184,7 @@ def proved(run: Run, new: fact.HostsProved) -> Run:
 
 
 def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
-    """A stop before the boot says nothing of the metacache that was written since."""
-    run = replace(run, boot_id=booted.boot_id, flushed=False, flush_ready=False, moved=entry.seq)
+    run = replace(run, boot_id=booted.boot_id, metacache=run.metacache.booted(), moved=entry.seq)
     if not booted.lost or run.ring.given_back:
         return run
     # A service that was stopped alone runs again with its dovecot.

@@ -15,6 +15,7 @@ from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedSta
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
+from bot.core.runs.metacache import Metacache
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
 
@@ -99,12 +100,7 @@ class Run:
     boot_id: str = ""
     not_after: Mapping[str, int] = field(default_factory=dict)
     """By host: until when the last command sent there may still begin, by its own clock."""
-    flush_ready: bool = False
-    """Whether the metacache's flush unit was seen active right before dovecot was stopped."""
-    flushed: bool = False
-    """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
-    emptied_flushed: frozenset[str] = frozenset()
-    """The deletions that were made after such a flush."""
+    metacache: Metacache = field(default_factory=Metacache)
     verified: Mapping[str, str] = field(default_factory=dict)
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False

@@ -316,7 +316,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def nothing_is_deleted_that_was_not_flushed(self) -> None:
         for text, before in self.sent[-1:]:
-            assert before.flushed or Effect.DELETE not in effects(text), text
+            assert before.metacache.flushed or Effect.DELETE not in effects(text), text
 
     @invariant()
     def every_approval_is_by_somebody_else_of_the_approvers(self) -> None:

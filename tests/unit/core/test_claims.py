@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.runs.claims import claim_in_words, claims
 from bot.core.runs.events import HostsProved, RunHeld
+from bot.core.runs.events.claims import claim_in_words, claims
 from tests.build import Story
 
 

@@ -1,0 +1,84 @@
+"""What a run knows of its backend's metacache: whether what it alone holds was uploaded before anything of it goes.
+
+Stopping dovecot uploads it where the flush unit is active right before, and then both stop well: that stop is a flush.
+Where dovecot served since, mail was written that no flush has seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from bot.core.plans.effects import GUARD_REFUSED, Effect
+from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
+from bot.core.runs import events as fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metacache:
+    """The metacache as its run saw it."""
+
+    unit_ready: bool = False
+    """Whether the flush unit was seen active right before dovecot was stopped."""
+    flushed: bool = False
+    """Whether that stop was then seen to be a flush: nothing may be deleted otherwise."""
+    emptied: frozenset[str] = frozenset()
+    """The deletions that were made after such a flush."""
+
+    def stop_sent(self, started: fact.StepStarted) -> Metacache:
+        """Dovecot is about to be stopped.
+
+        A stop that is sent again may find the flush over already: what the first one was preceded by counts, unless
+        dovecot is seen to have served on.
+        """
+        before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
+        earlier = self.unit_ready and not any(reading.get("dovecot") == "active" for reading in before)
+        return replace(self, unit_ready=earlier or any(reading["ready"] for reading in before))
+
+    def done(self, step: PlannedStep, done: fact.StepDone) -> Metacache:
+        """A step was seen done."""
+        state = replace(self, flushed=self._flushed_by(step, done))
+        if Effect.DELETE not in step.does:
+            return state
+        before = done.how is fact.How.FOUND and step.name in self.emptied  # this run had deleted it already
+        others = self.emptied - {step.name}
+        return replace(state, emptied=others | {step.name} if state.flushed or before else others)
+
+    def _flushed_by(self, step: PlannedStep, done: fact.StepDone) -> bool:
+        if Effect.START_DOVECOT in step.does:
+            return False
+        if Effect.STOP_DOVECOT not in step.does:
+            return self.flushed
+        after = [seen.reading for seen in done.seen if seen.probe == "metacache-flush" and seen.reading]
+        return self.unit_ready and any(reading["flushed"] for reading in after)
+
+    def not_done(self, step: PlannedStep | None, new: fact.StepNotDone | fact.StepFailed) -> Metacache:
+        """A stop that did not happen had nothing right before it; once dovecot was seen to run, nothing is flushed."""
+        if step is None:
+            return self
+        states = {str(one.reading["active"]) for one in new.seen if one.probe == "unit" and one.reading}
+        never_sent = bool(new.ran) and not new.seen and not any(one.changes for one in new.ran)
+        if Effect.STOP_DOVECOT in step.does and (never_sent or "active" in states):
+            return replace(self, unit_ready=False)
+        refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in new.ran)
+        runs = _looks_at_dovecot(step) and states - {"inactive", "failed"}
+        return replace(self, flushed=False) if refused or runs else self
+
+    def booted(self) -> Metacache:
+        """A stop before the boot says nothing of what was written since."""
+        return replace(self, unit_ready=False, flushed=False)
+
+
+def _looks_at_dovecot(step: PlannedStep) -> bool:
+    """Whether the units that this step looks at are dovecot alone."""
+    looks: tuple[Expected, ...] = ()
+    match step:
+        case PlannedCheck():
+            looks = step.expect
+        case PlannedChange():
+            looks = (*step.only_if, *step.action.done_when)
+        case PlannedWait() | PlannedApproval():
+            pass
+        case _:
+            assert_never(step)
+    return {look.asks["name"] for look in looks if look.probe == "unit"} == {"dovecot"}
