@@ -144,6 +144,20 @@ async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_t
 
 
 @virtually
+async def test_an_approval_that_counts_no_more_as_the_run_turned_round_is_not_said_to_have_lapsed() -> None:
+    async with a_run() as play:
+        ask = await at_the_restore_question(play)
+        await play.approve()
+        play.dovecot_dies()
+        await play.held()
+        await play.go_back()
+        await play.until(lambda run: run.plan.back)
+        said = await approves_an_old_question(play, ask, THIRD)
+        assert "gave the restore approval" in said
+        assert "counts no more: the run has turned round since" in said
+
+
+@virtually
 async def test_a_question_is_not_said_to_be_asked_anew_once_the_run_goes_back() -> None:
     async with a_run() as play:
         await play.reaches("approve-flush")

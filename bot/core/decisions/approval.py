@@ -50,8 +50,7 @@ def _closed(entry: Entry, run: Run) -> str:
     at = f"{entry.at:%H:%M:%S} UTC"
     match entry.fact:
         case fact.Approved(by=by, gate=gate):
-            since = "" if gate in run.granted else ", which has lapsed since"
-            return f"<@{by}> was first and gave the {gate} approval, {at}{since}"
+            return f"<@{by}> was first and gave the {gate} approval, {at}{_since_given(gate, run)}"
         case fact.Postponed(by=by):
             return f"<@{by}> was first and said not now, {at}"
         case fact.LongerWaitChosen(by=by):
@@ -66,6 +65,14 @@ def _closed(entry: Entry, run: Run) -> str:
             return f"it has expired, {at}"
         case _:
             return f"the run held, {at}"
+
+
+def _since_given(gate: Gate, run: Run) -> str:
+    if gate in run.granted:
+        return ""
+    if run.plan.back and not (run.lapsed and run.lapsed.gate is gate):
+        return ", which counts no more: the run has turned round since"
+    return ", which has lapsed since"
 
 
 def question(
