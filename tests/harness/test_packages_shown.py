@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
@@ -80,6 +81,12 @@ async def test_what_the_run_brings_is_said_of_the_versions_that_are_installed_no
         lines = play.facts(fact.ApprovalAsked)[-1].brief
         assert f"dovecot-core and 1 more: {OLD} → {NEW}" in lines
         assert f"dovecot-imapd: {NEW} already" in lines
+        await play.reaches("set-vhosts-back")
+        play.backend.disk.write("/etc/dovecot/local.conf", "# by Puppet\n")
+        await play.asks()
+        again = play.facts(fact.ApprovalAsked)[-1]
+        assert (again.gate, again.step) == (Gate.RESTORE, "set-vhosts-back")
+        assert f"dovecot-imapd: {NEW} already" in again.brief
 
 
 @virtually

@@ -46,7 +46,8 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         users=max(run.ring.users.values(), default=None),
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
-    verified = asked.verified or run.verified
+    # A question at a change reads only what is still ahead of it: what an earlier one has read is kept.
+    verified = {**run.verified, **asked.verified}
     given = replace(
         run,
         grants=(*others, grant),
