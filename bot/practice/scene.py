@@ -176,7 +176,10 @@ class Scene:
 
     @property
     def root(self) -> Message:
-        """The newest root message."""
+        """The newest root message; raises LookupError, with what was said to people, where no run has begun."""
+        if not self._roots:
+            said = "; ".join(one.text for one in self.slack.ephemerals) or "nothing"
+            raise LookupError(f"no run has begun; said to people: {said}")
         return self._roots[-1]
 
     @property
