@@ -61,17 +61,6 @@ def _read_enough(look: Look) -> bool:
     return any(read) and (all(read) or look.expected.where is Where.ANSWERING_DIRECTORS)
 
 
-def deviating(looks: Sequence[Look]) -> tuple[str, ...]:
-    """The hosts that were read and do not say what is expected."""
-    hosts = [
-        seen.host
-        for look in looks
-        for seen in look.seen
-        if seen.reading is not None and (_problems(look.expected, seen.reading) or _contradictions(look))
-    ]
-    return tuple(dict.fromkeys(hosts))
-
-
 def _contradictions(look: Look) -> list[str]:
     """What directors say against one another, whatever was expected: else one asked under two names passes as two."""
     together = look.expected.where in {Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS}

@@ -94,9 +94,6 @@ def _not_removed(text: str) -> list[str]:
     return found[1].split() if found else []
 
 
-_APT_REFUSES = 100
-
-
 def _apts_reason(result: Result) -> str:
     unmet = [line for line in result.stdout.splitlines() if " : " in line]
     errors = [line for line in result.stderr.splitlines() if line.startswith("E: ")]

@@ -10,7 +10,7 @@ import pytest
 from bot.core.hosts.inventory import Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
-from bot.core.readings.expect import Look, Verdict, deviating, judge
+from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.readings.outputs import Reading
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Seen
@@ -175,8 +175,3 @@ def test_a_director_that_could_not_be_read_is_no_proof_that_it_is_missing() -> N
 
 def test_one_director_is_held_against_nobody() -> None:
     assert judged(says(A, B), where=Where.ONE_DIRECTOR).holds is True
-
-
-def test_the_directors_that_contradict_each_other_deviate() -> None:
-    assert deviating([look(says(A, B), says(A, B))]) == ("director-1", "director-2")
-    assert deviating([look(says(A, B), says(B, A))]) == ()
