@@ -40,6 +40,8 @@ Length = Annotated[
 Model = TypeVar("Model", bound=BaseModel)
 
 
+_WATCHED = timedelta(minutes=5)
+
 # How a database's address looks: no file's name, and never shown, as it may hold a password.
 _ADDRESS = re.compile(r"(?i)://|^(postgres|mysql|mariadb|sqlite|file)[\w+]*:|\b(password|passwd|pwd)\s*=")
 
@@ -62,6 +64,13 @@ class BotPart(_Part):
     require_reason: bool = False
     require_ticket: bool = False
     package_lists_old: Length = Timings.lists_old
+
+    @field_validator("watch_every")
+    @classmethod
+    def _often(cls, value: timedelta) -> timedelta:
+        if value > _WATCHED:
+            raise ValueError("at most 5m: where a director forgets, users are sent to a stopped backend for as long")
+        return value
 
     @field_validator("journal", mode="before")
     @classmethod
@@ -96,6 +105,13 @@ class AllPeoplePart(_Part):
 
     requesters: PeoplePart
     approvers: PeoplePart
+
+    @model_validator(mode="after")
+    def _two_persons(self) -> Self:
+        everybody = {*self.requesters.users, *self.approvers.users}
+        if len(everybody) == 1 and not (self.requesters.usergroup or self.approvers.usergroup):
+            raise ValueError(f"{everybody.pop()} alone may ask and approve, and nobody approves what they asked for")
+        return self
 
 
 class SshPart(_Part):

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bot.core.decisions.approved import CONFIGURATION
-from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
 from bot.core.plans.newer import Contents, contents, differing, newer, question
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import Asked, PackageChange, Proposal
-from bot.core.readings.outputs import Asks, version_key
-from bot.core.readings.packages import as_changes, upgrades
+from bot.core.readings.outputs import Asks, Reading, version_key
+from bot.core.readings.packages import as_changes
 from bot.core.readings.probes import PROBES
 from bot.core.text.redact import redact
 from bot.engine.ports import Hosts, Proposals
@@ -68,11 +67,10 @@ class Bringing:
         if Need.PACKAGES not in procedure.takes or asked.keeps_packages or asked.restart:
             return ()
         installed = await self._installed(target)
-        answer = await self._ask(target, "candidate-packages", {"names": installed})
-        try:
-            changes = tuple(one for one in upgrades(installed, answer.stdout) if one.version != one.before)
-        except Unreadable as error:
-            raise _not_read(target, error) from None
+        offered = await self._read(target, "candidate-packages", {"names": installed})
+        there = {one.name: one.version for one in as_changes(installed)}
+        candidates = (replace(one, before=there[one.name]) for one in as_changes(str(offered["candidates"])))
+        changes = tuple(one for one in candidates if one.version != one.before)
         if above := [one for one in changes if not _is_below(one.version)]:
             raise Refused(
                 f"{target.backend.name}: apt offers {above[0]}, and from Dovecot {_BELOW} on there are no directors."
@@ -81,17 +79,13 @@ class Bringing:
         return changes
 
     async def _installed(self, target: Target) -> str:
-        probe = PROBES["dovecot-packages"]
-        try:
-            reading = probe.read(target, {}, await self._ask(target, probe.name, {}))
-        except Unreadable as error:
-            raise _not_read(target, error) from None
-        return str(reading["installed"])
+        return str((await self._read(target, "dovecot-packages", {}))["installed"])
 
-    async def _ask(self, target: Target, probe: str, asks: Asks) -> Result:
+    async def _read(self, target: Target, name: str, asks: Asks) -> Reading:
+        probe = PROBES[name]
         try:
-            return await self._hosts.run(target.backend, PROBES[probe].command(target, asks))
-        except HostError as error:
+            return probe.read(target, asks, await self._hosts.run(target.backend, probe.command(target, asks)))
+        except (HostError, Unreadable) as error:
             raise _not_read(target, error) from None
 
     async def _proposal(self, procedure: Procedure, asked: Asked, target: Target) -> Proposal | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from bot.core.hosts.inventory import Inventory, Metacache
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.transitions import Status
+from bot.engine.planning import Catalogue
+from bot.practice.machine.files import Link
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
 from tests.examples import named, pairs
@@ -229,3 +233,41 @@ async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_se
         assert play.backend.serving
         assert play.ring.state.usable(play.backend.ip)
         assert play.broken() == []
+
+
+def flushed_by_dovecot(made: Catalogue) -> Catalogue:
+    """Settings of an older version of the bot name dovecot itself as the unit that flushes."""
+    (ring,) = made.inventory.rings
+    wrong = ring.model_copy(update={"metacache": Metacache(flush_unit="dovecot")})
+    return replace(made, inventory=Inventory.model_construct(rings=(wrong,)))
+
+
+@virtually
+async def test_a_clean_stop_of_dovecot_alone_is_no_flush_whatever_unit_the_settings_name() -> None:
+    async with a_run(flushed_by_dovecot, spoil=disable) as play:
+        await play.asks()
+        await play.approve()
+        run = await play.held()
+        assert "each of its stops would look like a flush" in run.reason
+        assert nothing_deleted(play)
+        assert play.sent("stop-lmtp") == []
+
+
+def database_is_elsewhere(play: Drill) -> None:
+    """The folder of the metacache's database has become a link to another disk."""
+    disk = play.backend.disk
+    tree = disk.remove("/var/lib/dovecot/metacache")
+    assert tree is not None
+    disk.make_directory("/data")
+    assert disk.place("/data/metacache", tree)
+    assert disk.place("/var/lib/dovecot/metacache", Link(target="/data/metacache"))
+
+
+@virtually
+async def test_the_old_database_is_not_said_to_be_removed_while_it_is_there() -> None:
+    async with a_run() as play:
+        await play.reaches("remove-old-metacache-database")
+        database_is_elsewhere(play)
+        run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+        assert (run.status, run.step and run.step.name) == (Status.HELD, "remove-old-metacache-database")
+        assert "remove-old-metacache-database" not in run.seen_done

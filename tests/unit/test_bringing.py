@@ -8,14 +8,14 @@ import pytest
 
 from bot.__main__ import _print_plan
 from bot.adapters.slack.messages.plans import plan_text
-from bot.core.hosts.command import Command
+from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Host
 from bot.core.plans.dryrun import DryRun
 from bot.core.plans.proposal import read_request
 from bot.engine.bringing import Bringing, Brought
 from bot.errors import NotRun, Refused
 from tests.build import library, plan, target
-from tests.fakes import FakeHosts, FakeProposals
+from tests.fakes import FakeHosts, FakeProposals, answered
 
 OLD, NEW, NEWEST = "1:2.3.19.1-1", "1:2.3.19.1-2", "1:2.3.21-1"
 NAMES = ("dovecot-core", "dovecot-imapd")
@@ -134,3 +134,43 @@ def test_old_and_new_stand_in_the_plan_that_people_get_as_a_file_and_on_the_comm
     printed = capsys.readouterr().out
     assert f"  {both_shown}\n" in printed
     assert "yes  ALARM: Lists: old package lists: 49 hours old\n" in printed
+
+
+async def test_a_candidate_that_is_phased_in_is_taken_as_any_other() -> None:
+    """Ubuntu's rows have more to say; the bare command once answered that nothing newer is offered there."""
+    rows = {name: policy(name, NEW, NEW, OLD).replace(" 500\n", " 500 (phased 20%)\n", 1) for name in NAMES}
+    found, _ = await brought(rows)
+    assert {one.version for one in found.packages} == {NEW}
+
+
+async def test_a_candidate_whose_row_is_not_understood_is_never_nothing_to_do() -> None:
+    rows = {name: policy(name, NEW, NEW, OLD).replace(f"{NEW} 500", f"{NEW} five hundred") for name in NAMES}
+    assert f"no row for dovecot-core {NEW} that is understood" in await refused(rows)
+
+
+@pytest.mark.parametrize("status", ["half-configured", "unpacked", "half-installed"])
+async def test_a_package_that_dpkg_has_not_finished_is_named(status: str) -> None:
+    """Left so by an upgrade that broke off; what is only not there is passed over."""
+    listed = f"dovecot-imapd\t{OLD}\t{status}\ndovecot-old\t\tconfig-files\n"
+
+    def script(_host: Host, command: Command) -> str:
+        return f"dovecot-core\t{OLD}\tinstalled\n{listed}" if command.argv[0] == "dpkg-query" else ""
+
+    with pytest.raises(Refused, match=f"dpkg has not finished: dovecot-imapd={OLD} is {status}"):
+        await Bringing(FakeHosts(script), FakeProposals()).of(
+            library().procedures[0], read_request("backend-3"), target()
+        )
+
+
+async def test_an_apt_that_fails_has_offered_nothing() -> None:
+    """Whatever it printed before."""
+
+    def script(host: Host, command: Command) -> Result:
+        if command.argv[0] == "dpkg-query":
+            return answered(host, command, f"dovecot-core\t{OLD}\tinstalled\n")
+        return answered(host, command, policy("dovecot-core", OLD, OLD), stderr="E: the cache is broken\n", status=100)
+
+    with pytest.raises(Refused, match="cannot be read"):
+        await Bringing(FakeHosts(script), FakeProposals()).of(
+            library().procedures[0], read_request("backend-3"), target()
+        )

@@ -184,3 +184,15 @@ def test_a_secret_that_stands_in_the_settings_is_not_told_back(tmp_path: Path, o
         read_settings(settings(tmp_path, GOOD.replace(old, new.replace("SECRET", secret), 1)))
     assert secret not in str(refused.value)
     assert "bot.toml" in str(refused.value)
+
+
+def test_one_person_alone_cannot_ask_and_approve(tmp_path: Path) -> None:
+    """It showed when the first run asked, with its backend drained."""
+    alone = GOOD.replace('{usergroup = "S0MAIL"}', '{users = ["U0BOB"]}').replace('["U0BOB", "W0CAROL"]', '["U0BOB"]')
+    with pytest.raises(Misconfigured, match="U0BOB alone may ask and approve"):
+        read_settings(settings(tmp_path, alone))
+
+
+def test_a_watch_that_looks_once_a_day_is_none(tmp_path: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"bot\.watch_every: at most 5m"):
+        read_settings(settings(tmp_path, GOOD.replace('drain = "15m"', 'drain = "15m"\nwatch_every = "30h"')))

@@ -181,3 +181,23 @@ def test_a_run_on_hosts_that_the_settings_would_not_name_today_can_still_be_read
     assert isinstance(read, RunRequested)
     with pytest.raises(ValueError, match="director-1 and director-2 share ssh director-1"):
         Inventory(rings=(read.target.ring,))
+
+
+@pytest.mark.parametrize("unit", ["dovecot", "dovecot.service"])
+def test_dovecot_itself_is_not_the_unit_that_flushes_its_metacache(tmp_path: Path, unit: str) -> None:
+    """Active before each stop and inactive after it: all of the metacache would be deleted, flushed or not."""
+    named = GOOD.replace('name = "main"', f'name = "main"\nmetacache = {{flush_unit = "{unit}"}}')
+    assert "metacache.flush_unit is dovecot's own unit" in mistakes(tmp_path, named)
+
+
+def test_imap_and_lmtp_do_not_greet_on_one_port(tmp_path: Path) -> None:
+    ports = GOOD.replace('name = "main"', 'name = "main"\nlmtp_port = 143')
+    assert "imap_port and lmtp_port are both 143" in mistakes(tmp_path, ports)
+
+
+def test_no_machine_is_two_backends_of_two_rings(tmp_path: Path) -> None:
+    """By whatever address its directors know it: it would be out twice."""
+    other = SECOND_RING.replace("director-", "director-7")
+    assert "backend-1 and backend-8 share ssh backend-1" in mistakes(
+        tmp_path, with_host("backend-8", 'ssh = "backend-1"', GOOD + other)
+    )

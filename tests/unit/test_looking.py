@@ -104,3 +104,20 @@ async def test_what_nobody_waits_for_when_a_look_ends_is_given_up() -> None:
             await asyncio.sleep(0)
         waiting.cancel()
     assert given_up == [target().backend.name]
+
+
+MANY = [f"dovecot-ee-a-longish-module-{number:02d}" for number in range(40)]
+
+
+@pytest.mark.parametrize(("last", "holds"), [("2:2.3.21-4", True), ("2:2.3.20-9", False)])
+async def test_versions_are_compared_to_the_last_package_however_many_there_are(last: str, holds: bool) -> None:
+    """Long lines are cut for people; what an approval was given for is not."""
+    planned = " ".join(f"{name}=2:2.3.21-4" for name in MANY)
+    there = dict.fromkeys(MANY, "2:2.3.21-4") | {MANY[-1]: last}
+    rows = "".join(f"{name}\t{version}\tinstalled\n" for name, version in there.items())
+    hosts = FakeHosts(lambda host, command: replace(answered(host, command, rows), connection=host.name))
+    packages = Expected(probe="packages", where=Where.BACKEND, asks={"names": planned, "installed": planned})
+    every = Expected(probe="dovecot-packages", where=Where.BACKEND, asks={"installed": planned})
+    seen = await Looking(hosts, FakeClock(), Timings(), target()).look([packages])
+    listed = await Looking(hosts, FakeClock(), Timings(), target()).look([every])
+    assert (seen.verdict.holds, listed.verdict.holds) == (holds, holds)

@@ -12,7 +12,8 @@ import pytest
 from bot.core.decisions.goback import going_back
 from bot.core.plans.fill import make_plan
 from bot.core.plans.plan import PlannedCheck
-from bot.core.plans.procedure import Procedure
+from bot.core.plans.procedure import Procedure, Where
+from bot.core.plans.proposal import PackageChange
 from bot.core.runs import events as fact
 from bot.core.setup.sudoers import sudoers
 from bot.errors import Misconfigured
@@ -156,3 +157,24 @@ def test_sudo_lets_the_configuration_be_looked_at_that_stays_as_well_as_one_that
     rules = sudoers(library().procedures, target().ring, target().backend, "bot")
     assert "exec doveconf -x -n -c /etc/dovecot/dovecot\\.conf >/dev/null" in rules
     assert "mount --bind" in rules
+
+
+def lets(rules: str, argv: tuple[str, ...]) -> bool:
+    """As sudo does: the arguments, joined by spaces, held against the whole expression."""
+    for rule in rules.splitlines()[1:]:
+        path, _, pattern = rule.partition("NOPASSWD: ")[2].partition(" ")
+        if path.rpartition("/")[2] == argv[0] and re.search(pattern.replace(r"\#", "#"), " ".join(argv[1:])):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("before", ["1:2.3.19.1-1", "2:2.3.20-1~bookworm1"])
+@pytest.mark.parametrize("version", ["1:2.3.19.1-2", "2:2.3.21-4~bookworm1"])
+def test_sudo_lets_every_change_through_whatever_the_versions_look_like(version: str, before: str) -> None:
+    """One with a tilde, as backports have it, is quoted in the script that is sent."""
+    rules = sudoers(library().procedures, target().ring, target().backend, "bot")
+    changes = (PackageChange(name="dovecot-core", version=version, before=before),)
+    plan = make_plan(library().procedures[0], replace(order(), run="r2025ab", packages=changes))
+    changed = (step for step in plan.changes if step.where is Where.BACKEND)
+    refused = {step.name for step in changed for action in step.actions if not lets(rules, action.command.argv)}
+    assert refused == set()

@@ -6,7 +6,7 @@ It must not know which host that is in the settings, nor what a command is for.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -30,6 +30,11 @@ CHANGES_AT_ONCE = 3
 
 _CLOSING = timedelta(seconds=2)
 """How long a host is given to end what was given up, which is a way there and back when it is well."""
+
+
+_ENGLISH: Mapping[bytes | str, bytes | str] = {"LC_ALL": "C"}
+"""Answers are read, and some programs give them in the host's language. Where sshd does not accept it (AcceptEnv), an
+answer in another language is none that is understood."""
 
 
 class NotEnded(Exception):
@@ -112,7 +117,7 @@ def _opening(ssh: asyncssh.SSHClientConnection, session: CommandSession, line: s
 
     async def opened() -> None:
         try:
-            await ssh.create_session(lambda: session, line, encoding=None)
+            await ssh.create_session(lambda: session, line, env=_ENGLISH, encoding=None)
         except asyncssh.ChannelOpenError as error:
             if not ssh.is_closed() and not session.ended.done():
                 session.sent = False  # the host answered that it does not begin it

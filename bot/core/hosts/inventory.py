@@ -159,6 +159,10 @@ def mistakes(rings: Sequence[Ring]) -> tuple[str, ...]:
 
 def _in_one(ring: Ring) -> Iterator[str]:
     yield from (f"host named twice: {name}" for name in _twice(host.name for host in ring.hosts))
+    if ring.metacache and ring.metacache.flush_unit.removesuffix(".service") == "dovecot":
+        yield "metacache.flush_unit is dovecot's own unit: each of its stops would look like a flush"
+    if ring.imap_port == ring.lmtp_port:
+        yield f"imap_port and lmtp_port are both {ring.imap_port}: the greeting of one would prove the other"
     for one, other in combinations(ring.hosts, 2):
         if one.name != other.name:
             yield from (f"{one.name} and {other.name} share {what}" for what in _shared(one, other))
@@ -167,6 +171,11 @@ def _in_one(ring: Ring) -> Iterator[str]:
 def _shared(one: Host, other: Host) -> Iterator[str]:
     if isinstance(one, Backend) and isinstance(other, Backend) and _plain(one.ip) == _plain(other.ip):
         yield f"ip {_plain(one.ip)}"
+    yield from _machine(one, other)
+
+
+def _machine(one: Host, other: Host) -> Iterator[str]:
+    """By what two hosts are one machine."""
     if one.address.lower() == other.address.lower():
         yield f"ssh {one.address.lower()}"
     if one.machine_id and one.machine_id == other.machine_id:
@@ -183,8 +192,7 @@ def _in_two(one: Ring, other: Ring) -> Iterator[str]:
     for first in one.hosts:
         for second in other.hosts:
             if first.name != second.name:
-                if first.machine_id and first.machine_id == second.machine_id:
-                    yield f"{first.name} and {second.name} share machine_id {first.machine_id}, {where}"
+                yield from (f"{first.name} and {second.name} share {what}, {where}" for what in _machine(first, second))
             elif not (isinstance(first, Director) and isinstance(second, Director)):
                 yield f"host named twice: {first.name}, {where}"
             elif differs := _differences(first, one, second, other):

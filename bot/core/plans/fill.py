@@ -164,7 +164,8 @@ class Filling:
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
         text = self.text(value)
-        return int(text) if text != value and text.isascii() and text.isdigit() else text
+        # What people log in with may be a number that begins with a zero.
+        return int(text) if text != value and re.fullmatch(r"0|[1-9][0-9]*", text) else text
 
     def action(self, running: file.Running) -> Action:
         """A command with its proof."""

@@ -227,9 +227,11 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     ]
     try:
         states = [tuple(block[key] for key in _FLUSH_STATES) for block in blocks]
-        (_, dovecot, ended, _), (load, unit, flush, enabled) = states
+        (own, _, dovecot, ended, _), (other, load, unit, flush, enabled) = states
     except (KeyError, ValueError):
         raise Unreadable(f"systemctl show did not say how dovecot and {asks['unit']} are") from None
+    if own == other:
+        raise Unreadable(f"{asks['unit']} is dovecot's own unit ({own}), and each of its stops would look like a flush")
     # Disabled in the moment between this look and the stop, it is inactive afterwards too, and has flushed nothing.
     there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
     flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
@@ -237,7 +239,7 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     return {"ready": there and unit == "active", "flushed": flushed, "dovecot": dovecot, "said": text}
 
 
-_FLUSH_STATES = ("LoadState", "ActiveState", "Result", "UnitFileState")
+_FLUSH_STATES = ("Id", "LoadState", "ActiveState", "Result", "UnitFileState")
 
 
 def config_difference(_target: Target, asks: Asks, result: Result) -> Reading:

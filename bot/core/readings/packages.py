@@ -31,13 +31,17 @@ def dovecot_packages(_target: Target, _asks: Asks, result: Result) -> Reading:
     if result.exit_status == _NO_SUCH_COMMAND:
         return {"installed": "not known, as there is no dpkg"}
     rows = (line.split("\t") for line in result.stdout.splitlines())
-    installed = [f"{row[0]}={row[1]}" for row in rows if len(row) == 3 and row[2] == "installed"]
+    states = {f"{row[0]}={row[1]}": row[2] for row in rows if len(row) == 3 and row[2] not in _ABSENT}
+    if unfinished := [f"{name} is {status}" for name, status in states.items() if status != "installed"]:
+        raise Unreadable(f"dpkg has not finished: {'; '.join(unfinished)}. See `dpkg --audit` there")
+    installed = list(states)
     if not installed:
         raise Unreadable("dpkg knows no installed package of Dovecot's")
     return {"installed": " ".join(sorted(installed))}
 
 
 _NO_SUCH_COMMAND = 127
+_ABSENT = frozenset({"not-installed", "config-files"})
 
 
 def specs(asks: Asks) -> list[tuple[str, str]]:
@@ -137,8 +141,11 @@ def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:
         name, body = line.removesuffix(":"), []
 
 
-_VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+$")
+_VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+(?: \(.*\))?$")
 """A row of the version table, which apt sorts from the newest version to the oldest."""
+
+
+_NONE = "(none)"
 
 
 def _offer(name: str, body: list[str]) -> Offer:
@@ -147,12 +154,15 @@ def _offer(name: str, body: list[str]) -> Offer:
     installed, candidate = fields.get("Installed", ""), fields.get("Candidate", "")
     if not installed or not candidate:
         raise Unreadable(f"apt-cache policy does not say what is installed and offered of {name}")
-    known = installed in table and candidate in table
-    higher = known and table.index(candidate) < table.index(installed)
+    if candidate == _NONE:
+        return Offer(name=name, installed=installed, candidate=candidate, higher=False)
+    if missing := [version for version in (installed, candidate) if version not in table]:
+        raise Unreadable(f"apt-cache policy has no row for {name} {missing[0]} that is understood")
+    higher = table.index(candidate) < table.index(installed)
     return Offer(name=name, installed=installed, candidate=candidate, higher=higher)
 
 
-def upgrades(installed: str, text: str) -> tuple[PackageChange, ...]:
+def _upgrades(installed: str, text: str) -> tuple[PackageChange, ...]:
     """Every installed package (NAME=VERSION …) with the version that apt would bring it to: its own where that is not
     newer.
     """
@@ -168,7 +178,7 @@ def _upgrade(now: PackageChange, offer: Offer | None) -> PackageChange:
 
 def candidates(_target: Target, asks: Asks, result: Result) -> Reading:
     """What apt would bring the packages to (NAME=VERSION …), and which of them to no newer version."""
-    found = upgrades(str(asks["names"]), result.stdout)
+    found = _upgrades(str(asks["names"]), result.stdout)
     same = [one.name for one in found if one.version == one.before]
     return {"candidates": " ".join(map(str, found)), "unchanged": ", ".join(same) or "none"}
 
@@ -215,10 +225,13 @@ def manager(_target: Target, _asks: Asks, result: Result) -> Reading:
 
 def free(_target: Target, asks: Asks, result: Result) -> Reading:
     """The row of `df --portability`: Filesystem 1048576-blocks Used Available Capacity Mounted."""
-    rows = [line.split() for line in result.stdout.splitlines()[1:]]
-    if len(rows) != 1 or len(rows[0]) < 6 or not rows[0][3].isdecimal():
+    rows = result.stdout.splitlines()[1:]
+    found = (
+        re.search(r" ([0-9]+) +[0-9]+% +/", rows[0]) if len(rows) == 1 else None
+    )  # a filesystem's name may have spaces
+    if found is None:
         raise Unreadable(f"df does not say what is free on {asks['path']}")
-    return {"free_mib": int(rows[0][3])}
+    return {"free_mib": int(found[1])}
 
 
 _HOUR = 3600

@@ -44,7 +44,7 @@ def _greeting_command(target: Target, asks: Asks) -> Command:
 
 
 _NO_CONNECTION = {1: r"\S+: (?:line \d+: /dev/tcp/|connect: )", 124: ""}
-_FLUSH = "--property=LoadState,ActiveState,Result,UnitFileState"
+_FLUSH = "--property=Id,LoadState,ActiveState,Result,UnitFileState"
 _UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
 
 

@@ -85,7 +85,9 @@ def _lines(result: Result, *roots: str) -> list[str]:
 
 
 def _is_about(complaint: str, roots: list[str]) -> bool:
-    return complaint.startswith("find: ") and any(re.search(rf"{re.escape(root)}[^\w/.-]", complaint) for root in roots)
+    """Whether find says that one of them is not there; quotes are the locale's."""
+    gone = re.fullmatch(r"find: \W(.+)\W: No such file or directory", complaint)
+    return gone is not None and gone[1] in roots
 
 
 def _text(path: str, result: Result) -> str:
@@ -159,10 +161,9 @@ def tree(_target: Target, asks: Asks, result: Result) -> Reading:
 
 
 def _must_not_be_there(result: Result, path: str) -> None:
-    """Raises Unreadable unless find says of this directory that there is none; its words are the locale's."""
-    lines = [line for line in result.stderr.splitlines() if line.startswith("find: ")]
-    otherwise = re.search(r"Permission denied|Input/output error|Stale|Not a directory|Too many", result.stderr)
-    if result.stdout or otherwise or len(lines) != 1 or path not in lines[0]:
+    """Raises Unreadable unless find says of this directory that there is none."""
+    complaints = [line for line in result.stderr.splitlines() if line.strip()]
+    if result.stdout or len(complaints) != 1 or not _is_about(complaints[0], [path]):
         raise no_answer(result)
 
 
@@ -177,16 +178,17 @@ def contents_digest(lines: list[str]) -> str:
 
 
 def files_question(_target: Target, asks: Asks) -> Command:
-    """What is in a folder, of some name where one is asked for; without one, the folder itself, too."""
-    named = ("-name", str(asks["named"])) if "named" in asks else ()
-    depth = ("-mindepth", "1") if "named" in asks else ()
-    path = str(asks["path"])
-    return Command(argv=("find", path, "-xdev", *depth, "-maxdepth", "1", *named, "-printf", r"%y\t%p\n"))
+    """The folder itself, and what is in it, of some name where one is asked for."""
+    path, prints = str(asks["path"]), ("-printf", r"%y\t%p\n")
+    if "named" not in asks:
+        return Command(argv=("find", path, "-xdev", "-maxdepth", "1", *prints))
+    itself, named = ("(", "-path", path, *prints, ")"), ("(", "-name", str(asks["named"]), *prints, ")")
+    return Command(argv=("find", path, "-xdev", "-maxdepth", "1", *itself, ",", *named))
 
 
 def files(_target: Target, asks: Asks, result: Result) -> Reading:
     entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
-    if not entries and "named" not in asks:
-        raise Unreadable(f"`{result.command}` says nothing, not even of the folder itself")
-    inside = [entry for entry in entries if entry[-1] != asks["path"]]
-    return {"exists": "named" in asks or ["d", asks["path"]] in entries, "count": len(inside)}
+    itself = ["d", asks["path"]] in entries
+    if not entries or ("named" in asks and not itself):  # of what is in a link, find says nothing
+        raise Unreadable(f"`{result.command}` does not say that {asks['path']} is a folder")
+    return {"exists": itself, "count": sum(entry[-1] != asks["path"] for entry in entries)}

@@ -23,7 +23,9 @@ from bot.core.readings.probes import PROBES
 
 _RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion", before="1versionbefore")
 _NAME = "[a-z0-9][a-z0-9+.-]+"
-_SPEC = f"{_NAME}=[0-9A-Za-z.+:~-]+"
+_PLAIN = f"{_NAME}=[0-9A-Za-z.+:~-]+"
+_SPEC = f"({_PLAIN}|'{_PLAIN}')"
+"""A package with its version; one with a tilde is quoted in a script."""
 _OPEN = {
     _RUN: "r[0-9a-z]{6}",
     str(_PACKAGE): f"{_SPEC}( {_SPEC})*",

@@ -45,8 +45,11 @@ _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----")
 
 
-def redact(text: str) -> str:
-    """The text with every value hidden that looks like a secret: settings, DSNs, hashes, URLs, tokens, private keys."""
+def redact(text: str, *, whole: bool = False) -> str:
+    """The text with every value hidden that looks like a secret: settings, DSNs, hashes, URLs, tokens, private keys.
+
+    Lines of more than 2,000 characters are cut unless they are to be had `whole`.
+    """
     lines, in_key, in_body = [], False, False
     for line in text.split("\n"):
         # A part of a key has no line that says so: a full line of base64, and what follows as its last one.
@@ -59,7 +62,7 @@ def redact(text: str) -> str:
             lines.append(f"(private key {REDACTED})")
             in_key = not _PEM_END.search(line)
         else:
-            lines.append(_redacted(line))
+            lines.append(_redacted(line if whole else _cut(line)))
     return "\n".join(lines)
 
 
@@ -86,9 +89,11 @@ def is_secret(path: str) -> bool:
     return named or name.endswith(_SECRET_ENDS) or not _SECRET_FOLDERS.isdisjoint(folders)
 
 
+def _cut(line: str) -> str:
+    return line if len(line) <= _LINE else f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
+
+
 def _redacted(line: str) -> str:
-    if len(line) > _LINE:
-        line = f"{line[:_LINE]}… ({len(line) - _LINE} characters left out)"
     folded = line.casefold()
     line = _surely_redacted(line, folded)
     if ":" in line:

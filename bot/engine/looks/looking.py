@@ -206,7 +206,9 @@ class Looking:
             return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output=str)
         try:
             reading = {
-                key: redact(value) if isinstance(value, str) and key not in probe.kept else value
+                key: redact(value, whole=key in probe.whole)
+                if isinstance(value, str) and key not in probe.kept
+                else value
                 for key, value in probe.read(self._target, expected.asks, result).items()
             }
             seen = Seen(host=host.name, probe=probe.name, reading=reading)

@@ -132,7 +132,7 @@ def _test(disk: Disk, call: Call) -> Answer:
 
 _ARGUMENTS = {
     **dict.fromkeys(("(", ")", "-xdev", "-delete"), 0),
-    **dict.fromkeys(("-type", "-name", "-size", "-mindepth", "-maxdepth", "-printf"), 1),
+    **dict.fromkeys(("-type", "-name", "-path", "-size", "-mindepth", "-maxdepth", "-printf"), 1),
     "-exec": 3,
 }
 """What an expression is made of, and how many arguments each has."""
@@ -179,8 +179,8 @@ class _Search:
         match predicate, value:
             case "-type", _:
                 return letter(node) == value
-            case "-name", _:
-                return fnmatch.fnmatchcase(path.rpartition("/")[2], value)
+            case (("-name" | "-path"), _):
+                return fnmatch.fnmatchcase(path if predicate == "-path" else path.rpartition("/")[2], value)
             case "-size", "+0":
                 return not isinstance(node, File) or node.data != b""
             case "-mindepth", _:

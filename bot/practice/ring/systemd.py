@@ -123,7 +123,7 @@ class Systemd:
 
     def _properties(self, name: str) -> dict[str, str]:
         unit = self.units.get(name)
-        return unit.properties() if unit is not None else _NOT_FOUND
+        return {"Id": f"{name}.service"} | (unit.properties() if unit is not None else _NOT_FOUND)
 
     def _show(self, options: list[str], names: list[str]) -> Answer:
         asked = {

@@ -77,3 +77,9 @@ def test_no_way_back_says_what_is_seen_and_not_why() -> None:
 def test_the_wait_for_dpkgs_lock_is_read_from_the_command_that_waits() -> None:
     waits = {step.name: lock_wait(step.action.command.text) for step in plan().changes}
     assert {name: wait for name, wait in waits.items() if wait} == {"install-packages": timedelta(minutes=2)}
+
+
+def test_what_is_free_is_read_whatever_the_filesystem_is_called() -> None:
+    """A share or a dataset may have a space in its name."""
+    rows = "Filesystem 1048576-blocks  Used Available Capacity Mounted on\ntank/my data  10000  9990  10  100% /var\n"
+    assert said("space", {"path": "/var", "free_mib": 10}, rows) == "backend-3: /var free mib 10"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.plans import proposal
-from bot.core.plans.fill import Filling
+from bot.core.plans.fill import Filling, make_plan
 from bot.core.plans.plan import PLAN, Plan, PlannedChange
 from bot.errors import Refused
-from tests.build import order, plan
+from tests.build import library, order, plan, target
 
 
 def text_of(made: Plan, step: str) -> str:
@@ -113,3 +114,13 @@ def test_nothing_typed_becomes_anything_but_plain_names(typed: str) -> None:
         return
     words = [asked.backend, asked.config or "", *(str(package) for package in asked.packages)]
     assert all(word == shlex.quote(word) or not word for word in words)
+
+
+def test_the_test_user_is_asked_for_by_the_very_name_that_the_settings_have() -> None:
+    """Where users log in by telephone number: without its zero it is somebody else's."""
+    here = target()
+    here = here.model_copy(update={"ring": here.ring.model_copy(update={"test_user": "0612345678"})})
+    made = make_plan(library().procedures[0], replace(order(), target=here))
+    looks = [look for step in made.steps for look in step.looks if "user" in look.asks]
+    assert looks
+    assert {look.asks["user"] for look in looks} == {"0612345678"}

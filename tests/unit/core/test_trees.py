@@ -153,3 +153,23 @@ def test_where_one_of_the_two_is_not_there_it_is_not_done() -> None:
     gone = f"find: ‘{STAGED}’: No such file or directory"
     reading = read("ownership", listed(root=LIVE), 1, gone, path=STAGED, like=LIVE)
     assert reading["difference"] == f"{STAGED} is not there"
+
+
+@pytest.mark.parametrize(
+    "why", ["Permission denied", "Input/output error", "Stale file handle", "Datei oder Verzeichnis"]
+)
+@pytest.mark.parametrize("probe", ["tree", "owned-tree", "ownership"])
+def test_what_cannot_be_read_is_not_taken_for_what_is_not_there(probe: str, why: str) -> None:
+    """That /etc/dovecot is not there lets a proposed one be put in its place."""
+    beside = entry("", "root:root 755", root=STAGED) if probe == "ownership" else ""
+    path = STAGED if probe == "ownership" else LIVE
+    with pytest.raises(Unreadable):
+        PROBES[probe].read(target(), {"path": path, "like": LIVE}, said(beside, 1, f"find: ‘{LIVE}’: {why}"))
+
+
+def test_of_a_folder_that_is_a_link_nothing_is_said_to_be_gone() -> None:
+    """find prints nothing of what is in it, and exits with 0, while `rm` follows the link."""
+    asks = {"path": "/var/lib/dovecot/metacache", "named": "metacache-users*"}
+    for printed in ("", "l\t/var/lib/dovecot/metacache\n"):
+        with pytest.raises(Unreadable, match="does not say that /var/lib/dovecot/metacache is a folder"):
+            PROBES["files"].read(target(), asks, said(printed))
