@@ -64,6 +64,10 @@ async def _vanish(process: Process) -> None:
     process.channel.abort()
 
 
+async def _locale(process: Process) -> None:
+    process.stdout.write(process.env.get("LC_ALL", "the host's own").encode())
+
+
 COMMANDS: Mapping[str, Callable[..., Awaitable[None]]] = {
     "say": _say,
     "cat": _cat,
@@ -74,6 +78,7 @@ COMMANDS: Mapping[str, Callable[..., Awaitable[None]]] = {
     "fail": _fail,
     "cut": _cut,
     "vanish": _vanish,
+    "locale": _locale,
 }
 
 

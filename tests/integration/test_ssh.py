@@ -28,6 +28,12 @@ async def test_a_command_answers_with_its_output_and_its_time(site: Site) -> Non
     assert timedelta(0) < result.took < timedelta(seconds=5)
 
 
+async def test_answers_are_asked_for_in_english(site: Site) -> None:
+    """They are read: what is not there was once told from what cannot be read by English words alone."""
+    machine = await site.machine("backend-1")
+    assert (await site.hosts().run(site.reach("backend-1", machine.port), run("locale"))).stdout == "C"
+
+
 async def test_arguments_arrive_as_they_were_given(site: Site) -> None:
     machine = await site.machine("backend-1")
     await site.hosts().run(site.reach("backend-1", machine.port), run("say", "a b", "$(reboot)", "'"))
