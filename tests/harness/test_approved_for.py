@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from bot.adapters.slack.messages.root import root
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -13,6 +15,7 @@ from bot.core.runs.transitions import Status
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
 from tests.harness.play import now
+from tests.harness.test_where_rules_meet import ring_forgets
 
 
 def asks_for(run: Run, gate: Gate) -> bool:
@@ -101,3 +104,69 @@ async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_n
         said = [*asked.brief, play.thread(fact.Postponed)[-1], wording(root(play.run_now))]
         false = [line for one in said for line in one.splitlines() if since in line]
         assert not false, false
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+@virtually
+async def test_nor_where_lmtp_was_stopped_by_hand_before(by_hand: bool) -> None:
+    """That this run found it stopped does not mean that anybody approved to cut users off."""
+    async with a_run() as play:
+        await nobody_is_mapped(play)
+        await play.asks()
+        if by_hand:
+            play.backend.dovecot.stopped_services.add("lmtp")
+        await play.approve()
+        users_come_as_the_take_down_begins(play)
+        await asyncio.sleep(100)
+        assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[0].brief
+        assert play.sent("stop-dovecot") == []
+
+
+@virtually
+async def test_where_nobody_had_counted_users_no_lapse_says_that_there_were_none() -> None:
+    async with a_run() as play:
+        await nobody_is_mapped(play)
+        await asyncio.sleep(35)
+        play.others_out("backend-1")
+        await play.held()
+        await play.skip()
+        await play.asks()
+        play.others_back("backend-1")
+        await play.approve()
+        users_come_as_the_take_down_begins(play)
+        await asyncio.sleep(100)
+        assert "were not counted for this question" in play.thread(fact.ApprovalAsked)[0]
+        assert not any("none when it was asked for" in one.reason for one in play.facts(fact.ApprovalLapsed))
+
+
+async def nobody_is_mapped(play: Drill) -> None:
+    await play.reaches("drain")
+    play.nobody_logs_in()
+    play.ring.state.mapped.clear()
+
+
+def users_come_as_the_take_down_begins(play: Drill) -> None:
+    def come() -> None:
+        for number in range(5):
+            play.ring.state.move(f"late{number}", play.backend.ip, play.ring.now())
+
+    play.before("journal.append StageBegan:take-down", come)
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+@virtually
+async def test_users_of_a_dead_dovecot_are_moved_also_where_the_flush_approval_had_lapsed(lapsed: bool) -> None:
+    """It was forgotten once the restore was approved, and nobody moved those whom a ring that forgets sent there."""
+    async with a_run() as play:
+        if lapsed:
+            await a_lapsed_change_is_skipped(play, started=True)
+            await play.until(lambda run: asks_for(run, Gate.RESTORE))
+        else:
+            await play.reaches("approve-restore")
+            await play.asks()
+        play.dovecot_dies()
+        await play.approve()
+        await play.held()
+        ring_forgets(play)
+        await asyncio.sleep(300)
+        assert play.ring.users_on("backend-3") == 0

@@ -15,6 +15,7 @@ from tests.harness.drill import Drill, a_run, virtually
 CONFIGURATION = "hosts.run backend-3 find /etc/dovecot"
 UNITS = "hosts.run backend-3 systemctl show"
 STATUS = "doveadm -f tab director status"
+LOCKS = "hosts.run backend-3 sh -c 'date"
 
 
 def told(play: Drill, last: int = 8) -> str:
@@ -191,3 +192,50 @@ async def test_a_run_that_was_taken_over_and_left_out_looks_at_no_host_any_more(
         asked = [one for one in play.points.calls[calls:] if one.startswith("hosts.run")]
         assert play.run_now.status is Status.ENDED
         assert asked == [], f"{len(asked)} commands a minute"
+
+
+# what is asked again is old by the time that all is answered
+
+
+def then(play: Drill, first: float, text: str, second: float, meanwhile: Callable[[], object]) -> Callable[[], object]:
+    """A call that takes `first` seconds; the next with `text` takes `second`, and something happens meanwhile."""
+
+    async def slow() -> None:
+        await asyncio.sleep(first)
+        play.before(text, slowly(second, meanwhile))
+
+    return slow
+
+
+@virtually
+async def test_users_are_not_given_to_a_dovecot_that_died_while_directors_were_asked_again() -> None:
+    """Asked for once only, what was read of dovecot was seven seconds old as users were sent to it."""
+    async with a_run() as play:
+        await play.reaches("director-up")
+
+        async def slow() -> None:
+            await asyncio.sleep(8)
+            play.before(f"director-1 {STATUS}", slowly(8, play.dovecot_dies))
+            play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
+
+        play.before(CONFIGURATION, slow)
+        await asyncio.sleep(100)
+        assert not play.sent("director-up"), told(play)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(f"director-1 {STATUS}", CONFIGURATION), (LOCKS, LOCKS)],
+    ids=["in the look", "as its host is asked for the fence"],
+)
+@virtually
+async def test_dovecot_is_not_stopped_on_a_count_of_other_backends_of_before_a_second_slow_answer(
+    first: str, second: str
+) -> None:
+    async with a_run() as play:
+        await play.reaches("stop-dovecot")
+        play.before(first, then(play, 8, second, 8, play.others_out))
+        if first != LOCKS:
+            play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
+        await asyncio.sleep(100)
+        assert not play.sent("stop-dovecot"), f"{play.broken()}\n{told(play)}"

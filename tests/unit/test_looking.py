@@ -78,8 +78,8 @@ async def test_an_expectation_that_gives_a_host_up_takes_the_answer_from_no_othe
         await there.wait()
         return answered(host, command, "at last")
 
-    async with asking_once(late) as ask:
-        first, second = (asyncio.create_task(ask(target().backend, LOOK)) for _ in range(2))
+    async with asking_once(late, FakeClock()) as answers:
+        first, second = (asyncio.create_task(answers.ask(target().backend, LOOK)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait({first})
@@ -98,8 +98,8 @@ async def test_what_nobody_waits_for_when_a_look_ends_is_given_up() -> None:
             given_up.append(host.name)
         raise AssertionError
 
-    async with asking_once(never) as ask:
-        waiting = asyncio.create_task(ask(target().backend, LOOK))
+    async with asking_once(never, FakeClock()) as answers:
+        waiting = asyncio.create_task(answers.ask(target().backend, LOOK))
         for _ in range(3):
             await asyncio.sleep(0)
         waiting.cancel()

@@ -203,7 +203,8 @@ def users_there_now(run: Run, step: PlannedChange, seen: Sequence[Seen]) -> Appr
     """
     before = run.plan.steps[: run.plan.steps.index(step)]
     moved = any(Effect.FLUSH in one.does for one in before)
-    if not step.disturbs or run.may_have_disturbed or moved or run.grant is None or run.grant.users != 0:
+    disturbed = any(one.disturbs and (one.name in run.sent or Effect.STOP_DOVECOT in one.does) for one in run.touched)
+    if not step.disturbs or disturbed or moved or run.grant is None or run.grant.users != 0:
         return None
     read = [one.reading for one in seen if one.probe == "director-hosts" and one.reading is not None]
     users = max((int(reading["users"]) for reading in read), default=0)

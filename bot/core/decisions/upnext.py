@@ -218,7 +218,9 @@ def missing_gates(run: Run, step: PlannedChange) -> frozenset[Gate]:
     given, again = set(run.granted), step in (*run.made, *run.ring.kept_up)
     if run.plan.back and not again:
         given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
-    if run.lapsed is not None and (users_first(run) or again):
+    if again:
+        given |= {one.fact.gate for one in run.approvals if isinstance(one.fact, fact.Approved)}
+    elif run.lapsed is not None and users_first(run):
         given.add(run.lapsed.gate)
     return gates_needed(step.action.command.text) - given
 

@@ -146,7 +146,9 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
             return remember.counted(run, new, entry)
         case fact.RunEnded() as new:
             return remember.ended(run, new, entry)
-        case fact.RunRequested() | fact.StepUnclear() | fact.ApprovalRefused():
+        case fact.StepUnclear() as new:
+            return remember.step_unclear(run, new)
+        case fact.RunRequested() | fact.ApprovalRefused():
             return run
         case _:
             assert_never(entry.fact)

@@ -70,7 +70,8 @@ def stage_began(run: Run, new: fact.StageBegan, entry: Entry) -> Run:
 def step_started(run: Run, started: fact.StepStarted, entry: Entry) -> Run:
     step = named_step(run, started.step)
     run = replace(run, before_attempt=replace(run, before_attempt=None))
-    run = replace(_touch(run, step), attempt=started.attempt, boot_id=started.boot_id or run.boot_id)
+    run = replace(_touch(run, step), attempt=started.attempt, exited=None, boot_id=started.boot_id or run.boot_id)
+    run = replace(run, sent=run.sent | {step.name})
     run = replace(run, ring=run.ring.takes_back(takes_back(started.command)))
     run = replace(run, not_after={**run.not_after, started.host: started.not_after})
     does = effects(started.command)
@@ -91,7 +92,8 @@ def _heard(run: Run, commands: Sequence[fact.Ran]) -> Run:
     was = run.before_attempt if any(never_began(run, one) for one in commands) else None
     if was is None:
         return replace(run, ring=ring)
-    return replace(run, touched=was.touched, reconfigured=was.reconfigured, ring=ring.as_before(was.ring))
+    before = replace(run, touched=was.touched, sent=was.sent, reconfigured=was.reconfigured)
+    return replace(before, ring=ring.as_before(was.ring))
 
 
 def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
@@ -120,6 +122,11 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
 
 def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
     return replace(run, ring=run.ring.taken_out(entry.at)) if Effect.TAKES_VHOSTS in step.does else run
+
+
+def step_unclear(run: Run, new: fact.StepUnclear) -> Run:
+    exits = [one.exit_status for one in new.ran if one.changes]
+    return replace(_heard(run, new.ran), exited=exits[-1] if exits else None)
 
 
 def step_not_done(run: Run, new: fact.StepNotDone | fact.StepFailed) -> Run:

@@ -43,7 +43,7 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         expires=entry.at + (asked.expires - run.asked.at),
         given=entry.at,
         evidence=asked.evidence,
-        users=max(run.ring.users.values(), default=None),
+        users=max(run.ring.users.values(), default=None) if _counted(run, new.gate) else None,
     )
     others = tuple(one for one in run.grants if one.gate is not grant.gate)
     # A question at a change reads only what is still ahead of it: what an earlier one has read is kept.
@@ -57,6 +57,12 @@ def approved(run: Run, new: fact.Approved, entry: Entry) -> Run:
         verified=verified,
     )
     return next_step(given) if isinstance(run.step, PlannedApproval) else replace(given, asked=None, failed=None)
+
+
+def _counted(run: Run, gate: Gate) -> bool:
+    """Whether what the question shows was seen; of what was skipped, nobody knows."""
+    shows = run.plan.approval(gate)
+    return shows is not None and not any(step.name in shows.evidence for step in run.skipped)
 
 
 def lapsed(run: Run, new: fact.ApprovalLapsed, entry: Entry) -> Run:

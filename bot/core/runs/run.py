@@ -85,6 +85,10 @@ class Run:
     judged_since: int = 0
     """The last fact since which an approval has to be judged again before it is acted on."""
     touched: tuple[PlannedChange, ...] = ()
+    sent: frozenset[str] = frozenset()
+    """The steps whose command was sent, or was about to be."""
+    exited: int | None = None
+    """How the command of the attempt at hand exited, where that was heard."""
     looks: Mapping[str, str] = field(default_factory=dict)
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)

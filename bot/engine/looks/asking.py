@@ -8,29 +8,69 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Host
 from bot.engine.looks.beside import give_up
+from bot.engine.ports import Clock
+from bot.errors import NotRun
 
 Ask = Callable[[Host, Command], Coroutine[Any, Any, Result]]
 
 
-@asynccontextmanager
-async def asking_once(ask: Ask) -> AsyncIterator[Ask]:
-    """A way to ask while one look takes place; what nobody waits for any more when it ends is given up."""
-    asked: dict[tuple[str, Command], asyncio.Task[Result]] = {}
+class Answers:
+    """The answers of one look, each with the time at which it came."""
 
-    async def once(host: Host, command: Command) -> Result:
+    def __init__(self, ask: Ask, clock: Clock) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._asked: dict[tuple[str, Command], asyncio.Task[Result]] = {}
+        self._came: dict[tuple[str, Command], datetime] = {}
+
+    async def ask(self, host: Host, command: Command) -> Result:
+        """Ask it, or wait for whoever has asked it already."""
         key = (host.name, command)
-        if key not in asked:
-            asked[key] = asyncio.create_task(ask(host, command))
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(self._timed(key, host))
         # Not the task itself: one expectation may give up a host that another one still waits for.
-        await asyncio.wait({asked[key]})
-        return asked[key].result()
+        await asyncio.wait({self._asked[key]})
+        return self._asked[key].result()
 
+    async def _timed(self, key: tuple[str, Command], host: Host) -> Result:
+        try:
+            return await self._ask(host, key[1])
+        finally:
+            self._came[key] = self._clock.now()
+
+    def forget(self, old: timedelta, *, refuse: bool) -> bool:
+        """Forget what came so long before the last answer, so that it is asked again; whether there was any.
+
+        `refuse`: it is not asked again, but counts as not read.
+        """
+        last = max(self._came.values(), default=None)
+        found = [key for key, came in self._came.items() if last is not None and last - came >= old]
+        for key in found:
+            del self._came[key], self._asked[key]
+            if refuse:
+                self._asked[key] = asyncio.create_task(_refused(key[0]))
+        return bool(found)
+
+    async def close(self) -> None:
+        """What nobody waits for any more is given up."""
+        await give_up(*self._asked.values())
+
+
+async def _refused(host: str) -> Result:
+    raise NotRun(f"{host} answered long before others did, again and again; what it said may not be so any more")
+
+
+@asynccontextmanager
+async def asking_once(ask: Ask, clock: Clock) -> AsyncIterator[Answers]:
+    """A way to ask while one look takes place."""
+    answers = Answers(ask, clock)
     try:
-        yield once
+        yield answers
     finally:
-        await give_up(*asked.values())
+        await answers.close()

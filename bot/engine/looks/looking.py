@@ -29,8 +29,11 @@ _LONGEST_PAUSE = timedelta(seconds=2)
 _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
-_OLD = timedelta(seconds=2)
-"""In one look, what was answered so long before the last answer is asked once more: a change may be decided on it."""
+OLD = timedelta(seconds=2)
+"""A change is decided on no answer that is so much older than the last one."""
+
+_ROUNDS = 3
+"""How often what is too old is asked again within a look; then it counts as not read."""
 
 _RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
@@ -43,14 +46,6 @@ class _One:
     output: Callable[[], str] = field(repr=False, compare=False)
     """What people are shown of it, secrets hidden; made when it is asked for, as it seldom is."""
     connection: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Group:
-    """What all hosts of one expectation said, and when the last of them did."""
-
-    ones: Sequence[_One]
-    answered: datetime
 
 
 class Looking:
@@ -77,18 +72,11 @@ class Looking:
         """Look once, everywhere at the same time; what two expectations ask the same host is asked once."""
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
         groups = await self._asked(once)
-        last = max((group.answered for group in groups), default=None)
-        old = [at for at, group in enumerate(groups) if last and last - group.answered >= _OLD]
-        for at, group in zip(old, await self._asked([once[at] for at in old]), strict=True):
-            groups[at] = group
         read = matched(
-            [
-                (expected.probe, tuple(one.seen for one in group.ones))
-                for expected, group in zip(once, groups, strict=True)
-            ]
+            [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
         looks = tuple(Look(expected=expected, seen=seen) for expected, seen in zip(once, read, strict=True))
-        every = [one for group in groups for one in group.ones]
+        every = [one for ones in groups for one in ones]
         return Observation(
             verdict=judge(looks),
             looks=looks,
@@ -97,15 +85,15 @@ class Looking:
             last_output=every[-1].output if every else str,
         )
 
-    async def _asked(self, expectations: Sequence[Expected]) -> list[_Group]:
-        """What came of each, all asked at the same time."""
-
-        async def everywhere(expected: Expected, ask: Ask) -> _Group:
-            ones = await self._everywhere(expected, ask)
-            return _Group(ones=ones, answered=self._clock.now())
-
-        async with asking_once(self._proved) as ask:
-            return list(await asyncio.gather(*(everywhere(expected, ask) for expected in expectations)))
+    async def _asked(self, expectations: Sequence[Expected]) -> list[list[_One]]:
+        """What came of each, all asked at the same time; what is old by the time that all is answered, once more."""
+        async with asking_once(self._proved, self._clock) as answers:
+            for left in reversed(range(_ROUNDS)):
+                asked = (self._everywhere(expected, answers.ask) for expected in expectations)
+                groups = await asyncio.gather(*asked)
+                if not answers.forget(OLD, refuse=left == 1):
+                    break
+        return groups
 
     async def until_seen(
         self,
@@ -154,6 +142,10 @@ class Looking:
     def there(self, hosts: Sequence[Host]) -> Sequence[Host]:
         """Those that are not known to be away; all, where every one is."""
         return [host for host in hosts if host.name not in self._away] or hosts
+
+    def passes_over(self, host: Host) -> None:
+        """It answered, and is silent now: another director is asked before it, until it answers again."""
+        self._away.add(host.name)
 
     async def answers(self, host: Host) -> bool:
         """Whether this director answers for the ring, in a look that begins now."""

@@ -119,11 +119,16 @@ class Approvals:
         self, run: Run, expectations: Sequence[Expected], within: timedelta = timedelta(0)
     ) -> Observation:
         """Look until it is so; no longer once a person has done something, as nothing of it is written then."""
+        timings, clock = self._ports.timings, self._ports.clock
+        patience = max(within, timings.patience)
+        give_up = clock.now() + patience
 
         def decides(observation: Observation) -> bool:
-            return observation.verdict.holds is True or self._runlog.run.moved != run.moved
+            holds = observation.verdict.holds
+            passed = holds is False and clock.now() >= give_up  # what cannot be read is waited for longer
+            return holds is True or passed or self._runlog.run.moved != run.moved
 
-        return await self._looking.until(decides, expectations, max(within, self._ports.timings.patience))
+        return await self._looking.until(decides, expectations, max(patience, timings.patience_with(run)))
 
     async def _failed(self, run: Run, reason: str, observation: Observation) -> None:
         assert run.step is not None
@@ -175,7 +180,8 @@ class Approvals:
             for looking in looks:
                 verdict = (await looking).verdict
                 if not verdict.holds and verdict.reason not in grant.evidence:
-                    return f"what it showed is not so any more: {verdict.reason}"
+                    how = "is not so any more" if verdict.holds is False else "cannot be read"
+                    return f"what it showed {how}: {verdict.reason}"
         return ""
 
 

@@ -171,11 +171,17 @@ class Changing:
 
     async def look_up(self, step: PlannedChange) -> None:
         """What came of a change in doubt: done, to be repeated, or for a person to say."""
+        exited = self._run.exited
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
         backend = self._run.request.target.backend.name
         may_run = "" if over else f", and it may still run there: see at the console of {backend}"
-        unknown = f"it is not known whether it was done{may_run}; looked up: {found}"
+        what = (
+            "it is not known whether it was done"
+            if exited is None
+            else f"exit {exited}, and it was not seen to be done"
+        )
+        unknown = f"{what}{may_run}; looked up: {found}"
         end = CommandEnd.OVER if over else CommandEnd.MAY_RUN
         await self._conclude(step, end, observation, (), reason=unknown, again=f"looked up: {found}")
 
@@ -219,24 +225,28 @@ class Changing:
 
         On a director the same command may be sent beside one that hangs; on the backend it has to be over.
         """
-        if step.where is not Where.BACKEND:
+        timings, clock = self._ports.timings, self._ports.clock
+        if step.where is not Where.BACKEND or self._run.exited is not None:
             patience = self._until_repeated(step, action)
+            silence = timings.silence if self._run.users_wait else timings.patience_with(self._run)
+            give_up = clock.now() + silence
             observation = await self._looking.until_seen(action.done_when, patience, action.steady)
-            if observation.verdict.holds is None and self._run.users_wait:
-                await self._looking.until(_known, action.done_when, self._ports.timings.silence)
-                observation = await self._looking.until_seen(action.done_when, patience, action.steady)
+            if observation.verdict.holds is None:
+                observation = await self._looking.until(_known, action.done_when, give_up - clock.now())
+                if observation.verdict.holds is not None:
+                    observation = await self._looking.until_seen(action.done_when, patience, action.steady)
             return observation, True
         # It may begin as late as its fence lets it, and then take its time.
-        may_take = self._ports.timings.not_after + max(action.command.timeout, action.within)
-        heard = self._ports.clock.now()
+        may_take = timings.not_after + max(action.command.timeout, action.within)
+        heard = clock.now()
         give_up = heard + may_take
         within = action.command.timeout if action.guarded else action.within
         while True:
             over = await self._over(self._run)
             observation = await self._looking.until_seen(action.done_when, within)
-            now = self._ports.clock.now()
+            now = clock.now()
             heard = heard if over is None else now
-            silent = self._run.users_wait and now - heard >= self._ports.timings.silence
+            silent = self._run.users_wait and now - heard >= timings.silence
             if observation.verdict.holds or over or silent or now >= give_up:
                 return observation, over is True
             within = timedelta(seconds=1)

@@ -8,21 +8,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import count
 
-from bot.core.decisions.approved import as_shown, differences, users_there_now
-from bot.core.decisions.guards import (
-    NOBODY_IS_MAPPED,
-    WHO_THEY_ARE,
-    Standing,
-    as_verified,
-    flush_seen,
-    guards_now,
-    is_itself,
-    moved_again_from,
-    moved_before,
-    shown_now,
-    unflushed,
-)
+from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
@@ -33,20 +21,22 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
-from bot.engine.looks.looking import Looking
+from bot.engine.looks.looking import OLD, Looking
 from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Early, Sending
 from bot.engine.ports import Ports
+from bot.engine.runs.lapses import lapse, moved_again
 from bot.engine.runs.readying import Readying
 from bot.engine.runs.runlog import RunLog
-from bot.errors import HostError, NotRun, Refused
-
-_MOVES = 3
-"""How often users who came back are moved again before a person is asked."""
+from bot.errors import HostError, NotRun, Refused, StillRuns
 
 _LOOKS = 3
-"""How often it is looked anew, where the connection to a host changes between the look and the change."""
+"""How often it is looked anew in any case, where a host says no more right before its change."""
+
+
+class _LookAnew(Exception):
+    """What was seen is not what is so now, or not known to be; the text says why, for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +86,10 @@ class Judging:
             return _not_begun(step, str(error), None)
 
     async def _ready(self, step: PlannedChange, action: Action, decided: Run) -> Ready | Fact:
-        """Look, judge and fence, anew where the connection to its host changes meanwhile."""
-        for _ in range(_LOOKS):
+        """Look, judge and fence; anew where its host is silent, or another connection, by the time it is fenced."""
+        clock = self._ports.clock
+        give_up = clock.now() + self._ports.timings.patience_with(decided)
+        for looked in count(1):
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
                 backend = decided.request.target.backend
@@ -107,23 +99,36 @@ class Judging:
                     return _not_begun(step, against, None)
                 if decided.boot_id not in {"", boot_id}:
                     return await after_boot(decided, boot_id, self._looking)
-            await self._readying.settled(action)  # before the look: it may take its time
+            if isinstance(found := await self._settled(step, action, decided), fact.StepDone):
+                return found
             early = self._readying.asks_early(self._meant(step))
             try:
                 ready = await self._looked_and_fenced(step, action, decided, connection, early)
+            except _LookAnew as why:
+                if (looked >= _LOOKS and clock.now() >= give_up) or self._run.moved != decided.moved:
+                    raise NotRun(str(why)) from why
+                await clock.sleep(self._ports.timings.look_again.total_seconds())
+                continue
             finally:
                 await early.close()
-            if ready is not None:
-                return replace(ready, boot_id=boot_id) if isinstance(ready, Ready) else ready
-        raise NotRun(
-            f"{self._meant(step).name}: its connection was lost between the look and the change, {_LOOKS} times;"
-            " nothing was sent. What to do: see that its SSH connections last, then click Retry"
-        )
+            return replace(ready, boot_id=boot_id) if isinstance(ready, Ready) else ready
+        raise AssertionError
+
+    async def _settled(self, step: PlannedChange, action: Action, decided: Run) -> fact.StepDone | None:
+        """Nothing of before can come any more: before the look, as it may take its time. Or it is done already."""
+        if not self._readying.unsettled(action):
+            return None
+        guards = _guards(decided)
+        observation = await self._looking.look((*action.done_when, *guards))
+        if (found := await self._found(step, action, guards, observation)) is not None:
+            return found
+        await self._readying.settled()
+        return None
 
     async def _looked_and_fenced(
         self, step: PlannedChange, action: Action, decided: Run, connection: str, early: Early
-    ) -> Ready | Fact | None:
-        """None where it has to be looked anew. `connection`: the one on which the backend said who it is."""
+    ) -> Ready | Fact:
+        """Raises _LookAnew where it has to be. `connection`: the one on which the backend said who it is."""
         before = await self._looked(step, action, decided)
         if not isinstance(before, Observation):
             return before
@@ -135,11 +140,25 @@ class Judging:
             )
         over = before.connections.get(host.name, "")
         if not over or (connection and over != connection):
-            return None  # another connection now: who is there has to be asked first
+            # who is there now has to be asked first
+            raise _LookAnew(
+                f"{host.name}: its connection was lost between the look and the change, again and again; nothing was"
+                " sent. What to do: see that its SSH connections last, then click Retry"
+            )
         material = await self._readying.material(action)
-        fence = await self._readying.fence(host, over, action, early)
-        if fence is None:
-            return None
+        looked = self._ports.clock.now()
+        try:
+            fence = await self._readying.fence(host, over, action, early)
+        except StillRuns:
+            raise
+        except NotRun as silent:
+            self._looking.passes_over(host)
+            raise _LookAnew(str(silent)) from silent
+        if fence is None or self._ports.clock.now() - looked >= OLD:
+            raise _LookAnew(
+                f"{host.name} takes more than {OLD.total_seconds():g} s to answer right before a change, and what was"
+                " seen is old by then; nothing was sent. What to do: see why it is slow, then click Retry"
+            )
         guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
         return Ready(host=host, fence=fence, before=before, guarded=guarded, material=material)
 
@@ -147,29 +166,34 @@ class Judging:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
         observation = await self._as_needed(step, action, guards, decided)
+        if (found := await self._found(step, action, guards, observation)) is not None:
+            return found
         done = observation.part(action.done_when)
-        if done.verdict.holds and action.steady:
-            done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
-        # Users come to what was verified alone, also where somebody else has given them.
-        if done.verdict.holds and (Effect.RESTORE not in step.does or _holds(observation, guards)):
-            return await self.done(step, fact.How.FOUND, done, ())
         if done.verdict.holds is None and action.done_when:
             reason = f"it cannot be seen whether it is done: {done.verdict.reason}"
         elif against := unflushed(decided):
             reason = against
-        elif lapsed := (
-            self._is_not_as_shown(step, observation, decided)
-            or users_there_now(decided, step, observation.seen)
-            or self._is_not_as_verified(step, observation, decided)
-        ):
+        elif lapsed := lapse(step, decided, observation):
             return lapsed
-        elif _users_are_back(observation, guards) and (again := self._moved_again(step, decided, observation)):
+        elif _users_are_back(observation, guards) and (again := moved_again(step, decided, observation)):
             return again
         elif not _holds(observation, guards):
             reason = f"this must be so right now, and is not: {observation.part(guards).verdict.reason}"
         else:
             return observation
         return _not_begun(step, reason, observation)
+
+    async def _found(
+        self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], observation: Observation
+    ) -> fact.StepDone | None:
+        """The fact that it is done already, where it is."""
+        done = observation.part(action.done_when)
+        if done.verdict.holds and action.steady:
+            done = await self._looking.until_seen(action.done_when, timedelta(0), action.steady)
+        # Users come to what was verified alone, also where somebody else has given them.
+        if done.verdict.holds and (Effect.RESTORE not in step.does or _holds(observation, guards)):
+            return await self.done(step, fact.How.FOUND, done, ())
+        return None
 
     async def _as_needed(
         self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run
@@ -200,44 +224,12 @@ class Judging:
 
         return await self._looking.until(enough, expectations, timings.patience_with(decided))
 
-    @staticmethod
-    def _is_not_as_shown(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
-        """The lapse of the approval where the backend is not as it showed it."""
-        shown = shown_now(decided)
-        observation = observation.part(as_shown(shown, decided.plan))
-        if not shown or decided.grant is None or observation.verdict.holds is not False:
-            return None
-        reason = f"what it showed is not so any more: {differences(shown, observation.looks)}"
-        return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
-
-    @staticmethod
-    def _is_not_as_verified(step: PlannedChange, observation: Observation, decided: Run) -> fact.ApprovalLapsed | None:
-        """The lapse of the restore approval where packages or configuration are not those that it was given for."""
-        if Effect.RESTORE not in step.does or decided.grant is None:
-            return None
-        verified = as_verified(Standing(back=decided.plan.back, disturbed=True, verified=decided.verified))
-        verdict = observation.part(verified).verdict
-        if verdict.holds is not False:
-            return None
-        reason = f"what was verified is not so any more: {verdict.reason}"
-        return fact.ApprovalLapsed(gate=decided.grant.gate, reason=reason, at=step.name)
-
-    @staticmethod
-    def _moved_again(step: PlannedChange, decided: Run, observation: Observation) -> fact.UsersCameBack | None:
-        """The users who came back before the stop are moved again; not for ever."""
-        moved = moved_before(decided.plan, step)
-        if moved is None or decided.ring.came_back >= _MOVES:
-            return None
-        back = observation.part((NOBODY_IS_MAPPED,))
-        again = moved_again_from(decided.plan, moved)
-        return fact.UsersCameBack(back_to=again.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
-
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: one of the directors that just answered who they are."""
         hosts = hosts_for(self._run.request.target, step.where)
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
-        return self._at_this_attempt(hosts) if hosts else None
+        return self._at_this_attempt(self._looking.there(hosts)) if hosts else None
 
     def _meant(self, step: PlannedChange) -> Host:
         """The host that it will be done on if all that are not known to be away prove who they are."""

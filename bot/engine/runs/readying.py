@@ -49,7 +49,7 @@ class Readying:
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
     async def fence(self, host: Host, connection: str, action: Action, early: Early) -> Fence | None:
-        """The fence, once what was sent before has ended there; None when it has to be looked anew."""
+        """The fence; None where something of before has just ended there. Raises StillRuns where it has not, NotRun."""
         lock = self._run.proved.lock if self._run.proved else ""
         give_up = self._ports.clock.now() + action.command.timeout
         waited = False
@@ -63,21 +63,19 @@ class Readying:
                     raise
                 waited = True
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
-                continue
-            except NotRun:
-                if waited:
-                    return None
-                raise
-            return None if waited else fence
+            else:
+                return None if waited else fence
 
     def asks_early(self, host: Host) -> Early:
         """Ask now what its fence will be made of."""
         return Early(self._sending, self._ports.clock, host)
 
-    async def settled(self, action: Action) -> None:
-        """Before users are given back: nothing that takes them away may still come; raises NotRun when it may."""
-        if Effect.RESTORE not in action.does:
-            return
+    def unsettled(self, action: Action) -> bool:
+        """Whether it gives users back while commands that take them away may still come."""
+        return Effect.RESTORE in action.does and bool(self._run.ring.unheard)
+
+    async def settled(self) -> None:
+        """Wait until nothing that takes users away may still come; raises NotRun when it may."""
         for name, not_after in self._run.ring.unheard:
             host = self._run.request.target.host(name)
             timings = self._ports.timings
@@ -86,7 +84,8 @@ class Readying:
                 if self._ports.clock.now() >= give_up:
                     raise NotRun(
                         f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
-                        " see that its director answers, then click Retry"
+                        " see that its director answers, then click Retry; or put it back by hand on another"
+                        " director and click Retry at once; or take over"
                     )
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
 
