@@ -77,7 +77,7 @@ async def test_starting_dovecot_first_after_a_stop_made_by_hand_waits_for_no_sla
     """Stopped at its console and skipped; the directors cannot be told. *Start dovecot again…*, and Slack goes away."""
     async with a_run() as play:
         await play.reaches("stop-dovecot")
-        play.network.silence("backend-3", timedelta(minutes=3))
+        play.network.silence("backend-3", timedelta(minutes=5))
         await play.held()
         await play.backend.dovecot_unit.stop()
         play.fails("director-down", 9)
@@ -122,7 +122,7 @@ async def test_a_boot_after_a_skipped_stop_does_not_send_a_verified_backend_back
     """The stop was made by hand; long after dovecot was started again and verified, the host is booted."""
     async with a_run() as play:
         await play.reaches("stop-dovecot")
-        play.network.silence("backend-3", timedelta(minutes=3))
+        play.network.silence("backend-3", timedelta(minutes=5))
         await play.held()
         await play.backend.dovecot_unit.stop()
         await play.skip()

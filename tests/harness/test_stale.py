@@ -239,3 +239,13 @@ async def test_dovecot_is_not_stopped_on_a_count_of_other_backends_of_before_a_s
             play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
         await asyncio.sleep(100)
         assert not play.sent("stop-dovecot"), f"{play.broken()}\n{told(play)}"
+
+
+@virtually
+async def test_a_backend_whose_disk_is_slow_is_upgraded_all_the_same() -> None:
+    """Two of its answers always take long, and not as long as each other."""
+    async with a_run() as play:
+        await play.reaches("approve-flush")
+        play.before(CONFIGURATION, lambda: asyncio.sleep(4), always=True)
+        play.before("hosts.run backend-3 dpkg-query", lambda: asyncio.sleep(7), always=True)
+        assert await play.ends() == "done"

@@ -20,14 +20,24 @@ from bot.errors import NotRun
 Ask = Callable[[Host, Command], Coroutine[Any, Any, Result]]
 
 
+_Key = tuple[str, Command]
+
+
 class Answers:
-    """The answers of one look, each with the time at which it came."""
+    """The answers of one look, each with the time at which it came.
+
+    What takes long is asked again together with all else, each so much later that all answers come at the same time:
+    else those of two slow questions would never be young together.
+    """
 
     def __init__(self, ask: Ask, clock: Clock) -> None:
         self._ask = ask
         self._clock = clock
-        self._asked: dict[tuple[str, Command], asyncio.Task[Result]] = {}
-        self._came: dict[tuple[str, Command], datetime] = {}
+        self._asked: dict[_Key, asyncio.Task[Result]] = {}
+        self._came: dict[_Key, datetime] = {}
+        self._took: dict[_Key, timedelta] = {}
+        self._longest = timedelta(0)
+        self._last = clock.now()
 
     async def ask(self, host: Host, command: Command) -> Result:
         """Ask it, or wait for whoever has asked it already."""
@@ -38,19 +48,27 @@ class Answers:
         await asyncio.wait({self._asked[key]})
         return self._asked[key].result()
 
-    async def _timed(self, key: tuple[str, Command], host: Host) -> Result:
+    async def _timed(self, key: _Key, host: Host) -> Result:
+        later = self._longest - self._took.get(key, self._longest)
+        if later > timedelta(0):
+            await self._clock.sleep(later.total_seconds())
+        began = self._clock.now()
         try:
-            return await self._ask(host, key[1])
+            result = await self._ask(host, key[1])
         finally:
-            self._came[key] = self._clock.now()
+            self._last = self._clock.now()
+        self._came[key], self._took[key] = self._last, self._last - began
+        return result
 
     def forget(self, old: timedelta, *, refuse: bool) -> bool:
-        """Forget what came so long before the last answer, so that it is asked again; whether there was any.
+        """Forget what came so long before the last answer or failure, so that it is asked again; whether there was any.
 
         `refuse`: it is not asked again, but counts as not read.
         """
-        last = max(self._came.values(), default=None)
-        found = [key for key, came in self._came.items() if last is not None and last - came >= old]
+        found = [key for key, came in self._came.items() if self._last - came >= old]
+        if not refuse and any(self._took[key] >= old for key in found):
+            found = list(self._came)
+        self._longest = max((self._took[key] for key in found), default=timedelta(0))
         for key in found:
             del self._came[key], self._asked[key]
             if refuse:
@@ -63,7 +81,7 @@ class Answers:
 
 
 async def _refused(host: str) -> Result:
-    raise NotRun(f"{host} answered long before others did, again and again; what it said may not be so any more")
+    raise NotRun(f"{host}: it answered long before others did, again and again; what it said may not be so any more")
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 
 from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
@@ -33,6 +33,15 @@ from bot.errors import HostError, NotRun, Refused, StillRuns
 
 _LOOKS = 3
 """How often it is looked anew in any case, where a host says no more right before its change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Try:
+    """One look and its fence. `connection`: the one on which the backend said who it is, if it is sent there."""
+
+    early: Early
+    give_up: datetime
+    connection: str = ""
 
 
 class _LookAnew(Exception):
@@ -93,7 +102,7 @@ class Judging:
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
                 backend = decided.request.target.backend
-                identity = await self._readying.identity(backend)
+                identity = await self._readying.identity(backend, give_up)
                 boot_id, connection = identity.boot_id, identity.connection
                 if against := objection(backend, identity):
                     return _not_begun(step, against, None)
@@ -102,8 +111,9 @@ class Judging:
             if isinstance(found := await self._settled(step, action, decided), fact.StepDone):
                 return found
             early = self._readying.asks_early(self._meant(step))
+            this = _Try(early=early, give_up=give_up, connection=connection)
             try:
-                ready = await self._looked_and_fenced(step, action, decided, connection, early)
+                ready = await self._looked_and_fenced(step, action, decided, this)
             except _LookAnew as why:
                 if (looked >= _LOOKS and clock.now() >= give_up) or self._run.moved != decided.moved:
                     raise NotRun(str(why)) from why
@@ -125,21 +135,21 @@ class Judging:
         await self._readying.settled()
         return None
 
-    async def _looked_and_fenced(
-        self, step: PlannedChange, action: Action, decided: Run, connection: str, early: Early
-    ) -> Ready | Fact:
-        """Raises _LookAnew where it has to be. `connection`: the one on which the backend said who it is."""
-        before = await self._looked(step, action, decided)
+    async def _looked_and_fenced(self, step: PlannedChange, action: Action, decided: Run, this: _Try) -> Ready | Fact:
+        """Raises _LookAnew where it has to be."""
+        before = await self._looked(step, action, decided, this.give_up)
         if not isinstance(before, Observation):
             return before
         host = self._host(step, before)
         if host is None:
-            raise NotRun(
+            why = (
                 "no director proves to be the one that it was when this run began; nothing was sent. What to do: see"
                 " where the directors' `ssh` names lead now, then click Retry"
             )
+            unread = any(one.reading is None for one in before.part((WHO_THEY_ARE,)).seen)
+            raise _LookAnew(why) if unread else NotRun(why)
         over = before.connections.get(host.name, "")
-        if not over or (connection and over != connection):
+        if not over or (this.connection and over != this.connection):
             # who is there now has to be asked first
             raise _LookAnew(
                 f"{host.name}: its connection was lost between the look and the change, again and again; nothing was"
@@ -148,7 +158,7 @@ class Judging:
         material = await self._readying.material(action)
         looked = self._ports.clock.now()
         try:
-            fence = await self._readying.fence(host, over, action, early)
+            fence = await self._readying.fence(host, over, action, this.early)
         except StillRuns:
             raise
         except NotRun as silent:
@@ -162,10 +172,10 @@ class Judging:
         guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
         return Ready(host=host, fence=fence, before=before, guarded=guarded, material=material)
 
-    async def _looked(self, step: PlannedChange, action: Action, decided: Run) -> Observation | Fact:
+    async def _looked(self, step: PlannedChange, action: Action, decided: Run, give_up: datetime) -> Observation | Fact:
         """One look at whether it is done, and at all that must be so for it; the fact where it is not to be sent."""
         guards = _guards(decided)
-        observation = await self._as_needed(step, action, guards, decided)
+        observation = await self._as_needed(step, action, guards, decided, give_up)
         if (found := await self._found(step, action, guards, observation)) is not None:
             return found
         done = observation.part(action.done_when)
@@ -196,7 +206,7 @@ class Judging:
         return None
 
     async def _as_needed(
-        self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run
+        self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run, give_up: datetime
     ) -> Observation:
         """The look that decides: what is not as it has to be is set back in the ring, or passes; else the last one."""
 
@@ -216,13 +226,13 @@ class Judging:
             return observation
         await self._set_ring_back()
         timings, clock = self._ports.timings, self._ports.clock
-        give_up = clock.now() + timings.patience
+        passed = clock.now() + timings.patience
 
         def enough(observation: Observation) -> bool:
             known = observation.verdict.holds is not None
-            return decides(observation) or (known and clock.now() >= give_up)
+            return decides(observation) or (known and clock.now() >= passed)
 
-        return await self._looking.until(enough, expectations, timings.patience_with(decided))
+        return await self._looking.until(enough, expectations, max(give_up - clock.now(), timings.patience))
 
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: one of the directors that just answered who they are."""

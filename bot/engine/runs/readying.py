@@ -6,6 +6,7 @@ Whether it may be made is judged elsewhere (judging.py).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 
 from bot.core.decisions.guards import standing_configuration
@@ -37,9 +38,8 @@ class Readying:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def identity(self, backend: Backend) -> Identity:
-        """Who the backend answered that it is; one that is away for a moment is waited for. Raises NotRun."""
-        give_up = self._ports.clock.now() + self._ports.timings.patience_with(self._run)
+    async def identity(self, backend: Backend, give_up: datetime) -> Identity:
+        """Who the backend answered that it is; one that is away is waited for until then. Raises NotRun."""
         while True:
             try:
                 return await self._ports.hosts.identity(backend)
