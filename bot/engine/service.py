@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as attributes
 from datetime import timedelta
+from typing import Any
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
-from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
+from bot.core.decisions.decide import Steering
 from bot.core.decisions.summary import Listed
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -114,7 +116,7 @@ class Service:
         ).strip()
 
     async def steer(self, run: str, command: Steering) -> None:
-        """Approve, deny, retry, skip, go back. Raises Refused; also for an approval that does not count."""
+        """Do what a person decided (decide.py); raises Refused, also for an approval that does not count."""
         live = self._live.get(run)
         if live is None:
             known = await self._known(run)
@@ -210,7 +212,8 @@ def _claims_of(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str
 
 
 def _without_secrets(command: Steering) -> Steering:
-    """The same, with the reason that somebody typed as it may be kept."""
-    if isinstance(command, Postpone | WaitLonger | ProposeSkip | GoBack | TakeOver):
-        return replace(command, reason=redact(command.reason))
-    return command
+    """The same, with what somebody typed as it may be kept: the fields that its repr does not show."""
+    typed: dict[str, Any] = {
+        one.name: redact(getattr(command, one.name)) for one in attributes(command) if not one.repr
+    }
+    return replace(command, **typed)

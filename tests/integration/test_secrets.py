@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from pydantic import SecretStr
@@ -15,14 +13,13 @@ from bot.adapters.configs import FolderProposals
 from bot.adapters.ssh.hosts import _Request
 from bot.config import Tokens
 from bot.core.decisions.approval import Person
-from bot.core.decisions.decide import GoBack, Postpone, ProposeSkip, Steering, TakeOver, WaitLonger
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Inventory
 from bot.core.readings import difference
 from bot.core.text.redact import redact, redact_in_words
 from bot.engine.planning import Catalogue, Request
 from bot.engine.ports import Ports, Timings
-from bot.engine.service import Service, _without_secrets
+from bot.engine.service import Service
 from tests.build import REQUESTER, SECOND, library, target
 from tests.fakes import (
     FakeAlarms,
@@ -36,6 +33,7 @@ from tests.fakes import (
 )
 from tests.integration import planted
 from tests.integration.workspace import Place, begun, place, slack
+from tests.unit.test_typed import typed
 
 __all__ = ["place", "slack"]
 
@@ -53,7 +51,7 @@ async def test_no_secret_comes_out_whatever_it_was_planted_in() -> None:
     assert sorted(set(planted.leaks(outside))) == []
 
 
-def _shown(text: str) -> str:
+def _shown(text: str, **_how: bool) -> str:
     return text
 
 
@@ -108,25 +106,6 @@ async def test_each_place_that_redacts_has_something_to_redact(monkeypatch: pyte
 
 
 SECRET = "pl4nted-elsewhere"
-
-
-def typed(reason: str) -> tuple[GoBack | TakeOver | ProposeSkip | Postpone | WaitLonger, ...]:
-    """Whatever a person gives a reason for."""
-    person = Person(id=SECOND, may_ask=True, may_approve=True)
-    return (
-        GoBack(person=person, reason=reason),
-        TakeOver(person=person, reason=reason),
-        ProposeSkip(person=person, held=1, reason=reason),
-        Postpone(person=person, ask=1, reason=reason, message="1.1"),
-        WaitLonger(person=person, ask=1, reason=reason, message="1.1"),
-    )
-
-
-def test_every_reason_that_somebody_types_loses_its_secrets_before_it_is_decided_on() -> None:
-    commands = typed(f"as its password = {SECRET}")
-    with_reason = {one for one in get_args(Steering) if "reason" in {field.name for field in fields(one)}}
-    assert {type(one) for one in commands} == with_reason
-    assert tuple(_without_secrets(one) for one in commands) == typed("as its password = (hidden)")
 
 
 async def test_no_object_says_what_secret_it_holds(tmp_path: Path) -> None:

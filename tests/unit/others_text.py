@@ -34,7 +34,7 @@ HOSTILE_TEXTS = [
 ]
 MARKS = st.text(alphabet="*_~`<>|&:!@#^ \n\r\t\x1b\u2028\u200b\u202ex1-+()", min_size=1, max_size=24)
 SAID = st.sampled_from([text for text in HOSTILE_TEXTS if len(text) < 30]) | MARKS.filter(in_line)
-"""In one line of a message: no so long that what is cut makes a difference."""
+"""In one line of a message: not so long that what is cut makes a difference."""
 
 FREE: Mapping[str, frozenset[str]] = {
     "RunRequested": frozenset({"text", "reason", "ticket"}),

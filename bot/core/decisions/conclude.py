@@ -54,7 +54,7 @@ TABLE: Mapping[CommandEnd, Mapping[OnHosts, Conclusion]] = MappingProxyType(
     {
         end: MappingProxyType(dict(zip(OnHosts, row, strict=True)))
         for end, row in {
-            #                 done undone unknown never
+            #                 done undone unknown invisible
             CommandEnd.NEVER_RAN: (_A, _A, _A, _A),
             CommandEnd.NOT_HEARD: (_D, _U, _U, _U),
             CommandEnd.EXIT_0: (_D, _F, _U, _D),

@@ -1,6 +1,6 @@
 """What a director ring knows: each director's own view of the backends, and where the users are mapped.
 
-Pure state and its rules; the time is an argument, and which users log in is decided elsewhere (mailusers.py).
+Pure state and its rules; the time is an argument, and which users log in is decided elsewhere (users.py).
 """
 
 import random
