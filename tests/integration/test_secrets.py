@@ -87,11 +87,11 @@ async def test_each_place_that_redacts_has_something_to_redact(monkeypatch: pyte
     """So that the first test fails when one of them is taken away."""
     hid: set[str] = set()
 
-    def noting(name: str) -> Callable[[str], str]:
-        hides = redact_in_words if name.endswith("words") else redact
+    def noting(name: str) -> Callable[..., str]:
+        hides: Callable[..., str] = redact_in_words if name.endswith("words") else redact
 
-        def noted(text: str) -> str:
-            told = hides(text)
+        def noted(text: str, **how: bool) -> str:
+            told = hides(text, **how)
             if set(planted.leaks({"": text})) - set(planted.leaks({"": told})):
                 hid.add(name)
             return told
