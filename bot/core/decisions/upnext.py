@@ -1,7 +1,7 @@
 """The facts and the time → what is next; asked again after every fact and at every alarm.
 
-The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was. What it did not see pass
-is not the time's alone to say: see core/runs/waited.py.
+The answer depends on nothing else, so a bot that was stopped anywhere goes on where it was. Time that
+passed while the bot was down is measured by the hosts' clocks: see core/runs/waited.py.
 """
 
 from __future__ import annotations
