@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs.events import OthersCounted, Seen
 from bot.core.runs.run import Run
 
@@ -60,3 +61,35 @@ def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.ring.others_low:
         return None
     return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)
+
+
+def to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
+    """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
+    given = [line for line in ring.given_users.values() if "vhosts is 0," not in line]
+    # In the middle of a restore the vhosts are there by this run's own hand: down is what keeps users away.
+    again = Effect.TAKES_VHOSTS in run.enforced or any("state is down," not in line for line in given)
+    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
+    if serves is False:
+        wanted.add(Effect.FLUSH)
+    last = {effect: step for step in run.ring.kept_up for effect in step.does if effect in wanted & run.enforced}
+    return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
+
+
+def nowhere_to_go(run: Run, ring: RingSeen) -> str:
+    """Why nothing is set back, empty when it is: users must have somewhere to go."""
+    if ring.usable_others:
+        return ""
+    name = run.request.target.backend.name
+    return (
+        f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
+        f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
+        f" see whether {name} serves, and bring the others back; or take over by hand"
+    )
+
+
+def another_director(host: str) -> str:
+    """Why nothing is set back: the director is not the one that is meant."""
+    return (
+        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
+        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
+    )

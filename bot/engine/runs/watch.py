@@ -8,35 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
 from bot.core.decisions.upnext import missing_gates
-from bot.core.hosts.command import Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
-from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Action, Expected, PlannedChange
+from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.beside import first_of, give_up
+from bot.core.runs.watching import RingSeen, another_director, counted, judge_ring, nowhere_to_go, to_make_again
+from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.rebooting import after_boot
-from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
+from bot.engine.runs.setting_back import SettingBack
 from bot.errors import HostError, NotRun
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(seconds=5)
 _CALM = 10
 """So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought."""
 
@@ -56,7 +51,7 @@ class Watch:
         self._looking = looking
         self._deciding = deciding
         self._wake = wake
-        self._sending = Sending(ports.hosts, ports.timings.not_after)
+        self._setting_back = SettingBack(ports, runlog, looking)
         self._asking: asyncio.Task[None] | None = None
         self._rounds = 0
 
@@ -123,77 +118,36 @@ class Watch:
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        steps = _to_make_again(run, ring, serves=None)
+        steps = to_make_again(run, ring, serves=None)
         if not steps and Effect.FLUSH in run.enforced:
-            steps = _to_make_again(run, ring, await self._serves())
+            steps = to_make_again(run, ring, await self._serves())
         if self._run.enforced != run.enforced:
             return  # since this was judged somebody has taken over
         if not steps:
             await self._is_as_left(run, ring, observation)
             return
         first, host = steps[0], next(iter(ring.given_users))
-        helpless = _helpless(run, ring)
+        helpless = nowhere_to_go(run, ring)
         if not helpless and not is_itself(run, host, observation.seen):
-            helpless = _stranger(host)
+            helpless = another_director(host)
         if helpless and run.ring.helpless_reported:
             return  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
         allowed = [step for step in steps if not helpless and not missing_gates(run, step)]
-        fence = await self._fence(there, observation) if allowed else NotRun("nothing is to be sent")
+        fence = await self._setting_back.fence(there, observation) if allowed else NotRun("nothing is to be sent")
         sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
         deviated = fact.RingDeviated(
             step=first.name, host=host, reason=reason, helpless=helpless, sends=sends, not_after=not_after
         )
         await self._runlog.record(deviated)
         for step in allowed:
-            await self._set_back(step, step.action, there, fence)
+            await self._setting_back.send(step, there, fence)
         # Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
-        also = _to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
+        also = to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
         for step in also:
             if step not in steps and not missing_gates(run, step):
-                await self._set_back(step, step.action, there, await self._fence(there, observation))
+                await self._setting_back.send(step, there, await self._setting_back.fence(there, observation))
         self._wake()
-
-    async def _fence(self, host: Host, observation: Observation) -> Fence | HostError:
-        """One for all commands of a deviation, so that until when they may begin is written before any is sent."""
-        try:
-            answer = await self._sending.asked(host)
-            return self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
-        except HostError as error:
-            return error
-
-    async def _set_back(self, step: PlannedChange, action: Action, host: Host, fence: Fence | HostError) -> None:
-        """On the very director that answers otherwise: the others have nothing to send it."""
-        if not step.does & self._run.enforced:
-            return  # since this was judged somebody has taken over: nobody is to fight that
-        try:
-            if not isinstance(fence, Fence):
-                raise fence
-            # Where another director hangs, a command takes effect at once and returns after half a minute.
-            came = await first_of(self._ports.hosts.run(host, action.command, fence=fence), self._seen_beside(action))
-            sent = ran_of(came, changes=True) if isinstance(came, Result) else still_running(host, action.command)
-            after = came if isinstance(came, Observation) else await self._seen_as_asked(action, _PATIENCE)
-        except HostError as error:
-            sent = ran_without_end(host, action.command, error, changes=True)
-            after = await self._seen_as_asked(action, timedelta(0))
-        set_back = fact.RingSetBack(
-            step=step.name,
-            holds=after.verdict.holds is True,
-            reason=after.verdict.reason,
-            not_after=fence.not_after if isinstance(fence, Fence) else 0,
-            ran=(sent, *after.ran),
-            seen=after.seen,
-        )
-        await self._runlog.record(set_back)
-
-    async def _seen_beside(self, action: Action) -> Observation:
-        await asyncio.sleep(BESIDE.total_seconds())
-        return await self._seen_as_asked(action, _PATIENCE)
-
-    async def _seen_as_asked(self, action: Action, patience: timedelta) -> Observation:
-        """Not long: the run's own changes wait meanwhile."""
-        asked = _still_asked(self._run, action.done_when)
-        return await self._looking.until_seen(asked, min(action.within, patience))
 
     async def _serves(self) -> bool | None:
         return (await self._looking.look([_DOVECOT])).verdict.holds
@@ -227,41 +181,3 @@ class Watch:
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
             )
             self._wake()
-
-
-def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
-    """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
-    given = [line for line in ring.given_users.values() if "vhosts is 0," not in line]
-    # In the middle of a restore the vhosts are there by this run's own hand: down is what keeps users away.
-    again = Effect.TAKES_VHOSTS in run.enforced or any("state is down," not in line for line in given)
-    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
-    if serves is False:
-        wanted.add(Effect.FLUSH)
-    last = {effect: step for step in run.ring.kept_up for effect in step.does if effect in wanted & run.enforced}
-    return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
-
-
-def _still_asked(run: Run, done_when: Sequence[Expected]) -> list[Expected]:
-    """What shows that it is set back: not the vhosts, once this run has begun to give them."""
-    if Effect.TAKES_VHOSTS not in run.ring.given_back:
-        return list(done_when)
-    return [replace(one, asks={name: at for name, at in one.asks.items() if name != "vhosts"}) for one in done_when]
-
-
-def _stranger(host: str) -> str:
-    return (
-        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
-        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
-    )
-
-
-def _helpless(run: Run, ring: RingSeen) -> str:
-    """Why nothing is set back, empty when it is: users must have somewhere to go."""
-    if ring.usable_others:
-        return ""
-    name = run.request.target.backend.name
-    return (
-        f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
-        f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
-        f" see whether {name} serves, and bring the others back; or take over by hand"
-    )
