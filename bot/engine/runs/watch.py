@@ -9,18 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
-from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
+from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
 from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
+from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.runs.watching import RingSeen, another_director, counted, judge_ring, nowhere_to_go, to_make_again
+from bot.core.runs.watching import (
+    RingSeen,
+    another_director,
+    counted,
+    judge_ring,
+    nameless,
+    nowhere_to_go,
+    only_mapped,
+    to_be_sent_to,
+    to_make_again,
+)
 from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation
@@ -34,6 +46,12 @@ log = logging.getLogger(__name__)
 
 _CALM = 10
 """So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought."""
+
+_LATE = timedelta(seconds=10)
+"""How long a slow director is waited for, in a round that nobody waits for and that shows nothing else."""
+
+_TRIES = 3
+"""How often it is looked, soon after each other, until a director that gives users says which one it is."""
 
 _RING = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={})
 _EVERY = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
@@ -80,14 +98,17 @@ class Watch:
         if self._run.status is Status.TAKEN:
             await self._until_in_use()
             return
-        await self.check_ring()
+        await self.check_ring(late=_LATE)
         await self._look_for_a_boot()
 
-    async def check_ring(self) -> None:
-        """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
+    async def check_ring(self, late: timedelta | None = None) -> None:
+        """Look once at what has to stay as it was made, set back what is not, and see that there are enough others.
+
+        `late`: how long slow directors are waited for, where those that answer at once give no users.
+        """
         while (run := self._run).enforced:
             rounds = self._rounds
-            observation = await self._looking.look([_RING, WHO_THEY_ARE])
+            observation = await self._seen(run, late)
             async with self._deciding:
                 # Else it was set back meanwhile, or a command of this run's own was begun: it is looked at anew.
                 if self._rounds == rounds and self._run.enforced == run.enforced:
@@ -96,6 +117,28 @@ class Watch:
                     finally:
                         self._rounds += 1
                     return
+
+    async def _seen(self, run: Run, late: timedelta | None) -> Observation:
+        """Enough to decide on: who gives users, which directors these are, and where need be whether it serves.
+
+        One answer that is lost makes no director a stranger.
+        """
+        for tried in range(_TRIES):
+            if tried:
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+            asks, grace = [_RING, WHO_THEY_ARE], None
+            observation = await self._looking.look(asks)
+            ring = judge_ring(run, observation.seen)
+            if late and not ring.given_users and len(ring.heard) < len(run.request.target.ring.directors):
+                grace = late
+                observation = await self._looking.look(asks, grace)
+                ring = judge_ring(run, observation.seen)
+            if only_mapped(run, ring):
+                observation = await self._looking.look([*asks, _DOVECOT], grace)
+                ring = judge_ring(run, observation.seen)
+            if _is_known(run, ring, observation):
+                break
+        return observation
 
     async def _judge(self, run: Run, observation: Observation) -> None:
         ring = judge_ring(run, observation.seen)
@@ -118,39 +161,54 @@ class Watch:
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        steps = to_make_again(run, ring, serves=None)
-        if not steps and Effect.FLUSH in run.enforced:
-            steps = to_make_again(run, ring, await self._serves())
-        if self._run.enforced != run.enforced:
-            return  # since this was judged somebody has taken over
+        steps = to_make_again(run, ring, _serves(observation))
         if not steps:
             await self._is_as_left(run, ring, observation)
             return
-        first, host = steps[0], next(iter(ring.given_users))
-        helpless = nowhere_to_go(run, ring)
-        if not helpless and not is_itself(run, host, observation.seen):
-            helpless = another_director(host)
+        host, helpless = _set_back_on(run, ring, observation)
+        allowed = [step for step in steps if not missing_gates(run, step)]
         if helpless and run.ring.helpless_reported:
             return  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
-        allowed = [step for step in steps if not helpless and not missing_gates(run, step)]
-        fence = await self._setting_back.fence(there, observation) if allowed else NotRun("nothing is to be sent")
+        fence = (
+            NotRun("nothing is to be sent")
+            if helpless or not allowed
+            else await self._setting_back.fence(there, observation)
+        )
+        if self._run.enforced != run.enforced:
+            return  # since this was judged somebody has taken over
         sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
+        first, *_ = steps
         deviated = fact.RingDeviated(
-            step=first.name, host=host, reason=reason, helpless=helpless, sends=sends, not_after=not_after
+            step=first.name,
+            host=host,
+            reason=reason,
+            helpless=helpless,
+            sends=sends,
+            not_after=not_after,
         )
         await self._runlog.record(deviated)
-        for step in allowed:
-            await self._setting_back.send(step, there, fence)
-        # Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
-        also = to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
-        for step in also:
-            if step not in steps and not missing_gates(run, step):
-                await self._setting_back.send(step, there, await self._setting_back.fence(there, observation))
+        if not helpless:
+            for step in allowed:
+                await self._setting_back.send(step, there, fence)
+            if Effect.FLUSH in run.enforced and not any(Effect.FLUSH in step.does for step in steps):
+                await self._flush(run, there)
         self._wake()
 
-    async def _serves(self) -> bool | None:
-        return (await self._looking.look([_DOVECOT])).verdict.holds
+    async def _flush(self, run: Run, there: Host) -> None:
+        """Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
+
+        So the directors are looked at again together with it: what they said before is as old.
+        """
+        observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT])
+        ring = judge_ring(run, observation.seen)
+        if _serves(observation) is not False or not ring.usable_others:
+            return
+        if not is_itself(run, there.name, observation.seen):
+            return
+        for step in to_make_again(run, ring, serves=False):
+            if Effect.FLUSH in step.does and not missing_gates(run, step):
+                await self._setting_back.send(step, there, await self._setting_back.fence(there, observation))
 
     async def _look_for_a_boot(self) -> None:
         """A backend that was booted while it is out: what the run believed of it is looked at again, and recorded."""
@@ -171,13 +229,40 @@ class Watch:
         """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
         # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
-        if await self._serves() is not True:
+        observation = await self._looking.look([_EVERY, _DOVECOT])
+        if _serves(observation) is not True:
             return
-        observation = await self._looking.look([_EVERY])
-        read = [seen.reading for seen in observation.seen if seen.reading is not None]
-        if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+        directors = observation.part([_EVERY]).seen
+        read = [seen.reading for seen in directors if seen.reading is not None]
+        if len(read) == len(directors) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
             )
             self._wake()
+
+
+def _serves(observation: Observation) -> bool | None:
+    """Whether dovecot was seen to run; None where it was not read, or not looked at."""
+    return observation.part([_DOVECOT]).verdict.holds
+
+
+def _is_known(run: Run, ring: RingSeen, observation: Observation) -> bool:
+    """Whether one of the directors that give users proves to be itself, or none does and each says which one it is."""
+    given = to_be_sent_to(ring)
+    own = [own_row(host, observation.seen) is not None for host in given]
+    return all(own) or any(is_itself(run, host, observation.seen) for host in given)
+
+
+def _set_back_on(run: Run, ring: RingSeen, observation: Observation) -> tuple[str, str]:
+    """The director on which it is set back, and why that cannot be, empty when it can: users must have somewhere to go,
+    and nothing is sent to another director than the one that is meant.
+    """
+    first, *_ = given = to_be_sent_to(ring)
+    host = next((one for one in given if is_itself(run, one, observation.seen)), "")
+    stranger = next((one for one in given if own_row(one, observation.seen) is not None), "")
+    if not ring.usable_others:
+        return host or first, nowhere_to_go(run, ring)
+    if host:
+        return host, ""
+    return stranger or first, another_director(stranger) if stranger else nameless(first)
