@@ -17,13 +17,15 @@ class RingSeen:
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
     their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `said`: all their
-    answers, `heard` their names. `usable_others`: the lowest count of all directors; None when none answered.
+    answers, `heard` their names. `users`: the highest count of them. `usable_others`: the lowest; None when none
+    answered.
     """
 
     given_users: dict[str, str]
     reported_up: dict[str, str]
     said: str
     heard: frozenset[str]
+    users: int
     usable_others: int | None
     others: str
 
@@ -31,7 +33,7 @@ class RingSeen:
 def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     """Hold the directors' answers against what this run has made of the ring."""
     enforced = run.enforced
-    given, up, said, heard = {}, {}, [], set[str]()
+    given, up, said, mapped = {}, {}, [], {}
     fewest: int | None = None
     others: dict[str, None] = {}
     for one in seen:
@@ -40,7 +42,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
         said.append(line)
-        heard.add(one.host)
+        mapped[one.host] = int(users)
         reported_up = state != "down" and Effect.DOWN in enforced
         if (vhosts != 0 and (Effect.TAKES_VHOSTS in enforced or reported_up)) or (
             users != 0 and Effect.FLUSH in enforced
@@ -56,7 +58,8 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
         given_users=given,
         reported_up=up,
         said="; ".join(said),
-        heard=frozenset(heard),
+        heard=frozenset(mapped),
+        users=max(mapped.values(), default=0),
         usable_others=fewest,
         others="; ".join(others),
     )
@@ -86,6 +89,11 @@ def to_be_sent_to(ring: RingSeen) -> list[str]:
 def only_mapped(run: Run, ring: RingSeen) -> bool:
     """Whether all that is not as it was made is that users are mapped: what to do then depends on whether it serves."""
     return bool(ring.given_users) and not to_make_again(run, ring, serves=None)
+
+
+def heard_all(run: Run, seen: Sequence[Seen]) -> bool:
+    """Whether each director that gave it users was read: what another one says is no word of theirs."""
+    return run.ring.given_by <= {one.host for one in seen if one.reading is not None}
 
 
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
@@ -119,4 +127,23 @@ def nameless(host: str) -> str:
     return (
         f"{host} gives users again to the backend that is out, and does not say which director it is, so nothing is"
         " sent there. What to do: see what `doveadm director ring status` says there, then click Retry"
+    )
+
+
+def nobody_knows(run: Run, ring: RingSeen) -> str:
+    """Why users are not moved: none that serves is flushed, nor what may serve."""
+    backend = run.request.target.backend
+    return (
+        f"users are mapped to {backend.name} ({'; '.join(ring.given_users.values())}), and whether its dovecot runs"
+        f" cannot be seen, so they are not moved. What to do: see whether {backend.name} serves; where it does not,"
+        f" `doveadm director flush {backend.ip}` on a director moves them; or take over by hand"
+    )
+
+
+def unapproved(run: Run, steps: Sequence[PlannedChange]) -> str:
+    """Why nothing is set back: nobody's word stands for it any more."""
+    commands = ", ".join(f"`{step.action.command.text}`" for step in steps)
+    return (
+        f"{run.request.target.backend.name} has users again, and what sets that back needs an approval that does not"
+        f" count any more: {commands}. What to do: do that by hand on a director, or take over by hand"
     )

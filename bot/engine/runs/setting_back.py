@@ -17,6 +17,7 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
+from bot.core.runs.watching import heard_all
 from bot.engine.looks.beside import first_of
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running
@@ -45,30 +46,34 @@ class SettingBack:
         except HostError as error:
             return error
 
-    async def send(self, step: PlannedChange, host: Host, fence: Fence | HostError) -> None:
-        """To the very director that answers otherwise: the others have nothing to send it."""
+    async def send(self, step: PlannedChange, host: Host, fence: Fence | HostError) -> bool:
+        """To the very director that answers otherwise: the others have nothing to send it. Whether it has begun there,
+        as far as is known.
+        """
         if not step.does & self._runlog.run.enforced:
-            return  # since this was judged somebody has taken over: nobody is to fight that
-        action = step.action
+            return False  # since this was judged somebody has taken over: nobody is to fight that
+        action, begun = step.action, False
         try:
             if not isinstance(fence, Fence):
                 raise fence
             # Where another director hangs, a command takes effect at once and returns after half a minute.
             came = await first_of(self._ports.hosts.run(host, action.command, fence=fence), self._seen_beside(action))
             sent = ran_of(came, changes=True) if isinstance(came, Result) else still_running(host, action.command)
+            begun = not sent.exit_status
             after = came if isinstance(came, Observation) else await self._seen_as_asked(action, _PATIENCE)
         except HostError as error:
             sent = ran_without_end(host, action.command, error, changes=True)
             after = await self._seen_as_asked(action, timedelta(0))
         set_back = fact.RingSetBack(
             step=step.name,
-            holds=after.verdict.holds is True,
+            holds=after.verdict.holds is True and heard_all(self._runlog.run, after.seen),
             reason=after.verdict.reason,
             not_after=fence.not_after if isinstance(fence, Fence) else 0,
             ran=(sent, *after.ran),
             seen=after.seen,
         )
         await self._runlog.record(set_back)
+        return begun
 
     async def _seen_beside(self, action: Action) -> Observation:
         await asyncio.sleep(BESIDE.total_seconds())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
 from bot.core.decisions.upnext import missing_gates
@@ -17,7 +17,7 @@ from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected
+from bot.core.plans.plan import Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -28,10 +28,12 @@ from bot.core.runs.watching import (
     counted,
     judge_ring,
     nameless,
+    nobody_knows,
     nowhere_to_go,
     only_mapped,
     to_be_sent_to,
     to_make_again,
+    unapproved,
 )
 from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
@@ -72,6 +74,10 @@ class Watch:
         self._setting_back = SettingBack(ports, runlog, looking)
         self._asking: asyncio.Task[None] | None = None
         self._rounds = 0
+        self._unknown_since: datetime | None = None
+        """Since when users are mapped, and nobody knows whether the backend serves."""
+        self._moving: tuple[datetime, int] | None = None
+        """Until when the watch's own flush may take, and how many users were left when it was last looked."""
 
     @property
     def _run(self) -> Run:
@@ -147,6 +153,8 @@ class Watch:
         if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
+        if ring.heard and not only_mapped(run, ring):
+            self._unknown_since = None
         if ring.given_users:
             await self._deviated(run, ring, observation)
         else:
@@ -154,31 +162,34 @@ class Watch:
 
     async def _is_as_left(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
-        if run.ring.given_users and ring.said:
+        if run.ring.given_users and run.ring.given_by <= ring.heard:
             (step, *_), ran, seen = run.ring.kept_up, observation.ran, observation.seen
             set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
             await self._runlog.record(set_back)
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        steps = to_make_again(run, ring, _serves(observation))
-        if not steps:
+        if self._still_moves(run, ring):
+            return
+        serves = _serves(observation)
+        steps = to_make_again(run, ring, serves)
+        if steps or serves:
+            self._unknown_since = None
+        if not steps and serves:
             await self._is_as_left(run, ring, observation)
+        if not steps and (serves or not self._long_unknown()):
             return
         host, helpless = _set_back_on(run, ring, observation)
         allowed = [step for step in steps if not missing_gates(run, step)]
+        helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
         if helpless and run.ring.helpless_reported:
             return  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
-        fence = (
-            NotRun("nothing is to be sent")
-            if helpless or not allowed
-            else await self._setting_back.fence(there, observation)
-        )
+        fence = NotRun("nothing is to be sent") if helpless else await self._setting_back.fence(there, observation)
         if self._run.enforced != run.enforced:
             return  # since this was judged somebody has taken over
         sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
-        first, *_ = steps
+        first, *_ = steps or to_make_again(run, ring, serves=False)
         deviated = fact.RingDeviated(
             step=first.name,
             host=host,
@@ -186,14 +197,35 @@ class Watch:
             helpless=helpless,
             sends=sends,
             not_after=not_after,
+            given=tuple(ring.given_users),
         )
         await self._runlog.record(deviated)
         if not helpless:
             for step in allowed:
-                await self._setting_back.send(step, there, fence)
+                await self._make_again(step, ring, there, fence)
             if Effect.FLUSH in run.enforced and not any(Effect.FLUSH in step.does for step in steps):
                 await self._flush(run, there)
         self._wake()
+
+    def _long_unknown(self) -> bool:
+        """Whether it was not known in the round before either: what passes by itself calls nobody."""
+        now = self._ports.clock.now()
+        self._unknown_since = self._unknown_since or now
+        return now - self._unknown_since >= self._ports.timings.watch_every
+
+    def _still_moves(self, run: Run, ring: RingSeen) -> bool:
+        """Whether the users who are mapped become fewer by the watch's own flush, which may take as long as any."""
+        if self._moving is None or not only_mapped(run, ring):
+            return False
+        until, users = self._moving
+        moves = self._ports.clock.now() < until and ring.users <= users
+        self._moving = (until, ring.users) if moves else None
+        return moves
+
+    async def _make_again(self, step: PlannedChange, ring: RingSeen, host: Host, fence: Fence | HostError) -> None:
+        sent = self._ports.clock.now()
+        if await self._setting_back.send(step, host, fence) and Effect.FLUSH in step.does:
+            self._moving = (sent + step.action.patience(ring.users), ring.users)
 
     async def _flush(self, run: Run, there: Host) -> None:
         """Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
@@ -208,7 +240,7 @@ class Watch:
             return
         for step in to_make_again(run, ring, serves=False):
             if Effect.FLUSH in step.does and not missing_gates(run, step):
-                await self._setting_back.send(step, there, await self._setting_back.fence(there, observation))
+                await self._make_again(step, ring, there, await self._setting_back.fence(there, observation))
 
     async def _look_for_a_boot(self) -> None:
         """A backend that was booted while it is out: what the run believed of it is looked at again, and recorded."""
