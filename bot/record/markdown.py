@@ -254,7 +254,7 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield code(reason)
             yield from _commands(ran)
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
-            yield f"{step} {'holds again' if holds else 'could not be set back'}"
+            yield f"{step} {'holds again' if holds else 'was not seen to hold again'}"
             yield code(reason)
             yield from _commands(ran)
 

@@ -154,3 +154,30 @@ async def test_what_the_watch_sent_before_a_crash_does_not_take_a_backend_away_a
         await asyncio.sleep(1000)
         assert play.broken() == [], told(play)
         assert play.ring.state.usable(play.backend.ip), told(play)
+
+
+@virtually
+async def test_the_flush_of_the_watch_is_not_sent_where_the_others_failed_while_dovecot_was_asked() -> None:
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        await asyncio.sleep(5)
+        ring_forgets(play)
+        play.before(UNITS, slowly(8, play.others_out))
+        await asyncio.sleep(60)
+        assert play.broken() == [], told(play)
+
+
+@virtually
+async def test_a_taken_ring_is_not_released_where_dovecot_died_while_directors_were_slow() -> None:
+    """Said to be released as dovecot is seen to run; it was seen 8 s before, and has died."""
+    async with a_run() as play:
+        await play.reaches("approve-restore")
+        await play.asks()
+        await play.take_over()
+        play.colleague_gives()
+        play.before(f"director-1 {STATUS}", slowly(8, play.dovecot_dies))
+        await asyncio.sleep(200)
+        assert not play.backend.serving
+        assert play.run_now.status is Status.TAKEN, told(play)

@@ -52,7 +52,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "ApprovalLapsed": frozenset({"reason"}),
     "Postponed": frozenset({"reason"}),
     "LongerWaitChosen": frozenset({"reason"}),
-    "RingDeviated": frozenset({"host", "reason", "helpless"}),
+    "RingDeviated": frozenset({"host", "reason", "helpless", "given"}),
     "RingSetBack": frozenset({"reason"}),
     "RunHeld": frozenset({"reason"}),
     "SkipProposed": frozenset({"reason"}),

@@ -61,7 +61,8 @@ def troubled() -> Story:
     )
     story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="vhosts is 100"))
     story.until("drain", on=Status.WAITING).tell(fact.UsersCounted(users={"director-1": 12, "director-2": 12}))
-    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="director-1: vhosts is 100"))
+    given = "director-1: vhosts is 100"
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=given, sends=1))
     story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts 0", ran=(command(),)))
     story.until("approve-flush", on=Status.ASKING)
     story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False))

@@ -228,14 +228,19 @@ WHO_THEY_ARE = Expected(probe="director-ring", where=Where.ANSWERING_DIRECTORS, 
 """What a director says of itself, in the look before anything is sent to it."""
 
 
+def own_row(host: str, seen: Sequence[Seen]) -> str | None:
+    """Which director it says that it is; None where that was not read."""
+    return next(
+        (str(one.reading["self"]) for one in seen if one.host == host and one.reading and "self" in one.reading), None
+    )
+
+
 def is_itself(run: Run, host: str, seen: Sequence[Seen]) -> bool:
     """Whether a director's own row, on the connection of this look, is the one that it proved to be with.
 
     A run of an older version has no such proof: what it says of itself has to be enough there.
     """
-    own = next(
-        (one.reading["self"] for one in seen if one.host == host and one.reading and "self" in one.reading), None
-    )
+    own = own_row(host, seen)
     return own is not None and (run.proved is None or own == run.proved.directors.get(host))
 
 

@@ -36,8 +36,8 @@ class RingState:
     """What this run has begun to take back of what it made of the ring; the backend gets users once that is all."""
     kept_up: tuple[PlannedChange, ...] = ()
     """What the watch keeps so: the changes of the ring that were made, in order, and a flush that was skipped."""
-    given_users: bool = False
-    """Whether directors were last seen to give it users again, and not seen to be set back since."""
+    given_by: frozenset[str] = frozenset()
+    """The directors that were last seen to give it users again, and not seen to be set back since."""
     unheard: tuple[tuple[str, int], ...] = ()
     """Commands that take users away and whose end was not heard: the director, and until when each may still begin
     there, by the director's own clock.
@@ -60,6 +60,11 @@ class RingState:
         """What was made of it, and not taken back since; a flush alone keeps nobody away."""
         made = frozenset[Effect]().union(*(step.does for step in self.kept_up)) & TAKE_USERS_AWAY - self.given_back
         return made if made - {Effect.FLUSH} else frozenset()
+
+    @property
+    def given_users(self) -> bool:
+        """Whether it was last seen to be given users again, and not seen to be set back since."""
+        return bool(self.given_by)
 
     @property
     def deviates_too_often(self) -> bool:
@@ -133,11 +138,12 @@ class RingState:
         """It is not as this run made it, and the watch is about to set it back."""
         again = self.sent(new.host, new.not_after, new.sends)
         helpless = self.helpless_reported or bool(new.helpless)
-        return replace(again, deviations=self.deviations + 1, given_users=True, helpless_reported=helpless)
+        given_by = self.given_by | {new.host, *new.given}
+        return replace(again, deviations=self.deviations + 1, given_by=given_by, helpless_reported=helpless)
 
     def set_back(self, new: fact.RingSetBack, at: datetime) -> RingState:
         """What the watch sent takes users away too, and may still come where its end was not heard."""
-        state = replace(self, given_users=False, zero_since=at) if self.given_users and new.holds else self
+        state = replace(self, given_by=frozenset(), zero_since=at) if self.given_users and new.holds else self
         if not new.not_after:
             return state  # nothing was sent
         command, *_ = new.ran

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.core.plans.effects import Effect
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs.events import OthersCounted, Seen
 from bot.core.runs.run import Run
 
@@ -16,12 +17,15 @@ class RingSeen:
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
     their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `said`: all their
-    answers. `usable_others`: the lowest count of all directors; None when none answered.
+    answers, `heard` their names. `users`: the highest count of them. `usable_others`: the lowest; None when none
+    answered.
     """
 
     given_users: dict[str, str]
     reported_up: dict[str, str]
     said: str
+    heard: frozenset[str]
+    users: int
     usable_others: int | None
     others: str
 
@@ -29,7 +33,7 @@ class RingSeen:
 def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     """Hold the directors' answers against what this run has made of the ring."""
     enforced = run.enforced
-    given, up, said = {}, {}, []
+    given, up, said, mapped = {}, {}, [], {}
     fewest: int | None = None
     others: dict[str, None] = {}
     for one in seen:
@@ -38,6 +42,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
         said.append(line)
+        mapped[one.host] = int(users)
         reported_up = state != "down" and Effect.DOWN in enforced
         if (vhosts != 0 and (Effect.TAKES_VHOSTS in enforced or reported_up)) or (
             users != 0 and Effect.FLUSH in enforced
@@ -50,8 +55,45 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
             fewest = usable
         others[f"{one.host}: {one.reading['others']}"] = None
     return RingSeen(
-        given_users=given, reported_up=up, said="; ".join(said), usable_others=fewest, others="; ".join(others)
+        given_users=given,
+        reported_up=up,
+        said="; ".join(said),
+        heard=frozenset(mapped),
+        users=max(mapped.values(), default=0),
+        usable_others=fewest,
+        others="; ".join(others),
     )
+
+
+def to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
+    """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
+    given = _with_vhosts(ring).values()
+    # In the middle of a restore the vhosts are there by this run's own hand: down is what keeps users away.
+    again = Effect.TAKES_VHOSTS in run.enforced or any("state is down," not in line for line in given)
+    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
+    if serves is False:
+        wanted.add(Effect.FLUSH)
+    last = {effect: step for step in run.ring.kept_up for effect in step.does if effect in wanted & run.enforced}
+    return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
+
+
+def _with_vhosts(ring: RingSeen) -> dict[str, str]:
+    return {host: line for host, line in ring.given_users.items() if "vhosts is 0," not in line}
+
+
+def to_be_sent_to(ring: RingSeen) -> list[str]:
+    """The directors on which it can be set back: where one has given it vhosts, the others have nothing to send it."""
+    return list(_with_vhosts(ring) or ring.given_users)
+
+
+def only_mapped(run: Run, ring: RingSeen) -> bool:
+    """Whether all that is not as it was made is that users are mapped: what to do then depends on whether it serves."""
+    return bool(ring.given_users) and not to_make_again(run, ring, serves=None)
+
+
+def heard_all(run: Run, seen: Sequence[Seen]) -> bool:
+    """Whether each director that gave it users was read: what another one says is no word of theirs."""
+    return run.ring.given_by <= {one.host for one in seen if one.reading is not None}
 
 
 def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
@@ -60,3 +102,48 @@ def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.ring.others_low:
         return None
     return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)
+
+
+def nowhere_to_go(run: Run, ring: RingSeen) -> str:
+    """Why nothing is set back: users must have somewhere to go."""
+    name = run.request.target.backend.name
+    return (
+        f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
+        f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
+        f" see whether {name} serves, and bring the others back; or take over by hand"
+    )
+
+
+def another_director(host: str) -> str:
+    """Why nothing is set back: the director is not the one that is meant."""
+    return (
+        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
+        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
+    )
+
+
+def nameless(host: str) -> str:
+    """The same, where it does not say who it is, though it was asked several times."""
+    return (
+        f"{host} gives users again to the backend that is out, and does not say which director it is, so nothing is"
+        " sent there. What to do: see what `doveadm director ring status` says there, then click Retry"
+    )
+
+
+def nobody_knows(run: Run, ring: RingSeen) -> str:
+    """Why users are not moved: none that serves is flushed, nor what may serve."""
+    backend = run.request.target.backend
+    return (
+        f"users are mapped to {backend.name} ({'; '.join(ring.given_users.values())}), and whether its dovecot runs"
+        f" cannot be seen, so they are not moved. What to do: see whether {backend.name} serves; where it does not,"
+        f" `doveadm director flush {backend.ip}` on a director moves them; or take over by hand"
+    )
+
+
+def unapproved(run: Run, steps: Sequence[PlannedChange]) -> str:
+    """Why nothing is set back: nobody's word stands for it any more."""
+    commands = ", ".join(f"`{step.action.command.text}`" for step in steps)
+    return (
+        f"{run.request.target.backend.name} has users again, and what sets that back needs an approval that does not"
+        f" count any more: {commands}. What to do: do that by hand on a director, or take over by hand"
+    )

@@ -68,10 +68,13 @@ class Looking:
         """From here on, a director's word counts only over a connection on which its own row is the one given here."""
         self._directors = directors
 
-    async def look(self, expectations: Sequence[Expected]) -> Observation:
-        """Look once, everywhere at the same time; what two expectations ask the same host is asked once."""
+    async def look(self, expectations: Sequence[Expected], grace: timedelta | None = None) -> Observation:
+        """Look once, everywhere at the same time; what two expectations ask the same host is asked once.
+
+        `grace`: how long to wait for directors once one has answered, those that are known to be away too.
+        """
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
-        groups = await self._asked(once)
+        groups = await self._asked(once, grace)
         read = matched(
             [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
@@ -85,11 +88,11 @@ class Looking:
             last_output=every[-1].output if every else str,
         )
 
-    async def _asked(self, expectations: Sequence[Expected]) -> list[list[_One]]:
+    async def _asked(self, expectations: Sequence[Expected], grace: timedelta | None) -> list[list[_One]]:
         """What came of each, all asked at the same time; what is old by the time that all is answered, once more."""
         async with asking_once(self._proved, self._clock) as answers:
             for left in reversed(range(_ROUNDS)):
-                asked = (self._everywhere(expected, answers.ask) for expected in expectations)
+                asked = (self._everywhere(expected, answers.ask, grace) for expected in expectations)
                 groups = await asyncio.gather(*asked)
                 if not answers.forget(OLD, refuse=left == 1):
                     break
@@ -157,13 +160,13 @@ class Looking:
         answers = await asyncio.gather(*map(self.answers, away))
         self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
 
-    async def _everywhere(self, expected: Expected, ask: Ask) -> list[_One]:
+    async def _everywhere(self, expected: Expected, ask: Ask, grace: timedelta | None) -> list[_One]:
         hosts = hosts_for(self._target, expected.where)
         match expected.where:
             case Where.ONE_DIRECTOR:
                 return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected, ask)]
             case Where.ANSWERING_DIRECTORS:
-                return await self._answering(hosts, expected, ask)
+                return await self._answering(hosts, expected, ask, grace)
             case _:
                 return list(await asyncio.gather(*(self._at(host, expected, ask) for host in hosts)))
 
@@ -174,13 +177,16 @@ class Looking:
                 break
         return one
 
-    async def _answering(self, hosts: Sequence[Host], expected: Expected, ask: Ask) -> list[_One]:
+    async def _answering(
+        self, hosts: Sequence[Host], expected: Expected, ask: Ask, grace: timedelta | None
+    ) -> list[_One]:
         """Those that are not known to be away; once one has answered, the others are given a few seconds."""
-        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in self.there(hosts)}
+        asked = self.there(hosts) if grace is None else hosts
+        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in asked}
         try:
             answered = await _until_one_answers(asking)
             if answered:
-                await asyncio.wait(asking, timeout=_GRACE.total_seconds())
+                await asyncio.wait(asking, timeout=(grace or _GRACE).total_seconds())
             late = {host for task, host in asking.items() if not task.done()}
         finally:
             await give_up(*asking)

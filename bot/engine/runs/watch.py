@@ -8,37 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
-from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
+from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
 from bot.core.decisions.upnext import missing_gates
-from bot.core.hosts.command import Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Action, Expected, PlannedChange
+from bot.core.plans.plan import Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.runs.watching import RingSeen, counted, judge_ring
-from bot.engine.looks.beside import first_of, give_up
+from bot.core.runs.watching import (
+    RingSeen,
+    another_director,
+    counted,
+    judge_ring,
+    nameless,
+    nobody_knows,
+    nowhere_to_go,
+    only_mapped,
+    to_be_sent_to,
+    to_make_again,
+    unapproved,
+)
+from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import Looking
-from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.rebooting import after_boot
-from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
+from bot.engine.runs.setting_back import SettingBack
 from bot.errors import HostError, NotRun
 
 log = logging.getLogger(__name__)
 
-_PATIENCE = timedelta(seconds=5)
 _CALM = 10
 """So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought."""
+
+_LATE = timedelta(seconds=10)
+"""How long a slow director is waited for, in a round that nobody waits for and that shows nothing else."""
+
+_TRIES = 3
+"""How often it is looked, soon after each other, until a director that gives users says which one it is."""
 
 _RING = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={})
 _EVERY = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
@@ -56,9 +71,13 @@ class Watch:
         self._looking = looking
         self._deciding = deciding
         self._wake = wake
-        self._sending = Sending(ports.hosts, ports.timings.not_after)
+        self._setting_back = SettingBack(ports, runlog, looking)
         self._asking: asyncio.Task[None] | None = None
         self._rounds = 0
+        self._unknown_since: datetime | None = None
+        """Since when users are mapped, and nobody knows whether the backend serves."""
+        self._moving: tuple[datetime, int] | None = None
+        """Until when the watch's own flush may take, and how many users were left when it was last looked."""
 
     @property
     def _run(self) -> Run:
@@ -85,14 +104,17 @@ class Watch:
         if self._run.status is Status.TAKEN:
             await self._until_in_use()
             return
-        await self.check_ring()
+        await self.check_ring(late=_LATE)
         await self._look_for_a_boot()
 
-    async def check_ring(self) -> None:
-        """Look once at what has to stay as it was made, set back what is not, and see that there are enough others."""
+    async def check_ring(self, late: timedelta | None = None) -> None:
+        """Look once at what has to stay as it was made, set back what is not, and see that there are enough others.
+
+        `late`: how long slow directors are waited for, where those that answer at once give no users.
+        """
         while (run := self._run).enforced:
             rounds = self._rounds
-            observation = await self._looking.look([_RING, WHO_THEY_ARE])
+            observation = await self._seen(run, late)
             async with self._deciding:
                 # Else it was set back meanwhile, or a command of this run's own was begun: it is looked at anew.
                 if self._rounds == rounds and self._run.enforced == run.enforced:
@@ -102,6 +124,28 @@ class Watch:
                         self._rounds += 1
                     return
 
+    async def _seen(self, run: Run, late: timedelta | None) -> Observation:
+        """Enough to decide on: who gives users, which directors these are, and where need be whether it serves.
+
+        One answer that is lost makes no director a stranger.
+        """
+        for tried in range(_TRIES):
+            if tried:
+                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+            asks, grace = [_RING, WHO_THEY_ARE], None
+            observation = await self._looking.look(asks)
+            ring = judge_ring(run, observation.seen)
+            if late and not ring.given_users and len(ring.heard) < len(run.request.target.ring.directors):
+                grace = late
+                observation = await self._looking.look(asks, grace)
+                ring = judge_ring(run, observation.seen)
+            if only_mapped(run, ring):
+                observation = await self._looking.look([*asks, _DOVECOT], grace)
+                ring = judge_ring(run, observation.seen)
+            if _is_known(run, ring, observation):
+                break
+        return observation
+
     async def _judge(self, run: Run, observation: Observation) -> None:
         ring = judge_ring(run, observation.seen)
         if (now := counted(run, ring)) is not None:
@@ -109,6 +153,8 @@ class Watch:
         if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
+        if ring.heard and not only_mapped(run, ring):
+            self._unknown_since = None
         if ring.given_users:
             await self._deviated(run, ring, observation)
         else:
@@ -116,87 +162,85 @@ class Watch:
 
     async def _is_as_left(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
-        if run.ring.given_users and ring.said:
+        if run.ring.given_users and run.ring.given_by <= ring.heard:
             (step, *_), ran, seen = run.ring.kept_up, observation.ran, observation.seen
             set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
             await self._runlog.record(set_back)
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        steps = _to_make_again(run, ring, serves=None)
-        if not steps and Effect.FLUSH in run.enforced:
-            steps = _to_make_again(run, ring, await self._serves())
-        if self._run.enforced != run.enforced:
-            return  # since this was judged somebody has taken over
-        if not steps:
-            await self._is_as_left(run, ring, observation)
+        if self._still_moves(run, ring):
             return
-        first, host = steps[0], next(iter(ring.given_users))
-        helpless = _helpless(run, ring)
-        if not helpless and not is_itself(run, host, observation.seen):
-            helpless = _stranger(host)
+        serves = _serves(observation)
+        steps = to_make_again(run, ring, serves)
+        if steps or serves:
+            self._unknown_since = None
+        if not steps and serves:
+            await self._is_as_left(run, ring, observation)
+        if not steps and (serves or not self._long_unknown()):
+            return
+        host, helpless = _set_back_on(run, ring, observation)
+        allowed = [step for step in steps if not missing_gates(run, step)]
+        helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
         if helpless and run.ring.helpless_reported:
             return  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
-        allowed = [step for step in steps if not helpless and not missing_gates(run, step)]
-        fence = await self._fence(there, observation) if allowed else NotRun("nothing is to be sent")
+        fence = NotRun("nothing is to be sent") if helpless else await self._setting_back.fence(there, observation)
+        if self._run.enforced != run.enforced:
+            return  # since this was judged somebody has taken over
         sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
+        first, *_ = steps or to_make_again(run, ring, serves=False)
         deviated = fact.RingDeviated(
-            step=first.name, host=host, reason=reason, helpless=helpless, sends=sends, not_after=not_after
+            step=first.name,
+            host=host,
+            reason=reason,
+            helpless=helpless,
+            sends=sends,
+            not_after=not_after,
+            given=tuple(ring.given_users),
         )
         await self._runlog.record(deviated)
-        for step in allowed:
-            await self._set_back(step, step.action, there, fence)
-        # Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
-        also = _to_make_again(run, ring, await self._serves()) if Effect.FLUSH in run.enforced and not helpless else []
-        for step in also:
-            if step not in steps and not missing_gates(run, step):
-                await self._set_back(step, step.action, there, await self._fence(there, observation))
+        if not helpless:
+            for step in allowed:
+                await self._make_again(step, ring, there, fence)
+            if Effect.FLUSH in run.enforced and not any(Effect.FLUSH in step.does for step in steps):
+                await self._flush(run, there)
         self._wake()
 
-    async def _fence(self, host: Host, observation: Observation) -> Fence | HostError:
-        """One for all commands of a deviation, so that until when they may begin is written before any is sent."""
-        try:
-            answer = await self._sending.asked(host)
-            return self._sending.fence(host, observation.connections.get(host.name, ""), "", answer)
-        except HostError as error:
-            return error
+    def _long_unknown(self) -> bool:
+        """Whether it was not known in the round before either: what passes by itself calls nobody."""
+        now = self._ports.clock.now()
+        self._unknown_since = self._unknown_since or now
+        return now - self._unknown_since >= self._ports.timings.watch_every
 
-    async def _set_back(self, step: PlannedChange, action: Action, host: Host, fence: Fence | HostError) -> None:
-        """On the very director that answers otherwise: the others have nothing to send it."""
-        if not step.does & self._run.enforced:
-            return  # since this was judged somebody has taken over: nobody is to fight that
-        try:
-            if not isinstance(fence, Fence):
-                raise fence
-            # Where another director hangs, a command takes effect at once and returns after half a minute.
-            came = await first_of(self._ports.hosts.run(host, action.command, fence=fence), self._seen_beside(action))
-            sent = ran_of(came, changes=True) if isinstance(came, Result) else still_running(host, action.command)
-            after = came if isinstance(came, Observation) else await self._seen_as_asked(action, _PATIENCE)
-        except HostError as error:
-            sent = ran_without_end(host, action.command, error, changes=True)
-            after = await self._seen_as_asked(action, timedelta(0))
-        set_back = fact.RingSetBack(
-            step=step.name,
-            holds=after.verdict.holds is True,
-            reason=after.verdict.reason,
-            not_after=fence.not_after if isinstance(fence, Fence) else 0,
-            ran=(sent, *after.ran),
-            seen=after.seen,
-        )
-        await self._runlog.record(set_back)
+    def _still_moves(self, run: Run, ring: RingSeen) -> bool:
+        """Whether the users who are mapped become fewer by the watch's own flush, which may take as long as any."""
+        if self._moving is None or not only_mapped(run, ring):
+            return False
+        until, users = self._moving
+        moves = self._ports.clock.now() < until and ring.users <= users
+        self._moving = (until, ring.users) if moves else None
+        return moves
 
-    async def _seen_beside(self, action: Action) -> Observation:
-        await asyncio.sleep(BESIDE.total_seconds())
-        return await self._seen_as_asked(action, _PATIENCE)
+    async def _make_again(self, step: PlannedChange, ring: RingSeen, host: Host, fence: Fence | HostError) -> None:
+        sent = self._ports.clock.now()
+        if await self._setting_back.send(step, host, fence) and Effect.FLUSH in step.does:
+            self._moving = (sent + step.action.patience(ring.users), ring.users)
 
-    async def _seen_as_asked(self, action: Action, patience: timedelta) -> Observation:
-        """Not long: the run's own changes wait meanwhile."""
-        asked = _still_asked(self._run, action.done_when)
-        return await self._looking.until_seen(asked, min(action.within, patience))
+    async def _flush(self, run: Run, there: Host) -> None:
+        """Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
 
-    async def _serves(self) -> bool | None:
-        return (await self._looking.look([_DOVECOT])).verdict.holds
+        So the directors are looked at again together with it: what they said before is as old.
+        """
+        observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT])
+        ring = judge_ring(run, observation.seen)
+        if _serves(observation) is not False or not ring.usable_others:
+            return
+        if not is_itself(run, there.name, observation.seen):
+            return
+        for step in to_make_again(run, ring, serves=False):
+            if Effect.FLUSH in step.does and not missing_gates(run, step):
+                await self._make_again(step, ring, there, await self._setting_back.fence(there, observation))
 
     async def _look_for_a_boot(self) -> None:
         """A backend that was booted while it is out: what the run believed of it is looked at again, and recorded."""
@@ -217,11 +261,12 @@ class Watch:
         """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
         # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
-        if await self._serves() is not True:
+        observation = await self._looking.look([_EVERY, _DOVECOT])
+        if _serves(observation) is not True:
             return
-        observation = await self._looking.look([_EVERY])
-        read = [seen.reading for seen in observation.seen if seen.reading is not None]
-        if len(read) == len(observation.seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+        directors = observation.part([_EVERY]).seen
+        read = [seen.reading for seen in directors if seen.reading is not None]
+        if len(read) == len(directors) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
                 fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
@@ -229,39 +274,27 @@ class Watch:
             self._wake()
 
 
-def _to_make_again(run: Run, ring: RingSeen, serves: bool | None) -> list[PlannedChange]:
-    """The run's own changes that put it right, in order; nothing that serves is flushed, nor what may serve."""
-    given = [line for line in ring.given_users.values() if "vhosts is 0," not in line]
-    # In the middle of a restore the vhosts are there by this run's own hand: down is what keeps users away.
-    again = Effect.TAKES_VHOSTS in run.enforced or any("state is down," not in line for line in given)
-    wanted = {Effect.TAKES_VHOSTS, Effect.DOWN} if given and again else set()
-    if serves is False:
-        wanted.add(Effect.FLUSH)
-    last = {effect: step for step in run.ring.kept_up for effect in step.does if effect in wanted & run.enforced}
-    return [last[effect] for effect in (Effect.TAKES_VHOSTS, Effect.DOWN, Effect.FLUSH) if effect in last]
+def _serves(observation: Observation) -> bool | None:
+    """Whether dovecot was seen to run; None where it was not read, or not looked at."""
+    return observation.part([_DOVECOT]).verdict.holds
 
 
-def _still_asked(run: Run, done_when: Sequence[Expected]) -> list[Expected]:
-    """What shows that it is set back: not the vhosts, once this run has begun to give them."""
-    if Effect.TAKES_VHOSTS not in run.ring.given_back:
-        return list(done_when)
-    return [replace(one, asks={name: at for name, at in one.asks.items() if name != "vhosts"}) for one in done_when]
+def _is_known(run: Run, ring: RingSeen, observation: Observation) -> bool:
+    """Whether one of the directors that give users proves to be itself, or none does and each says which one it is."""
+    given = to_be_sent_to(ring)
+    own = [own_row(host, observation.seen) is not None for host in given]
+    return all(own) or any(is_itself(run, host, observation.seen) for host in given)
 
 
-def _stranger(host: str) -> str:
-    return (
-        f"{host} gives users again to the backend that is out, and does not prove to be the director that it was when"
-        " this run began, so nothing is sent there. What to do: see where its `ssh` name leads now, then click Retry"
-    )
-
-
-def _helpless(run: Run, ring: RingSeen) -> str:
-    """Why nothing is set back, empty when it is: users must have somewhere to go."""
-    if ring.usable_others:
-        return ""
-    name = run.request.target.backend.name
-    return (
-        f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
-        f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
-        f" see whether {name} serves, and bring the others back; or take over by hand"
-    )
+def _set_back_on(run: Run, ring: RingSeen, observation: Observation) -> tuple[str, str]:
+    """The director on which it is set back, and why that cannot be, empty when it can: users must have somewhere to go,
+    and nothing is sent to another director than the one that is meant.
+    """
+    first, *_ = given = to_be_sent_to(ring)
+    host = next((one for one in given if is_itself(run, one, observation.seen)), "")
+    stranger = next((one for one in given if own_row(one, observation.seen) is not None), "")
+    if not ring.usable_others:
+        return host or first, nowhere_to_go(run, ring)
+    if host:
+        return host, ""
+    return stranger or first, another_director(stranger) if stranger else nameless(first)

@@ -86,7 +86,7 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
-            return _of_the_ring(entry, after)
+            return _of_the_ring(entry, after, approvers)
         case fact.StepDone():
             return steps.changed(entry, before)
         case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn():
@@ -112,11 +112,11 @@ def answered(asked: Entry, before: Run | None, after: Run, ending: Entry, *, app
     return asking.ended(replies(asked, before, after, approvers=approvers)[0], asked, after, ending)
 
 
-def _of_the_ring(entry: Entry, run: Run) -> Message:
+def _of_the_ring(entry: Entry, run: Run, approvers: str) -> Message:
     """What the watch saw while the backend is out, and what came of setting it back."""
     match entry.fact:
         case fact.RingDeviated() as seen:
-            return ringing.deviated(entry, seen, run)
+            return ringing.deviated(entry, seen, run, approvers)
         case fact.MonitorSaysUp() as reported:
             return ringing.monitor(entry, reported)
         case fact.BackendRebooted(ran=commands) as boot:

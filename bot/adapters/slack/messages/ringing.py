@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import clock, file_name, now, value, who
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -32,17 +32,22 @@ def proved(entry: Entry, facts: fact.HostsProved) -> Message:
     return builder.message(name=file_name(entry, "proved"))
 
 
-def deviated(entry: Entry, seen: fact.RingDeviated, run: Run) -> Message:
-    """The ring was changed by somebody else."""
+def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) -> Message:
+    """The ring was changed by somebody else; where it is not set back, whoever can act is called."""
     host, at = escape(seen.host), now(entry.at)
-    then = "it is not set back" if seen.helpless else "it is set back"
-    builder = MessageBuilder(f"{host} says otherwise than this run left it, {clock(entry.at)}; {then}.")
-    builder.paragraph(f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}")
+    then = "it is not set back" if seen.helpless else "it is set back" if seen.sends else "nothing can be sent there"
+    call = f"{approvers} " if seen.helpless else ""
+    builder = MessageBuilder(f"{call}{host} says otherwise than this run left it, {clock(entry.at)}; {then}.")
+    builder.paragraph(
+        f":rotating_light: *The ring was changed by somebody else*, seen on {inline(seen.host)}, {at}"
+        f"{call and f' · {approvers}'}"
+    )
     if seen.helpless:
         builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
         times = f"Time {run.ring.deviations}; at time {DEVIATIONS} the run holds"
-        builder.paragraph(f"It is set back now. {times}.")
+        then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
+        builder.paragraph(f"{then}. {times}.")
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
 
@@ -52,6 +57,8 @@ def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     sent = any(one.changes for one in came.ran)
     title = "Not set back" if not came.holds else "Set back" if sent else "As this run left it again"
     mark = ":white_check_mark:" if came.holds else ":x:"
+    if not came.holds and sent and Effect.FLUSH in effects(came.ran[0].command) and not came.ran[0].exit_status:
+        title, mark = "Not all users are seen moved yet", ":hourglass_flowing_sand:"  # many take minutes
     builder = MessageBuilder(f"{title}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
     builder.paragraph(f"{mark} *{title}*, {now(entry.at)}")
     builder.quote("*Seen*", came.reason)

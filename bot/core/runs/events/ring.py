@@ -29,7 +29,7 @@ class RingDeviated:
     """A director says otherwise than this run left it, first of all `step`; written before it is set back.
 
     `helpless`: why it is not set back, empty when it is. `sends`: how many commands go to `host` now, to begin there
-    until `not_after` by its clock.
+    until `not_after` by its clock. `given`: all directors that say so, `host` among them.
     """
 
     step: str
@@ -38,11 +38,13 @@ class RingDeviated:
     helpless: str = ""
     sends: int = 0
     not_after: int = 0
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingSetBack:
-    """What came of setting a director back; `holds` when every director that answers says what it should again.
+    """What came of setting a director back; `holds` when every director that answers says what it should again, and
+    those answer that said otherwise.
 
     `not_after`: as of StepStarted.
     """
