@@ -60,20 +60,26 @@ class Answers:
         self._came[key], self._took[key] = self._last, self._last - began
         return result
 
-    def forget(self, old: timedelta, *, refuse: bool) -> bool:
-        """Forget what came so long before the last answer or failure, so that it is asked again; whether there was any.
-
-        `refuse`: it is not asked again, but counts as not read.
-        """
-        found = [key for key, came in self._came.items() if self._last - came >= old]
-        if not refuse and any(self._took[key] >= old for key in found):
+    def forget(self, old: timedelta) -> bool:
+        """Forget what came so long before the last answer or failure, to be asked again; whether there was any."""
+        found = self._older(old)
+        if any(self._took[key] >= old for key in found):
             found = list(self._came)
         self._longest = max((self._took[key] for key in found), default=timedelta(0))
         for key in found:
             del self._came[key], self._asked[key]
-            if refuse:
-                self._asked[key] = asyncio.create_task(_refused(key[0]))
         return bool(found)
+
+    def refuse(self, old: timedelta) -> bool:
+        """Let what came so long before the last answer count as not read; whether there was any."""
+        found = self._older(old)
+        for key in found:
+            del self._came[key]
+            self._asked[key] = asyncio.create_task(_refused(key[0]))
+        return bool(found)
+
+    def _older(self, old: timedelta) -> list[_Key]:
+        return [key for key, came in self._came.items() if self._last - came >= old]
 
     async def close(self) -> None:
         """What nobody waits for any more is given up."""

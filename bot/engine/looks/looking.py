@@ -30,10 +30,13 @@ _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
 OLD = timedelta(seconds=2)
-"""A change is decided on no answer that is so much older than the last one."""
+"""What was answered so long before the last answer of a look is asked again."""
+
+OLDEST = timedelta(seconds=5)
+"""A change is decided on no answer that is so much older than the last one, where asking again makes none younger."""
 
 _ROUNDS = 3
-"""How often what is too old is asked again within a look; then it counts as not read."""
+"""How often all is asked in a look on which a change is decided."""
 
 _RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
@@ -68,13 +71,16 @@ class Looking:
         """From here on, a director's word counts only over a connection on which its own row is the one given here."""
         self._directors = directors
 
-    async def look(self, expectations: Sequence[Expected], grace: timedelta | None = None) -> Observation:
+    async def look(
+        self, expectations: Sequence[Expected], grace: timedelta | None = None, *, to_act: bool = False
+    ) -> Observation:
         """Look once, everywhere at the same time; what two expectations ask the same host is asked once.
 
-        `grace`: how long to wait for directors once one has answered, those that are known to be away too.
+        `grace`: how long to wait for directors once one has answered, those that are known to be away too. `to_act`: a
+        change is decided on it, so what stays old counts as not read.
         """
         once = [expected for at, expected in enumerate(expectations) if expected not in expectations[:at]]
-        groups = await self._asked(once, grace)
+        groups = await self._asked(once, grace, to_act=to_act)
         read = matched(
             [(expected.probe, tuple(one.seen for one in ones)) for expected, ones in zip(once, groups, strict=True)]
         )
@@ -88,15 +94,21 @@ class Looking:
             last_output=every[-1].output if every else str,
         )
 
-    async def _asked(self, expectations: Sequence[Expected], grace: timedelta | None) -> list[list[_One]]:
+    async def _asked(
+        self, expectations: Sequence[Expected], grace: timedelta | None, *, to_act: bool
+    ) -> list[list[_One]]:
         """What came of each, all asked at the same time; what is old by the time that all is answered, once more."""
         async with asking_once(self._proved, self._clock) as answers:
-            for left in reversed(range(_ROUNDS)):
+
+            async def all_asked() -> list[list[_One]]:
                 asked = (self._everywhere(expected, answers.ask, grace) for expected in expectations)
-                groups = await asyncio.gather(*asked)
-                if not answers.forget(OLD, refuse=left == 1):
-                    break
-        return groups
+                return await asyncio.gather(*asked)
+
+            groups = await all_asked()
+            for _ in range(_ROUNDS - 1 if to_act else 1):
+                if answers.forget(OLD):
+                    groups = await all_asked()
+            return await all_asked() if to_act and answers.refuse(OLDEST) else groups
 
     async def until_seen(
         self,
@@ -127,14 +139,19 @@ class Looking:
         return observation
 
     async def until(
-        self, enough: Callable[[Observation], bool], expectations: Sequence[Expected], within: timedelta
+        self,
+        enough: Callable[[Observation], bool],
+        expectations: Sequence[Expected],
+        within: timedelta,
+        *,
+        to_act: bool = False,
     ) -> Observation:
         """Look until it is enough, as long as `within`; a host that cannot be read is looked at some times anyhow."""
         give_up = self._clock.now() + within
         pause = self._timings.look_again / 8
         looked = 0
         while True:
-            observation = await self.look(expectations)
+            observation = await self.look(expectations, to_act=to_act)
             looked += 1
             unread = observation.verdict.holds is None and looked < _LOOKS_AT_LEAST
             if enough(observation) or (self._clock.now() >= give_up and not unread):

@@ -21,7 +21,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
-from bot.engine.looks.looking import OLD, Looking
+from bot.engine.looks.looking import OLD, OLDEST, Looking
 from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Early, Sending
@@ -37,10 +37,14 @@ _LOOKS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class _Try:
-    """One look and its fence. `connection`: the one on which the backend said who it is, if it is sent there."""
+    """One look and its fence. `connection`: the one on which the backend said who it is, if it is sent there.
+
+    `oldest`: how old the look may be when it is fenced.
+    """
 
     early: Early
     give_up: datetime
+    oldest: timedelta
     connection: str = ""
 
 
@@ -111,7 +115,8 @@ class Judging:
             if isinstance(found := await self._settled(step, action, decided), fact.StepDone):
                 return found
             early = self._readying.asks_early(self._meant(step))
-            this = _Try(early=early, give_up=give_up, connection=connection)
+            oldest = OLD if looked < _LOOKS else OLDEST
+            this = _Try(early=early, give_up=give_up, oldest=oldest, connection=connection)
             try:
                 ready = await self._looked_and_fenced(step, action, decided, this)
             except _LookAnew as why:
@@ -129,7 +134,7 @@ class Judging:
         if not self._readying.unsettled(action):
             return None
         guards = _guards(decided)
-        observation = await self._looking.look((*action.done_when, *guards))
+        observation = await self._looking.look((*action.done_when, *guards), to_act=True)
         if (found := await self._found(step, action, guards, observation)) is not None:
             return found
         await self._readying.settled()
@@ -164,9 +169,9 @@ class Judging:
         except NotRun as silent:
             self._looking.passes_over(host)
             raise _LookAnew(str(silent)) from silent
-        if fence is None or self._ports.clock.now() - looked >= OLD:
+        if fence is None or self._ports.clock.now() - looked >= this.oldest:
             raise _LookAnew(
-                f"{host.name} takes more than {OLD.total_seconds():g} s to answer right before a change, and what was"
+                f"{host.name} takes more than {this.oldest.total_seconds():g} s to answer right before a change, and what was"
                 " seen is old by then; nothing was sent. What to do: see why it is slow, then click Retry"
             )
         guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
@@ -221,7 +226,7 @@ class Judging:
         beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
         beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
         expectations = (*action.done_when, *guards, *beside)
-        observation = await self._looking.look(expectations)
+        observation = await self._looking.look(expectations, to_act=True)
         if decides(observation):
             return observation
         await self._set_ring_back()
@@ -232,7 +237,8 @@ class Judging:
             known = observation.verdict.holds is not None
             return decides(observation) or (known and clock.now() >= passed)
 
-        return await self._looking.until(enough, expectations, max(give_up - clock.now(), timings.patience))
+        patience = max(give_up - clock.now(), timings.patience)
+        return await self._looking.until(enough, expectations, patience, to_act=True)
 
     def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: one of the directors that just answered who they are."""

@@ -232,7 +232,7 @@ class Watch:
 
         So the directors are looked at again together with it: what they said before is as old.
         """
-        observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT])
+        observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT], to_act=True)
         ring = judge_ring(run, observation.seen)
         if _serves(observation) is not False or not ring.usable_others:
             return
@@ -261,7 +261,7 @@ class Watch:
         """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
         run = self._run
         # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
-        observation = await self._looking.look([_EVERY, _DOVECOT])
+        observation = await self._looking.look([_EVERY, _DOVECOT], to_act=True)
         if _serves(observation) is not True:
             return
         directors = observation.part([_EVERY]).seen
