@@ -171,8 +171,8 @@ class Judging:
             raise _LookAnew(str(silent)) from silent
         if fence is None or self._ports.clock.now() - looked >= this.oldest:
             raise _LookAnew(
-                f"{host.name} takes more than {this.oldest.total_seconds():g} s to answer right before a change, and what"
-                " was seen is old by then; nothing was sent. What to do: see why it is slow, then click Retry"
+                f"{host.name} takes more than {this.oldest.total_seconds():g} s to answer right before a change, and"
+                " what was seen is old by then; nothing was sent. What to do: see why it is slow, then click Retry"
             )
         guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
         return Ready(host=host, fence=fence, before=before, guarded=guarded, material=material)
