@@ -96,10 +96,14 @@ class GoBack:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeOver:
-    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back."""
+    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back.
+
+    `answers`: the hold it answers; None for what can be said at any time.
+    """
 
     person: Person
     reason: str = field(repr=False)
+    answers: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +224,8 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
+    if command.answers is not None:
+        _held(run, command.answers)
     if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
         raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
     return (fact.TakenOver(by=command.person.id, reason=_reason(command.reason, "Taking over needs a reason.")),)

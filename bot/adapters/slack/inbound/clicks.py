@@ -29,6 +29,9 @@ from bot.core.runs.run import Run
 from bot.engine.service import Service
 from bot.errors import Refused
 
+_FIRST = 1
+"""The fact that the buttons of the first message are of, which answer nothing."""
+
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,20})>")
 _VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
 
@@ -113,7 +116,7 @@ class Clicks:
         command: Steering
         match click.action:
             case "take_over":
-                command = TakeOver(person=person, reason=reason)
+                command = TakeOver(person=person, reason=reason, answers=seq if seq > _FIRST else None)
             case "skip":
                 command = ProposeSkip(person=person, held=seq, reason=reason)
             case "not_now" | "deny":
