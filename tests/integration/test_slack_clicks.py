@@ -284,3 +284,12 @@ async def test_the_button_of_the_first_message_takes_over_whatever_the_run_does(
     reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "I know better"}})
     assert not reply.errors
     assert app.service.story.run.status is Status.TAKEN
+
+
+@pytest.mark.parametrize("typed", ["", "\u200b\u3164", "pass\u200bword=hunter2x"])
+async def test_what_is_typed_in_a_form_is_read_as_people_will_read_it(app: Place, typed: str) -> None:
+    """Where a reason may be left out, one that nobody can read is none."""
+    await app.slack.fill_in(THIRD, await held(app), "go_back", typed)
+    await app.slack.until(lambda: app.service.story.run.back_asked_by)
+    asked = [one.fact for one in app.service.story.entries if isinstance(one.fact, fact.GoBackAsked)][-1]
+    assert asked.reason == ("password=hunter2x" if "=" in typed else "Go back was clicked")

@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import TRANSITIONS, Status
+from bot.core.text.shown import in_lines
 from bot.errors import Refused
 
 LONGER_WAITS = 3
@@ -232,9 +233,10 @@ def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
 
 
 def _reason(typed: str, without: str) -> str:
-    if not typed.strip():
+    read = in_lines(typed).strip()
+    if not read:
         raise Refused(without)
-    return typed.strip()[:500]
+    return read[:500]
 
 
 def _may_steer(run: Run, person: Person) -> None:

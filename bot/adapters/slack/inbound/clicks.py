@@ -26,6 +26,7 @@ from bot.core.decisions.decide import (
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
+from bot.core.text.shown import in_lines
 from bot.engine.service import Service
 from bot.errors import Refused
 
@@ -113,6 +114,7 @@ class Clicks:
         """The form that a button opened was sent; `shown` is the digest of what it was about."""
         run, seq = click.place
         person = await self._people.person(click.user)
+        reason = in_lines(reason).strip()  # what nobody sees is no reason
         command: Steering
         match click.action:
             case "take_over":
