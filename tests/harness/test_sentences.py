@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 from bot.adapters.slack.messages.ringing import ready
@@ -11,6 +12,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.harness.drill import LONG, TEXT, Drill, a_run, virtually
 from tests.harness.hooks import wording
+from tests.harness.play import RUN
 
 
 @virtually
@@ -193,3 +195,35 @@ async def test_what_was_certainly_not_run_is_not_shown_as_sent() -> None:
         said = play.thread(kinds[0])[-1]
         assert kinds[0] is not fact.StepUnclear, said
         assert "Sent, on" not in said, said
+
+
+@virtually
+async def test_a_run_that_a_person_ended_by_hand_does_not_end_with_the_ring_as_it_was_before() -> None:
+    """In one second the thread said that every director gives it users, and that it is still at vhost count 0."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-lmtp")
+        await play.held()
+        await play.take_over()
+        await asyncio.sleep(3 * 3600)
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.ENDED)
+        said = "".join(play.thread(fact.RunEnded))
+        assert "every director gives the backend users again" in said
+        assert "still at vhost count 0" not in said
+
+
+@virtually
+async def test_what_was_checked_hours_ago_is_not_said_to_be_good_now() -> None:
+    """A hold in the take-down, three hours, and then the way back."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-lmtp")
+        await play.held()
+        (checked,) = [one.at for one in play.journal.facts[RUN] if "ring-is-still-whole" in str(one.fact)[:60]]
+        await asyncio.sleep(3 * 3600)
+        await play.go_back()
+        await play.asks()
+        (said,) = [message.text for _, message in play.messages(fact.TurnedBack) if "Checked and good" in message.text]
+        assert said.startswith("Checked and good earlier")
+        assert f"{checked:%H:%M}" in said

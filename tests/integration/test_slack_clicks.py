@@ -262,3 +262,34 @@ async def test_a_button_that_this_bot_did_not_write_does_nothing(app: Place, val
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "nothing that the bot knows" in answer.text
     assert app.service.steered == []
+
+
+async def test_a_form_to_take_over_a_run_that_holds_does_not_take_over_one_that_went_on(app: Place) -> None:
+    """Every other form of a hold is void by then, too."""
+    first = await held(app)
+    await app.slack.click(THIRD, first, "take_over")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    await app.slack.click(SECOND, first, "retry")
+    await app.slack.until(lambda: "*Retry*, said" in str(first.blocks))
+    await app.tell(app.service.story.until("approve-restore", on=Status.ASKING))
+    reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "nobody does anything about it"}})
+    assert app.service.story.run.status is Status.ASKING
+    assert "does not hold" in str(reply.errors)
+
+
+async def test_the_button_of_the_first_message_takes_over_whatever_the_run_does(app: Place) -> None:
+    await asking(app)
+    await app.slack.click(THIRD, app.said[0], "take_over")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "I know better"}})
+    assert not reply.errors
+    assert app.service.story.run.status is Status.TAKEN
+
+
+@pytest.mark.parametrize("typed", ["", "\u200b\u3164", "pass\u200bword=hunter2x"])
+async def test_what_is_typed_in_a_form_is_read_as_people_will_read_it(app: Place, typed: str) -> None:
+    """Where a reason may be left out, one that nobody can read is none."""
+    await app.slack.fill_in(THIRD, await held(app), "go_back", typed)
+    await app.slack.until(lambda: app.service.story.run.back_asked_by)
+    asked = [one.fact for one in app.service.story.entries if isinstance(one.fact, fact.GoBackAsked)][-1]
+    assert asked.reason == ("password=hunter2x" if "=" in typed else "Go back was clicked")

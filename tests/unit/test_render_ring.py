@@ -103,7 +103,8 @@ def test_the_thread_says_on_whose_word_users_were_moved() -> None:
 
 def test_whoever_takes_over_is_told_what_was_done_and_how_the_ring_is_released() -> None:
     story = Story().until("install-packages").fail().tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
-    message = last(story)
+    message, checks = told(story)
+    assert checks.text.startswith("Checked and good earlier: ")
     for part in (
         "Stop dovecot on backend-3",
         "systemctl unmask --runtime dovecot",

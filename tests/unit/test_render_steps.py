@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -14,7 +15,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from tests.build import REQUESTER, SECOND, Story
+from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import all_messages, last, seen, told
 from tests.unit.stories import ALL, command, entries_of
 
@@ -71,6 +72,57 @@ def test_where_the_run_turns_round_the_good_ones_are_told_first() -> None:
     checks, turned = told(story.tell(fact.TurnedBack(plan=way_back)))
     assert "The ring is still whole" in seen(checks)
     assert way_back.title in turned.text
+
+
+def taken_over() -> Story:
+    return Story().until("stop-lmtp").fail().tell(fact.TakenOver(by=THIRD, reason="I do the rest"))
+
+
+def test_where_somebody_takes_over_the_good_ones_are_told_with_the_time_when_they_were_read() -> None:
+    """From there on nobody looks for the run, and what was read is true for then alone."""
+    story = taken_over()
+    taken, checks = told(story)
+    assert "*Taken over by hand*" in seen(taken)
+    assert "still at vhost count 0" in seen(checks)
+    (read,) = [one.at for one in story.entries if "ring-is-still-whole" in str(one.fact)[:60]]
+    assert checks.text == f"{GOOD} earlier: stage 4 of 7, read {read:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def test_a_thread_does_not_say_at_its_end_that_the_backend_is_still_at_vhost_count_0() -> None:
+    """Hours later somebody has given it its users back by hand: that is why the run ends."""
+    given = f"<@{THIRD}> took over, and every director gives the backend users again"
+    story = taken_over().tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=given))
+    assert "still at vhost count 0" not in "".join(seen(message) for message in told(story))
+
+
+def test_nor_what_it_had_said_before_a_boot_is_said_once_more_with_the_time_of_the_end() -> None:
+    """The ring was seen to give it users since, and not set back."""
+    story = Story().until("install-packages")
+    story.tell(
+        fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="it is enabled", lost="mask-dovecot")
+    ).tell(*story.well())
+    helpless = "backend-3 has been given users again, and no other backend can be used"
+    story.tell(
+        fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", helpless=helpless),
+        fact.TakenOver(by=THIRD, reason="I do the rest"),
+        fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason="it stays out", by=THIRD),
+    )
+    said = [seen(message) for _, message in all_messages(story.entries) if message.text.startswith(GOOD)]
+    assert sum("is still at vhost count 0" in one for one in said) == 1, "as it was read, and never again"
+
+
+@pytest.mark.parametrize(("later", "when"), [(timedelta(hours=3), ""), (timedelta(days=1), "2026-03-01 ")])
+def test_what_was_read_hours_before_the_last_check_says_when(later: timedelta, when: str) -> None:
+    """A hold in the middle of a stage: its first checks are no news when the last one is made."""
+    story = Story().until("stop-lmtp").fail()
+    (read,) = [one.at for one in story.entries if "ring-is-still-whole" in str(one.fact)[:60]]
+    story.at += later
+    checks = last(story.tell(fact.RetryChosen(by=REQUESTER)).until("config-before-packages"))
+    whole, clean = seen(checks).split("The ring is still whole")[1].split("\\n")
+    assert f" · read {read:%H:%M:%S} UTC" in whole
+    assert f"{when}{read:%H:%M:%S} UTC>" in whole, "the date, where it was another day"
+    assert "read" not in clean
+    assert f"{story.at:%H:%M}" in checks.text
 
 
 @pytest.mark.parametrize("how", [fact.How.FOUND, fact.How.LOOKED_UP])

@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import TRANSITIONS, Status
+from bot.core.text.shown import in_lines
 from bot.errors import Refused
 
 LONGER_WAITS = 3
@@ -96,10 +97,14 @@ class GoBack:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeOver:
-    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back."""
+    """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back.
+
+    `answers`: the hold it answers; None for what can be said at any time.
+    """
 
     person: Person
     reason: str = field(repr=False)
+    answers: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,15 +225,18 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
     _may_steer(run, command.person)
+    if command.answers is not None:
+        _held(run, command.answers)
     if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
         raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
     return (fact.TakenOver(by=command.person.id, reason=_reason(command.reason, "Taking over needs a reason.")),)
 
 
 def _reason(typed: str, without: str) -> str:
-    if not typed.strip():
+    read = in_lines(typed).strip()
+    if not read:
         raise Refused(without)
-    return typed.strip()[:500]
+    return read[:500]
 
 
 def _may_steer(run: Run, person: Person) -> None:

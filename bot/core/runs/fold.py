@@ -109,7 +109,7 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.RingSetBack() as new:
             return remember.set_back(run, new, entry)
         case fact.HostsProved() as new:
-            return remember.proved(run, new)
+            return remember.proved(run, new, entry)
         case fact.BackendRebooted() as new:
             return remember.rebooted(run, new, entry)
         case fact.OthersCounted() as new:

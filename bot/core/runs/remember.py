@@ -43,7 +43,8 @@ def back_to(run: Run, name: str) -> Run:
     gates = {step.gate for step in run.plan.steps[:position] if isinstance(step, PlannedApproval)}
     # What comes before the gate of an approval that has lapsed needs none of it; it is asked for at that gate.
     lapsed = run.lapsed if run.lapsed and run.lapsed.gate in gates else None
-    return replace(run, position=position, attempt=0, lapsed=lapsed, seen_done=run.seen_done - set(names[position:]))
+    again = replace(run, position=position, attempt=0, lapsed=lapsed, seen_done=run.seen_done - set(names[position:]))
+    return again if position == run.position else replace(again, read_at={})
 
 
 def calm(run: Run) -> Run:
@@ -103,6 +104,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     run = replace(
         _heard(run, done.ran),
         looks={**run.looks, step.name: done.reason},
+        read_at={**run.read_at, step.name: entry.at},
         # What was there before must not be overwritten by what is there now, when a step is made again.
         observed={**(done.remembered or {}), **run.observed},
         seen_done=run.seen_done | {step.name},
@@ -186,8 +188,9 @@ def set_back(run: Run, new: fact.RingSetBack, entry: Entry) -> Run:
     return replace(run, ring=run.ring.set_back(new, entry.at))
 
 
-def proved(run: Run, new: fact.HostsProved) -> Run:
-    return replace(run, proved=new, boot_id=new.boot_id)
+def proved(run: Run, new: fact.HostsProved, entry: Entry) -> Run:
+    read_at = {**run.read_at, fact.HostsProved.__name__: entry.at}
+    return replace(run, proved=new, boot_id=new.boot_id, read_at=read_at)
 
 
 def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:

@@ -77,7 +77,7 @@ def lapsed(run: Run, new: fact.ApprovalLapsed, entry: Entry) -> Run:
     # As an older version of the bot had it: back to the gate.
     step = next(step for step in run.plan.steps if isinstance(step, PlannedApproval) and step.gate is gate)
     position, stage = run.plan.steps.index(step), run.plan.stage_of(step)
-    return replace(next_step(run), position=position, grants=kept, stage_begun=stage.name)
+    return replace(next_step(run), position=position, grants=kept, stage_begun=stage.name, read_at={})
 
 
 def denied(run: Run) -> Run:
@@ -136,9 +136,11 @@ def turned_back(run: Run, new: fact.TurnedBack) -> Run:
     # What was read on the way there is no evidence for the way back.
     turned = replace(next_step(run), plan=new.plan, position=0, turning=False, stage_begun=None, must_hold=None)
     seen = run.seen_done - {step.name for step in new.plan.steps}
-    return calm(replace(turned, grants=kept, lapsed=None, looks={}, seen_done=seen, ring=run.ring.turned_back()))
+    return calm(
+        replace(turned, grants=kept, lapsed=None, looks={}, read_at={}, seen_done=seen, ring=run.ring.turned_back())
+    )
 
 
 def taken(run: Run, new: fact.TakenOver, entry: Entry) -> Run:
-    taken = replace(run, taken=entry, reason=new.reason, asked=None, until=None, skip=None)
+    taken = replace(run, taken=entry, reason=new.reason, asked=None, until=None, skip=None, read_at={})
     return replace(taken, turning=False, must_hold=None)

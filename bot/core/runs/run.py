@@ -90,6 +90,8 @@ class Run:
     exited: int | None = None
     """How the command of the attempt at hand exited, where that was heard."""
     looks: Mapping[str, str] = field(default_factory=dict)
+    read_at: Mapping[str, datetime] = field(default_factory=dict)
+    """By step, and by kind for the hosts' proof: when that was seen, since the run last left its place in the plan."""
     seen_done: frozenset[str] = frozenset()
     observed: Mapping[str, str] = field(default_factory=dict)
     ring: RingState = field(default_factory=RingState)

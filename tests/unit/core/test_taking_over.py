@@ -55,6 +55,20 @@ def taken() -> Story:
     return asking().tell(fact.TakenOver(by=THIRD, reason="by hand"))
 
 
+def test_an_answer_to_a_hold_that_is_over_takes_nothing_over() -> None:
+    """A form is filled in while a colleague's Retry goes on; with no hold to answer, anybody takes over at any time."""
+    story = Story().until("stop-lmtp").fail()
+    answers = TakeOver(person=person(THIRD), reason="nobody does anything", answers=story.run.held)
+    assert decide(story.run, answers, story.at)
+    story.tell(fact.RetryChosen(by=SECOND)).fail()
+    with pytest.raises(Refused, match="older question"):
+        decide(story.run, answers, story.at)
+    story.tell(fact.RetryChosen(by=SECOND)).until("approve-restore", on=Status.ASKING)
+    with pytest.raises(Refused, match="does not hold"):
+        decide(story.run, answers, story.at)
+    assert decide(story.run, TakeOver(person=person(THIRD), reason="I know better"), story.at)
+
+
 def test_a_run_that_was_taken_over_takes_no_command_but_its_end() -> None:
     story = taken()
     for command in (

@@ -26,8 +26,12 @@ from bot.core.decisions.decide import (
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
+from bot.core.text.shown import in_lines
 from bot.engine.service import Service
 from bot.errors import Refused
+
+_FIRST = 1
+"""The fact that the buttons of the first message are of, which answer nothing."""
 
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,20})>")
 _VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
@@ -110,10 +114,11 @@ class Clicks:
         """The form that a button opened was sent; `shown` is the digest of what it was about."""
         run, seq = click.place
         person = await self._people.person(click.user)
+        reason = in_lines(reason).strip()  # what nobody sees is no reason
         command: Steering
         match click.action:
             case "take_over":
-                command = TakeOver(person=person, reason=reason)
+                command = TakeOver(person=person, reason=reason, answers=seq if seq > _FIRST else None)
             case "skip":
                 command = ProposeSkip(person=person, held=seq, reason=reason)
             case "not_now" | "deny":

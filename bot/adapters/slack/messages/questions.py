@@ -19,6 +19,7 @@ from bot.adapters.slack.messages.blocks import (
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
+    called,
     changes,
     file_name,
     known,
@@ -220,13 +221,13 @@ def summary(approvals: Sequence[Entry]) -> str:
 
 
 def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str) -> Message:
-    """A question that nobody answered, asked again; the last time in the channel, to the requester too."""
+    """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too."""
     what = opens(again.gate, run)
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
-    builder = MessageBuilder(f"{approvers} Still waiting for an approval: {what}.")
-    called = f"{approvers} {who(run.request.requester)}" if again.last else approvers
-    builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {called}")
+    everybody = f"{approvers} {called(run)}" if again.last else approvers
+    builder = MessageBuilder(f"{everybody} Still waiting for an approval: {what}.")
+    builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {everybody}")
     builder.paragraph(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
     return builder.message(name=file_name(entry, "again"), broadcast=again.last)
 

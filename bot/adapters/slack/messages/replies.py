@@ -9,9 +9,10 @@ from bot.adapters.slack.messages import plans, ringing, steps
 from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
-from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
+from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
+    called,
     file_name,
     known,
     moment,
@@ -174,9 +175,10 @@ def _step_line(run: Run) -> str:
 def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after, before.step, after.waits_for_people
-    call = f"{who(run.request.requester)} " if needed else ""
+    call = f"{called(run)} " if needed else ""
     builder = MessageBuilder(
-        f"{call}Run {escape(run.id)} {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
+        f"{call}Run {escape(run.id)} on {escape(short(run.request.target.backend.name, 80))}"
+        f" {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(before.plan, step)}*\n" if step else ""
@@ -199,12 +201,8 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
 def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     name = escape(run.request.target.backend.name)
     why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
-    builder = MessageBuilder(
-        f"{who(run.request.requester)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}"
-    )
-    builder.paragraph(
-        f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {who(run.request.requester)}{why and ':'}{why}"
-    )
+    builder = MessageBuilder(f"{called(run)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
+    builder.paragraph(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {called(run)}{why and ':'}{why}")
     lines = [
         f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
         steps_done(run),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import clock, file_name, now, value, who
+from bot.adapters.slack.messages.text import called, clock, file_name, now, value, who
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
@@ -74,13 +74,13 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
         builder.paragraph(f":white_check_mark: *{can}*, {at}")
         builder.quote("*Seen*", counted.reason)
         return builder.message(name=file_name(entry, "others"))
-    called = f"{who(run.request.requester)} {approvers}"
+    everybody = f"{called(run)} {approvers}"
     few = "No other backend can" if not counted.usable else f"Only {_others(counted.usable)} can"
     builder = MessageBuilder(
-        f"{called} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"
+        f"{everybody} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"
     )
     builder.paragraph(
-        f":rotating_light: *{few} be used while {name} is out* (the ring needs {counted.needed}), {at} · {called}"
+        f":rotating_light: *{few} be used while {name} is out* (the ring needs {counted.needed}), {at} · {everybody}"
     )
     builder.quote("*Seen*", counted.reason)
     builder.paragraph(f"*Ready to go back* {escape(ready(run))}")

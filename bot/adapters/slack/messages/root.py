@@ -12,7 +12,7 @@ from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
 from bot.core.runs.changed import at_zero
-from bot.core.runs.events import ApprovalAsked, Outcome
+from bot.core.runs.events import ApprovalAsked, Outcome, SkipProposed
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
@@ -137,7 +137,7 @@ def state_of(run: Run) -> str:
         case Status.ASKING:
             return _asking(run)
         case Status.HELD:
-            return f":warning: Holds, a person has to decide: {_at(run)}. {_why(run)}"
+            return f":warning: Holds{_decides(run)}: {_at(run)}. {_why(run)}"
         case Status.TAKEN:
             return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
         case _:
@@ -148,6 +148,14 @@ def _ended(run: Summary) -> str:
     assert run.outcome is not None
     end = _ENDS[run.outcome] + (f"; {inline(run.left, 300)}" if run.left else "")
     return end + (f": {prose(run.ended_because, run.people, most=_REASON)}" if run.ended_because else "")
+
+
+def _decides(run: Run) -> str:
+    """Who it waits for; the buttons of the hold count also while a skip is proposed."""
+    skip = run.skip.fact if run.skip else None
+    if not isinstance(skip, SkipProposed):
+        return ", a person has to decide"
+    return f"; {who(skip.by)} proposes to skip this step, a second engineer has to agree"
 
 
 def _why(run: Run) -> str:

@@ -7,11 +7,23 @@ wherever the bot was killed and started again. What was read is in the record; i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
 from bot.adapters.slack.messages.ringing import proof
-from bot.adapters.slack.messages.text import clock, file_name, moment, now, number, ran, runbook, stage_place, title
+from bot.adapters.slack.messages.text import (
+    clock,
+    file_name,
+    moment,
+    now,
+    number,
+    ran,
+    runbook,
+    stage_place,
+    stamp,
+    title,
+)
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
@@ -35,6 +47,9 @@ _COMMAND = 300
 
 _LINE = 160
 """Characters of what a step says where it has a line among others."""
+
+_AT_ONCE = timedelta(seconds=10)
+"""What was read within so short a time has one time."""
 
 _LOOKS = 12
 """Looks that are listed where something is wrong; all of them are in the file."""
@@ -83,21 +98,27 @@ def _attached(builder: MessageBuilder, entry: Entry, came: fact.StepDone) -> tup
 
 
 def checked(entry: Entry, before: Run, after: Run) -> Message | None:
-    """The reply that good checks and waits share, if this fact passes the last of them, or leaves them early."""
+    """The reply that good checks and waits share, if this fact passes the last of them, or leaves them early.
+
+    Left early, or with the last one skipped, they may have been read hours before: the times are those of the reading.
+    """
     together = _together(before)
-    left = isinstance(entry.fact, fact.RunEnded) or after.position < before.position
+    left = isinstance(entry.fact, fact.RunEnded) or not after.read_at
     run = before if left else after
     if not together or not (left or number(before.plan, together[-1]) <= run.position):
         return None
-    lines = [_line(run, step) for step in together if _is_good(run, step)]
-    if run.proved and _begins(before.plan, together):
-        lines.insert(0, proof(run.proved))
+    lines = _lines(run, together)
     if not lines:
         return None
+    last = max(at for at, _ in lines)
     stage = stage_place(before.plan, before.plan.stage_of(together[-1]))
-    builder = MessageBuilder(f"Checked and good: {stage}, {clock(entry.at)}.")
-    builder.paragraph(f":white_check_mark: *Checked and good* · {stage} · {now(entry.at)}")
-    builder.paragraph("\n".join(f"• {line}" for line in lines))
+    if left or entry.at - last > _AT_ONCE:
+        builder = MessageBuilder(f"Checked and good earlier: {stage}, read {stamp(last)}.")
+        builder.paragraph(f":white_check_mark: *Checked and good earlier* · {stage} · read {moment(last)}")
+    else:
+        builder = MessageBuilder(f"Checked and good: {stage}, {clock(last)}.")
+        builder.paragraph(f":white_check_mark: *Checked and good* · {stage} · {now(last)}")
+    builder.paragraph("\n".join(f"• {line}{_read(at, last)}" for at, line in lines))
     files = _attached(builder, entry, entry.fact) if isinstance(entry.fact, fact.StepDone) else ()
     return builder.message(name=file_name(entry, "checks"), files=files)
 
@@ -126,12 +147,24 @@ def _groups(stage: PlannedStage) -> Iterator[tuple[PlannedStep, ...]]:
         yield tuple(group)
 
 
-def _begins(plan: Plan, together: tuple[PlannedStep, ...]) -> bool:
+def _begins(plan: Plan, together: Sequence[PlannedStep]) -> bool:
     return not plan.back and together == next(_groups(plan.stages[0]), None)
 
 
-def _is_good(run: Run, step: PlannedStep) -> bool:
-    return number(run.plan, step) <= run.position and step.name in run.seen_done
+def _lines(run: Run, together: Sequence[PlannedStep]) -> list[tuple[datetime, str]]:
+    """What was read and not told yet, and when: what a run has gone back over was told as it did."""
+    lines = [(run.read_at[step.name], _line(run, step)) for step in together if step.name in run.read_at]
+    proved_at = run.read_at.get(fact.HostsProved.__name__)
+    if run.proved and proved_at and _begins(run.plan, together):
+        lines.insert(0, (proved_at, proof(run.proved)))
+    return lines
+
+
+def _read(at: datetime, last: datetime) -> str:
+    """When a line was read, where that is not as good as the time above it."""
+    if last - at <= _AT_ONCE:
+        return ""
+    return f" · read {now(at) if at.date() == last.date() else moment(at)}"
 
 
 def _line(run: Run, step: PlannedStep) -> str:
