@@ -59,7 +59,7 @@ async def test_what_goes_wrong_in_a_call_loses_nothing_and_repeats_nothing(
 
 
 async def test_slack_away_for_a_while_loses_nothing(place: Place) -> None:
-    await place.tell(Story().until("drain"))
+    await place.tell(Story().until("set-vhosts-to-zero"))
     place.slack.away()
     story = place.service.story.until("drain", on=Status.WAITING)
     place.service.publish()

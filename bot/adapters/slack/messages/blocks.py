@@ -26,6 +26,8 @@ _ROOM = 9_000
 
 _FENCE = "\n```"
 
+_BARE = "Shown as plain text: Slack did not take the full message."
+
 
 @dataclass(frozen=True, kw_only=True)
 class File:
@@ -190,6 +192,15 @@ def bare(message: Message) -> Message:
     text = f"{message.text}\n{shown}"[: TEXT - len(_FENCE)]
     # A block of code that was cut off would not be one.
     return replace(message, text=text + _FENCE * (text.count("```") % 2), blocks=())
+
+
+def plainer(message: Message) -> Message:
+    """What is tried after Slack refused a message for what is in it; the last one cannot be refused for that."""
+    if message.files:
+        return replace(message, files=())
+    if message.blocks:
+        return marked(bare(message), _BARE)
+    return replace(message, text="A part of the record could not be shown here. It is in the journal.")
 
 
 def _text_of(block: Mapping[str, Any]) -> str:

@@ -10,10 +10,9 @@ import logging
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
 from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
-from bot.adapters.slack.thread.outbox import plainer
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.damage import Damaged, claimed_words, damage_in_words
 

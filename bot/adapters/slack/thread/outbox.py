@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from slack_sdk.errors import SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
-from bot.adapters.slack.messages.blocks import File, Message, bare, marked
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of
+from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
 from bot.adapters.slack.messages.markup import escape
+from bot.adapters.slack.thread.edits import Edits
 from bot.adapters.slack.thread.pace import Pace
 from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
 from bot.engine.posts import Post, Posts
@@ -29,10 +29,12 @@ _CLOCKS_DIFFER = 300.0
 """Seconds that Slack's clock may be behind this one."""
 
 _UPLOADS = 3
-"""How often an upload that is refused is tried before the file is given up."""
+"""How often an upload that fails is tried again before a message is tried in its place."""
+
+_FILES_NEVER = frozenset({DeliveryFailure.CONTENT, DeliveryFailure.REFUSED})
+"""What no other try of an upload will change."""
 
 _REPEAT = "Possibly a repeat: Slack could not say whether this was posted before."
-_BARE = "Shown as plain text: Slack did not take the full message."
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class Outbox:
         self._posts = posts
         self._pace = pace
         self._search = Search(run=run, client=client, pace=pace)
+        self._edits = Edits(run=run, client=client, pace=pace)
         self._rows: dict[Place, Post] = {}
 
     async def load(self) -> None:
@@ -127,24 +130,12 @@ class Outbox:
         await self._deliver(_Delivery(place=place, channel=channel, message=message, send=send, find=find))
 
     async def edit(self, post: Post, message: Message) -> None:
-        """Change a message; a mark stays. One that Slack will not have changed stays as it is, and that is logged."""
-        message = marked(message, _REPEAT) if post.state == "marked" else message
-        failures = 0
-        while True:
-            try:
-                await self._client.chat_update(
-                    channel=post.channel, ts=post.ts or "", text=message.text, blocks=list(message.blocks)
-                )
-            except ERRORS as error:
-                _log.warning("message %s is not edited: %s", post.ts, name_of(error), extra=self._fields)
-                if judged(error) is DeliveryFailure.CONTENT and message.blocks:
-                    message = plainer(message)
-                elif not passes(error):
-                    return
-                await self._pace.rest(failures)
-                failures += 1
-            else:
-                return
+        """Change a message, at once or by `edit_late`; a mark stays."""
+        await self._edits.make(post, marked(message, _REPEAT) if post.state == "marked" else message)
+
+    async def edit_late(self) -> float | None:
+        """Make the edits again that failed and are due; returns in how many seconds others are, None for none."""
+        return await self._edits.make_late()
 
     async def post_ephemeral(self, channel: str, user: str, message: Message, *, once: bool = False) -> bool:
         """Post to one person alone, tried until Slack has it; False when it does not want to, or, `once`, can.
@@ -201,7 +192,7 @@ class Outbox:
 
     async def _until_taken(self, delivery: _Delivery, *, doubt: bool) -> tuple[str, bool]:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
-        message, failures, was_marked = delivery.message, 0, False
+        message, failures, uploads, was_marked = delivery.message, 0, 0, False
         while True:
             sent = message
             if doubt:
@@ -214,22 +205,22 @@ class Outbox:
             try:
                 return await delivery.send(sent), sent is not message
             except ERRORS as error:
-                failure = self._failure_of(error, delivery.place, message, failures)
-            if failure is DeliveryFailure.CONTENT:
-                message = plainer(message)
+                failure = self._failure_of(error, delivery.place)
             doubt = failure is DeliveryFailure.UNKNOWN or (doubt and failure is DeliveryFailure.REFUSED)
+            if message.files and (failure in _FILES_NEVER or uploads >= _UPLOADS):
+                message = plainer(message)  # at once: where Slack is away, it takes this no more than the file
+                continue
+            uploads = uploads + 1 if message.files else 0
+            message = _next(delivery.message, message, failure)
             await self._pace.rest(failures)
             failures += 1
 
-    def _failure_of(self, error: BaseException, place: Place, message: Message, failures: int) -> DeliveryFailure:
-        """What went wrong, for this message; raises RootGone."""
+    def _failure_of(self, error: BaseException, place: Place) -> DeliveryFailure:
+        """What went wrong; raises RootGone."""
         failure = judged(error)
         _log.warning("message %s.%s: %s: %s", *place, name_of(error), failure.value, extra=self._fields)
         if failure is DeliveryFailure.NO_ROOT:
             raise RootGone from error
-        given_up = isinstance(error, SlackRequestError) and failures >= _UPLOADS
-        if message.files and (failure is DeliveryFailure.REFUSED or given_up):
-            return DeliveryFailure.CONTENT
         return failure
 
     async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
@@ -246,10 +237,9 @@ class Outbox:
         return str(answer["ts"])
 
 
-def plainer(message: Message) -> Message:
-    """What is tried after Slack refused a message for what is in it; the last one cannot be refused for that."""
-    if message.files:
-        return replace(message, files=())
-    if message.blocks:
-        return marked(bare(message), _BARE)
-    return replace(message, text="A part of the record could not be shown here. It is in the journal.")
+def _next(whole: Message, message: Message, failure: DeliveryFailure) -> Message:
+    """What is tried after this failure of a message."""
+    if failure is DeliveryFailure.CONTENT:
+        return plainer(message)
+    # A file is given up only where a message is taken in its place: a Slack that takes neither is waited for.
+    return whole if whole.files else message

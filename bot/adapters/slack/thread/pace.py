@@ -20,9 +20,14 @@ class Pace:
     first: timedelta = timedelta(seconds=1)
     most: timedelta = timedelta(seconds=60)
 
+    def pause(self, failures: int) -> float:
+        """Seconds to wait after a call that failed, with so many failures before it."""
+        longer: timedelta = self.first * 2 ** min(failures, 16)
+        return min(longer, self.most).total_seconds()
+
     async def rest(self, failures: int) -> None:
         """Wait longer after each failure."""
-        await asyncio.sleep(min(self.first * 2 ** min(failures, 16), self.most).total_seconds())
+        await asyncio.sleep(self.pause(failures))
 
 
 class EditBudget:

@@ -133,7 +133,9 @@ class ThreadWriter:
                 return None
             for entry in self._entries[self._written.seq if self._written else 0 :]:
                 await self._write(entry)
-            return await self._draw(self._written) if self._written and not self._written_before else None
+            pause = await self._draw(self._written) if self._written and not self._written_before else None
+            late = await self._outbox.edit_late()
+            return pause if late is None else min(late, late if pause is None else pause)
 
     async def _read_on(self) -> None:
         for entry in await self._journal.entries(self._run, after=len(self._entries)):

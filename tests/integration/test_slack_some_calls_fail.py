@@ -1,0 +1,115 @@
+"""Slack takes some calls of a thread and fails at others, for long: the record goes on, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bot.core.runs.transitions import Status
+from bot.practice.slack.context import Fault
+from tests.build import SECOND, Story
+from tests.integration.test_slack_clicks import asking, question
+from tests.integration.workspace import Place, app, begun, place, slack
+from tests.patience import SECONDS
+
+__all__ = ["app", "place", "slack"]
+
+FAILS = ["error", "status_500", "refuse", "rate_limited"]
+UPLOADS = ["files.getUploadURLExternal", "upload", "files.completeUploadExternal"]
+
+
+# files
+
+
+@pytest.mark.parametrize("what", FAILS)
+async def test_a_question_that_was_answered_loses_its_buttons_though_files_cannot_be_uploaded(
+    app: Place, what: Any
+) -> None:
+    """Posting works; files do not, for hours, or for good behind a proxy. The take-down waits for the thread."""
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="files.getUploadURLExternal", what=what, retry_after=0, times=None))
+    app.service.story.until("approve-flush", on=Status.ASKING)
+    app.service.publish()
+    asked = await app.slack.until(lambda: question(app, "approve"))
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: asked.edits)
+    assert any("approval.txt could not be posted" in one.text for one in app.said)
+
+
+@pytest.mark.parametrize("method", UPLOADS)
+async def test_every_step_of_an_upload_may_fail_for_good(place: Place, method: str) -> None:
+    place.slack.fault(Fault(method=method, what="error", times=None))
+    await place.tell(begun())
+    assert any("plan.txt could not be posted" in one.text for one in place.said)
+    assert place.in_order()
+
+
+async def test_a_file_whose_upload_was_done_and_not_answered_is_not_said_to_be_missing(place: Place) -> None:
+    place.slack.fault(Fault(method="files.completeUploadExternal", what="drop_after_accept", times=None))
+    await place.tell(begun())
+    assert [file.name for file in place.slack.files] == ["r2025a-1-plan.txt"]
+    assert not any("could not be posted" in one.text for one in place.said)
+
+
+@pytest.mark.parametrize("error", ["internal_error", "not_in_channel"])
+async def test_no_file_is_given_up_while_slack_takes_no_message_either(
+    place: Place, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away, or somebody removed the bot from the channel: the change record is a file, too."""
+    upload, tried = place.client.files_upload_v2, 0
+
+    async def goes_away(**given: Any) -> Any:
+        nonlocal tried
+        if not tried:
+            place.slack.fault(Fault(method="*", what="error", error=error, times=None))
+        tried += 1
+        return await upload(**given)
+
+    monkeypatch.setattr(place.client, "files_upload_v2", goes_away)
+    place.service.story = begun()
+    place.service.publish()
+    await place.slack.until(lambda: tried > 8 and place.slack.calls[-1].method == "chat.postMessage")
+    place.slack.clear_faults()
+    await asyncio.wait_for(place.thread.until_posted(place.run, place.service.story.run.seq), SECONDS)
+    assert [file.name for file in place.slack.files] == ["r2025a-1-plan.txt"]
+    assert not any("could not be posted" in one.text for one in place.said)
+
+
+# edits
+
+
+@pytest.mark.parametrize("what", FAILS)
+async def test_an_approval_is_said_though_messages_cannot_be_edited(app: Place, what: Any) -> None:
+    """An edit only makes things look better; what is posted is the record. It is made once Slack takes it."""
+    asked = await asking(app)
+    app.slack.fault(Fault(method="chat.update", what=what, retry_after=0, times=None))
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: app.said[-1].text.startswith("Approved: "))
+    assert "'approve'" in str(asked.blocks)
+    app.slack.clear_faults()
+    await app.slack.until(lambda: "*Approved*" in str(asked.blocks))
+    assert "actions" not in str(asked.blocks)
+
+
+async def test_the_first_message_shows_the_end_though_it_could_not_be_edited_at_the_end(place: Place) -> None:
+    await place.tell(Story().until("users-come-back"))
+    place.slack.fault(Fault(method="chat.update", what="error", times=None))
+    await place.tell(place.service.story.until(None, on=Status.ENDED))
+    assert "Done" not in str(place.said[0].blocks)
+    place.slack.clear_faults()
+    await place.slack.until(lambda: "Done" in str(place.said[0].blocks))
+
+
+async def test_an_edit_that_failed_does_not_come_after_a_newer_one(place: Place) -> None:
+    await place.tell(Story().until("approve-flush", on=Status.ASKING))
+    for _ in range(2):
+        place.slack.fault(Fault(method="chat.update", what="error"))
+    await place.tell(place.service.story.until("stop-lmtp"))
+    await place.tell(place.service.story.until(None, on=Status.ENDED))
+    await place.slack.until(lambda: "Done" in str(place.said[0].blocks))
+    edits = sum(call.method == "chat.update" for call in place.slack.calls)
+    await place.tell(place.service.story)
+    assert edits == sum(call.method == "chat.update" for call in place.slack.calls)
+    assert "Done" in str(place.said[0].blocks)
