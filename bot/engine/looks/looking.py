@@ -209,6 +209,7 @@ class Looking:
             await give_up(*asking)
         self._away |= {host.name for host in late}
         known = {host.name: task.result() for task, host in asking.items() if host not in late}
+        self._away -= {name for name, one in known.items() if one.seen.reading is not None}
         return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]
 
     async def _at(self, host: Host, expected: Expected, ask: Ask) -> _One:

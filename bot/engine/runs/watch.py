@@ -99,7 +99,7 @@ class Watch:
                 await give_up(self._asking)
 
     async def _round(self) -> None:
-        if self._asking is None or self._asking.done():
+        if not self._run.enforced and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._looking.ask_those_away())  # in its own time
         if self._run.status is Status.TAKEN:
             await self._until_in_use()
