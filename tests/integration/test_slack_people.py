@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
 
 from bot.adapters.slack.people import CACHED_FOR, Allowed, SlackPeople
 from bot.core.decisions.approval import Person
@@ -70,6 +73,24 @@ async def test_channels_that_others_can_read_are_refused(place: Place) -> None:
     )
     assert "shared" in await people.channel_allowed("C0SHARED")
     assert "channel_not_found" in await people.channel_allowed("C0GONE")
+
+
+@pytest.mark.parametrize("private", [False, True])
+async def test_nothing_is_asked_for_where_the_bot_could_post_nothing_and_invited_it_is_at_once(
+    app: Place, private: bool
+) -> None:
+    """It can be typed in every channel: a run would begin that nobody sees. A private one is not even shown."""
+    outside = replace(app.slack.channels[CHANNEL], bot=False, is_private=private)
+    app.slack.channels[CHANNEL] = outside
+    for text in ("backend-3", "plan backend-3"):
+        await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", text)
+        told = (await app.slack.until(lambda: app.slack.ephemerals))[-1]
+        app.slack.ephemerals.clear()
+        assert "`/invite` it" in str(told.blocks)
+    assert app.service.requests == []
+    app.slack.channels[CHANNEL] = replace(outside, bot=True)
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "backend-3")
+    await app.slack.until(lambda: app.service.requests)
 
 
 # one slow answer

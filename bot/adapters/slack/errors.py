@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from enum import Enum
 
 import aiohttp
@@ -34,12 +35,30 @@ _CONTENT = frozenset(
 _NOT_TAKEN = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 _UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
 
+_HELPS = {
+    "not_in_channel": "`/invite` the bot to the channel of the thread",
+    "channel_not_found": "`/invite` the bot to the channel of the thread, if it is there still",
+    "is_archived": "the channel of the thread has to be unarchived",
+}
+"""What only people can do about it; what is to be posted is posted then."""
+
+_NAME = re.compile(r"[a-z_]{1,60}")
+
 
 def name_of(error: BaseException) -> str:
     """Slack's own name of the error, or the kind of the failure."""
     data = error.response.data if isinstance(error, SlackApiError) and hasattr(error.response, "data") else None
     named = data.get("error") if isinstance(data, dict) else None
     return str(named) if named else type(error).__name__
+
+
+def in_words(error: BaseException) -> str:
+    """Why Slack did not take a message, for people, and what they can do about it; no text of others."""
+    name = name_of(error)
+    if not isinstance(error, SlackApiError) or not _NAME.fullmatch(name):
+        return "it cannot be reached"
+    helps = _HELPS.get(name)
+    return f"it says `{name}`" + (f", so {helps}" if helps else "")
 
 
 def judged(error: BaseException) -> DeliveryFailure:

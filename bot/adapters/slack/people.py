@@ -22,6 +22,8 @@ CACHED_FOR = 60.0
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 _SHARED = ("is_ext_shared", "is_pending_ext_shared", "is_org_shared", "is_shared")
 
+_INVITE = "`/invite` it, and try again"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Allowed:
@@ -58,6 +60,10 @@ class _Cache:
             asking.add_done_callback(lambda done: self._forget_asking(name, done))
         # Whoever gives up waiting leaves it to those who wait for the same.
         return await asyncio.shield(asking)
+
+    def forget(self, name: str) -> None:
+        """Ask anew the next time."""
+        self._answers.pop(name, None)
 
     async def _asked(self, name: str) -> Mapping[str, Any]:
         asked = self._now()
@@ -169,10 +175,17 @@ class SlackPeople:
         try:
             known = await self._rooms.of(channel)
         except SlackAway as away:
+            if str(away) == "channel_not_found":  # so Slack calls a private one that the bot is not in
+                return f"Slack does not show the bot this channel ({away}): {_INVITE}"
             return f"Slack did not say who can read this channel ({away}); try again in a minute"
         if any(known.get(name) for name in _SHARED):
             return "this channel is shared with others outside; the change record is not for them"
-        return "this channel is archived" if known.get("is_archived") else ""
+        if known.get("is_archived"):
+            return "this channel is archived"
+        if known.get("is_member") is False:
+            self._rooms.forget(channel)  # or whoever invites it would be refused for another minute
+            return f"the bot is not in this channel and can post nothing here (not_in_channel): {_INVITE}"
+        return ""
 
 
 def _belongs(user: Mapping[str, Any], home: str) -> bool:

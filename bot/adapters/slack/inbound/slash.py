@@ -10,7 +10,7 @@ from dataclasses import replace
 from bot.adapters.slack.inbound.answers import note
 from bot.adapters.slack.messages.alone import looks
 from bot.adapters.slack.messages.blocks import Message, marked
-from bot.adapters.slack.messages.markup import escape
+from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.plans import dry_run, help_text
 from bot.adapters.slack.messages.root import listing
 from bot.adapters.slack.people import SlackPeople
@@ -153,12 +153,12 @@ class Commands:
             )
         if damaged and not runs:
             return damaged
-        return (
-            *damaged,
-            listing(
-                runs, {run: link for run, link in links.items() if link}, title=title, count=found.count, mine=mine
-            ),
-        )
+        known = {run: link for run, link in links.items() if link}
+        message = listing(runs, known, title=title, count=found.count, mine=mine)
+        failing = [f"{inline(run)} ({why})" for run in ids if (why := self._threads.failing(run))]
+        if failing:
+            message = marked(message, f":warning: Slack did not take what was said last of run {'; '.join(failing)}.")
+        return (*damaged, message)
 
     async def _abort(self, typed: Request, person: Person) -> Message:
         run = await self._run(typed, _rest(typed))

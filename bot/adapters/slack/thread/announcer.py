@@ -136,6 +136,11 @@ class SlackAnnouncer:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""
         return await self._writer(run).repost()
 
+    def failing(self, run: str) -> str:
+        """Why Slack did not take what was said last of this run, for people; empty where it did, or was not asked."""
+        known = self._writers.get(run)
+        return known[0].failing if known else ""
+
     def _writer(self, run: str) -> ThreadWriter:
         known = self._writers.get(run)
         if known and not known[1].done():

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, in_words, judged, name_of
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.edits import Edits
@@ -51,7 +51,10 @@ class _Delivery:
 
 
 class Outbox:
-    """Posts for one run; not for several tasks at a time."""
+    """Posts for one run; not for several tasks at a time.
+
+    `failing`: why Slack did not take what was tried last, for people; empty when it did.
+    """
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
         self._run = run
@@ -62,6 +65,7 @@ class Outbox:
         self._search = Search(run=run, client=client, pace=pace)
         self._edits = Edits(run=run, client=client, pace=pace)
         self._rows: dict[Place, Post] = {}
+        self.failing = ""
 
     async def load(self) -> None:
         """Learn what was posted before."""
@@ -187,6 +191,7 @@ class Outbox:
             # Remembered here too: where the row cannot be written as sent, the next try has to look for the message.
             self._rows[delivery.place] = begun
         ts, marked = await self._until_taken(delivery, doubt=row is not None)
+        self.failing = ""
         await self._posts.sent(self._run, *delivery.place, ts, marked=marked)
         self._rows[delivery.place] = replace(begun, ts=ts, state="marked" if marked else "sent")
 
@@ -217,7 +222,7 @@ class Outbox:
 
     def _failure_of(self, error: BaseException, place: Place) -> DeliveryFailure:
         """What went wrong; raises RootGone."""
-        failure = judged(error)
+        failure, self.failing = judged(error), in_words(error)
         _log.warning("message %s.%s: %s: %s", *place, name_of(error), failure.value, extra=self._fields)
         if failure is DeliveryFailure.NO_ROOT:
             raise RootGone from error

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from bot.adapters.slack.messages.alone import never_begun, warning
-from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder, marked, without_buttons
-from bot.adapters.slack.messages.markup import escape, inline
-from bot.adapters.slack.messages.questions import ended
+from bot.adapters.slack.messages.blocks import File, Message, marked
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.root import abort_button, root
+from bot.adapters.slack.messages.root import root
+from bot.adapters.slack.thread.buttons import Buttons
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
-from bot.core.decisions.goback import no_way_back
 from bot.core.runs.events import Entry, RunEnded, RunRequested
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
@@ -32,16 +30,17 @@ from bot.errors import Illegal, Refused
 _PARTS = 10
 """Places that one message of a fact takes: itself and its files."""
 
-_REPOSTED = 1_000
-"""Parts from here on are buttons that were posted again."""
-
 _TURN_WITHIN = 3.0
 """Seconds that whoever wants the buttons again waits for what is being posted at that moment."""
+
+_REPOSTED_WITHIN = 5.0
+"""Seconds that they wait for the buttons then; the thread waits meanwhile."""
+
+_T = TypeVar("_T")
 
 Record = Callable[[Sequence[Entry]], str]
 """What makes the whole record of a run from its facts, for the file at the thread's end."""
 
-_AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
 _GONE = "The first message of this thread was deleted; the record goes on here."
 
 _DAMAGED = "What follows cannot be told here, as the facts of this run are damaged: {error}. Look at its hosts by hand."
@@ -69,6 +68,7 @@ class ThreadWriter:
         self._journal = journal
         self._posts = posts
         self._outbox = outbox
+        self._buttons = Buttons(outbox=outbox, approvers=approvers)
         self._approvers = approvers
         self._pace = pace
         self._budget = budget
@@ -79,7 +79,6 @@ class ThreadWriter:
         self._entries: list[Entry] = []
         self._read: Run | None = None
         self._written: Run | None = None
-        self._asked: dict[int, tuple[Run | None, Run]] = {}
         self._drawn: Message | None = None
         self._next_edit = 0.0
 
@@ -163,8 +162,7 @@ class ThreadWriter:
 
     async def _write(self, entry: Entry) -> None:
         before, after = self._written, follow(self._written, entry)
-        if entry in after.open_questions:
-            self._asked[entry.seq] = (before, after)
+        self._buttons.told(entry, before, after)
         if entry.seq > (self._cursor or 0):
             await self._post(entry, before, after)
         self._written = after
@@ -184,21 +182,24 @@ class ThreadWriter:
             self._drawn = root(after)
             await self._outbox.post_root(after.request.channel, self._drawn, after.began)
             self._pause_edits()
-        try:
-            await self._post_replies(entry, before, after)
-        except RootGone:
-            _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
-            message = marked(root(after), _GONE)
-            await self._outbox.post_root(after.request.channel, message, after.began, again=True)
-            await self._post_replies(entry, before, after)
+        await self._in_thread(after, lambda: self._post_replies(entry, before, after))
         if after.status is Status.ENDED:
             await self._draw_at_last(after)
         await self._posts.advance(self._run, entry.seq)
         await self._reached(entry.seq)
 
+    async def _in_thread(self, run: Run, posting: Callable[[], Awaitable[_T]]) -> _T:
+        """What is posted into the thread; where its first message was deleted, below another one."""
+        try:
+            return await posting()
+        except RootGone:
+            _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
+            await self._outbox.post_root(run.request.channel, marked(root(run), _GONE), run.began, again=True)
+            return await posting()
+
     async def _post_replies(self, entry: Entry, before: Run | None, after: Run) -> None:
         if before:
-            await self._take_buttons(before, after, entry)
+            await self._buttons.take(before, after, entry)
         for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
             first = 1 + number * _PARTS
             await self._outbox.reply((entry.seq, first), message)
@@ -209,25 +210,6 @@ class ThreadWriter:
             await self._outbox.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
-
-    async def _take_buttons(self, before: Run, after: Run, ending: Entry) -> None:
-        """Edit the messages of the questions that this fact ended."""
-        for asked in before.open_questions:
-            if asked in after.open_questions:
-                continue
-            _, then = self._asked[asked.seq]
-            message = self._question(asked)
-            for post in self._outbox.of(asked.seq):
-                if post.part == 1 or post.part >= _REPOSTED:
-                    await self._outbox.edit(post, ended(message, asked, then, ending))
-        if no_way_back(after) and not no_way_back(before):
-            for post in self._outbox.of(1):
-                if post.part >= _REPOSTED:
-                    over = without_buttons(self._abort_again(before), "The run can no longer be aborted here.", "Over:")
-                    await self._outbox.edit(post, over)
-
-    def _question(self, asked: Entry) -> Message:
-        return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
 
     async def _draw(self, run: Run, *, last: bool = False) -> float | None:
         """Edit the root if it is time and if it would change; the `last` time, whatever other runs edit."""
@@ -260,18 +242,29 @@ class ThreadWriter:
             return False
         return await self._outbox.post_ephemeral(asked.channel, asked.requester, warning(self._run, text), once=True)
 
+    @property
+    def failing(self) -> str:
+        """Why Slack did not take the last message, for people; empty when it did."""
+        return self._outbox.failing
+
     async def repost(self) -> str:
-        """Post the buttons again that count now; says what was posted. Raises Refused when there are none."""
+        """Post the buttons again that count now; says what was posted. Raises Refused when there are none, or why."""
         try:
             async with asyncio.timeout(_TURN_WITHIN):
                 await self.until_posted(0)
                 await self._posting.acquire()
         except TimeoutError:
-            raise Refused(f"Slack has not yet taken what was said of run {self._run} before; try again.") from None
+            raise Refused(self._not_taken(f"Slack has not yet taken what was said of run {self._run} before")) from None
         try:
-            return await self._repost()
+            async with asyncio.timeout(_REPOSTED_WITHIN):
+                return await self._repost()
+        except TimeoutError:
+            raise Refused(self._not_taken(f"Slack did not take the buttons of run {self._run}")) from None
         finally:
             self._posting.release()
+
+    def _not_taken(self, what: str) -> str:
+        return f"{what}: {self.failing}." if self.failing else f"{what}; try again."
 
     async def _repost(self) -> str:
         run = self._written
@@ -280,17 +273,4 @@ class ThreadWriter:
                 f"Run {self._run} only looks so far: it has no thread and no buttons yet. `abort` with its id ends it."
             )
             raise Refused(looks if self._entries else f"There is no run {self._run}.")
-        again = [(asked.seq, self._question(asked)) for asked in run.open_questions]
-        if not no_way_back(run):
-            again.append((1, self._abort_again(run)))
-        if not again:
-            raise Refused(f"Run {self._run} has no buttons that count now.")
-        for seq, message in again:
-            part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
-            await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
-        return f"Posted again at the end of the thread: {len(again)} messages with buttons."
-
-    def _abort_again(self, run: Run) -> Message:
-        builder = MessageBuilder(f"Run {escape(run.id)} can be aborted here.")
-        builder.paragraph(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be aborted here.")
-        return builder.message(buttons=(abort_button(run),))
+        return await self._in_thread(run, lambda: self._buttons.post_again(run))

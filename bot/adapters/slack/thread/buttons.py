@@ -1,0 +1,78 @@
+"""The buttons in one run's thread: taken away once they count no more, and posted again for whoever wants them.
+
+It remembers of each open question the state that it was asked in, to write its message once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, marked, without_buttons
+from bot.adapters.slack.messages.markup import escape, inline
+from bot.adapters.slack.messages.questions import ended
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.messages.root import steering
+from bot.adapters.slack.thread.outbox import Outbox
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Run
+from bot.errors import Refused
+
+_REPOSTED = 1_000
+"""Parts from here on are buttons that were posted again."""
+
+_AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
+_OVER = "The run can no longer be steered here."
+
+_DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
+
+
+class Buttons:
+    """Of one run; for the task that writes its thread, and for whoever holds its lock."""
+
+    def __init__(self, *, outbox: Outbox, approvers: str) -> None:
+        self._outbox = outbox
+        self._approvers = approvers
+        self._asked: dict[int, tuple[Run | None, Run]] = {}
+
+    def told(self, entry: Entry, before: Run | None, after: Run) -> None:
+        """A fact is told next: it may be a question."""
+        if entry in after.open_questions:
+            self._asked[entry.seq] = (before, after)
+
+    async def take(self, before: Run, after: Run, ending: Entry) -> None:
+        """Edit the messages of the questions that this fact ended, and those that steered the run."""
+        for asked in before.open_questions:
+            if asked in after.open_questions:
+                continue
+            _, then = self._asked[asked.seq]
+            message = self._question(asked)
+            for post in self._outbox.of(asked.seq):
+                if post.part == 1 or post.part >= _REPOSTED:
+                    await self._outbox.edit(post, ended(message, asked, then, ending))
+        if steering(after) != steering(before):
+            left = _steers(after) if steering(after) else without_buttons(_steers(before), _OVER, "Over:")
+            for post in self._outbox.of(1):
+                if post.part >= _REPOSTED:
+                    await self._outbox.edit(post, left)
+
+    async def post_again(self, run: Run) -> str:
+        """Post those that count now, as new messages; says what was posted. Raises Refused for none, and RootGone."""
+        again = [(asked.seq, self._question(asked)) for asked in run.open_questions]
+        again += [(1, _steers(run))] if steering(run) else []
+        if not again:
+            raise Refused(f"Run {run.id} has no buttons that count now.")
+        for seq, message in again:
+            part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
+            await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+        return f"Posted again at the end of the thread: {len(again)} messages with buttons."
+
+    def _question(self, asked: Entry) -> Message:
+        return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
+
+
+def _steers(run: Run) -> Message:
+    """The buttons of the first message."""
+    deeds = " or ".join(_DEEDS[button["action_id"]] for button in steering(run))
+    builder = MessageBuilder(f"Run {escape(run.id)} can be {deeds} here.")
+    builder.paragraph(f"Run {inline(run.id)} on {inline(run.request.target.backend.name)} can be {deeds} here.")
+    return builder.message(buttons=steering(run))

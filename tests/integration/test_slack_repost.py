@@ -1,0 +1,131 @@
+"""Whoever wants the buttons again gets them, or hears why not and what helps; so does whoever asks for the state."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
+from bot.practice.slack.context import Fault
+from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.integration.test_slack_clicks import asking, question
+from tests.integration.workspace import CHANNEL, Place, app, place, slack
+from tests.unit.stories import on_its_way_back
+
+__all__ = ["app", "place", "slack"]
+
+
+async def answered(app: Place, text: str, user: str = SECOND) -> str:
+    """What whoever typed this is told."""
+    seen = len(app.slack.ephemerals)
+    await app.slack.command(user, CHANNEL, "/dovecot-upgrade", text)
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals[seen:])
+    return f"{answer.text} {answer.blocks}"
+
+
+# the first message was deleted
+
+
+async def test_the_buttons_come_below_another_first_message_where_that_was_deleted(app: Place) -> None:
+    await asking(app)
+    app.slack.messages.clear()
+    assert "Posted again at the end of the thread" in await answered(app, f"repost {app.run}")
+    first, *replies = app.said
+    assert "The first message of this thread was deleted" in first.text
+    assert [reply.thread_ts for reply in replies] == [first.ts] * 2
+    await app.slack.click(SECOND, question(app, "approve"), "approve")
+    await app.slack.until(lambda: app.said[-1].text.startswith("Approved: "))
+    assert app.said[-1].thread_ts == first.ts
+
+
+async def test_buttons_that_are_wanted_twice_of_a_deleted_thread_have_one_first_message(app: Place) -> None:
+    await asking(app)
+    app.slack.messages.clear()
+    for _ in range(2):
+        await answered(app, f"repost {app.run}")
+    assert len([one for one in app.said if one.thread_ts is None]) == 1
+    assert len([one for one in app.said if "'approve'" in str(one.blocks)]) == 2
+
+
+# Slack takes nothing
+
+
+@pytest.mark.parametrize(
+    ("error", "helps"),
+    [
+        ("not_in_channel", "`/invite` the bot"),
+        ("channel_not_found", "`/invite` the bot"),
+        ("is_archived", "unarchived"),
+        ("restricted_action", "it says `restricted_action`"),
+    ],
+)
+async def test_who_asks_for_the_buttons_of_a_thread_that_slack_refuses_is_told_why(
+    app: Place, error: str, helps: str
+) -> None:
+    """*Try again* does not help: somebody has to do something."""
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="chat.postMessage", what="error", error=error, times=None))
+    app.service.story.until("approve-flush", on=Status.ASKING)
+    app.service.publish()
+    await app.slack.until(lambda: app.thread.failing(app.run))
+    told = await answered(app, f"repost {app.run}")
+    assert error in told
+    assert helps in told
+    assert "try again" not in told
+    listed = await answered(app, "status")
+    assert error in listed
+    assert helps in listed
+    app.slack.clear_faults()
+    assert await app.slack.until(lambda: question(app, "approve"))
+    await app.slack.until(lambda: not app.thread.failing(app.run))
+    assert error not in await answered(app, "status")
+
+
+async def test_who_asks_for_the_buttons_gets_an_answer_where_slack_refuses_these(app: Place) -> None:
+    """All was posted before; they were tried for ever, which kept the thread waiting, and nobody heard of it."""
+    await asking(app)
+    app.slack.fault(Fault(method="chat.postMessage", what="error", error="not_in_channel", times=None))
+    told = await answered(app, f"repost {app.run}")
+    assert "did not take the buttons" in told
+    assert "not_in_channel" in told
+    app.slack.clear_faults()
+    await app.slack.click(SECOND, question(app, "approve"), "approve")
+    await app.slack.until(lambda: app.said[-1].text.startswith("Approved: "))
+    assert app.in_order()
+
+
+async def test_buttons_that_slack_took_without_saying_so_are_there_once(app: Place) -> None:
+    asked = await asking(app)
+    app.slack.fault(Fault(method="chat.postMessage", what="drop_after_accept"))
+    assert "Posted again" in await answered(app, f"repost {app.run}")
+    again = [one for one in app.said if "'approve'" in str(one.blocks) and one is not asked]
+    assert len(again) == 1
+
+
+# what counts
+
+
+async def test_on_the_way_back_the_buttons_of_the_first_message_come_again(app: Place) -> None:
+    """Its *I take over by hand…* counts as long as the run is under way."""
+    await app.tell(on_its_way_back("start-dovecot").until("approve-restore"))
+    assert "Posted again" in await answered(app, f"repost {app.run}")
+    again = app.said[-1]
+    assert "'take_over'" in str(again.blocks)
+    assert "'abort'" not in str(again.blocks)
+    await app.slack.fill_in(THIRD, again, "take_over", "I do the rest")
+    await app.slack.until(lambda: app.service.story.run.status is Status.TAKEN)
+    await app.slack.until(lambda: "actions" not in str(again.blocks))
+
+
+async def test_buttons_that_were_posted_again_go_with_those_of_the_first_message(app: Place) -> None:
+    await app.tell(Story().until("drain", on=Status.WAITING))
+    await answered(app, f"repost {app.run}")
+    again = app.said[-1]
+    assert [one["action_id"] for one in again.blocks[-1]["elements"]] == ["abort", "take_over"]
+    await app.slack.fill_in(REQUESTER, again, "abort", "not tonight")
+    await app.slack.until(lambda: "'abort'" not in str(again.blocks))
+    assert "'take_over'" in str(again.blocks)
+    assert "can be taken over by hand here" in str(again.blocks)
+    await app.tell(app.service.story.tell(fact.TakenOver(by=THIRD, reason="I do the rest")))
+    await app.slack.until(lambda: "can no longer be steered here" in str(again.blocks))
+    assert "actions" not in str(again.blocks)
