@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bot.core.plans.proposal import read_request
+from bot.engine.planning import Request
 from bot.errors import Refused
 from bot.practice.slack.context import Fault
 from bot.practice.slack.workspace import View
@@ -100,3 +103,38 @@ async def test_whoever_may_not_ask_is_shown_no_form(app: Place) -> None:
     (told,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "How this bot is asked for runs" in told.text
     assert app.slack.views == []
+
+
+async def test_it_does_not_show_under_one_backend_what_another_one_would_get(app: Place) -> None:
+    """Somebody chooses one, and then another before the first was read."""
+    view = await opened(app)
+    brings, read = app.service.brings, {name: asyncio.Event() for name in app.service.backends}
+    done: list[str] = []
+
+    async def slow(request: Request) -> tuple[str, ...]:
+        await read[request.text].wait()
+        done.append(request.text)
+        return await brings(request)
+
+    app.service.brings = slow  # type: ignore[method-assign]
+    for name in ("backend-3", "backend-1"):
+        await app.slack.choose(REQUESTER, view, "backend", name)
+    read["backend-3"].set()
+    await app.slack.until(lambda: done == ["backend-3"])
+    read["backend-1"].set()
+    await app.slack.until(lambda: "Nothing would change on backend-1" in str(view.body["blocks"]))
+    assert "would bring backend-3" not in str(view.body["blocks"])
+
+
+async def test_a_configuration_that_is_chosen_beside_a_restart_is_refused_as_where_it_is_typed(app: Place) -> None:
+    """It was dropped in silence, and users would have been disturbed for a restart that changes nothing."""
+    view = await opened(app)
+    given = {
+        "backend": {"backend": "backend-3"},
+        "packages": {"packages": "restart"},
+        "config": {"config": "=review-2026-11"},
+    }
+    await app.slack.submit(REQUESTER, view, given)
+    (request,) = await app.slack.until(lambda: app.service.requests)
+    with pytest.raises(Refused, match="restart=yes changes neither"):
+        read_request(request.text)

@@ -113,3 +113,21 @@ async def test_an_edit_that_failed_does_not_come_after_a_newer_one(place: Place)
     await place.tell(place.service.story)
     assert edits == sum(call.method == "chat.update" for call in place.slack.calls)
     assert "Done" in str(place.said[0].blocks)
+
+
+# a text that Slack does not take
+
+
+async def test_a_question_whose_text_slack_does_not_take_has_its_buttons_all_the_same(app: Place) -> None:
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks"))
+    await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
+    assert "plain text" in app.said[-1].text
+    assert "'approve'" in str(app.said[-1].blocks)
+
+
+async def test_where_it_does_not_take_the_buttons_either_the_message_says_how_to_have_them(app: Place) -> None:
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks", times=2))
+    await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
+    assert "ask for them with `repost`" in app.said[-1].text

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.adapters.slack.messages.markup import unescaped
 from bot.adapters.slack.messages.plans import BEGINNING
 from bot.core.plans.proposal import Asked, PackageChange, as_typed, read_request
 from bot.core.text.meant import near
@@ -202,3 +203,7 @@ def test_what_a_form_was_filled_in_with_is_read_as_it_stood(reason: str, ticket:
 def test_where_no_quote_is_left_the_plain_ones_are_dropped() -> None:
     every = "\"“”„«»'‘’‚ all"
     assert read_request(f"backend-3 {as_typed('reason', every)}").reason.endswith("all")
+
+
+def test_what_slack_writes_in_a_way_of_its_own_is_read_as_it_was_typed() -> None:
+    assert unescaped("reason=&quot;a &amp; b&quot; &lt;c&gt; &amp;lt;") == "reason=&quot;a & b&quot; <c> &lt;"

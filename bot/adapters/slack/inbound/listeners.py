@@ -26,6 +26,7 @@ from bot.adapters.slack.inbound.clicks import Click, Clicks
 from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.messages.markup import unescaped
 from bot.core.text.redact import redact_in_words
 from bot.engine.planning import Request
 from bot.errors import BotError, Refused, SlackAway
@@ -45,6 +46,8 @@ class Listeners:
         self._commands = commands
         self._clicks = clicks
         self._work = work
+        self._chosen: dict[str, str] = {}
+        """By form to ask with: the backend that was chosen in it last, until what a run would bring it is shown."""
 
     def listen(self, app: AsyncApp, commands: Mapping[str, str]) -> None:
         """Register everything; the catch-alls come last, as the first match counts."""
@@ -72,7 +75,7 @@ class Listeners:
         await ack()
         request = Request(
             command=str(body["command"]),
-            text=str(body.get("text") or "").strip(),
+            text=unescaped(str(body.get("text") or "")).strip(),
             requester=str(body["user_id"]),
             team=str(body.get("team_id") or ""),
             channel=str(body["channel_id"]),
@@ -103,15 +106,19 @@ class Listeners:
     async def _on_backend_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         request = asking.request_of(body.get("view") or {}, str(body["user"]["id"]))
+        self._chosen[body["view"]["id"]] = request.text.split()[0]
         self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"], request))
 
     async def _show_brought(self, shown: Mapping[str, Any], request: Request) -> None:
         """Beside the form, which is good without: whoever types sees it in `plan`."""
         backend = replace(request, text=request.text.split()[0])
         try:
-            found = asking.chosen(await self._commands.brings(backend))
+            found = asking.chosen(backend.text, await self._commands.brings(backend))
         except Refused as refused:
             found = (redact_in_words(str(refused)),)
+        if self._chosen.get(shown["id"]) != backend.text:
+            return  # another one was chosen meanwhile
+        del self._chosen[shown["id"]]
         with suppress(*ERRORS):
             await self._fill_request(shown, request, found)
 

@@ -42,9 +42,9 @@ def request_form(request: Request, offer: Offer, found: Sequence[str] = ()) -> J
     return _view(request, asked) | {"submit": plain("Ask for it", 24)}
 
 
-def chosen(lines: Sequence[str]) -> tuple[str, ...]:
+def chosen(backend: str, lines: Sequence[str]) -> tuple[str, ...]:
     """What a run would bring the backend that was chosen, as the form says it."""
-    return ("A run would bring, as usual:", *(f"• {line}" for line in lines))
+    return (f"A run would bring {backend}, as usual:", *(f"• {line}" for line in lines))
 
 
 def _view(request: Request, blocks: Sequence[Json]) -> Json:
@@ -101,9 +101,10 @@ def request_of(view: Json, user: str) -> Request:
     options = [_picked(held, BACKEND)]
     if packages == _RESTART:
         options.append("restart=yes")
-    else:
-        options += [f"packages={KEEP}"] if packages == KEEP else []
-        options += [f"config={config}"] if config not in {"", _USUAL} else []
+    options += [f"packages={KEEP}"] if packages == KEEP else []
+    # One that is chosen beside a restart is refused, as where it is typed; to keep what is there is what that does.
+    unsaid = {"", _USUAL} | ({KEEP} if packages == _RESTART else set())
+    options += [f"config={config}"] if config not in unsaid else []
     options += [as_typed(name, str(_of(held, name).get("value") or "")) for name in (REASON, TICKET)]
     return Request(
         command=str(hidden.get("command")),

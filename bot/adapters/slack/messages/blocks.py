@@ -27,6 +27,7 @@ _ROOM = 9_000
 _FENCE = "\n```"
 
 _BARE = "Shown as plain text: Slack did not take the full message."
+_NO_BUTTONS = "Nor its buttons: ask for them with `repost` and the run's id."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +199,13 @@ def plainer(message: Message) -> Message:
     """What is tried after Slack refused a message for what is in it; the last one cannot be refused for that."""
     if message.files:
         return replace(message, files=())
+    actions = tuple(block for block in message.blocks if block["type"] == "actions")
+    text = marked(bare(message), _BARE).text
+    with_buttons = ({"type": "section", "text": plain(text, SECTION)}, *actions)
+    if actions and [block["type"] for block in message.blocks] != ["section", "actions"]:
+        return replace(message, text=text, blocks=with_buttons)
     if message.blocks:
-        return marked(bare(message), _BARE)
+        return marked(bare(message), f"{_BARE} {_NO_BUTTONS}" if actions else _BARE)
     return replace(message, text="A part of the record could not be shown here. It is in the journal.")
 
 

@@ -59,6 +59,11 @@ def escape(text: str) -> str:
     return _inert(in_line(text))
 
 
+def unescaped(text: str) -> str:
+    """What somebody typed, as they typed it: Slack has three signs in its own writing."""
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def prose(text: str, people: Sequence[str] | None = (), *, most: int = 8_000, spans: bool = False) -> str:
     """A sentence of the bot's own that may hold somebody's text, behind words of the bot's.
 

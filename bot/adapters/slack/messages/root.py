@@ -17,8 +17,8 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 
-_SHOWN = 20
-"""Runs in a list."""
+_SHOWN, _NAMED = 20, 30
+"""Runs in a list, as far as there is room, and of the others those that are named."""
 
 _REASON = 400
 """Characters of why a run holds or has ended; all of them are in the thread."""
@@ -198,8 +198,12 @@ def listing(
         return builder.message()
     count = len(runs) if count is None else count
     builder = MessageBuilder(f"{title}: {count}.")
-    builder.paragraph(f"*{title}*: {count}" + (f", the newest {_SHOWN} are shown" if count > _SHOWN else ""))
+    builder.paragraph(f"*{title}*: {count}")
+    shown = 0
     for run in runs[:_SHOWN]:
+        if builder.crowded:
+            break
+        shown += 1
         one = summary_of(run)
         state = _ended(run) if isinstance(run, Summary) else "\n".join([state_of(run), *_standing(run)])
         state = f"*Waits for you* · {state}" if one.id in mine else state
@@ -209,4 +213,7 @@ def listing(
             f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
             f" · {stamp(one.began)}{link}{f' · {reason}' if reason else ''}\n{state}"
         )
+    if left := count - shown:
+        named = ", ".join(inline(run.id) for run in runs[shown : shown + _NAMED])
+        builder.note(f"{left} more are not shown here{named and f'; the next of them: {named}'}")
     return builder.message()
