@@ -179,7 +179,7 @@ async def test_a_plan_looks_at_the_hosts_now_shows_every_command_and_changes_not
 
         ring.state.change(ring.backends["backend-2"].ip, now=ring.log[-1].at, vhosts=50)
         told = await planned(scene, "backend-3 restart=yes")
-        assert "of 5 checks, 1 does not hold now" in told
+        assert "of 6 checks, 1 does not hold now" in told
         assert "Dovecot on backend-3 would start with the configuration in place" in told
         assert "backend-3 proves by an address of its interfaces that it is 192.0.2.13" in told
         assert "Only if, right then: the ring is whole, every other backend is as usual" in told
