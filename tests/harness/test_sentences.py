@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from bot.adapters.slack.messages.ringing import ready
+from bot.adapters.slack.messages.ring import ready
 from bot.adapters.slack.messages.root import root
 from bot.core.hosts.inventory import TakeDown
 from bot.core.runs import events as fact

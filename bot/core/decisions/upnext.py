@@ -92,10 +92,10 @@ class Sleep:
 Next = Record | Prove | RunCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Sleep
 
 
-def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, seen: bool = True) -> Next:
+def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, same_clock: bool = True) -> Next:
     """What is to be done next, given the facts, the time, and what may be done before the flush approval.
 
-    `seen`: whether the date of the wait at hand is one by the clock that `now` is from, which has run evenly since.
+    `same_clock`: whether the date of the wait at hand is by the clock that `now` is from, which has run evenly since.
     """
     match run.status:
         case Status.ENDED | Status.TAKEN:
@@ -112,7 +112,7 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
             assert isinstance(step, PlannedChange)
             return LookUp(step=step)
         case Status.WAITING:
-            return _while_waiting(run, now, seen=seen)
+            return _while_waiting(run, now, same_clock=same_clock)
         case Status.ASKING:
             return _while_asking(run, now)
         case Status.READY:
@@ -130,13 +130,13 @@ def _end(run: Run, outcome: fact.Outcome) -> Record:
     return Record(fact=fact.RunEnded(outcome=outcome, reason=run.reason))
 
 
-def _while_waiting(run: Run, now: datetime, *, seen: bool) -> Next:
+def _while_waiting(run: Run, now: datetime, *, same_clock: bool) -> Next:
     assert run.until is not None
     step = _at_hand(run)
     assert isinstance(step, PlannedWait)
     if _must_hold(run):
         return Record(fact=_hold(run))
-    if not seen:
+    if not same_clock:
         return SeeWaited(step=step)
     if now < run.until:
         return Sleep(until=run.until)

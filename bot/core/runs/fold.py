@@ -49,9 +49,9 @@ def apply(run: Run, entry: Entry) -> Run:
     status = status_after(run.status, kind)
     if status is None:
         raise Illegal(f"run {run.id}, fact {entry.seq}: {kind.__name__} cannot happen while the run is {run.status}")
-    counts = run.moved if kind in EVERYWHERE else entry.seq
-    moved = replace(run, seq=entry.seq, at=entry.at, status=status, moved=counts)
-    return _shown(run, _remember(moved, entry), entry)
+    last_decisive = run.last_decisive if kind in EVERYWHERE else entry.seq
+    changed = replace(run, seq=entry.seq, at=entry.at, status=status, last_decisive=last_decisive)
+    return _shown(run, _remember(changed, entry), entry)
 
 
 def _shown(before: Run, run: Run, entry: Entry) -> Run:

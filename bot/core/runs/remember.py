@@ -177,11 +177,11 @@ def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
     deviated = replace(run, ring=run.ring.deviated(new))
     if new.helpless:
         return _must_hold(deviated, entry, fact.RunHeld(reason=new.helpless))
-    return replace(deviated, moved=entry.seq) if deviated.ring.deviations == DEVIATIONS else deviated
+    return replace(deviated, last_decisive=entry.seq) if deviated.ring.deviations == DEVIATIONS else deviated
 
 
 def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
-    return replace(run, must_hold=held, moved=entry.seq)
+    return replace(run, must_hold=held, last_decisive=entry.seq)
 
 
 def set_back(run: Run, new: fact.RingSetBack, entry: Entry) -> Run:
@@ -194,7 +194,7 @@ def proved(run: Run, new: fact.HostsProved, entry: Entry) -> Run:
 
 
 def rebooted(run: Run, booted: fact.BackendRebooted, entry: Entry) -> Run:
-    run = replace(run, boot_id=booted.boot_id, metacache=run.metacache.booted(), moved=entry.seq)
+    run = replace(run, boot_id=booted.boot_id, metacache=run.metacache.booted(), last_decisive=entry.seq)
     if not booted.lost or run.ring.given_back:
         return run
     # A service that was stopped alone runs again with its dovecot.

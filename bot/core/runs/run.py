@@ -50,7 +50,7 @@ class Run:
     at: datetime
     plan: Plan
     status: Status = Status.READY
-    moved: int = 1
+    last_decisive: int = 1
     """The last fact that counts for what is decided; those that only report something do not."""
     position: int = 0
     attempt: int = 0

@@ -3,7 +3,7 @@
 - A run is in one status at a time. It begins *ready*, with its request, and *ended* is its last.
 - A fact is either in the table, and may then change the status, or in `EVERYWHERE`: it reports something, and may come
   until the run has ended. No kind of fact is both. After a few of these, too, what is next is decided anew: a boot, a
-  ring that forgets too often (`Run.moved`, set in remember.py).
+  ring that forgets too often (`Run.last_decisive`, set in remember.py).
 - A fact that the table does not have for a status is Illegal there: it is never written, and changes nothing.
 - A run is *busy* from before a host hears of a change until the outcome is known. An outcome that nobody knows is *in
   doubt*, which only a look ends. In both, nothing is asked and no wait begins.

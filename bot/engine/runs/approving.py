@@ -59,7 +59,7 @@ class Approvals:
         asked = question(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)
         # The dialog that opens at a click has the last count, and is to say no other number than the question.
         counted = users_counted(run, seen)
-        await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.moved)
+        await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.last_decisive)
 
     async def _shown(self, gate: Gate, run: Run) -> tuple[list[str], list[fact.Seen], dict[str, str]] | None:
         """What the checks see now, in words, what they read, and by check what is not so; None where it holds."""
@@ -126,14 +126,14 @@ class Approvals:
         def decides(observation: Observation) -> bool:
             holds = observation.verdict.holds
             passed = holds is False and clock.now() >= give_up  # what cannot be read is waited for longer
-            return holds is True or passed or self._runlog.run.moved != run.moved
+            return holds is True or passed or self._runlog.run.last_decisive != run.last_decisive
 
         return await self._looking.until(decides, expectations, max(patience, timings.patience_with(run)))
 
     async def _failed(self, run: Run, reason: str, observation: Observation) -> None:
         assert run.step is not None
         failed = fact.StepFailed(step=run.step.name, reason=reason, ran=observation.ran, seen=observation.seen)
-        await self._runlog.record(failed, only_after=run.moved)
+        await self._runlog.record(failed, only_after=run.last_decisive)
 
     @staticmethod
     def _evidence(gate: Gate, run: Run) -> tuple[PlannedCheck, ...]:

@@ -75,7 +75,7 @@ class Changing:
                 return
             facts = self._begun(step, ready, word) if isinstance(ready, Ready) else (ready,)
             # Where a person did something while this looked, it is asked again what is next.
-            recorded = await self._runlog.record(*facts, only_after=decided.moved)
+            recorded = await self._runlog.record(*facts, only_after=decided.last_decisive)
         if recorded and isinstance(ready, Ready):
             await self._send(step, step.action, ready)
 
@@ -104,7 +104,7 @@ class Changing:
             observation = await self._looking.until_seen(step.action.done_when, timedelta(0), step.action.steady)
         if observation.verdict.holds:
             done = await self._judging.done(step, fact.How.FOUND, observation, ())
-            await self._runlog.record(done, only_after=decided.moved)
+            await self._runlog.record(done, only_after=decided.last_decisive)
         return observation.verdict.holds is True
 
     # sending

@@ -120,7 +120,7 @@ class Judging:
             try:
                 ready = await self._looked_and_fenced(step, action, decided, this)
             except _LookAnew as why:
-                if (looked >= _LOOKS and clock.now() >= give_up) or self._run.moved != decided.moved:
+                if (looked >= _LOOKS and clock.now() >= give_up) or self._run.last_decisive != decided.last_decisive:
                     raise NotRun(str(why)) from why
                 await clock.sleep(self._ports.timings.look_again.total_seconds())
                 continue
@@ -216,7 +216,7 @@ class Judging:
         """The look that decides: what is not as it has to be is set back in the ring, or passes; else the last one."""
 
         def decides(observation: Observation) -> bool:
-            if self._run.moved != decided.moved:
+            if self._run.last_decisive != decided.last_decisive:
                 return True  # a person did something: nothing of this is written; what is next is asked again
             done = observation.part(action.done_when).verdict.holds if action.done_when else False
             return done is True or (

@@ -34,7 +34,7 @@ class RunLog:
         Raises Illegal for facts that cannot follow, JournalError when they could not be written; then nothing moved.
         """
         async with self._lock:
-            if only_after is not None and self.run.moved != only_after:
+            if only_after is not None and self.run.last_decisive != only_after:
                 return False
             if not facts:
                 return True

@@ -124,8 +124,8 @@ class Runner:
     async def _go_on(self) -> None:
         while not self._may_leave():
             run = self._runlog.run
-            now, seen = self._ports.clock.now(), self._waiting.seen(run)
-            action = upnext.next_action(run, now, self._rules.harmless, seen=seen)
+            now, same_clock = self._ports.clock.now(), self._waiting.same_clock(run)
+            action = upnext.next_action(run, now, self._rules.harmless, same_clock=same_clock)
             if not await self._do(action, run):
                 return
 
@@ -133,7 +133,7 @@ class Runner:
         """Do it; False when there is nothing to do now."""
         match action:
             case upnext.Record():
-                await self._runlog.record(action.fact, only_after=run.moved)
+                await self._runlog.record(action.fact, only_after=run.last_decisive)
             case upnext.Prove():
                 await self._prove(run)
             case upnext.RunCheck():
@@ -170,7 +170,7 @@ class Runner:
         reason = f"it is not seen that every host is the one that the settings mean: {proof.reason}"
         try:
             if proof.proved:
-                await self._runlog.record(proof.proved, only_after=run.moved)
+                await self._runlog.record(proof.proved, only_after=run.last_decisive)
                 self._look.expect(proof.proved.directors)
                 return
         except RingClaimed as error:
@@ -178,7 +178,7 @@ class Runner:
         failed = fact.StepFailed(
             step=run.step.name, reason=reason, ran=proof.observation.ran, seen=proof.observation.seen
         )
-        await self._runlog.record(failed, only_after=run.moved)
+        await self._runlog.record(failed, only_after=run.last_decisive)
 
     async def _check(self, step: PlannedCheck) -> None:
         decided = self._runlog.run
@@ -195,12 +195,14 @@ class Runner:
 
     async def _seen(self, step: PlannedCheck, run: Run) -> Observation:
         filled = replace(step, expect=expected_of(step, run.observed))
-        return await seen(filled, self._look, self._ports.clock, lambda: self._runlog.run.moved != run.moved)
+        return await seen(
+            filled, self._look, self._ports.clock, lambda: self._runlog.run.last_decisive != run.last_decisive
+        )
 
     async def _judge(self, step: PlannedCheck, decided: Run, observation: Observation) -> None:
         came = came_of(step, observation)
         counted = users_counted(self._runlog.run, observation.seen) if isinstance(came, fact.StepDone) else ()
-        await self._runlog.record(came, *counted, only_after=decided.moved)
+        await self._runlog.record(came, *counted, only_after=decided.last_decisive)
 
     # changes
 
@@ -218,7 +220,7 @@ class Runner:
         match await self._approvals.judged(run):
             case fact.ApprovalLapsed() as lapsed:
                 if not await self._changing.found(step, run):
-                    await self._runlog.record(lapsed, only_after=run.moved)
+                    await self._runlog.record(lapsed, only_after=run.last_decisive)
                 return True
             case timedelta() as pause:
                 self._alarm_in(pause)
@@ -249,7 +251,9 @@ class Runner:
         if isinstance(run.step, PlannedWait) and run.step.watch:
             try:
                 observation = await self._look.look([run.step.watch])
-                await self._runlog.record(*users_counted(self._runlog.run, observation.seen), only_after=run.moved)
+                await self._runlog.record(
+                    *users_counted(self._runlog.run, observation.seen), only_after=run.last_decisive
+                )
             except JournalError:
                 return
             except Exception:
@@ -257,7 +261,7 @@ class Runner:
                 log.exception("its users could not be counted; that is tried again", extra=fields(run))
 
     async def _turn(self, run: Run) -> None:
-        await self._runlog.record(self._turned(run), only_after=run.moved)
+        await self._runlog.record(self._turned(run), only_after=run.last_decisive)
 
     def _turned(self, run: Run) -> fact.Fact:
         try:

@@ -33,7 +33,7 @@ class Waiting:
         self._runlog = runlog
         self._until: datetime | None = None
 
-    def seen(self, run: Run) -> bool:
+    def same_clock(self, run: Run) -> bool:
         """Whether the date of the wait at hand was made by this process, whose clock knows when it has come."""
         return run.until == self._until
 
@@ -50,7 +50,7 @@ class Waiting:
                 came = waited(run, await self._clocks_compared(run), self._ports.clock.now())
             case _:
                 assert_never(action)
-        if await self._runlog.record(came, only_after=run.moved):
+        if await self._runlog.record(came, only_after=run.last_decisive):
             self._until = self._runlog.run.until
 
     async def _clocks_compared(self, run: Run) -> dict[str, int]:
@@ -60,7 +60,7 @@ class Waiting:
         while True:
             clocks = await self._clocks(run)
             enough = run.clocks.keys() & clocks.keys() if run.clocks else clocks
-            if enough or clock.now() >= give_up or self._runlog.run.moved != run.moved:
+            if enough or clock.now() >= give_up or self._runlog.run.last_decisive != run.last_decisive:
                 return clocks
             await clock.sleep(timings.look_again.total_seconds())
 

@@ -254,7 +254,9 @@ class Watch:
         if objection(run.request.target.backend, identity):
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
-            await self._runlog.record(await after_boot(run, identity.boot_id, self._looking), only_after=run.moved)
+            await self._runlog.record(
+                await after_boot(run, identity.boot_id, self._looking), only_after=run.last_decisive
+            )
             self._wake()
 
     async def _until_in_use(self) -> None:
@@ -269,7 +271,7 @@ class Watch:
         if len(read) == len(directors) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             await self._runlog.record(
-                fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.moved
+                fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.last_decisive
             )
             self._wake()
 

@@ -44,22 +44,22 @@ def booted(lost: str = "") -> fact.BackendRebooted:
 def test_what_only_tells_something_does_not_stop_what_was_just_decided(told: fact.Fact) -> None:
     """Else a director that flaps, or a count of users, would starve the take-down while users wait."""
     story = Story().until("director-down")
-    moved = story.run.moved
+    moved = story.run.last_decisive
     story.tell(told)
-    assert (story.run.moved, story.run.seq) == (moved, moved + 1)
+    assert (story.run.last_decisive, story.run.seq) == (moved, moved + 1)
 
 
 @pytest.mark.parametrize("told", [HELPLESS, booted(), fact.GoBackAsked(by=THIRD, reason="abort")])
 def test_what_changes_what_is_next_stops_what_was_just_decided(told: fact.Fact) -> None:
     """A change is sent only on the state that it was decided on."""
     story = Story().until("director-down").tell(told)
-    assert story.run.moved == story.run.seq
+    assert story.run.last_decisive == story.run.seq
 
 
 def test_the_deviation_that_makes_the_run_hold_stops_what_was_just_decided() -> None:
     story = Story().until("director-down").tell(*[DEVIATED] * (DEVIATIONS - 1))
-    assert story.run.moved < story.run.seq - 1
-    assert story.tell(DEVIATED).run.moved == story.run.seq
+    assert story.run.last_decisive < story.run.seq - 1
+    assert story.tell(DEVIATED).run.last_decisive == story.run.seq
 
 
 # users who wait

@@ -95,5 +95,5 @@ def test_a_wait_whose_date_another_process_made_is_looked_at_before_and_after_th
     run = story.until("drain", on=Status.WAITING).run
     assert run.until is not None
     for now in (run.until - timedelta(minutes=1), run.until):
-        assert isinstance(next_action(run, now, seen=False), SeeWaited)
+        assert isinstance(next_action(run, now, same_clock=False), SeeWaited)
     assert isinstance(next_action(run, run.until - timedelta(minutes=1)), Sleep)

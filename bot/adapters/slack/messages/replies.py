@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import assert_never
 
-from bot.adapters.slack.messages import plans, ringing, steps
+from bot.adapters.slack.messages import plans, ring, steps
 from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
@@ -79,11 +79,11 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.RunEnded() as end:
             return _run_ended(entry, end, after)
         case fact.HostsProved() as proved:
-            return None if steps.proof_is_shared(after) else ringing.proved(entry, proved)
+            return None if steps.proof_is_shared(after) else ring.proved(entry, proved)
         case fact.OthersCounted() as counted:
-            return ringing.others(entry, counted, after, approvers)
+            return ring.others(entry, counted, after, approvers)
         case fact.TakenOver() as taken:
-            return ringing.taken_over(entry, taken, after)
+            return ring.taken_over(entry, taken, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
@@ -117,13 +117,13 @@ def _of_the_ring(entry: Entry, run: Run, approvers: str) -> Message:
     """What the watch saw while the backend is out, and what came of setting it back."""
     match entry.fact:
         case fact.RingDeviated() as seen:
-            return ringing.deviated(entry, seen, run, approvers)
+            return ring.deviated(entry, seen, run, approvers)
         case fact.MonitorSaysUp() as reported:
-            return ringing.monitor(entry, reported)
+            return ring.monitor(entry, reported)
         case fact.BackendRebooted(ran=commands) as boot:
-            builder = ringing.booted(entry, boot)
+            builder = ring.booted(entry, boot)
         case fact.RingSetBack(ran=commands) as came:
-            builder = ringing.set_back(entry, came)
+            builder = ring.set_back(entry, came)
         case _:
             raise AssertionError(f"no fact of the ring: {entry.fact}")
     files = steps.write_commands(builder, entry, commands)

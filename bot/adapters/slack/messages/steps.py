@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
-from bot.adapters.slack.messages.ringing import proof
+from bot.adapters.slack.messages.ring import proof
 from bot.adapters.slack.messages.text import (
     clock,
     file_name,
