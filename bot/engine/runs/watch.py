@@ -254,9 +254,8 @@ class Watch:
         if objection(run.request.target.backend, identity):
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
-            await self._runlog.record(
-                await after_boot(run, identity.boot_id, self._looking), only_after=run.last_decisive
-            )
+            booted = await after_boot(run, identity.boot_id, self._looking)
+            await self._runlog.record(booted, only_after=run.last_decisive)
             self._wake()
 
     async def _until_in_use(self) -> None:
