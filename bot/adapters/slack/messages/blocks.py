@@ -146,6 +146,11 @@ class MessageBuilder:
         """Whether it is time for another message, where one may be followed by another."""
         return self._room < _ROOM // 3 or len(self._blocks) > _BLOCKS * 2 // 3
 
+    @property
+    def fits(self) -> bool:
+        """Whether all of it is in the message so far, and nothing was left out or cut."""
+        return not self._left_out
+
     def _add(self, block: Json) -> None:
         size = len(json.dumps(block))
         if size > self._room or len(self._blocks) >= _BLOCKS:

@@ -17,8 +17,11 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 
-_SHOWN, _NAMED = 20, 30
-"""Runs in a list, as far as there is room, and of the others those that are named."""
+_SHOWN = 20
+"""Runs in a list, at most: it shows as many as a message has room for."""
+
+_NAMED = 40
+"""Ids of those that it does not show."""
 
 _REASON = 400
 """Characters of why a run holds or has ended; all of them are in the thread."""
@@ -197,23 +200,35 @@ def listing(
         builder.paragraph(f"*{title}*: there are none.")
         return builder.message()
     count = len(runs) if count is None else count
-    builder = MessageBuilder(f"{title}: {count}.")
-    builder.paragraph(f"*{title}*: {count}")
-    shown = 0
-    for run in runs[:_SHOWN]:
-        if builder.crowded:
+    told = [_in_list(run, links, mine) for run in runs[:_SHOWN]]
+    for room in range(len(told), 0, -1):
+        builder = MessageBuilder(f"{title}: {count}.")
+        shown = f", {room} of them are shown" if room < count else ""
+        builder.paragraph(f"*{title}*: {count}{shown}{'; what waits for you stands first' if mine else ''}")
+        for text in told[:room]:
+            builder.paragraph(text)
+        if room < count:
+            builder.note(_not_shown([run.id for run in runs[room:]], count - room))
+        if builder.fits:
             break
-        shown += 1
-        one = summary_of(run)
-        state = _ended(run) if isinstance(run, Summary) else "\n".join([state_of(run), *_standing(run)])
-        state = f"*Waits for you* · {state}" if one.id in mine else state
-        link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
-        reason = why(one, _WHY)
-        builder.paragraph(
-            f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
-            f" · {stamp(one.began)}{link}{f' · {reason}' if reason else ''}\n{state}"
-        )
-    if left := count - shown:
-        named = ", ".join(inline(run.id) for run in runs[shown : shown + _NAMED])
-        builder.note(f"{left} more are not shown here{named and f'; the next of them: {named}'}")
     return builder.message()
+
+
+def _in_list(run: Run | Summary, links: Mapping[str, str], mine: Collection[str]) -> str:
+    """A run in a paragraph."""
+    one = summary_of(run)
+    state = _ended(run) if isinstance(run, Summary) else "\n".join([state_of(run), *_standing(run)])
+    state = f"*Waits for you* · {state}" if one.id in mine else state
+    link = f" · <{links[one.id]}|thread>" if one.id in links else f" · <#{one.channel}>"
+    reason = why(one, _WHY)
+    return (
+        f"{inline(one.id)} · {escape(one.title)} · asked for by {who(one.requester)}"
+        f" · {stamp(one.began)}{link}{f' · {reason}' if reason else ''}\n{state}"
+    )
+
+
+def _not_shown(ids: Sequence[str], count: int) -> str:
+    """The runs that have no room, of which `ids` are known here."""
+    named, more = ids[:_NAMED], count - len(ids[:_NAMED])
+    parts = [*map(inline, named), *([f"and {more} more: `dovecot-bot runs` names them all"] if more else [])]
+    return f"*Not shown* {', '.join(parts)}"
