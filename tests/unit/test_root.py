@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root
 from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.runs import events as fact
-from bot.core.runs.run import replace
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
 from tests.build import REQUESTER, SECOND, Story
@@ -86,14 +85,3 @@ def test_a_step_that_was_skipped_is_not_counted_as_done() -> None:
     count = len(story.run.plan.steps)
     for message in (root(story.run), last(story)):
         assert f"{count - 1} of {count} done; skipped: Install dovecot-core" in seen(message)
-
-
-def test_a_list_names_the_runs_that_it_has_no_room_for() -> None:
-    """The newest 20, it said, and showed fewer."""
-    story = Story().until("stop-dovecot").fail("Job for dovecot.service failed")
-    runs = [replace(story.run, id=f"r{number:02}2345") for number in range(25)]
-    said = str(listing(runs, {}, title="Open runs", count=25).blocks)
-    assert all(run.id in said for run in runs)
-    shown = sum(f"`{run.id}` · " in said for run in runs)
-    assert f"{25 - shown} more are not shown here; the next of them: `r{shown:02}2345`" in said
-    assert "shortened" not in said

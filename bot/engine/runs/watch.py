@@ -269,9 +269,8 @@ class Watch:
         read = [seen.reading for seen in directors if seen.reading is not None]
         if len(read) == len(directors) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
-            await self._runlog.record(
-                fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason), only_after=run.last_decisive
-            )
+            ended = fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason)
+            await self._runlog.record(ended, only_after=run.last_decisive)
             self._wake()
 
 
