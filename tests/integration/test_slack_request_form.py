@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from bot.core.plans.proposal import read_request
+from bot.engine.offering import Offer
 from bot.engine.planning import Request
 from bot.errors import Refused
 from bot.practice.slack.context import Fault
@@ -124,6 +125,49 @@ async def test_it_does_not_show_under_one_backend_what_another_one_would_get(app
     read["backend-1"].set()
     await app.slack.until(lambda: "Nothing would change on backend-1" in str(view.body["blocks"]))
     assert "would bring backend-3" not in str(view.body["blocks"])
+
+
+async def test_what_the_backend_chosen_last_would_get_comes_also_where_another_answer_came_after_its_choice(
+    app: Place,
+) -> None:
+    """Slack takes no update of a form as it was before that answer."""
+    view = await opened(app)
+    before, brings, read = view.hash, app.service.brings, asyncio.Event()
+    await app.slack.choose(REQUESTER, view, "backend", "backend-3")
+    await app.slack.until(lambda: "would bring backend-3" in str(view.body["blocks"]))
+
+    async def slow(request: Request) -> tuple[str, ...]:
+        await read.wait()
+        return await brings(request)
+
+    app.service.brings = slow  # type: ignore[method-assign]
+    view.hash, now = before, view.hash  # somebody chooses in what they still see
+    await app.slack.choose(REQUESTER, view, "backend", "backend-1")
+    view.hash = now
+    read.set()
+    await app.slack.until(lambda: "Nothing would change on backend-1" in str(view.body["blocks"]))
+
+
+async def test_an_answer_is_dropped_where_another_backend_is_chosen_as_the_rings_are_read_for_it(app: Place) -> None:
+    view = await opened(app)
+    offer, reading, read = app.service.offer, asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Offer:
+        if not reading.is_set():
+            reading.set()
+            await read.wait()
+        return await offer(request)
+
+    app.service.offer = slow  # type: ignore[method-assign]
+    await app.slack.choose(REQUESTER, view, "backend", "backend-3")
+    await app.slack.until(reading.is_set)
+    await app.slack.choose(REQUESTER, view, "backend", "backend-1")
+    await app.slack.until(lambda: "Nothing would change on backend-1" in str(view.body["blocks"]))
+    shown = view.hash
+    read.set()
+    await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade", "help")  # whatever was begun before it goes on
+    await app.slack.until(lambda: app.slack.ephemerals)
+    assert view.hash == shown
 
 
 async def test_a_configuration_that_is_chosen_beside_a_restart_is_refused_as_where_it_is_typed(app: Place) -> None:

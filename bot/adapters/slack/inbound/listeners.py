@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -46,8 +46,8 @@ class Listeners:
         self._commands = commands
         self._clicks = clicks
         self._work = work
-        self._chosen: dict[str, str] = {}
-        """By form to ask with: the backend that was chosen in it last, until what a run would bring it is shown."""
+        self._chosen: dict[str, Request] = {}
+        """By form to ask with: what was chosen in it last, until what a run would bring is shown."""
 
     def listen(self, app: AsyncApp, commands: Mapping[str, str]) -> None:
         """Register everything; the catch-alls come last, as the first match counts."""
@@ -93,34 +93,33 @@ class Listeners:
             return usage
         try:
             shown = (await self._client.views_open(trigger_id=trigger, view=asking.loading(request)))["view"]
-            await self._fill_request(shown, request, ())
+            view = asking.request_form(request, await self._commands.offer(request))
+            await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
         except ERRORS as error:
             _log.info("the form to ask with was not shown: %s", name_of(error))
             return usage
         return None
 
-    async def _fill_request(self, shown: Mapping[str, Any], request: Request, found: Sequence[str]) -> None:
-        view = asking.request_form(request, await self._commands.offer(request), found)
-        await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
-
     async def _on_backend_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         request = asking.request_of(body.get("view") or {}, str(body["user"]["id"]))
-        self._chosen[body["view"]["id"]] = request.text.split()[0]
-        self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"], request))
+        self._chosen[body["view"]["id"]] = request
+        self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"]["id"], request))
 
-    async def _show_brought(self, shown: Mapping[str, Any], request: Request) -> None:
+    async def _show_brought(self, shown: str, request: Request) -> None:
         """Beside the form, which is good without: whoever types sees it in `plan`."""
         backend = replace(request, text=request.text.split()[0])
         try:
             found = asking.chosen(backend.text, await self._commands.brings(backend))
         except Refused as refused:
             found = (redact_in_words(str(refused)),)
-        if self._chosen.get(shown["id"]) != backend.text:
+        view = asking.request_form(request, await self._commands.offer(request), found)
+        if self._chosen.get(shown) is not request:
             return  # another one was chosen meanwhile
-        del self._chosen[shown["id"]]
+        del self._chosen[shown]
         with suppress(*ERRORS):
-            await self._fill_request(shown, request, found)
+            # Without a hash: that of the click is old where another answer came after it, and Slack would take none.
+            await self._client.views_update(view_id=shown, view=view)
 
     async def _on_request(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         request = asking.request_of(view, str(body["user"]["id"]))
