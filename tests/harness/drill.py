@@ -41,6 +41,7 @@ from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
+from bot.practice.machine.files import Link
 from bot.practice.scene import CHANNEL
 from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Program
@@ -247,6 +248,15 @@ class Drill(Play):
         """From here on the ring is quiet: whoever leaves does not come back, and nobody new comes."""
         self._new_users = False
         self.ring.people._users.clear()
+
+    def becomes_a_link(self, path: str) -> None:
+        """What is there has moved to another disk, and a link leads to it."""
+        disk = self.backend.disk
+        tree = disk.remove(path)
+        assert tree is not None
+        disk.make_directory("/srv")
+        assert disk.place("/srv/elsewhere", tree)
+        assert disk.place(path, Link(target="/srv/elsewhere"))
 
     def dovecot_dies(self) -> None:
         self.backend.dovecot_unit.active, self.backend.dovecot_unit.sub = "failed", "failed"

@@ -12,7 +12,6 @@ from bot.core.hosts.inventory import Inventory, Metacache
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
-from bot.practice.machine.files import Link
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
 from tests.examples import named, pairs
@@ -253,21 +252,11 @@ async def test_a_clean_stop_of_dovecot_alone_is_no_flush_whatever_unit_the_setti
         assert play.sent("stop-lmtp") == []
 
 
-def database_is_elsewhere(play: Drill) -> None:
-    """The folder of the metacache's database has become a link to another disk."""
-    disk = play.backend.disk
-    tree = disk.remove("/var/lib/dovecot/metacache")
-    assert tree is not None
-    disk.make_directory("/data")
-    assert disk.place("/data/metacache", tree)
-    assert disk.place("/var/lib/dovecot/metacache", Link(target="/data/metacache"))
-
-
 @virtually
 async def test_the_old_database_is_not_said_to_be_removed_while_it_is_there() -> None:
     async with a_run() as play:
         await play.reaches("remove-old-metacache-database")
-        database_is_elsewhere(play)
+        play.becomes_a_link("/var/lib/dovecot/metacache")
         run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
         assert (run.status, run.step and run.step.name) == (Status.HELD, "remove-old-metacache-database")
         assert "remove-old-metacache-database" not in run.seen_done

@@ -15,7 +15,7 @@ from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.library import procedures_folder, read_library
-from bot.practice.machine.files import File, Link
+from bot.practice.machine.files import File
 from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Program, failed
 from tests.harness.drill import Drill, a_run, virtually
@@ -263,23 +263,13 @@ async def test_a_procedure_of_a_sites_own_that_copies_without_owners_goes_on_as_
         assert (node.owner, node.group, node.mode) == ("root", "root", 0o644)
 
 
-def is_a_link(play: Drill) -> None:
-    """A site keeps its configuration elsewhere."""
-    disk = play.backend.disk
-    tree = disk.remove("/etc/dovecot")
-    assert tree is not None
-    disk.make_directory("/srv")
-    assert disk.place("/srv/dovecot", tree)
-    assert disk.place("/etc/dovecot", Link(target="/srv/dovecot"))
-
-
 @pytest.mark.parametrize("text", [ONLY_CONFIG, ONLY_PACKAGES, "backend-3 restart=yes"])
 def test_a_configuration_that_cannot_be_read_is_found_out_before_anybody_drains(text: str) -> None:
     """Every approval reads it, also of a run that leaves it alone."""
 
     @virtually
     async def whole() -> None:
-        async with a_run(text=text, spoil=is_a_link) as play:
+        async with a_run(text=text, spoil=lambda play: play.becomes_a_link("/etc/dovecot")) as play:
             run = await play.until(lambda run: run.status in {Status.ENDED, Status.ASKING})
             assert (run.outcome, play.began("director update")) == (fact.Outcome.REFUSED, [])
             assert "/etc/dovecot" in run.reason

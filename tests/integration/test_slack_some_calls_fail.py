@@ -67,6 +67,7 @@ async def test_no_file_is_given_up_while_slack_takes_no_message_either(
         tried += 1
         return await upload(**given)
 
+    # Slack goes away in the middle of the SDK's upload, which is several calls: no fake of ours stands there.
     monkeypatch.setattr(place.client, "files_upload_v2", goes_away)
     place.service.story = begun()
     place.service.publish()
