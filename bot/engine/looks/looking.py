@@ -55,7 +55,7 @@ class Looking:
     """Looks at the hosts of one target.
 
     Where the directors that answer are enough, one that does not is waited for a few seconds once; from then on it is
-    known to be away, and nobody waits for it until it answers `ask_those_away`.
+    known to be away, and nobody waits for it until it answers `ask_those_away`, or a look with a grace.
     """
 
     def __init__(self, hosts: Hosts, clock: Clock, timings: Timings, target: Target) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import count
 
 from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
 from bot.core.hosts.fence import Fence
@@ -102,7 +101,9 @@ class Judging:
         """Look, judge and fence; anew where its host is silent, or another connection, by the time it is fenced."""
         clock = self._ports.clock
         give_up = clock.now() + self._ports.timings.patience_with(decided)
-        for looked in count(1):
+        looked = 0
+        while True:
+            looked += 1
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
                 backend = decided.request.target.backend
@@ -127,7 +128,6 @@ class Judging:
             finally:
                 await early.close()
             return replace(ready, boot_id=boot_id) if isinstance(ready, Ready) else ready
-        raise AssertionError
 
     async def _settled(self, step: PlannedChange, action: Action, decided: Run) -> fact.StepDone | None:
         """Nothing of before can come any more: before the look, as it may take its time. Or it is done already."""
