@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bot.adapters.slack.inbound.answers import note
-from bot.adapters.slack.messages.alone import looks
 from bot.adapters.slack.messages.blocks import Message, marked
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.plans import dry_run, help_text
-from bot.adapters.slack.messages.root import listing
+from bot.adapters.slack.messages.root import listing, looks
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.damage import beside

@@ -1,4 +1,7 @@
-"""The root message of a run (the only one that is edited in place), and runs in a list. Pure: from the state alone."""
+"""The root message of a run (the only one that is edited in place), what is said of one without a thread, lists.
+
+Pure: from the state alone.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,19 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
-from bot.adapters.slack.messages.text import known, moment, now, place, stamp, steps_done, users, value, who, why
+from bot.adapters.slack.messages.text import (
+    known,
+    moment,
+    now,
+    place,
+    stamp,
+    steps_done,
+    title,
+    users,
+    value,
+    who,
+    why,
+)
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
@@ -232,3 +247,40 @@ def _not_shown(ids: Sequence[str], count: int) -> str:
     named, more = ids[:_NAMED], count - len(ids[:_NAMED])
     parts = [*map(inline, named), *([f"and {more} more: `dovecot-bot runs` names them all"] if more else [])]
     return f"*Not shown* {', '.join(parts)}"
+
+
+def looks(run: Run) -> str:
+    """What is answered when a run has its ring, and has looked at nothing yet."""
+    return (
+        f"Run {run.id} claims ring {run.request.target.ring.name} and looks at everything on it. Its thread begins in"
+        " this channel when all is in order; else you are told here what is not."
+    )
+
+
+def never_begun(run: Run) -> Message:
+    """How a run ended that has only looked: what was seen, that nothing was changed, where it is on the record."""
+    name = escape(run.request.target.backend.name)
+    how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
+    builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
+    builder.paragraph(
+        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}"
+    )
+    if run.outcome is Outcome.ABORTED:
+        builder.paragraph(f"By {who(run.back_asked_by or '')}, while it still looked.")
+    elif run.step:
+        builder.paragraph(title(run.plan, run.step))
+        builder.quote("*What was seen*", run.reason)
+    listed = inline(f"{run.request.command} list".strip())
+    builder.note(
+        f"It has no thread; it is on the record, and {listed} shows it. The ring {inline(run.request.target.ring.name)}"
+        " is free."
+    )
+    return builder.message()
+
+
+def warning(run: str, text: str) -> Message:
+    """Something that stands in no journal."""
+    warning = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
+    builder = MessageBuilder(spoken(warning))
+    builder.paragraph(warning)
+    return builder.message()

@@ -11,10 +11,9 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from bot.adapters.slack.messages.alone import never_begun, warning
 from bot.adapters.slack.messages.blocks import File, Message, marked
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.root import root
+from bot.adapters.slack.messages.root import never_begun, root, warning
 from bot.adapters.slack.thread.buttons import Buttons
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
