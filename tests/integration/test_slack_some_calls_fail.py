@@ -132,3 +132,22 @@ async def test_where_it_does_not_take_the_buttons_either_the_message_says_how_to
     app.slack.fault(Fault(method="chat.postMessage", what="error", error="invalid_blocks", times=2))
     await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
     assert "ask for them with `repost`" in app.said[-1].text
+
+
+async def test_a_message_at_which_slack_fails_again_and_again_is_told_plainly_and_the_thread_goes_on(
+    app: Place,
+) -> None:
+    """`internal_error` for what is in it, for ever: and a run waits for its thread before each stage."""
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="chat.postMessage", what="error", times=6))
+    await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
+    assert "plain text" in app.said[-1].text
+    assert "'approve'" in str(app.said[-1].blocks)
+
+
+async def test_no_message_is_told_plainly_because_slack_is_away(app: Place) -> None:
+    """It fails at the search for what may be posted already, too."""
+    await app.tell(Story().until("approve-flush"))
+    app.slack.fault(Fault(method="*", what="error", times=30))
+    await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
+    assert not any("plain text" in one.text for one in app.said)

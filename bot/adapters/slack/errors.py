@@ -32,8 +32,9 @@ _CONTENT = frozenset(
         *("block_mismatch", "invalid_post_type", "blocked_file_type", "malformed_content", "file_not_found"),
     }
 )
+_OF_ITS_OWN = frozenset({"internal_error", "fatal_error"})
 _NOT_TAKEN = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
-_UNKNOWN = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"})
+_UNKNOWN = frozenset({*_OF_ITS_OWN, "service_unavailable", "request_timeout", "team_added_to_org"})
 
 _HELPS = {
     "not_in_channel": "`/invite` the bot to the channel of the thread",
@@ -75,6 +76,11 @@ def judged(error: BaseException) -> DeliveryFailure:
     if name == "thread_not_found":
         return DeliveryFailure.NO_ROOT
     return DeliveryFailure.CONTENT if name in _CONTENT else DeliveryFailure.REFUSED
+
+
+def of_its_own(error: BaseException) -> bool:
+    """Whether Slack says that it failed by itself: where it does so again and again, it may be at this very message."""
+    return name_of(error) in _OF_ITS_OWN
 
 
 def passes(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, in_words, judged, name_of
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, in_words, judged, name_of, of_its_own
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.edits import Edits
@@ -30,6 +30,9 @@ _CLOCKS_DIFFER = 300.0
 
 _UPLOADS = 3
 """How often an upload that fails is tried again before a message is tried in its place."""
+
+_AS_IT_IS = 5
+"""How often Slack may fail at a message, while it answers what else it is asked, before a plainer one is tried."""
 
 _FILES_NEVER = frozenset({DeliveryFailure.CONTENT, DeliveryFailure.REFUSED})
 """What no other try of an upload will change."""
@@ -198,12 +201,14 @@ class Outbox:
     async def _until_taken(self, delivery: _Delivery, *, doubt: bool) -> tuple[str, bool]:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
         message, failures, uploads, was_marked = delivery.message, 0, 0, False
+        failed_at = 0
         while True:
-            sent = message
+            sent, answers = message, False
             if doubt:
                 try:
                     if found := await delivery.find():
                         return found, was_marked
+                    answers = True
                 except SlackAway as away:
                     _log.warning("%s: message %s.%s may be posted twice", away, *delivery.place, extra=self._fields)
                     sent, was_marked = marked(message, _REPEAT), True
@@ -211,12 +216,15 @@ class Outbox:
                 return await delivery.send(sent), sent is not message
             except ERRORS as error:
                 failure = self._failure_of(error, delivery.place)
+                failed_at = failed_at + 1 if answers and of_its_own(error) else 0
             doubt = failure is DeliveryFailure.UNKNOWN or (doubt and failure is DeliveryFailure.REFUSED)
             if message.files and (failure in _FILES_NEVER or uploads >= _UPLOADS):
                 message = plainer(message)  # at once: where Slack is away, it takes this no more than the file
                 continue
             uploads = uploads + 1 if message.files else 0
             message = _next(delivery.message, message, failure)
+            if failed_at >= _AS_IT_IS:
+                message, failed_at = plainer(message), 0
             await self._pace.rest(failures)
             failures += 1
 
