@@ -22,8 +22,9 @@ COUNTED = (
     '[ -n "$listed" ] || { echo sessions 0 of 0; exit; }; '
     """printf '%s\\n' "$listed" | awk -F '\\t' -v "ip=$0" '"""
     'NR == 1 { for (i = 1; i <= NF; i++) { if ($i == "dest ip") ip_at = i; if ($i == "username") user_at = i }; next } '
-    '$ip_at == ip { sessions++; if (!($user_at in seen)) { seen[$user_at]; users = users $user_at "\\n" } } '
-    'END { if (!ip_at || !user_at) exit 3; printf "sessions %d of %d\\n%s", sessions, NR - 1, users }'
+    '$ip_at == ip { sessions++; if (!($user_at in seen)) { seen[$user_at]; name[++users] = $user_at } } '
+    'END { if (!ip_at || !user_at) exit 3; printf "sessions %d of %d\\n", sessions, NR - 1; '
+    "for (i = 1; i <= users; i++) print name[i] }"
     "'"
 )
 """$0: the backend's address. Prints how many of the director's sessions go there, and whose, each once."""
