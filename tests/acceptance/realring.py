@@ -113,7 +113,7 @@ async def at_work(
 ) -> AsyncIterator[Scene]:
     """A bot that watches closely; with `approves` there is a second engineer who approves whatever is asked."""
     site = site_of(lab, lab.directory, take_down=take_down)
-    async with Scene(site, drain=drain, settings={"watch_every": "1s"}, launch=launch) as scene:
+    async with Scene(site, drain=drain, settings={"watch_every": "2s"}, launch=launch) as scene:
         await scene.start_bot()
         people = [asyncio.create_task(always(scene, SECOND, "approve"))] if approves else []
         try:
