@@ -22,7 +22,7 @@ COUNTED = (
     '[ -n "$listed" ] || { echo sessions 0 of 0; exit; }; '
     """printf '%s\\n' "$listed" | awk -F '\\t' -v "ip=$0" '"""
     'NR == 1 { for (i = 1; i <= NF; i++) { if ($i == "dest ip") ip_at = i; if ($i == "username") user_at = i }; next } '
-    '$ip_at == ip { sessions++; if (!($user_at in seen)) { seen[$user_at]; name[++users] = $user_at } } '
+    "$ip_at == ip { sessions++; if (!($user_at in seen)) { seen[$user_at]; name[++users] = $user_at } } "
     'END { if (!ip_at || !user_at) exit 3; printf "sessions %d of %d\\n", sessions, NR - 1; '
     "for (i = 1; i <= users; i++) print name[i] }"
     "'"
