@@ -15,6 +15,7 @@ from bot.core.runs.transitions import Status
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
 from tests.harness.play import now
+from tests.harness.test_approval import lapses_and_is_stopped_by_hand
 from tests.harness.test_where_rules_meet import ring_forgets
 
 
@@ -169,4 +170,41 @@ async def test_users_of_a_dead_dovecot_are_moved_also_where_the_flush_approval_h
         await play.held()
         ring_forgets(play)
         await asyncio.sleep(300)
+        assert play.ring.users_on("backend-3") == 0
+
+
+# users who wait come first, also where an approval has lapsed
+
+
+async def under_way_to_users(play: Drill) -> None:
+    """The flush approval lapsed at a stop that somebody made by hand; *Retry*, and `director down` is under way."""
+    await lapses_and_is_stopped_by_hand(play)
+    await play.until(lambda run: run.status is Status.HELD)
+    await play.retry()
+
+
+@virtually
+async def test_users_are_moved_before_it_turns_round_also_where_an_approval_has_lapsed() -> None:
+    """Seen: it turned before the flush, and users of a stopped dovecot waited for the approval to go back."""
+    async with a_run() as play:
+        play.before(f"doveadm director down {play.backend.ip}", play.go_back)
+        await under_way_to_users(play)
+        await play.until(lambda run: run.turning)
+        await asyncio.sleep(60)
+        assert play.ring.users_on("backend-3") == 0
+
+
+@virtually
+async def test_a_bot_that_is_told_to_end_moves_users_first_also_where_an_approval_has_lapsed() -> None:
+    async with a_run() as play:
+
+        def told_to_end() -> None:
+            assert play.service is not None
+            for one in play.service._live.values():
+                one.runner.leave()
+
+        play.before(f"doveadm director down {play.backend.ip}", told_to_end)
+        await under_way_to_users(play)
+        await asyncio.sleep(60)
+        assert "director-down" in play.run_now.seen_done
         assert play.ring.users_on("backend-3") == 0

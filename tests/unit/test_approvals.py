@@ -10,7 +10,7 @@ import pytest
 from bot.adapters.slack.messages.approval import covers
 from bot.core.decisions.approval import question, still_good
 from bot.core.decisions.goback import going_back
-from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action, users_first
+from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -123,7 +123,7 @@ def test_what_is_approved_again_is_shown_with_the_change_at_hand() -> None:
 def test_once_users_wait_they_are_moved_on_the_word_that_was_given(at: str) -> None:
     """A question would keep them waiting for whoever sleeps."""
     story = lapsed(at)
-    assert users_first(story.run)
+    assert story.run.users_first
     assert isinstance(next_action(story.run, story.at), MakeChange)
 
 
@@ -137,7 +137,7 @@ def test_users_who_wait_open_no_gate_that_nobody_ever_opened() -> None:
     assert isinstance(story.run.step, PlannedChange)
     assert missing_gates(story.run, story.run.step) == frozenset()
     never = replace(story.run, lapsed=None)
-    assert users_first(never)
+    assert never.users_first
     assert missing_gates(never, story.run.step) == {Gate.FLUSH}
 
 
@@ -152,9 +152,9 @@ def test_what_was_made_on_a_word_is_made_again_on_it_when_the_ring_forgets() -> 
 
 def test_the_start_that_somebody_asked_for_first_waits_for_nobody_either() -> None:
     """Slack may be away by then, and users have been without their mail since the stop."""
-    assert users_first(turned(start_first=True).until("undo-stop-dovecot").run)
+    assert turned(start_first=True).until("undo-stop-dovecot").run.users_first
     asked = turned(start_first=False).until("undo-stop-dovecot")
-    assert not users_first(asked.run), "there, a second engineer was asked"
+    assert not asked.run.users_first, "there, a second engineer was asked"
 
 
 def turned(*, start_first: bool) -> Story:

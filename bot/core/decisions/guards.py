@@ -12,7 +12,6 @@ from itertools import takewhile
 from typing import assert_never
 
 from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, called, kept
-from bot.core.decisions.upnext import users_first
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import (
@@ -102,7 +101,7 @@ def to_be_shown(run: Run) -> frozenset[str]:
 
 def shown_now(run: Run) -> Mapping[str, str]:
     """What has to be as the flush approval showed it, and how it was; nothing where users wait who are helped first."""
-    if run.covering is None or run.covering.gate is not Gate.FLUSH or users_first(run):
+    if run.covering is None or run.covering.gate is not Gate.FLUSH or run.users_first:
         return {}
     names = to_be_shown(run)
     return {name: value for name, value in run.verified.items() if name in names}

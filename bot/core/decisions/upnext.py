@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.plans.effects import Effect
 from bot.core.plans.laws import Harmless, gates_needed, needs_flush_approval
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
@@ -200,7 +199,7 @@ def _hold(run: Run) -> fact.RunHeld:
 
 
 def _change(run: Run, step: PlannedChange, harmless: Iterable[Harmless]) -> Next:
-    if run.lapsed is not None and not users_first(run):
+    if run.lapsed is not None and not run.users_first:
         return Ask(gate=run.lapsed.gate)
     missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)
     if missing:
@@ -220,7 +219,7 @@ def missing_gates(run: Run, step: PlannedChange) -> frozenset[Gate]:
         given = (given - {Gate.FLUSH}) | ({Gate.FLUSH} if Gate.GO_BACK in given else set())
     if again:
         given |= {one.fact.gate for one in run.approvals if isinstance(one.fact, fact.Approved)}
-    elif run.lapsed is not None and users_first(run):
+    elif run.lapsed is not None and run.users_first:
         given.add(run.lapsed.gate)
     return gates_needed(step.action.command.text) - given
 
@@ -231,18 +230,7 @@ def _unopened(run: Run, command: str, harmless: Iterable[Harmless]) -> frozenset
     On the way back that is the word of its own approvals, and of whoever asked that dovecot be started first.
     """
     opening = {Gate.GO_BACK, Gate.RESTORE} if run.plan.back else {Gate.FLUSH}
-    lapsed = {run.lapsed.gate} if run.lapsed is not None and users_first(run) else set()
+    lapsed = {run.lapsed.gate} if run.lapsed is not None and run.users_first else set()
     if opening & (run.granted | lapsed) or (run.plan.back and run.start_first):
         return frozenset()
     return frozenset({Gate.FLUSH}) if needs_flush_approval(command, harmless) else frozenset()
-
-
-def users_first(run: Run) -> bool:
-    """Whether the step at hand helps users who wait for a stopped dovecot: then nobody and nothing is waited for.
-
-    It moves them; or it starts dovecot, where somebody asked for that first.
-    """
-    step = run.step
-    does = step.does if step else frozenset()
-    starts = does & {Effect.UNMASK, Effect.START_DOVECOT} and run.start_first and run.covering is None
-    return run.users_wait and (bool(starts) or bool(does & {Effect.DOWN, Effect.FLUSH}))

@@ -258,7 +258,18 @@ class Run:
     @property
     def stands_safely(self) -> bool:
         """Whether the run may turn round, hold or rest here."""
-        return not self.committed or self.failed is not None or self.lapsed is not None
+        asks = self.lapsed is not None and not self.users_first
+        return not self.committed or self.failed is not None or asks
+
+    @property
+    def users_first(self) -> bool:
+        """Whether the step at hand helps users who wait for a stopped dovecot: nobody and nothing is waited for then.
+
+        It moves them; or it starts dovecot, where somebody asked for that first.
+        """
+        does = self.step.does if self.step else frozenset()
+        starts = does & {Effect.UNMASK, Effect.START_DOVECOT} and self.start_first and self.covering is None
+        return self.users_wait and (bool(starts) or bool(does & {Effect.DOWN, Effect.FLUSH}))
 
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ from bot.core.decisions.approval import answered_already, felt, question, still_
 from bot.core.decisions.approved import as_left, to_read
 from bot.core.decisions.approved import evidence as standing
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
-from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
 from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import Expected, PlannedCheck
@@ -149,10 +148,10 @@ class Approvals:
         has lapsed, or after how long to try again, as it cannot be known now whether somebody may approve.
         """
         if run.grant is None or run.step is None:
-            waits = users_first(run) and run.lapsed
+            waits = run.users_first and run.lapsed
             return _word(run.lapsed, "has lapsed") if waits and run.lapsed else ""
         due = self._judged != (run.judged_since, run.grant.digest)
-        if users_first(run):
+        if run.users_first:
             return _word(run.grant, "was not judged again") if due else ""
         if not due:
             return ""

@@ -231,7 +231,7 @@ class Runner:
 
     async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:
         """A stage begins only when its announcement was taken; one that is uninterrupted waits for nobody later."""
-        if run.committed or upnext.users_first(run):
+        if run.committed or run.users_first:
             return True
         bound = self._ports.timings.shown_within
         try:

@@ -39,7 +39,6 @@ from bot.core.decisions.upnext import (
     Sleep,
     Turn,
     next_action,
-    users_first,
 )
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.laws import gates_needed
@@ -153,7 +152,7 @@ class AnyOrder(RuleBasedStateMachine):
             return
         grant = self.run_.grant
         due = grant is not None and self.judged != (self.run_.judged_since, grant.digest)
-        if grant and due and not users_first(self.run_):
+        if grant and due and not self.run_.users_first:
             if still_good(self.run_, grant, PEOPLE[grant.by], self.now):
                 self.tell(fact.ApprovalLapsed(gate=grant.gate, reason="not good any more", at=step.name))
                 return
@@ -166,7 +165,7 @@ class AnyOrder(RuleBasedStateMachine):
         seen = flush_reading(step, ready=True)
         self.tell(fact.StepStarted(step=step.name, attempt=attempt, host="somewhere", command=text, seen=seen))
         self.sent.append((text, before))
-        if gates_needed(text) and before.grant and not users_first(before):
+        if gates_needed(text) and before.grant and not before.users_first:
             assert self.judged == (before.judged_since, before.grant.digest), "sent on an approval that was not judged"
         self.in_doubt.add(step.name)
         if outcome == "well":

@@ -32,7 +32,6 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
-from bot.core.decisions.upnext import users_first
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.runs import events as fact
@@ -101,7 +100,7 @@ def _way_back(run: Run) -> str:
 
 def _asks_again(run: Run) -> bool:
     """Whether Retry asks the approvers before all else: at a gate, and at a change whose approval has lapsed."""
-    lapsed = isinstance(run.step, PlannedChange) and run.lapsed is not None and not users_first(run)
+    lapsed = isinstance(run.step, PlannedChange) and run.lapsed is not None and not run.users_first
     return lapsed or isinstance(run.step, PlannedApproval)
 
 
@@ -113,7 +112,7 @@ def _retry(run: Run, step: PlannedStep) -> str:
         case PlannedCheck():
             return f"Look again: {step.says}? Where that is so, the run goes on."
         case PlannedChange():
-            unless = ", unless its approval has lapsed by then" if run.grant and not users_first(run) else ""
+            unless = ", unless its approval has lapsed by then" if run.grant and not run.users_first else ""
             return f"Try this step again: {step.says}? It looks first, and sends{unless}: {step.action.command.text}"
         case _:
             return f"Try this step again: {step.says}?"
