@@ -10,11 +10,14 @@ import pytest
 from bot.core.hosts.inventory import TakeDown
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.errors import MayHaveRun
 from bot.practice.ring.fixtures import VMAIL
+from bot.practice.ring.hosts import FLUSH_UNIT
 from tests.build import SECOND
 from tests.harness.drill import ROUND, a_run, virtually
 from tests.harness.hooks import Hook
 from tests.harness.test_deeds_in_trouble import nobody_knows
+from tests.harness.test_deletion import nothing_deleted, stop_by_hand
 from tests.harness.test_where_rules_meet import by_puppet, ring_forgets
 
 _STANDS = {Status.HELD, Status.ENDED, Status.ASKING}
@@ -224,3 +227,35 @@ async def test_a_look_of_the_watch_that_is_slow_through_the_restore_takes_nothin
         assert not [hook for hook in slow if hook in play.points.hooks]
         assert play.facts(fact.RingDeviated) == []
         assert len(play.began("director down")) == 1
+
+
+# a stop that failed
+
+
+def unheard() -> None:
+    raise MayHaveRun("backend-3: the command was sent and its end was not heard.")
+
+
+@pytest.mark.parametrize("stopped_too", [True, False])
+@virtually
+async def test_nothing_is_deleted_that_nobody_flushed_where_a_stop_failed_and_its_host_was_silent(
+    *, stopped_too: bool
+) -> None:
+    """Somebody stops the flush unit then, perhaps dovecot too: that it was active before the first stop is long ago."""
+    async with a_run() as play:
+        await play.reaches("stop-lmtp")
+        play.fails("stop-dovecot")
+        shown = "hosts.run backend-3 systemctl show"
+        play.before("hosts.run backend-3 systemctl stop dovecot", lambda: play.before(shown, unheard, always=True))
+        await play.held()
+        assert play.backend.serving
+        play.points.hooks.clear()
+        stop_by_hand(play)
+        await asyncio.sleep(300)
+        if stopped_too:
+            await play.backend.dovecot_unit.stop()
+        else:
+            play.before(f"dovecot {FLUSH_UNIT}", unheard)
+        await play.retry()
+        await play.until(lambda run: run.status in _STANDS)
+        assert nothing_deleted(play), play.ring.losses

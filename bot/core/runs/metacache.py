@@ -28,11 +28,11 @@ class Metacache:
     def stop_sent(self, started: fact.StepStarted) -> Metacache:
         """Dovecot is about to be stopped.
 
-        A stop that is sent again may find the flush over already: what the first one was preceded by counts, unless
-        dovecot is seen to have served on.
+        A stop that is sent again may find the flush over already: what the first one was preceded by counts, where
+        dovecot is seen not to have served on.
         """
         before = [seen.reading for seen in started.seen if seen.probe == "metacache-flush" and seen.reading]
-        earlier = self.unit_ready and not any(reading.get("dovecot") == "active" for reading in before)
+        earlier = self.unit_ready and bool(before) and not any(one.get("dovecot") == "active" for one in before)
         return replace(self, unit_ready=earlier or any(reading["ready"] for reading in before))
 
     def done(self, step: PlannedStep, done: fact.StepDone) -> Metacache:
@@ -58,7 +58,8 @@ class Metacache:
             return self
         states = {str(one.reading["active"]) for one in new.seen if one.probe == "unit" and one.reading}
         never_sent = bool(new.ran) and not new.seen and not any(one.changes for one in new.ran)
-        if Effect.STOP_DOVECOT in step.does and (never_sent or "active" in states):
+        failed = any(one.changes and one.exit_status for one in new.ran) and not states & {"inactive", "failed"}
+        if Effect.STOP_DOVECOT in step.does and (never_sent or failed or "active" in states):
             return replace(self, unit_ready=False)
         refused = any(one.changes and one.exit_status == GUARD_REFUSED for one in new.ran)
         runs = _looks_at_dovecot(step) and states - {"inactive", "failed"}
