@@ -187,15 +187,16 @@ def _must_hold(run: Run) -> bool:
 
 
 def _hold(run: Run) -> fact.RunHeld:
-    if (held := run.must_hold) is not None:
-        step = next((step for step in run.plan.steps if step.name == held.back_to), None)
-        again = f". Retry goes on from “{step.says}” again" if step else ""
-        return replace(held, reason=f"{held.reason}{again}")
-    name = run.request.target.backend.name
-    return fact.RunHeld(
-        reason=f"directors gave {name} users again {run.ring.deviations} times: somebody or something keeps changing"
-        f" what they say of it. Find out who: a colleague, a health monitor, a director that restarts"
+    held = run.must_hold or fact.RunHeld(reason="")
+    often = (
+        f"directors gave {run.request.target.backend.name} users again {run.ring.deviations} times: somebody or"
+        " something keeps changing what they say of it. Find out who: a colleague, a health monitor, a director that"
+        " restarts"
     )
+    reason = "; ".join(filter(None, (held.reason, often if run.ring.deviates_too_often else "")))
+    step = next((step for step in run.plan.steps if step.name == held.back_to), None)
+    again = f". Retry goes on from “{step.says}” again" if step else ""
+    return replace(held, reason=f"{reason}{again}")
 
 
 def _change(run: Run, step: PlannedChange, harmless: Iterable[Harmless]) -> Next:

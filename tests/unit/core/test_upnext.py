@@ -202,3 +202,15 @@ def test_a_boot_that_took_nothing_away_stops_nothing() -> None:
     story = Story().until("install-config")
     story.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="all is as it was"))
     assert isinstance(next_action(story.run, story.at), MakeChange)
+
+
+def test_a_hold_says_each_reason_that_there_is() -> None:
+    """It counts as the call for the ring, too: nobody is called about that once more."""
+    story = Story().until("install-packages")
+    deviated = fact.RingDeviated(step="install-packages", host="director-2", reason="vhosts is 100", sends=1)
+    story.tell(*[deviated] * DEVIATIONS)
+    story.tell(fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason="gone", lost="stop-dovecot"))
+    story.tell(*story.well())
+    assert story.run.status is Status.HELD
+    assert "gone" in story.run.reason
+    assert f"{DEVIATIONS} times" in story.run.reason
