@@ -219,9 +219,9 @@ class Judging:
             if self._run.last_decisive != decided.last_decisive:
                 return True  # a person did something: nothing of this is written; what is next is asked again
             done = observation.part(action.done_when).verdict.holds if action.done_when else False
-            return done is True or (
-                done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
-            )
+            if done is True and Effect.RESTORE not in step.does:
+                return True
+            return done is not None and (_holds(observation, guards) or _users_are_back(observation, guards))
 
         beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
         beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
