@@ -85,6 +85,19 @@ async def test_a_backend_away_for_four_seconds_is_waited_for_where_a_monitor_has
         assert await play.ends() == "done"
 
 
+@virtually
+async def test_a_backend_away_for_40_seconds_is_waited_for_where_dovecot_is_to_be_started_first() -> None:
+    """Its users wait as they do in the take-down, which waits three minutes for it."""
+    async with a_run() as play:
+        await play.reaches("director-down")
+        play.others_out()
+        await play.held()
+        play.network.away("backend-3", timedelta(seconds=40))
+        await play.go_back(start_first=True)
+        await asyncio.sleep(200)
+        assert play.backend.serving, told(play)
+
+
 # once its command has exited
 
 

@@ -228,8 +228,7 @@ class Changing:
         timings, clock = self._ports.timings, self._ports.clock
         if step.where is not Where.BACKEND or self._run.exited is not None:
             patience = self._until_repeated(step, action)
-            silence = timings.silence if self._run.users_wait else timings.patience_with(self._run)
-            give_up = clock.now() + silence
+            give_up = clock.now() + timings.patience_with(self._run)
             observation = await self._looking.until_seen(action.done_when, patience, action.steady)
             if observation.verdict.holds is None:
                 observation = await self._looking.until(_known, action.done_when, give_up - clock.now())
