@@ -157,14 +157,15 @@ class Timings:
     """How long a host may be away before a change, or the ring not be as it has to: what passes calls nobody."""
 
     silence: timedelta = timedelta(minutes=3)
-    """The same in the middle of a stage that waits for nobody: what passes by itself mostly does so sooner."""
+    """The same in the middle of a stage that waits for nobody, and wherever users wait: what passes by itself mostly
+    does so sooner."""
 
     not_after: timedelta = timedelta(seconds=10)
     """How long after its host's clock was read a change may begin there; see engine/looks/sending.py."""
 
     def patience_with(self, run: Run) -> timedelta:
         """How long a host may be away before a change of this run."""
-        return self.silence if run.committed else self.patience
+        return self.silence if run.committed or run.users_wait else self.patience
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.hosts.inventory import Inventory, Metacache
+from bot.core.hosts.inventory import Inventory, Metacache, TakeDown
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
+from bot.errors import MayHaveRun
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
 from tests.examples import named, pairs, some
@@ -129,6 +130,34 @@ async def test_a_stop_that_was_not_clean_is_held_before_anything_is_installed() 
         await play.go_back()
         assert await play.ends() == "went back"
         assert nothing_deleted(play)
+
+
+def unheard() -> None:
+    raise MayHaveRun("backend-3: the command was sent and its end was not heard.")
+
+
+@pytest.mark.parametrize("order", list(TakeDown))
+@pytest.mark.parametrize("lost", ["before the stop", "after it: dropped", "after it: away for 5 s"])
+@virtually
+async def test_one_answer_that_is_lost_around_a_clean_stop_does_not_keep_a_run_from_deleting(
+    lost: str, order: TakeDown
+) -> None:
+    """How the flush unit was and is can be asked for only there: no Retry could ever go on."""
+    async with a_run(take_down=order) as play:
+        await play.reaches("stop-dovecot")
+
+        def goes() -> None:
+            if "dropped" in lost:
+                play.network.drop("backend-3")
+            else:
+                play.network.away("backend-3", timedelta(seconds=5))
+
+        if lost == "before the stop":
+            play.before(f"dovecot {FLUSH_UNIT}", unheard)
+        else:
+            play.after("stop-dovecot", lambda: play.before(f"dovecot {FLUSH_UNIT}", goes))
+        assert await play.ends() == "done"
+        assert play.broken() == []
 
 
 @virtually

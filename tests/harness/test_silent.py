@@ -75,6 +75,29 @@ async def test_a_bot_started_before_its_network_lets_no_approval_lapse_with_lmtp
         assert play.sent("stop-dovecot"), told(play)
 
 
+@virtually
+async def test_a_backend_away_for_four_seconds_is_waited_for_where_a_monitor_has_given_it_users_already() -> None:
+    """`up` is done, but counts only once dovecot is seen to be what was verified: people were called at once."""
+    async with a_run() as play:
+        await play.reaches("director-up")
+        play.ring.state.change(play.backend.ip, now=play.ring.now(), up=True)
+        play.network.away("backend-3", timedelta(seconds=4))
+        assert await play.ends() == "done"
+
+
+@virtually
+async def test_a_backend_away_for_40_seconds_is_waited_for_where_dovecot_is_to_be_started_first() -> None:
+    """Its users wait as they do in the take-down, which waits three minutes for it."""
+    async with a_run() as play:
+        await play.reaches("director-down")
+        play.others_out()
+        await play.held()
+        play.network.away("backend-3", timedelta(seconds=40))
+        await play.go_back(start_first=True)
+        await asyncio.sleep(200)
+        assert play.backend.serving, told(play)
+
+
 # once its command has exited
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -32,7 +33,7 @@ def told(play: Drill, last: int = 8) -> str:
     )
 
 
-def slowly(seconds: float, meanwhile: Callable[[], object]) -> Callable[[], object]:
+def slowly(seconds: float, meanwhile: Callable[[], object]) -> Callable[[], Awaitable[None]]:
     """A call that takes so long; half a second after it began, something happens."""
 
     async def slow() -> None:
@@ -156,6 +157,32 @@ async def test_users_are_not_sent_to_a_dovecot_that_greeted_eight_seconds_ago() 
         play.before(CONFIGURATION, slowly(9, play.dovecot_dies))
         await asyncio.sleep(60)
         assert not play.ring.state.usable(play.backend.ip), told(play)
+
+
+def watched_every_two_seconds(play: Drill) -> None:
+    play.timings = replace(play.timings, watch_every=timedelta(seconds=2))
+
+
+@virtually
+async def test_users_are_not_sent_to_a_dovecot_that_died_while_the_watch_kept_director_up_waiting() -> None:
+    """The change had been judged; the watch then took eight seconds to see whether dovecot serves."""
+    async with a_run(spoil=watched_every_two_seconds) as play:
+        await play.reaches("director-up")
+        asked = asyncio.Event()
+
+        async def slow() -> None:
+            asked.set()
+            await slowly(8, play.dovecot_dies)()
+
+        async def until_the_watch_asks() -> None:
+            play.ring.state.change(play.backend.ip, now=play.ring.now(), up=True)  # a monitor
+            await asked.wait()
+
+        play.before("journal.append RingSetBack:director-down", lambda: play.before(UNITS, slow))
+        play.before("announcer.until_posted", until_the_watch_asks)
+        await asyncio.sleep(100)
+        assert asked.is_set()
+        assert not play.sent("director-up"), told(play)
 
 
 # a person's word waits for a look

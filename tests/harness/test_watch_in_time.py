@@ -181,3 +181,32 @@ async def test_a_taken_ring_is_not_released_where_dovecot_died_while_directors_w
         await asyncio.sleep(200)
         assert not play.backend.serving
         assert play.run_now.status is Status.TAKEN, told(play)
+
+
+@virtually
+async def test_nobody_is_flushed_from_a_dovecot_that_was_started_while_the_watch_waited_for_a_slow_director() -> None:
+    """Ten seconds of grace for director-2, which says nothing: what the backend said before is as old."""
+    async with a_run() as play:
+        play.nobody_logs_in()
+        await play.reaches("install-packages")
+        play.fails("start-dovecot")
+        await play.held()
+        play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(15), always=True)
+        await asyncio.sleep(100)
+        looked, started = [play.ring.now()], []
+
+        def starts() -> None:
+            play.backend.dovecot_unit.start()
+            started.append(play.ring.now())
+
+        def looks() -> None:
+            looked.append(play.ring.now())
+            if looked[-1] - looked[-2] < timedelta(seconds=1):  # the second look of a round: the one with the grace
+                play.points.hooks.remove(hook)
+                play.ring.state.move("somebody", play.backend.ip, play.ring.now())
+                play.before(UNITS, lambda: play.later(timedelta(seconds=2), starts))
+
+        hook = play.before(f"director-1 {STATUS}", looks, always=True)
+        await asyncio.sleep(200)
+        assert started
+        assert not [one for one in play.began("director flush") if one.ran.at > started[0]], told(play)

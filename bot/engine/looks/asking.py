@@ -37,7 +37,6 @@ class Answers:
         self._came: dict[_Key, datetime] = {}
         self._took: dict[_Key, timedelta] = {}
         self._longest = timedelta(0)
-        self._last = clock.now()
 
     async def ask(self, host: Host, command: Command) -> Result:
         """Ask it, or wait for whoever has asked it already."""
@@ -53,15 +52,16 @@ class Answers:
         if later > timedelta(0):
             await self._clock.sleep(later.total_seconds())
         began = self._clock.now()
-        try:
-            result = await self._ask(host, key[1])
-        finally:
-            self._last = self._clock.now()
-        self._came[key], self._took[key] = self._last, self._last - began
+        result = await self._ask(host, key[1])
+        self._came[key] = now = self._clock.now()
+        self._took[key] = now - began
         return result
 
     def forget(self, old: timedelta) -> bool:
-        """Forget what came so long before the last answer or failure, to be asked again; whether there was any."""
+        """Forget what came so long ago, to be asked again; whether there was any.
+
+        To be called once nothing is waited for any more: what failed or was given up makes the others old, too.
+        """
         found = self._older(old)
         if any(self._took[key] >= old for key in found):
             found = list(self._came)
@@ -71,7 +71,7 @@ class Answers:
         return bool(found)
 
     def refuse(self, old: timedelta) -> bool:
-        """Let what came so long before the last answer count as not read; whether there was any."""
+        """Let what came so long ago count as not read; whether there was any. To be called as `forget` is."""
         found = self._older(old)
         for key in found:
             del self._came[key]
@@ -79,7 +79,8 @@ class Answers:
         return bool(found)
 
     def _older(self, old: timedelta) -> list[_Key]:
-        return [key for key, came in self._came.items() if self._last - came >= old]
+        now = self._clock.now()
+        return [key for key, came in self._came.items() if now - came >= old]
 
     async def close(self) -> None:
         """What nobody waits for any more is given up."""

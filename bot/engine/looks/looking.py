@@ -30,7 +30,7 @@ _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
 OLD = timedelta(seconds=2)
-"""What was answered so long before the last answer of a look is asked again."""
+"""What was answered so long before a look has heard, or given up, the last host is asked again."""
 
 OLDEST = timedelta(seconds=5)
 """A change is decided on no answer that is so much older than the last one, where asking again makes none younger."""
@@ -100,11 +100,11 @@ class Looking:
         """What came of each, all asked at the same time; what is old by the time that all is answered, once more."""
         async with asking_once(self._proved, self._clock) as answers:
 
-            async def all_asked() -> list[list[_One]]:
-                asked = (self._everywhere(expected, answers.ask, grace) for expected in expectations)
+            async def all_asked(*, again: bool = True) -> list[list[_One]]:
+                asked = (self._everywhere(expected, answers.ask, grace, again=again) for expected in expectations)
                 return await asyncio.gather(*asked)
 
-            groups = await all_asked()
+            groups = await all_asked(again=False)
             for _ in range(_ROUNDS - 1 if to_act else 1):
                 if answers.forget(OLD):
                     groups = await all_asked()
@@ -177,13 +177,13 @@ class Looking:
         answers = await asyncio.gather(*map(self.answers, away))
         self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
 
-    async def _everywhere(self, expected: Expected, ask: Ask, grace: timedelta | None) -> list[_One]:
+    async def _everywhere(self, expected: Expected, ask: Ask, grace: timedelta | None, *, again: bool) -> list[_One]:
         hosts = hosts_for(self._target, expected.where)
         match expected.where:
             case Where.ONE_DIRECTOR:
                 return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected, ask)]
             case Where.ANSWERING_DIRECTORS:
-                return await self._answering(hosts, expected, ask, grace)
+                return await self._answering(hosts, expected, ask, grace, again=again)
             case _:
                 return list(await asyncio.gather(*(self._at(host, expected, ask) for host in hosts)))
 
@@ -195,10 +195,10 @@ class Looking:
         return one
 
     async def _answering(
-        self, hosts: Sequence[Host], expected: Expected, ask: Ask, grace: timedelta | None
+        self, hosts: Sequence[Host], expected: Expected, ask: Ask, grace: timedelta | None, *, again: bool
     ) -> list[_One]:
         """Those that are not known to be away; once one has answered, the others are given a few seconds."""
-        asked = self.there(hosts) if grace is None else hosts
+        asked = self.there(hosts) if grace is None or again else hosts
         asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in asked}
         try:
             answered = await _until_one_answers(asking)

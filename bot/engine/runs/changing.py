@@ -21,7 +21,7 @@ from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.engine.looks.beside import first_of
-from bot.engine.looks.looking import Looking
+from bot.engine.looks.looking import OLD, Looking
 from bot.engine.looks.observation import Observation, ran_of, ran_without_end, still_running, users_counted
 from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
@@ -70,8 +70,10 @@ class Changing:
         """
         deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
+        judged = self._ports.clock.now()
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
-            if self._run.ring.deviations != deviations:
+            # The watch may have kept it waiting: then what it was judged on is old.
+            if self._run.ring.deviations != deviations or self._ports.clock.now() - judged >= OLD:
                 return
             facts = self._begun(step, ready, word) if isinstance(ready, Ready) else (ready,)
             # Where a person did something while this looked, it is asked again what is next.
@@ -228,8 +230,7 @@ class Changing:
         timings, clock = self._ports.timings, self._ports.clock
         if step.where is not Where.BACKEND or self._run.exited is not None:
             patience = self._until_repeated(step, action)
-            silence = timings.silence if self._run.users_wait else timings.patience_with(self._run)
-            give_up = clock.now() + silence
+            give_up = clock.now() + timings.patience_with(self._run)
             observation = await self._looking.until_seen(action.done_when, patience, action.steady)
             if observation.verdict.holds is None:
                 observation = await self._looking.until(_known, action.done_when, give_up - clock.now())

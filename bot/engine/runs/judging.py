@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, is_itself, unflushed
+from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, unflushed
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
@@ -21,7 +21,7 @@ from bot.core.runs.events import Fact
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
 from bot.engine.looks.looking import OLD, OLDEST, Looking
-from bot.engine.looks.observation import Observation, hosts_for
+from bot.engine.looks.observation import Observation
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.looks.sending import Early, Sending
 from bot.engine.ports import Ports
@@ -32,6 +32,9 @@ from bot.errors import HostError, NotRun, Refused, StillRuns
 
 _LOOKS = 3
 """How often it is looked anew in any case, where a host says no more right before its change."""
+
+_FLUSH_ASKED = timedelta(seconds=10)
+"""How long it is asked what a stop left of the flush, where the backend is away: users wait to be moved meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +118,7 @@ class Judging:
                     return await after_boot(decided, boot_id, self._looking)
             if isinstance(found := await self._settled(step, action, decided), fact.StepDone):
                 return found
-            early = self._readying.asks_early(self._meant(step))
+            early = self._readying.asks_early(self._readying.meant(step))
             oldest = OLD if looked < _LOOKS else OLDEST
             this = _Try(early=early, give_up=give_up, oldest=oldest, connection=connection)
             try:
@@ -145,7 +148,7 @@ class Judging:
         before = await self._looked(step, action, decided, this.give_up)
         if not isinstance(before, Observation):
             return before
-        host = self._host(step, before)
+        host = self._readying.host(step, before)
         if host is None:
             why = (
                 "no director proves to be the one that it was when this run began; nothing was sent. What to do: see"
@@ -214,18 +217,18 @@ class Judging:
         self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run, give_up: datetime
     ) -> Observation:
         """The look that decides: what is not as it has to be is set back in the ring, or passes; else the last one."""
+        flush = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
 
         def decides(observation: Observation) -> bool:
             if self._run.last_decisive != decided.last_decisive:
                 return True  # a person did something: nothing of this is written; what is next is asked again
             done = observation.part(action.done_when).verdict.holds if action.done_when else False
-            return done is True or (
-                done is False and (_holds(observation, guards) or _users_are_back(observation, guards))
-            )
+            if done is True and Effect.RESTORE not in step.does:
+                return True
+            return done is not None and (_holds(observation, (*guards, *flush)) or _users_are_back(observation, guards))
 
-        beside = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
-        beside = (*beside, WHO_THEY_ARE) if step.where is not Where.BACKEND else beside
-        expectations = (*action.done_when, *guards, *beside)
+        who = (WHO_THEY_ARE,) if step.where is not Where.BACKEND else ()
+        expectations = (*action.done_when, *guards, *flush, *who)
         observation = await self._looking.look(expectations, to_act=True)
         if decides(observation):
             return observation
@@ -239,21 +242,6 @@ class Judging:
 
         patience = max(give_up - clock.now(), timings.patience)
         return await self._looking.until(enough, expectations, patience, to_act=True)
-
-    def _host(self, step: PlannedChange, observation: Observation) -> Host | None:
-        """The host to do it on: one of the directors that just answered who they are."""
-        hosts = hosts_for(self._run.request.target, step.where)
-        if step.where is not Where.BACKEND:
-            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
-        return self._at_this_attempt(self._looking.there(hosts)) if hosts else None
-
-    def _meant(self, step: PlannedChange) -> Host:
-        """The host that it will be done on if all that are not known to be away prove who they are."""
-        return self._at_this_attempt(self._looking.there(hosts_for(self._run.request.target, step.where)))
-
-    def _at_this_attempt(self, hosts: Sequence[Host]) -> Host:
-        """Another one at every attempt."""
-        return hosts[self._run.attempt % len(hosts)]
 
     async def done(
         self, step: PlannedChange, how: fact.How, observation: Observation, commands: Sequence[fact.Ran]
@@ -269,10 +257,20 @@ class Judging:
         )
 
     async def _flush(self, step: PlannedChange) -> Observation | None:
-        """What the stop of dovecot left of its metacache's flush; read before anything else can touch it."""
+        """What the stop of dovecot left of its metacache's flush; read before anything else can touch it.
+
+        One answer that is lost would keep the run from ever deleting.
+        """
         wanted = flush_seen(self._run.request.target)
-        stops = Effect.STOP_DOVECOT in step.does
-        return await self._looking.look(wanted) if stops and wanted else None
+        if Effect.STOP_DOVECOT not in step.does or not wanted:
+            return None
+        clock = self._ports.clock
+        give_up = clock.now() + _FLUSH_ASKED
+
+        def enough(observation: Observation) -> bool:
+            return _holds(observation, wanted) or clock.now() >= give_up
+
+        return await self._looking.until(enough, wanted, _FLUSH_ASKED)
 
 
 def _not_begun(step: PlannedChange, reason: str, observation: Observation | None) -> fact.StepFailed:

@@ -5,20 +5,22 @@ Whether it may be made is judged elsewhere (judging.py).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
 
-from bot.core.decisions.guards import standing_configuration
+from bot.core.decisions.guards import is_itself, standing_configuration
 from bot.core.hosts.command import Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity
 from bot.core.hosts.inventory import Backend, Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Action
+from bot.core.plans.plan import Action, PlannedChange
+from bot.core.plans.procedure import Where
 from bot.core.plans.proposal import Proposal
 from bot.core.runs.run import Run
 from bot.engine.looks.looking import Looking
+from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.sending import Early, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog
@@ -47,6 +49,21 @@ class Readying:
                 if self._ports.clock.now() >= give_up:
                     raise
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+
+    def host(self, step: PlannedChange, observation: Observation) -> Host | None:
+        """The host to do it on: one of the directors that just answered who they are."""
+        hosts = hosts_for(self._run.request.target, step.where)
+        if step.where is not Where.BACKEND:
+            hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
+        return self._at_this_attempt(self._looking.there(hosts)) if hosts else None
+
+    def meant(self, step: PlannedChange) -> Host:
+        """The host that it will be done on if all that are not known to be away prove who they are."""
+        return self._at_this_attempt(self._looking.there(hosts_for(self._run.request.target, step.where)))
+
+    def _at_this_attempt(self, hosts: Sequence[Host]) -> Host:
+        """Another one at every attempt."""
+        return hosts[self._run.attempt % len(hosts)]
 
     async def fence(self, host: Host, connection: str, action: Action, early: Early) -> Fence | None:
         """The fence; None where something of before has just ended there. Raises StillRuns where it has not, NotRun."""
