@@ -107,6 +107,16 @@ def test_on_the_way_back_users_wait_until_dovecot_is_started() -> None:
     assert not story.tell(*story.well()).run.users_wait
 
 
+def test_what_is_seen_before_a_run_can_hold_takes_nothing_from_what_was_seen_before() -> None:
+    """Of two boots the earliest step that either undid is gone back to; what is seen twice is said once."""
+    story = Story().until("install-packages", on=Status.BUSY)
+    story.tell(booted("mask-dovecot"), booted("stop-dovecot"), HELPLESS, HELPLESS)
+    held = story.run.must_hold
+    assert held is not None
+    assert held.back_to == "stop-dovecot"
+    assert held.reason == "backend-3 was booted, and looked again. And: no other is usable"
+
+
 # made again
 
 
