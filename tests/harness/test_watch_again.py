@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import GROUP, Drill, a_run, virtually
 from tests.harness.test_stale import CONFIGURATION, told
+from tests.harness.test_watch_unheard import held_at_the_installation
+from tests.harness.test_where_rules_meet import ring_forgets
 
 
 def no_other_backend(play: Drill) -> None:
@@ -60,3 +63,38 @@ async def test_a_boot_that_started_dovecot_is_gone_back_for_whatever_else_is_see
         await play.until(lambda run: run.status in {Status.HELD, Status.ASKING, Status.ENDED})
         stops = [one for one in play.facts(fact.StepStarted) if one.step == "stop-dovecot"]
         assert len(stops) == 2, told(play, 15)
+
+
+@virtually
+async def test_people_are_called_again_where_users_wait_anew_on_a_host_that_is_off() -> None:
+    """The first time it came back by itself and was set back; two hours later it happens again."""
+    async with a_run() as play:
+        await held_at_the_installation(play)
+        play.network.silence("backend-3", timedelta(minutes=5))
+        ring_forgets(play)
+        await play.until(lambda run: run.ring.helpless_reported)
+        await play.until(lambda run: not run.ring.given_users)
+        assert play.ring.users_on("backend-3") == 0
+        await asyncio.sleep(7200)
+        play.network.silence("backend-3", timedelta(hours=3))
+        await asyncio.sleep(20)
+        before = len(play.thread())
+        ring_forgets(play)
+        await asyncio.sleep(1800)
+        assert play.ring.users_on("backend-3")
+        assert any(GROUP in one for one in play.thread()[before:]), told(play)
+
+
+@virtually
+async def test_people_are_told_again_that_a_ring_cannot_be_set_back_where_it_was_set_back_in_between() -> None:
+    async with a_run() as play:
+        await held_at_the_installation(play)
+        no_other_backend(play)
+        await play.until(lambda run: run.ring.helpless_reported)
+        play.others_back()
+        await play.until(lambda run: not run.ring.given_users)
+        await asyncio.sleep(7200)
+        before = len(play.thread())
+        no_other_backend(play)
+        await asyncio.sleep(600)
+        assert [one for one in play.thread()[before:] if "has been given users again" in one], told(play)

@@ -47,7 +47,7 @@ class RingState:
     deviations_reported: int = 0
     """How many of them there were when people were last called; they are called anew when there are too many."""
     helpless_reported: bool = False
-    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
+    """Whether people were called about a ring that cannot be set back, and neither they nor the watch did so since."""
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
     others_low: bool = False
@@ -143,7 +143,10 @@ class RingState:
 
     def set_back(self, new: fact.RingSetBack, at: datetime) -> RingState:
         """What the watch sent takes users away too, and may still come where its end was not heard."""
-        state = replace(self, given_by=frozenset(), zero_since=at) if self.given_users and new.holds else self
+        state = self
+        if self.given_users and new.holds:
+            # That is over: where it happens again, people are called again.
+            state = replace(self, given_by=frozenset(), zero_since=at, helpless_reported=False)
         if not new.not_after:
             return state  # nothing was sent
         command, *_ = new.ran
