@@ -98,3 +98,19 @@ async def test_people_are_told_again_that_a_ring_cannot_be_set_back_where_it_was
         no_other_backend(play)
         await asyncio.sleep(600)
         assert [one for one in play.thread()[before:] if "has been given users again" in one], told(play)
+
+
+@virtually
+async def test_an_approval_says_when_the_ring_was_set_back_also_after_a_change_that_never_ran() -> None:
+    """It forgot, and was set back, while the installation's command was on its way, which then came too late."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.before("hosts.run backend-3 sh -c 'mkdir -p", lambda: asyncio.sleep(40))
+        await play.until(lambda run: run.status is Status.BUSY)
+        ring_forgets(play)
+        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
+        given = play.run_now.ring.zero_since
+        assert given is not None
+        await play.reaches("approve-restore")
+        await play.asks()
+        assert f"without new users since {given:%H:%M:%S}" in play.thread(fact.ApprovalAsked)[-1]

@@ -118,7 +118,9 @@ class RingState:
 
     def as_before(self, was: RingState) -> RingState:
         """What was begun certainly never ran: it has taken nothing away, and nothing back."""
-        return replace(self, out_since=was.out_since, zero_since=was.zero_since, given_back=was.given_back)
+        # Where its vhosts were away before, what was begun changed no date: another one is the watch's.
+        zero_since = self.zero_since if was.zero_since else None
+        return replace(self, out_since=was.out_since, zero_since=zero_since, given_back=was.given_back)
 
     def keeps_up(self, step: PlannedChange) -> RingState:
         """The watch keeps this so from here on."""
