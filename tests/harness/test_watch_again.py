@@ -9,7 +9,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from tests.harness.drill import GROUP, Drill, a_run, virtually
+from tests.harness.drill import GROUP, ROUND, Drill, a_run, virtually
 from tests.harness.test_stale import CONFIGURATION, told
 from tests.harness.test_watch_unheard import held_at_the_installation
 from tests.harness.test_where_rules_meet import ring_forgets
@@ -114,3 +114,20 @@ async def test_an_approval_says_when_the_ring_was_set_back_also_after_a_change_t
         await play.reaches("approve-restore")
         await play.asks()
         assert f"without new users since {given:%H:%M:%S}" in play.thread(fact.ApprovalAsked)[-1]
+
+
+@virtually
+async def test_a_ring_that_forgot_once_is_counted_once_also_where_the_backend_is_silent_for_minutes() -> None:
+    """Set back, then seen with users whom nobody may move, then moved: said to be three times, and looked at less often
+    from then on, so that a ring that forgets would send users to a stopped backend for five minutes.
+    """
+    async with a_run() as play:
+        await held_at_the_installation(play)
+        play.network.silence("backend-3", timedelta(minutes=5))
+        ring_forgets(play)
+        await asyncio.sleep(900)
+        assert play.ring.users_on("backend-3") == 0
+        assert not any("times" in one.reason for one in play.facts(fact.RunHeld)), told(play)
+        ring_forgets(play)
+        await asyncio.sleep(2 * ROUND)
+        assert not play.ring.state.usable(play.backend.ip), told(play)

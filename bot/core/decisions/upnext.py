@@ -194,7 +194,7 @@ def _hold(run: Run) -> fact.RunHeld:
         return replace(held, reason=f"{held.reason}{again}")
     name = run.request.target.backend.name
     return fact.RunHeld(
-        reason=f"directors gave {name} users again {run.ring.deviations} times: somebody or something keeps changing"
+        reason=f"directors gave {name} users again {run.ring.times} times: somebody or something keeps changing"
         f" what they say of it. Find out who: a colleague, a health monitor, a director that restarts"
     )
 

@@ -177,7 +177,9 @@ def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
     deviated = replace(run, ring=run.ring.deviated(new))
     if new.helpless:
         return _must_hold(deviated, entry, fact.RunHeld(reason=new.helpless))
-    return replace(deviated, last_decisive=entry.seq) if deviated.ring.deviations == DEVIATIONS else deviated
+    return (
+        replace(deviated, last_decisive=entry.seq) if deviated.ring.times == DEVIATIONS > run.ring.times else deviated
+    )
 
 
 def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
