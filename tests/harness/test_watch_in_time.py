@@ -8,10 +8,12 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.hosts.inventory import TakeDown
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import ROUND, Drill, a_run, virtually
 from tests.harness.test_stale import CONFIGURATION, STATUS, UNITS, directors_are, slowly, told
+from tests.harness.test_watch_unheard import held_at_the_installation
 from tests.harness.test_where_rules_meet import ring_forgets
 
 
@@ -181,6 +183,66 @@ async def test_a_taken_ring_is_not_released_where_dovecot_died_while_directors_w
         await asyncio.sleep(200)
         assert not play.backend.serving
         assert play.run_now.status is Status.TAKEN, told(play)
+
+
+@pytest.mark.parametrize("slow", [0, 25])
+@virtually
+async def test_the_runs_own_flush_does_not_wait_for_whether_a_slow_backend_serves(slow: int) -> None:
+    """The ring forgets right after the stop; the watch sets it back, and asks the backend whether users wait."""
+    async with a_run(take_down=TakeDown.MOVE_FIRST) as play:
+        await play.reaches("stop-dovecot")
+        await play.until(lambda run: run.status is Status.BUSY)
+        play.backend.dovecot_unit.stop_takes = timedelta(seconds=5)
+        await play.until(lambda run: "stop-dovecot" in run.seen_done)
+        stopped = play.ring.now()
+        ring_forgets(play)
+        play.before(UNITS, lambda: asyncio.sleep(slow), always=True)
+        await play.until(lambda run: "flush-users" in run.seen_done)
+        waited = play.ring.now() - stopped
+        assert waited < timedelta(seconds=12), f"{waited}\n{told(play)}"
+
+
+@pytest.mark.parametrize("slow", [0, 8])
+@virtually
+async def test_the_watch_flushes_nobody_from_a_dovecot_that_was_started_while_a_director_was_asked_for_its_clock(
+    slow: int,
+) -> None:
+    """The director takes 8 s to say what time it has: what was seen before is old by then."""
+    async with a_run() as play:
+        play.nobody_logs_in()
+        await play.reaches("install-packages")
+        play.fails("start-dovecot")
+        await play.held()
+        await asyncio.sleep(5)
+        play.ring.state.move("somebody", play.backend.ip, play.ring.now())
+        started = []
+
+        def start() -> None:
+            play.backend.dovecot_unit.start()
+            started.append(play.ring.now())
+
+        async def late() -> None:
+            play.later(timedelta(seconds=2), start)
+            await asyncio.sleep(slow)
+
+        play.before("hosts.run director-1 date", late)
+        await asyncio.sleep(100)
+        assert play.backend.serving
+        assert [one for one in play.began("director flush") if one.ran.at > started[0]] == [], told(play)
+
+
+@virtually
+async def test_directors_that_take_four_seconds_for_each_answer_are_set_back_and_users_moved() -> None:
+    """What was seen is never young then: it is looked anew some times, and not for ever."""
+    async with a_run() as play:
+        await held_at_the_installation(play)
+        await asyncio.sleep(5)
+        play.before("hosts.run director-", lambda: asyncio.sleep(4), always=True)
+        ring_forgets(play)
+        await asyncio.sleep(3 * ROUND)
+        assert not play.ring.state.usable(play.backend.ip)
+        await asyncio.sleep(3 * ROUND)
+        assert play.ring.users_on("backend-3") == 0, told(play)
 
 
 @virtually

@@ -147,6 +147,24 @@ async def test_a_flush_of_the_watch_that_takes_its_time_is_one_deviation() -> No
 
 
 @virtually
+async def test_users_do_not_wait_for_a_flush_of_the_watch_that_lies_in_a_director_that_hangs() -> None:
+    """The other director says all the while that none has left; 300 of them may take two minutes."""
+    async with a_run() as play:
+        await held_at_the_installation(play)
+        play.ring.restart_all_directors()
+        for number in range(300):
+            play.ring.state.move(f"user{number}", play.backend.ip, play.ring.now())
+        director = play.ring.directors["director-1"]
+        play.before(
+            f"hosts.run director-1 doveadm director flush {play.backend.ip}",
+            lambda: setattr(director, "hanging", True),
+        )
+        await play.until(lambda run: run.ring.deviations)
+        await asyncio.sleep(2 * ROUND + 5)
+        assert play.ring.users_on("backend-3") == 0, told(play)
+
+
+@virtually
 async def test_nobody_is_called_where_a_backend_with_users_is_silent_for_a_moment() -> None:
     """It is booted while the ring forgets: one round does not know whether it serves, the next one does."""
     async with a_run() as play:

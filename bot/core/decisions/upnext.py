@@ -189,7 +189,7 @@ def _must_hold(run: Run) -> bool:
 def _hold(run: Run) -> fact.RunHeld:
     held = run.must_hold or fact.RunHeld(reason="")
     often = (
-        f"directors gave {run.request.target.backend.name} users again {run.ring.deviations} times: somebody or"
+        f"directors gave {run.request.target.backend.name} users again {run.ring.times} times: somebody or"
         " something keeps changing what they say of it. Find out who: a colleague, a health monitor, a director that"
         " restarts"
     )

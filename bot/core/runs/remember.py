@@ -177,10 +177,18 @@ def deviated(run: Run, new: fact.RingDeviated, entry: Entry) -> Run:
     deviated = replace(run, ring=run.ring.deviated(new))
     if new.helpless:
         return _must_hold(deviated, entry, fact.RunHeld(reason=new.helpless))
-    return replace(deviated, last_decisive=entry.seq) if deviated.ring.deviations == DEVIATIONS else deviated
+    return (
+        replace(deviated, last_decisive=entry.seq) if deviated.ring.times == DEVIATIONS > run.ring.times else deviated
+    )
 
 
 def _must_hold(run: Run, entry: Entry, held: fact.RunHeld) -> Run:
+    """What is seen before the run can hold takes nothing from what was seen before it."""
+    if (before := run.must_hold) is not None:
+        names = [step.name for step in run.plan.steps]
+        back = min({before.back_to, held.back_to} - {""}, key=names.index, default="")
+        again = held.reason in before.reason
+        held = fact.RunHeld(reason=before.reason if again else f"{before.reason}. And: {held.reason}", back_to=back)
     return replace(run, must_hold=held, last_decisive=entry.seq)
 
 

@@ -44,10 +44,14 @@ class RingState:
     """
     deviations: int = 0
     """How often it was seen not to be as it was made, since somebody last dealt with that."""
-    deviations_reported: int = 0
+    times: int = 0
+    """How many of these were more than what was left of the one before."""
+    times_reported: int = 0
     """How many of them there were when people were last called; they are called anew when there are too many."""
+    left: frozenset[str] = frozenset()
+    """The steps that the watch has not made again since it saw the last deviation: what needs them is no other one."""
     helpless_reported: bool = False
-    """Whether people were called about a ring that cannot be set back, since somebody last dealt with it."""
+    """Whether people were called about a ring that cannot be set back, and neither they nor the watch did so since."""
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
     others_low: bool = False
@@ -69,20 +73,21 @@ class RingState:
     @property
     def deviates_too_often(self) -> bool:
         """Whether people have to say what keeps changing it."""
-        return self.deviations >= DEVIATIONS
+        return self.times >= DEVIATIONS
 
     @property
     def deviates_anew(self) -> bool:
         """The same, and they were not called about it yet."""
-        return self.deviations >= DEVIATIONS > self.deviations_reported
+        return self.times >= DEVIATIONS > self.times_reported
 
     def calm(self) -> RingState:
         """People have dealt with what kept changing it."""
-        return replace(self, deviations=0, deviations_reported=0, helpless_reported=False, came_back=0)
+        calm = replace(self, deviations=0, times=0, times_reported=0, left=frozenset())
+        return replace(calm, helpless_reported=False, came_back=0)
 
     def reported(self) -> RingState:
         """People were called: the run holds."""
-        return replace(self, deviations_reported=self.deviations)
+        return replace(self, times_reported=self.times)
 
     def users_came_back(self) -> RingState:
         """Users were mapped to it again before the stop, and are moved once more."""
@@ -118,7 +123,9 @@ class RingState:
 
     def as_before(self, was: RingState) -> RingState:
         """What was begun certainly never ran: it has taken nothing away, and nothing back."""
-        return replace(self, out_since=was.out_since, zero_since=was.zero_since, given_back=was.given_back)
+        # Where its vhosts were away before, what was begun changed no date: another one is the watch's.
+        zero_since = self.zero_since if was.zero_since else None
+        return replace(self, out_since=was.out_since, zero_since=zero_since, given_back=was.given_back)
 
     def keeps_up(self, step: PlannedChange) -> RingState:
         """The watch keeps this so from here on."""
@@ -136,16 +143,23 @@ class RingState:
 
     def deviated(self, new: fact.RingDeviated) -> RingState:
         """It is not as this run made it, and the watch is about to set it back."""
-        again = self.sent(new.host, new.not_after, new.sends)
+        left = frozenset(step.name for step in self.kept_up) - (frozenset() if new.helpless else {new.step})
+        counted = replace(
+            self, deviations=self.deviations + 1, times=self.times + (new.step not in self.left), left=left
+        )
+        again = counted.sent(new.host, new.not_after, new.sends)
         helpless = self.helpless_reported or bool(new.helpless)
         given_by = self.given_by | {new.host, *new.given}
-        return replace(again, deviations=self.deviations + 1, given_by=given_by, helpless_reported=helpless)
+        return replace(again, given_by=given_by, helpless_reported=helpless)
 
     def set_back(self, new: fact.RingSetBack, at: datetime) -> RingState:
         """What the watch sent takes users away too, and may still come where its end was not heard."""
-        state = replace(self, given_by=frozenset(), zero_since=at) if self.given_users and new.holds else self
-        if not new.not_after:
-            return state  # nothing was sent
+        state = replace(self, left=self.left - {new.step})
+        if self.given_users and new.holds:
+            # That is over: where it happens again, people are called again.
+            state = replace(state, given_by=frozenset(), zero_since=at, helpless_reported=False)
+        if not new.not_after:  # nothing was sent
+            return replace(state, left=frozenset()) if new.holds else state
         command, *_ = new.ran
         sent = (command.host, new.not_after)
         if command.changes and command.exit_status is None:

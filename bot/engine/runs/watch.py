@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
@@ -17,31 +18,28 @@ from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import objection
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected, PlannedChange
+from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import (
     RingSeen,
-    another_director,
     counted,
     judge_ring,
-    nameless,
     nobody_knows,
-    nowhere_to_go,
     only_mapped,
     to_be_sent_to,
     to_make_again,
     unapproved,
 )
 from bot.engine.looks.beside import give_up
-from bot.engine.looks.looking import Looking
+from bot.engine.looks.looking import OLD, OLDEST, Looking
 from bot.engine.looks.observation import Observation
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
-from bot.engine.runs.setting_back import SettingBack
+from bot.engine.runs.setting_back import SettingBack, TooLate, set_back_on
 from bot.errors import HostError, NotRun
 
 log = logging.getLogger(__name__)
@@ -76,8 +74,6 @@ class Watch:
         self._rounds = 0
         self._unknown_since: datetime | None = None
         """Since when users are mapped, and nobody knows whether the backend serves."""
-        self._moving: tuple[datetime, int] | None = None
-        """Until when the watch's own flush may take, and how many users were left when it was last looked."""
 
     @property
     def _run(self) -> Run:
@@ -112,17 +108,24 @@ class Watch:
 
         `late`: how long slow directors are waited for, where those that answer at once give no users.
         """
+        tried = 0
         while (run := self._run).enforced:
             rounds = self._rounds
             observation = await self._seen(run, late)
             async with self._deciding:
                 # Else it was set back meanwhile, or a command of this run's own was begun: it is looked at anew.
-                if self._rounds == rounds and self._run.enforced == run.enforced:
-                    try:
-                        await self._judge(run, observation)
-                    finally:
-                        self._rounds += 1
-                    return
+                if self._rounds != rounds or self._run.enforced != run.enforced:
+                    continue
+                tried += 1
+                try:
+                    flush_on = await self._judge(run, observation, last=tried == _TRIES)
+                except TooLate:
+                    continue
+                finally:
+                    self._rounds += 1
+            if flush_on:
+                await self._flush(run, flush_on)
+            return
 
     async def _seen(self, run: Run, late: timedelta | None) -> Observation:
         """Enough to decide on: who gives users, which directors these are, and where need be whether it serves.
@@ -146,7 +149,8 @@ class Watch:
                 break
         return observation
 
-    async def _judge(self, run: Run, observation: Observation) -> None:
+    async def _judge(self, run: Run, observation: Observation, *, last: bool) -> Host | None:
+        """Set back what has to be; the director on which its users are to be moved then. Raises TooLate, but `last`."""
         ring = judge_ring(run, observation.seen)
         if (now := counted(run, ring)) is not None:
             await self._runlog.record(now)
@@ -156,9 +160,9 @@ class Watch:
         if ring.heard and not only_mapped(run, ring):
             self._unknown_since = None
         if ring.given_users:
-            await self._deviated(run, ring, observation)
-        else:
-            await self._is_as_left(run, ring, observation)
+            return await self._deviated(run, ring, observation, last=last)
+        await self._is_as_left(run, ring, observation)
+        return None
 
     async def _is_as_left(self, run: Run, ring: RingSeen, observation: Observation) -> None:
         """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
@@ -167,10 +171,10 @@ class Watch:
             set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
             await self._runlog.record(set_back)
 
-    async def _deviated(self, run: Run, ring: RingSeen, observation: Observation) -> None:
+    async def _deviated(self, run: Run, ring: RingSeen, observation: Observation, *, last: bool) -> Host | None:
         """One restart undoes several changes at once: that is one deviation, and each change is made again."""
-        if self._still_moves(run, ring):
-            return
+        if only_mapped(run, ring) and self._setting_back.still_moves(ring.users):
+            return None
         serves = _serves(observation)
         steps = to_make_again(run, ring, serves)
         if steps or serves:
@@ -178,16 +182,19 @@ class Watch:
         if not steps and serves:
             await self._is_as_left(run, ring, observation)
         if not steps and (serves or not self._long_unknown()):
-            return
-        host, helpless = _set_back_on(run, ring, observation)
+            return None
+        host, helpless = set_back_on(run, ring, observation)
         allowed = [step for step in steps if not missing_gates(run, step)]
         helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
         if helpless and run.ring.helpless_reported:
-            return  # people were called, and are at it
+            return None  # people were called, and are at it
         there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
-        fence = NotRun("nothing is to be sent") if helpless else await self._setting_back.fence(there, observation)
+        # Whether it serves is old sooner: users are kept away also where the director always takes some seconds.
+        oldest = OLDEST if last or not any(Effect.FLUSH in step.does for step in allowed) else OLD
+        nothing = NotRun("nothing is to be sent")
+        fence = nothing if helpless else await self._setting_back.fence(there, observation, oldest, last=last)
         if self._run.enforced != run.enforced:
-            return  # since this was judged somebody has taken over
+            return None  # since this was judged somebody has taken over
         sends, not_after = (len(allowed), fence.not_after) if isinstance(fence, Fence) else (0, 0)
         first, *_ = steps or to_make_again(run, ring, serves=False)
         deviated = fact.RingDeviated(
@@ -202,10 +209,10 @@ class Watch:
         await self._runlog.record(deviated)
         if not helpless:
             for step in allowed:
-                await self._make_again(step, ring, there, fence)
-            if Effect.FLUSH in run.enforced and not any(Effect.FLUSH in step.does for step in steps):
-                await self._flush(run, there)
+                await self._setting_back.send(step, there, fence, ring.users)
         self._wake()
+        flushed = helpless or any(Effect.FLUSH in step.does for step in steps)
+        return there if Effect.FLUSH in run.enforced and not flushed else None
 
     def _long_unknown(self) -> bool:
         """Whether it was not known in the round before either: what passes by itself calls nobody."""
@@ -213,26 +220,24 @@ class Watch:
         self._unknown_since = self._unknown_since or now
         return now - self._unknown_since >= self._ports.timings.watch_every
 
-    def _still_moves(self, run: Run, ring: RingSeen) -> bool:
-        """Whether the users who are mapped become fewer by the watch's own flush, which may take as long as any."""
-        if self._moving is None or not only_mapped(run, ring):
-            return False
-        until, users = self._moving
-        moves = self._ports.clock.now() < until and ring.users <= users
-        self._moving = (until, ring.users) if moves else None
-        return moves
-
-    async def _make_again(self, step: PlannedChange, ring: RingSeen, host: Host, fence: Fence | HostError) -> None:
-        sent = self._ports.clock.now()
-        if await self._setting_back.send(step, host, fence) and Effect.FLUSH in step.does:
-            self._moving = (sent + step.action.patience(ring.users), ring.users)
-
     async def _flush(self, run: Run, there: Host) -> None:
         """Only the flush depends on whether it serves: that may take long to be said, and nobody is to come meanwhile.
 
-        So the directors are looked at again together with it: what they said before is as old.
+        So the directors are looked at again together with it: what they said before is as old. The run's own changes do
+        not wait for that.
         """
-        observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT], to_act=True)
+        for _ in range(_TRIES):
+            rounds = self._rounds
+            observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT], to_act=True)
+            async with self._deciding:
+                if self._rounds != rounds or self._run.enforced != run.enforced:
+                    return
+                with suppress(TooLate):
+                    await self._flushed(run, there, observation)
+                    self._rounds += 1
+                    return
+
+    async def _flushed(self, run: Run, there: Host, observation: Observation) -> None:
         ring = judge_ring(run, observation.seen)
         if _serves(observation) is not False or not ring.usable_others:
             return
@@ -240,7 +245,8 @@ class Watch:
             return
         for step in to_make_again(run, ring, serves=False):
             if Effect.FLUSH in step.does and not missing_gates(run, step):
-                await self._make_again(step, ring, there, await self._setting_back.fence(there, observation))
+                fence = await self._setting_back.fence(there, observation, OLD)
+                await self._setting_back.send(step, there, fence, ring.users)
 
     async def _look_for_a_boot(self) -> None:
         """A backend that was booted while it is out: what the run believed of it is looked at again, and recorded."""
@@ -284,17 +290,3 @@ def _is_known(run: Run, ring: RingSeen, observation: Observation) -> bool:
     given = to_be_sent_to(ring)
     own = [own_row(host, observation.seen) is not None for host in given]
     return all(own) or any(is_itself(run, host, observation.seen) for host in given)
-
-
-def _set_back_on(run: Run, ring: RingSeen, observation: Observation) -> tuple[str, str]:
-    """The director on which it is set back, and why that cannot be, empty when it can: users must have somewhere to go,
-    and nothing is sent to another director than the one that is meant.
-    """
-    first, *_ = given = to_be_sent_to(ring)
-    host = next((one for one in given if is_itself(run, one, observation.seen)), "")
-    stranger = next((one for one in given if own_row(one, observation.seen) is not None), "")
-    if not ring.usable_others:
-        return host or first, nowhere_to_go(run, ring)
-    if host:
-        return host, ""
-    return stranger or first, another_director(stranger) if stranger else nameless(first)

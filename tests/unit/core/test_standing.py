@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -62,6 +63,25 @@ def test_the_deviation_that_makes_the_run_hold_stops_what_was_just_decided() -> 
     assert story.tell(DEVIATED).run.last_decisive == story.run.seq
 
 
+FLUSH = fact.RingDeviated(step="flush-users", host="director-1", reason="users is 1")
+TAKEN_AGAIN = fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts 0", not_after=1, ran=(command(),))
+
+
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        pytest.param([HELPLESS, DEVIATED], 1, id="set back later"),
+        pytest.param([HELPLESS, DEVIATED, replace(TAKEN_AGAIN, holds=False), DEVIATED], 2, id="set back in vain"),
+        pytest.param([DEVIATED, TAKEN_AGAIN, replace(FLUSH, helpless="silent"), FLUSH], 1, id="its users moved later"),
+        pytest.param([DEVIATED, TAKEN_AGAIN, DEVIATED, TAKEN_AGAIN], 2, id="twice"),
+        pytest.param([DEVIATED, DEVIATED], 2, id="nothing known of what was sent"),
+    ],
+)
+def test_what_is_left_of_one_deviation_is_not_counted_as_another_one(told: list[fact.Fact], times: int) -> None:
+    """Else people hear of three where the ring forgot once, and the watch looks less often from then on."""
+    assert Story().until("install-packages").tell(*told).run.ring.times == times
+
+
 # users who wait
 
 
@@ -105,6 +125,16 @@ def test_on_the_way_back_users_wait_until_dovecot_is_started() -> None:
     assert story.run.users_wait
     assert story.until("undo-stop-dovecot", on=Status.BUSY).run.users_wait
     assert not story.tell(*story.well()).run.users_wait
+
+
+def test_what_is_seen_before_a_run_can_hold_takes_nothing_from_what_was_seen_before() -> None:
+    """Of two boots the earliest step that either undid is gone back to; what is seen twice is said once."""
+    story = Story().until("install-packages", on=Status.BUSY)
+    story.tell(booted("mask-dovecot"), booted("stop-dovecot"), HELPLESS, HELPLESS)
+    held = story.run.must_hold
+    assert held is not None
+    assert held.back_to == "stop-dovecot"
+    assert held.reason == "backend-3 was booted, and looked again. And: no other is usable"
 
 
 # made again

@@ -45,7 +45,7 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) ->
     if seen.helpless:
         builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
-        times = f"Time {run.ring.deviations}; at time {DEVIATIONS} the run holds"
+        times = f"Time {run.ring.times}; at time {DEVIATIONS} the run holds"
         then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
         builder.paragraph(f"{then}. {times}.")
         builder.quote("*Seen*", seen.reason)
