@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from bot.adapters.slack.inbound.answers import Asker
+from bot.adapters.slack.inbound.clicks import Click
+from bot.adapters.slack.inbound.forms import form
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
-from tests.unit.messages import GROUP, buttons, fits, last, seen, told
+from tests.unit.messages import GROUP, as_lines, buttons, fits, last, seen, told
 from tests.unit.stories import on_its_way_back
 
 LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
@@ -90,6 +93,19 @@ def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
     message = last(Story().until("install-packages").tell(told))
     assert "backend-3 was booted" in message.text
     assert gone in seen(message)
+
+
+def test_a_hold_that_goes_back_to_an_earlier_step_has_that_step_at_its_head_and_in_its_form() -> None:
+    """Whoever read the packages' name there skipped the mask instead."""
+    lost = fact.BackendRebooted(
+        host="backend-3", boot_id="b", was="a", reason="dovecot enabled is enabled", lost="mask-dovecot"
+    )
+    story = Story().until("install-packages").tell(lost)
+    hold, *_ = told(story.tell(*story.well()))
+    (head,) = [line for line in as_lines(hold) if line.startswith("*Step ")]
+    assert "Keep dovecot on backend-3" in head
+    skip = Click(action="skip", value=str(buttons(hold)["skip"]["value"]), user=SECOND, message="1.1")
+    assert "Keep dovecot on backend-3" in str(form(skip, Asker(user=SECOND, channel="C0OPS"), story.run)["blocks"])
 
 
 def test_the_thread_says_on_whose_word_users_were_moved() -> None:

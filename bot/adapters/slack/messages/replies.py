@@ -174,14 +174,14 @@ def _step_line(run: Run) -> str:
 
 def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
-    run, step, needed = after, before.step, after.waits_for_people
+    run, step, needed = after, after.step, after.waits_for_people  # what is lost is made again, from its step on
     call = f"{called(run)} " if needed else ""
     builder = MessageBuilder(
         f"{call}Run {escape(run.id)} on {escape(short(run.request.target.backend.name, 80))}"
         f" {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
-    head = f"*{title(before.plan, step)}*\n" if step else ""
+    head = f"*{title(run.plan, step)}*\n" if step else ""
     builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
     match entry.fact:
         case fact.StepFailed():
