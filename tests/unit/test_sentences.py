@@ -68,6 +68,15 @@ def test_there_is_nothing_to_be_approved_where_the_question_was_put_off() -> Non
     assert "approve the restore, and it gets users at once" not in last(story.tell(LOW)).text
 
 
+def test_a_backend_whose_restore_approval_has_lapsed_is_not_about_to_be_put_back() -> None:
+    """Nobody who reads that looks for the question and approves it again."""
+    story = Story().until("set-vhosts-back")
+    story.tell(fact.ApprovalLapsed(gate=Gate.RESTORE, reason="it has expired", at="set-vhosts-back"))
+    said = last(story.until("set-vhosts-back", on=Status.ASKING).tell(LOW)).text
+    assert "is about to be put back" not in said
+    assert "was verified: approve the restore" in said
+
+
 def flush_brief(run: Run, **verified: str) -> tuple[str, ...]:
     return brief(run, Gate.FLUSH, (), {**STANDS, **verified}, run.at).lines
 

@@ -96,9 +96,10 @@ def ready(run: Run) -> str:
     name, step = run.request.target.backend.name, run.step
     at = f"“{step.says if step else 'its end'}”"
     held = f" The run holds at {at}: that comes first." if run.status is Status.HELD else ""
-    if run.covering and run.covering.gate is Gate.RESTORE:
+    lapsed = run.lapsed is not None and run.lapsed.gate is Gate.RESTORE  # it is asked for again
+    if run.covering and run.covering.gate is Gate.RESTORE and not lapsed:
         return held.strip() or f"{name} is about to be put back."
-    if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
+    if lapsed or (isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE):
         proved = not any(isinstance(one, PlannedCheck) for one in run.skipped)
         verified = f"{name} was verified" if proved else f"a check of {name} was skipped"
         how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users if it serves"
