@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from bot.core.plans.effects import effects
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
@@ -112,8 +113,9 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             failed = isinstance(entry.fact, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
             yield code(reason)
-            yield from _commands([one for one in ran if not never_began(run, one)])
-            yield from (f"- not sent: {code(one.command)}" for one in ran if never_began(run, one))
+            never = [one for one in ran if never_began(run, one)]
+            yield from _commands([one for one in ran if one not in never])
+            yield from _not_sent(never)
         case fact.UsersCameBack(back_to=step, reason=reason, ran=ran):
             yield f"Users came back before the stop, and are moved again, from {step} on"
             yield code(reason)
@@ -177,7 +179,10 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
             yield f"{step} {'holds again' if holds else 'was not seen to hold again'}"
             yield code(reason)
-            yield from _commands(ran)
+            # What sets back has effects, and no look has any.
+            never = [one for one in ran if effects(one.command) and not one.changes]
+            yield from _commands([one for one in ran if one not in never])
+            yield from _not_sent(never)
 
 
 def _of_people(entry: Entry) -> Iterator[str]:
@@ -199,6 +204,13 @@ def _of_people(entry: Entry) -> Iterator[str]:
 def _text(step: object) -> str:
     action = getattr(step, "action", None)
     return action.command.text if action else str(getattr(step, "kind", ""))
+
+
+def _not_sent(never: Sequence[fact.Ran]) -> Iterator[str]:
+    for one in never:
+        yield f"- not sent: {code(one.command)}"
+        if one.output:
+            yield from block(one.output)
 
 
 def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.adapters.slack.inbound.forms import FORMS
@@ -179,6 +181,32 @@ def test_what_was_certainly_not_run_is_not_in_the_change_record_as_sent() -> Non
         fact.StepNotDone(step="stop-dovecot", reason="the connection is gone, and nothing was run", ran=(never,))
     )
     assert "`systemctl stop dovecot`: end not heard" not in markdown(story.entries)
+
+
+def test_a_change_that_was_certainly_not_run_is_not_told_as_a_look_where_it_is_given_up() -> None:
+    never = command("backend-3: the connection is lost", changes=False, status=None)
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    said = seen(last(story.tell(fact.StepFailed(step="stop-dovecot", reason=never.output, ran=(never,)))))
+    assert "Not sent to backend-3" in said
+    assert "Looked with" not in said
+
+
+def test_what_sets_the_ring_back_and_was_certainly_not_run_is_told_as_not_sent() -> None:
+    """For an auditor, a command whose end was not heard may have come about on a director."""
+    story = Story().until("drain", on=Status.WAITING)
+    sets_back = next(one for one in story.run.made if one.name == "set-vhosts-to-zero").action.command.text
+    lost = "director-1: the connection is lost"
+    never = replace(command(lost, changes=False, status=None, text=sets_back), host="director-1")
+    look = command(changes=False, text="doveadm director status")
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100"))
+    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=False, reason="vhosts is 100", ran=(never, look)))
+    said, record = seen(last(story)), markdown(story.entries)
+    assert "Not sent to director-1" in said
+    assert lost in said
+    assert "no end was heard" not in said
+    assert "`doveadm director status` on" in said
+    assert f"- not sent: `{sets_back}`\n```text\n{lost}" in record
+    assert "end not heard" not in record
 
 
 def test_a_flush_approval_that_is_asked_for_again_does_not_ask_to_take_down_what_is_stopped() -> None:

@@ -25,6 +25,7 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
+from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -124,6 +125,7 @@ def _of_the_ring(entry: Entry, run: Run, approvers: str) -> Message:
             builder = ring.booted(entry, boot)
         case fact.RingSetBack(ran=commands) as came:
             builder = ring.set_back(entry, came)
+            commands = ring.write_not_sent(builder, commands)
         case _:
             raise AssertionError(f"no fact of the ring: {entry.fact}")
     files = steps.write_commands(builder, entry, commands)
@@ -193,7 +195,7 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
             builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
-    files = steps.write_commands(builder, entry, commands)
+    files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
     buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
