@@ -223,6 +223,13 @@ def test_what_this_run_had_sent_before_is_not_said_to_be_found_without_it() -> N
     assert "Found done, nothing more was run" in last(story).text
 
 
+def test_nor_is_what_the_way_back_had_sent_before() -> None:
+    story = on_its_way_back("start-dovecot").until("undo-stop-dovecot").fail("exit 1")
+    story.tell(fact.RetryChosen(by=SECOND))
+    story.tell(fact.StepDone(step="undo-stop-dovecot", how=fact.How.FOUND, reason="backend-3: dovecot active"))
+    assert "Found done, nothing more was run" in last(story).text
+
+
 def test_users_are_not_said_to_wait_for_a_dovecot_that_was_not_seen_to_stop() -> None:
     story = Story().until("stop-dovecot", on=Status.BUSY)
     story.tell(fact.StepUnclear(step="stop-dovecot", reason="the connection was lost"))

@@ -64,8 +64,7 @@ def changed(entry: Entry, run: Run) -> Message | None:
     assert isinstance(came, fact.StepDone)
     if not isinstance(step, PlannedChange):
         return None
-    sent = run.attempt > 0 or step in run.touched
-    how = _FOUND_AGAIN if came.how is How.FOUND and sent else _HOW[came.how]
+    how = _FOUND_AGAIN if came.how is How.FOUND and step.name in run.sent else _HOW[came.how]
     line = f"{how} · {title(run.plan, step)}"
     builder = MessageBuilder(f"{spoken(how)}: {title(run.plan, step)}, {clock(entry.at)}.")
     builder.paragraph(f"{line} · {inline(came.reason)}" if came.reason else line)
