@@ -49,6 +49,19 @@ def test_a_backend_whose_verification_was_skipped_is_not_verified() -> None:
     assert "is verified" not in last(story.tell(LOW)).text
 
 
+def test_a_backend_that_was_started_is_not_said_to_be_stopped() -> None:
+    """Its stop was made by hand and skipped, and the run has started dovecot since."""
+    story = skipped(Story(), "stop-dovecot").until("test-user-reads-mail")
+    assert "dovecot runs on backend-3 again" in last(story.tell(LOW)).text
+
+
+def test_nor_is_one_whose_start_was_skipped_as_it_may_have_been_made_by_hand() -> None:
+    forward = skipped(Story(), "start-dovecot")
+    back = skipped(on_its_way_back("start-dovecot"), "undo-stop-dovecot")
+    for story in (forward, back):
+        assert "backend-3 may be stopped at" in last(story.until("test-user-reads-mail").tell(LOW)).text
+
+
 def test_on_the_way_back_nobody_is_sent_to_a_button_that_is_not_there() -> None:
     story = Story().until("drain", on=Status.WAITING)
     way_back = going_back(story.run)

@@ -117,14 +117,19 @@ def ready(run: Run) -> str:
         then = back if run.plan.back else "go back (Abort in the first message), and approve that."
         return f"{name} was not stopped by this run, and is only at vhost count 0: {then}"
     last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
-    if last and Effect.STOP_DOVECOT in last.does:
+    runs = f"dovecot runs on {name} again and is not verified yet.{held}"
+    if any(Effect.START_DOVECOT in one.does for one in run.skipped):
+        stopped = f"{name} may be stopped"  # whoever skipped that may have started it by hand
+    elif last and Effect.STOP_DOVECOT in last.does:
         stopped = f"{name} is stopped"
+    elif last:
+        return runs
     elif not run.made_by(Effect.STOP_DOVECOT) and last_in_effect(run, Effect.STOP):
         stopped = f"a service of {name} is stopped"
     elif any(Effect.STOP in one.does for one in in_doubt(run)):
         stopped = f"a service of {name} may be stopped"
     else:
-        return f"dovecot runs on {name} again and is not verified yet.{held}"
+        return runs
     return f"{stopped} at {at}; {back}" if run.plan.back else f"{stopped} at {at}; going back starts it again."
 
 
