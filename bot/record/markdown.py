@@ -134,7 +134,9 @@ def _of_the_run(entry: Entry) -> Iterator[str]:
             yield f"{step} goes on, until {moment(until)}"
             yield code(reason)
         case fact.ApprovalAsked() as asked:
-            yield f"The {asked.gate} approval was asked for, until {moment(asked.expires)}"
+            given = f"was given by {asked.word_of}, who asked to go back"
+            how = given if asked.word_of else f"was asked for, until {moment(asked.expires)}"
+            yield f"The {asked.gate} approval {how}"
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)
             yield from (f"- Evidence: {code(line)}" for line in asked.evidence)

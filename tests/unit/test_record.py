@@ -20,10 +20,10 @@ from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
-from tests.build import REQUESTER, Story, plan
+from tests.build import REQUESTER, SECOND, Story, plan
 from tests.examples import pairs
 from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
-from tests.unit.stories import ALL, command, entries_of, turned_round
+from tests.unit.stories import ALL, aborted_in_the_drain, command, entries_of, turned_round
 
 STORIES = pytest.mark.parametrize("made", ALL)
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -115,6 +115,12 @@ def test_the_way_back_is_shown_with_its_commands() -> None:
     for step in turned.plan.steps:
         if isinstance(step, PlannedChange):
             assert step.action.command.text in record
+
+
+def test_an_approval_given_by_asking_to_go_back_is_not_said_to_have_been_asked_for() -> None:
+    record = markdown(entries_of(aborted_in_the_drain))
+    assert f"The restore approval was given by {SECOND}, who asked to go back" in record
+    assert "The restore approval was asked for" not in record
 
 
 def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_same() -> None:
