@@ -57,7 +57,9 @@ def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     sent = any(one.changes for one in came.ran)
     title = "Not set back" if not came.holds else "Set back" if sent else "As this run left it again"
     mark = ":white_check_mark:" if came.holds else ":x:"
-    if not came.holds and sent and Effect.FLUSH in effects(came.ran[0].command) and not came.ran[0].exit_status:
+    moved = bool(came.seen) and all(one.reading and one.reading.get("users") == 0 for one in came.seen)
+    flushed = sent and Effect.FLUSH in effects(came.ran[0].command) and not came.ran[0].exit_status
+    if not came.holds and flushed and not moved:
         title, mark = "Not all users are seen moved yet", ":hourglass_flowing_sand:"  # many take minutes
     builder = MessageBuilder(f"{title}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
     builder.paragraph(f"{mark} *{title}*, {now(entry.at)}")
