@@ -167,7 +167,9 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield f"- Every host refuses a change that comes late; the backend also while another one runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
             yield f"{name(host)} says otherwise than {step} left it"
-            yield code(helpless or reason)
+            if helpless:
+                yield f"Not set back: {code(helpless)}"
+            yield f"Seen: {code(reason)}"
         case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
             yield f"Other backends that can be used: {usable}; the ring needs {needed}"
             yield code(reason)

@@ -123,6 +123,16 @@ def test_an_approval_given_by_asking_to_go_back_is_not_said_to_have_been_asked_f
     assert "The restore approval was asked for" not in record
 
 
+def test_a_ring_that_is_not_set_back_is_told_with_what_was_seen_too() -> None:
+    """Which directors said what is the evidence for the call."""
+    given, helpless = "director-1: vhosts is 100", "no other backend can be used"
+    story = Story().until("stop-lmtp")
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=given, helpless=helpless))
+    record = markdown(story.entries)
+    assert f"Not set back: `{helpless}`" in record
+    assert f"Seen: `{given}`" in record
+
+
 def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_same() -> None:
     story = Story().until("drain", on=Status.WAITING)
     story.tell(fact.UsersCounted(users={"director-2": 9}), fact.UsersCounted(users={"director-1": 8, "director-2": 7}))

@@ -85,6 +85,7 @@ def test_a_ring_that_cannot_be_set_back_is_said_with_the_reason() -> None:
     message = last(Story().until("install-packages").tell(told))
     assert "it is not set back" in message.text
     assert helpless in seen(message)
+    assert "vhosts is 100" in seen(message), "the evidence for the call"
     assert "It is set back now" not in seen(message)
 
 

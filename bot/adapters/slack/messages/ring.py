@@ -48,6 +48,7 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) ->
         times = f"Time {run.ring.deviations}; at time {DEVIATIONS} the run holds"
         then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
         builder.paragraph(f"{then}. {times}.")
+    if seen.reason not in seen.helpless:
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
 
