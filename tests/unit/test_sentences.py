@@ -127,6 +127,18 @@ def test_what_turns_round_is_not_said_to_be_tried_again() -> None:
     assert "The bot tries it again by itself" not in seen(message)
 
 
+def test_nor_is_what_the_run_holds_at_next_unless_users_wait() -> None:
+    """Directors have given the backend users three times meanwhile."""
+    given = fact.RingDeviated(step="set-vhosts-to-zero", host="director-2", reason="vhosts is 100", sends=1)
+    for step, held in (("install-config", True), ("director-down", False)):
+        story = Story().until(step, on=Status.BUSY).tell(given, given, given)
+        story.tell(fact.StepNotDone(step=step, reason="the connection was lost before it was sent"))
+        holds = isinstance(action := by_itself(story), Record) and isinstance(action.fact, fact.RunHeld)
+        assert holds is held
+        assert ("The run holds now." in seen(last(story))) is held
+        assert ("tries it again by itself" in seen(last(story))) is not held
+
+
 def test_what_was_left_out_on_the_way_back_is_not_said_to_be_undone() -> None:
     story = skipped(on_its_way_back("unmask-dovecot"), "undo-install-packages").until(None, on=Status.ENDED)
     assert "what was done is undone" not in seen(last(story))

@@ -92,7 +92,7 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.StepDone():
             return steps.changed(entry, before)
         case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn():
-            return steps.not_done(entry, before)
+            return steps.not_done(entry, before, after)
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
             return _held(entry, before, after)
         case (
