@@ -36,6 +36,7 @@ def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     if request.ticket:
         yield f"- Ticket: {code(request.ticket)}"
     yield f"- Plan: {request.plan.digest}"
+    yield from (f"- Brings: {code(line)}" for line in request.plan.brings)
     for left in request.plan.left_out:
         yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
     ended = f"{run.outcome}, {moment(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"

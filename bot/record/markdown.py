@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import assert_never
 
 from bot.core.plans.effects import effects
+from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
@@ -62,7 +64,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.TurnedBack()
             | fact.RunEnded()
         ):
-            yield from _of_the_run(entry)
+            yield from _of_the_run(entry, run)
         case (
             fact.HostsProved()
             | fact.RingDeviated()
@@ -126,7 +128,7 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             yield from _commands(ran)
 
 
-def _of_the_run(entry: Entry) -> Iterator[str]:
+def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
         case fact.WaitBegan(step=step, until=until):
             yield f"{step} until {moment(until)}"
@@ -140,6 +142,7 @@ def _of_the_run(entry: Entry) -> Iterator[str]:
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)
             yield from (f"- Evidence: {code(line)}" for line in asked.evidence)
+            yield from (f"- Covers: {prose(step.says)}: {code(step.action.command.text)}" for step in _covered(run))
             yield f"- For digest {asked.digest}; not by {', '.join(asked.not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
@@ -203,6 +206,13 @@ def _of_people(entry: Entry) -> Iterator[str]:
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
             yield code(reason)
+
+
+def _covered(run: Run) -> Iterator[PlannedChange]:
+    """The changes that an approval lets run where the run stands: up to the next one."""
+    steps = run.plan.steps[run.position + isinstance(run.step, PlannedApproval) :]
+    upto = takewhile(lambda step: not isinstance(step, PlannedApproval), steps)
+    return (step for step in upto if isinstance(step, PlannedChange))
 
 
 def _text(step: object) -> str:

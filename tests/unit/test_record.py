@@ -14,6 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bot.core.plans.plan import PlannedChange
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.transitions import Status
@@ -115,6 +116,28 @@ def test_the_way_back_is_shown_with_its_commands() -> None:
     for step in turned.plan.steps:
         if isinstance(step, PlannedChange):
             assert step.action.command.text in record
+
+
+def section(story: Story, entry: Entry) -> str:
+    return markdown(story.entries).split(f"### {entry.seq}. ")[1].split("\n### ")[0]
+
+
+def test_what_was_approved_is_in_the_record_though_it_was_never_sent() -> None:
+    """The digest alone tells no auditor what a second engineer has agreed to."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked = section(story, story.entries[-1])
+    for step, covered in (("set-vhosts-to-zero", False), ("stop-dovecot", True), ("set-vhosts-back", False)):
+        (change,) = [one for one in story.run.plan.changes if one.name == step]
+        assert (f": `{change.action.command.text}`" in asked) is covered
+    assert all(f"- Brings: `{line}`" in markdown(story.entries) for line in story.run.plan.brings)
+
+
+def test_an_approval_that_is_asked_for_again_covers_what_is_left() -> None:
+    story = Story().until("install-packages")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="it has expired", at="install-packages"))
+    asked = section(story, story.until("install-packages", on=Status.ASKING).entries[-1])
+    assert "- Covers: Install dovecot-core" in asked
+    assert "systemctl stop dovecot" not in asked
 
 
 def test_an_approval_given_by_asking_to_go_back_is_not_said_to_have_been_asked_for() -> None:
