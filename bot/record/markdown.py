@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from itertools import takewhile
 from typing import assert_never
 
-from bot.core.decisions.goback import left_there
+from bot.core.plans.effects import effects
+from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry
@@ -14,7 +15,8 @@ from bot.core.runs.fold import fold, follow
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
 from bot.errors import Refused
-from bot.record.escape import block, cell, code, name, prose
+from bot.record.escape import block, code, name, prose
+from bot.record.head import approval, approvals, counts, head, moment
 
 
 def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
@@ -22,7 +24,7 @@ def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
     run = fold(entries)
     if run is None:
         raise Refused("There is nothing to make a record of.")
-    lines = [*_head(run, entries, damage), *_people(entries), *_counts(entries), "", "## What happened", ""]
+    lines = [*head(run, entries, damage), *approvals(entries), *counts(entries), "", "## What happened", ""]
     before: Run | None = None
     for entry in entries:
         lines += _section(entry, before or run)
@@ -30,89 +32,11 @@ def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
-    request = run.request
-    yield f"# Change record {name(run.id)}: {prose(request.plan.title)}"
-    yield ""
-    if damage:
-        yield "**The journal of this run is damaged. Below stands what is sound.**"
-        yield ""
-        yield from block(damage)
-        yield ""
-    yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
-    yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
-    yield f"- Asked for by: {request.requester} in channel {request.channel}, {_time(run.began)}"
-    if request.reason:
-        yield f"- Reason: {code(request.reason)}"
-    if request.ticket:
-        yield f"- Ticket: {code(request.ticket)}"
-    yield f"- Plan: {request.plan.digest}"
-    for left in request.plan.left_out:
-        yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
-    ended = f"{run.outcome}, {_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
-    yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
-    if there := left_there(run):
-        yield f"- Left there: {code(there)}"
-    yield f"- Facts: {len(entries)}"
-
-
-def _people(entries: Sequence[Entry]) -> Iterator[str]:
-    yield ""
-    yield "## Approvals"
-    yield ""
-    lines = [line for entry in entries if (line := _approval(entry))]
-    yield from lines or ["None."]
-
-
-def _approval(entry: Entry) -> str:
-    at = _time(entry.at)
-    match entry.fact:
-        case fact.Approved(gate=gate, by=by, digest=digest, message=""):
-            return f"- {at}: {gate} approved by {by}, by asking to go back (digest {digest[:16]})"
-        case fact.Approved(gate=gate, by=by, digest=digest, message=message):
-            return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
-        case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
-            return f"- {at}: {gate}: not now, said {by} (message {message}): {code(reason)}"
-        case fact.LongerWaitChosen(gate=gate, by=by, reason=reason, message=message):
-            why = f": {code(reason)}" if reason else ""
-            return f"- {at}: {gate}: wait longer, said {by} (message {message}){why}"
-        case fact.Denied(gate=gate, by=by, message=message):
-            return f"- {at}: {gate} denied by {by} (message {message})"
-        case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
-            return f"- {at}: {gate}: an attempt by {by} did not count: {code(reason)}"
-        case fact.ApprovalExpired(gate=gate):
-            return f"- {at}: {gate} expired, nobody answered"
-        case fact.ApprovalLapsed(gate=gate, reason=reason):
-            return f"- {at}: {gate} lapsed, and has to be asked for again: {code(reason)}"
-        case fact.SkipAgreed(step=step, by=by):
-            return f"- {at}: skipping {step} agreed by {by}"
-        case _:
-            return ""
-
-
-def _counts(entries: Sequence[Entry]) -> Iterator[str]:
-    counted = [(entry.at, entry.fact.users) for entry in entries if isinstance(entry.fact, fact.UsersCounted)]
-    if not counted:
-        return
-    directors = sorted({director for _, users in counted for director in users})
-    yield ""
-    yield "## Users mapped to the backend"
-    yield ""
-    yield "| Time | " + " | ".join(map(cell, directors)) + " |"
-    yield "|---|" + "---|" * len(directors)
-    for at, users in counted:
-        yield f"| {_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
-
-
 def _section(entry: Entry, run: Run) -> Iterator[str]:
     """What one fact says, told with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
-        yield f"### {entry.seq}. {_time(entry.at)} {lines[0]}"
+        yield f"### {entry.seq}. {moment(entry.at)} {lines[0]}"
         yield ""
         yield from lines[1:]
         yield ""
@@ -140,7 +64,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.TurnedBack()
             | fact.RunEnded()
         ):
-            yield from _of_the_run(entry)
+            yield from _of_the_run(entry, run)
         case (
             fact.HostsProved()
             | fact.RingDeviated()
@@ -162,7 +86,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.ApprovalLapsed()
             | fact.SkipAgreed()
         ):
-            yield _approval(entry).removeprefix(f"- {_time(entry.at)}: ")
+            yield approval(entry).removeprefix(f"- {moment(entry.at)}: ")
         case fact.UsersCounted():
             return  # in a table of its own
         case _:
@@ -191,8 +115,9 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             failed = isinstance(entry.fact, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
             yield code(reason)
-            yield from _commands([one for one in ran if not never_began(run, one)])
-            yield from (f"- not sent: {code(one.command)}" for one in ran if never_began(run, one))
+            never = [one for one in ran if never_began(run, one)]
+            yield from _commands([one for one in ran if one not in never])
+            yield from _not_sent(never)
         case fact.UsersCameBack(back_to=step, reason=reason, ran=ran):
             yield f"Users came back before the stop, and are moved again, from {step} on"
             yield code(reason)
@@ -203,18 +128,21 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             yield from _commands(ran)
 
 
-def _of_the_run(entry: Entry) -> Iterator[str]:
+def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
         case fact.WaitBegan(step=step, until=until):
-            yield f"{step} until {_time(until)}"
+            yield f"{step} until {moment(until)}"
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
-            yield f"{step} goes on, until {_time(until)}"
+            yield f"{step} goes on, until {moment(until)}"
             yield code(reason)
         case fact.ApprovalAsked() as asked:
-            yield f"The {asked.gate} approval was asked for, until {_time(asked.expires)}"
+            given = f"was given by {asked.word_of}, who asked to go back"
+            how = given if asked.word_of else f"was asked for, until {moment(asked.expires)}"
+            yield f"The {asked.gate} approval {how}"
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)
             yield from (f"- Evidence: {code(line)}" for line in asked.evidence)
+            yield from (f"- Covers: {prose(step.says)}: {code(step.action.command.text)}" for step in _covered(run))
             yield f"- For digest {asked.digest}; not by {', '.join(asked.not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
@@ -242,7 +170,9 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield f"- Every host refuses a change that comes late; the backend also while another one runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
             yield f"{name(host)} says otherwise than {step} left it"
-            yield code(helpless or reason)
+            if helpless:
+                yield f"Not set back: {code(helpless)}"
+            yield f"Seen: {code(reason)}"
         case fact.OthersCounted(usable=usable, needed=needed, reason=reason):
             yield f"Other backends that can be used: {usable}; the ring needs {needed}"
             yield code(reason)
@@ -256,7 +186,10 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
             yield f"{step} {'holds again' if holds else 'was not seen to hold again'}"
             yield code(reason)
-            yield from _commands(ran)
+            # What sets back has effects, and no look has any.
+            never = [one for one in ran if effects(one.command) and not one.changes]
+            yield from _commands([one for one in ran if one not in never])
+            yield from _not_sent(never)
 
 
 def _of_people(entry: Entry) -> Iterator[str]:
@@ -275,9 +208,23 @@ def _of_people(entry: Entry) -> Iterator[str]:
             yield code(reason)
 
 
+def _covered(run: Run) -> Iterator[PlannedChange]:
+    """The changes that an approval lets run where the run stands: up to the next one."""
+    steps = run.plan.steps[run.position + isinstance(run.step, PlannedApproval) :]
+    upto = takewhile(lambda step: not isinstance(step, PlannedApproval), steps)
+    return (step for step in upto if isinstance(step, PlannedChange))
+
+
 def _text(step: object) -> str:
     action = getattr(step, "action", None)
     return action.command.text if action else str(getattr(step, "kind", ""))
+
+
+def _not_sent(never: Sequence[fact.Ran]) -> Iterator[str]:
+    for one in never:
+        yield f"- not sent: {code(one.command)}"
+        if one.output:
+            yield from block(one.output)
 
 
 def _commands(ran: Sequence[fact.Ran]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.slack.context import Fault
 from tests.build import SECOND, Story
@@ -92,6 +94,21 @@ async def test_an_approval_is_said_though_messages_cannot_be_edited(app: Place, 
     app.slack.clear_faults()
     await app.slack.until(lambda: "*Approved*" in str(asked.blocks))
     assert "actions" not in str(asked.blocks)
+
+
+@pytest.mark.parametrize("error", ["not_in_channel", "is_archived", "channel_not_found"])
+async def test_a_question_that_was_over_while_the_bot_was_not_let_in_loses_its_buttons_once_it_is(
+    app: Place, error: str
+) -> None:
+    """The hold below it says what counts, and is posted once somebody has invited the bot again."""
+    asked = await asking(app)
+    before = len(app.slack.calls)
+    app.slack.fault(Fault(method="*", what="error", error=error, times=None))
+    app.service.story.tell(fact.ApprovalExpired(step="approve-flush", gate=Gate.FLUSH))
+    app.service.publish()
+    await app.slack.until(lambda: any(call.method == "chat.postMessage" for call in app.slack.calls[before:]))
+    app.slack.clear_faults()
+    await app.slack.until(lambda: "Holds" in str(app.said[-1].blocks) and "actions" not in str(asked.blocks))
 
 
 async def test_the_first_message_shows_the_end_though_it_could_not_be_edited_at_the_end(place: Place) -> None:

@@ -14,16 +14,17 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from bot.core.plans.plan import PlannedChange
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
-from tests.build import REQUESTER, Story, plan
+from tests.build import REQUESTER, SECOND, Story, plan
 from tests.examples import pairs
 from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
-from tests.unit.stories import ALL, command, entries_of, turned_round
+from tests.unit.stories import ALL, aborted_in_the_drain, command, entries_of, turned_round
 
 STORIES = pytest.mark.parametrize("made", ALL)
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -115,6 +116,44 @@ def test_the_way_back_is_shown_with_its_commands() -> None:
     for step in turned.plan.steps:
         if isinstance(step, PlannedChange):
             assert step.action.command.text in record
+
+
+def section(story: Story, entry: Entry) -> str:
+    return markdown(story.entries).split(f"### {entry.seq}. ")[1].split("\n### ")[0]
+
+
+def test_what_was_approved_is_in_the_record_though_it_was_never_sent() -> None:
+    """The digest alone tells no auditor what a second engineer has agreed to."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    asked = section(story, story.entries[-1])
+    for step, covered in (("set-vhosts-to-zero", False), ("stop-dovecot", True), ("set-vhosts-back", False)):
+        (change,) = [one for one in story.run.plan.changes if one.name == step]
+        assert (f": `{change.action.command.text}`" in asked) is covered
+    assert all(f"- Brings: `{line}`" in markdown(story.entries) for line in story.run.plan.brings)
+
+
+def test_an_approval_that_is_asked_for_again_covers_what_is_left() -> None:
+    story = Story().until("install-packages")
+    story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="it has expired", at="install-packages"))
+    asked = section(story, story.until("install-packages", on=Status.ASKING).entries[-1])
+    assert "- Covers: Install dovecot-core" in asked
+    assert "systemctl stop dovecot" not in asked
+
+
+def test_an_approval_given_by_asking_to_go_back_is_not_said_to_have_been_asked_for() -> None:
+    record = markdown(entries_of(aborted_in_the_drain))
+    assert f"The restore approval was given by {SECOND}, who asked to go back" in record
+    assert "The restore approval was asked for" not in record
+
+
+def test_a_ring_that_is_not_set_back_is_told_with_what_was_seen_too() -> None:
+    """Which directors said what is the evidence for the call."""
+    given, helpless = "director-1: vhosts is 100", "no other backend can be used"
+    story = Story().until("stop-lmtp")
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=given, helpless=helpless))
+    record = markdown(story.entries)
+    assert f"Not set back: `{helpless}`" in record
+    assert f"Seen: `{given}`" in record
 
 
 def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_same() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from bot.adapters.slack.inbound.answers import Asker
+from bot.adapters.slack.inbound.clicks import Click
+from bot.adapters.slack.inbound.forms import form
+from bot.core.readings.outputs import Reading
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
-from tests.unit.messages import GROUP, buttons, fits, last, seen, told
-from tests.unit.stories import on_its_way_back
+from tests.unit.messages import GROUP, as_lines, buttons, fits, last, seen, told
+from tests.unit.stories import command, on_its_way_back
 
 LOW = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
 
@@ -81,7 +85,18 @@ def test_a_ring_that_cannot_be_set_back_is_said_with_the_reason() -> None:
     message = last(Story().until("install-packages").tell(told))
     assert "it is not set back" in message.text
     assert helpless in seen(message)
+    assert "vhosts is 100" in seen(message), "the evidence for the call"
     assert "It is set back now" not in seen(message)
+
+
+@pytest.mark.parametrize(("users", "title"), [(3, "Not all users are seen moved yet"), (0, "Not set back")])
+def test_a_flush_whose_proof_fails_for_the_vhosts_is_not_told_as_if_users_were_left(users: int, title: str) -> None:
+    flush = command(text="doveadm director flush 192.0.2.13")
+    reading: Reading = {"vhosts": 100, "state": "down", "users": users}
+    seen_there = fact.Seen(host="director-2", probe="director-hosts", reading=reading)
+    reason = "director-2: vhosts is 100, expected 0"
+    came = fact.RingSetBack(step="flush-users", holds=False, reason=reason, ran=(flush,), seen=(seen_there,))
+    assert f"*{title}*" in seen(last(Story().until("install-packages").tell(came)))
 
 
 def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
@@ -90,6 +105,19 @@ def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
     message = last(Story().until("install-packages").tell(told))
     assert "backend-3 was booted" in message.text
     assert gone in seen(message)
+
+
+def test_a_hold_that_goes_back_to_an_earlier_step_has_that_step_at_its_head_and_in_its_form() -> None:
+    """Whoever read the packages' name there skipped the mask instead."""
+    lost = fact.BackendRebooted(
+        host="backend-3", boot_id="b", was="a", reason="dovecot enabled is enabled", lost="mask-dovecot"
+    )
+    story = Story().until("install-packages").tell(lost)
+    hold, *_ = told(story.tell(*story.well()))
+    (head,) = [line for line in as_lines(hold) if line.startswith("*Step ")]
+    assert "Keep dovecot on backend-3" in head
+    skip = Click(action="skip", value=str(buttons(hold)["skip"]["value"]), user=SECOND, message="1.1")
+    assert "Keep dovecot on backend-3" in str(form(skip, Asker(user=SECOND, channel="C0OPS"), story.run)["blocks"])
 
 
 def test_the_thread_says_on_whose_word_users_were_moved() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.adapters.slack.inbound.forms import FORMS
@@ -47,6 +49,19 @@ def test_a_backend_whose_verification_was_skipped_is_not_verified() -> None:
     assert "is verified" not in last(story.tell(LOW)).text
 
 
+def test_a_backend_that_was_started_is_not_said_to_be_stopped() -> None:
+    """Its stop was made by hand and skipped, and the run has started dovecot since."""
+    story = skipped(Story(), "stop-dovecot").until("test-user-reads-mail")
+    assert "dovecot runs on backend-3 again" in last(story.tell(LOW)).text
+
+
+def test_nor_is_one_whose_start_was_skipped_as_it_may_have_been_made_by_hand() -> None:
+    forward = skipped(Story(), "start-dovecot")
+    back = skipped(on_its_way_back("start-dovecot"), "undo-stop-dovecot")
+    for story in (forward, back):
+        assert "backend-3 may be stopped at" in last(story.until("test-user-reads-mail").tell(LOW)).text
+
+
 def test_on_the_way_back_nobody_is_sent_to_a_button_that_is_not_there() -> None:
     story = Story().until("drain", on=Status.WAITING)
     way_back = going_back(story.run)
@@ -66,6 +81,15 @@ def test_there_is_nothing_to_be_approved_where_the_question_was_put_off() -> Non
     story = Story().until("approve-restore", on=Status.ASKING)
     story.tell(fact.Postponed(step="approve-restore", gate=Gate.RESTORE, by=THIRD, reason="at three", message="1.1"))
     assert "approve the restore, and it gets users at once" not in last(story.tell(LOW)).text
+
+
+def test_a_backend_whose_restore_approval_has_lapsed_is_not_about_to_be_put_back() -> None:
+    """Nobody who reads that looks for the question and approves it again."""
+    story = Story().until("set-vhosts-back")
+    story.tell(fact.ApprovalLapsed(gate=Gate.RESTORE, reason="it has expired", at="set-vhosts-back"))
+    said = last(story.until("set-vhosts-back", on=Status.ASKING).tell(LOW)).text
+    assert "is about to be put back" not in said
+    assert "was verified: approve the restore" in said
 
 
 def flush_brief(run: Run, **verified: str) -> tuple[str, ...]:
@@ -101,6 +125,18 @@ def test_what_turns_round_is_not_said_to_be_tried_again() -> None:
     message = last(story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="exit 75")))
     assert isinstance(by_itself(story), Turn)
     assert "The bot tries it again by itself" not in seen(message)
+
+
+def test_nor_is_what_the_run_holds_at_next_unless_users_wait() -> None:
+    """Directors have given the backend users three times meanwhile."""
+    given = fact.RingDeviated(step="set-vhosts-to-zero", host="director-2", reason="vhosts is 100", sends=1)
+    for step, held in (("install-config", True), ("director-down", False)):
+        story = Story().until(step, on=Status.BUSY).tell(given, given, given)
+        story.tell(fact.StepNotDone(step=step, reason="the connection was lost before it was sent"))
+        holds = isinstance(action := by_itself(story), Record) and isinstance(action.fact, fact.RunHeld)
+        assert holds is held
+        assert ("The run holds now." in seen(last(story))) is held
+        assert ("tries it again by itself" in seen(last(story))) is not held
 
 
 def test_what_was_left_out_on_the_way_back_is_not_said_to_be_undone() -> None:
@@ -172,6 +208,32 @@ def test_what_was_certainly_not_run_is_not_in_the_change_record_as_sent() -> Non
     assert "`systemctl stop dovecot`: end not heard" not in markdown(story.entries)
 
 
+def test_a_change_that_was_certainly_not_run_is_not_told_as_a_look_where_it_is_given_up() -> None:
+    never = command("backend-3: the connection is lost", changes=False, status=None)
+    story = Story().until("stop-dovecot", on=Status.BUSY)
+    said = seen(last(story.tell(fact.StepFailed(step="stop-dovecot", reason=never.output, ran=(never,)))))
+    assert "Not sent to backend-3" in said
+    assert "Looked with" not in said
+
+
+def test_what_sets_the_ring_back_and_was_certainly_not_run_is_told_as_not_sent() -> None:
+    """For an auditor, a command whose end was not heard may have come about on a director."""
+    story = Story().until("drain", on=Status.WAITING)
+    sets_back = next(one for one in story.run.made if one.name == "set-vhosts-to-zero").action.command.text
+    lost = "director-1: the connection is lost"
+    never = replace(command(lost, changes=False, status=None, text=sets_back), host="director-1")
+    look = command(changes=False, text="doveadm director status")
+    story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100"))
+    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=False, reason="vhosts is 100", ran=(never, look)))
+    said, record = seen(last(story)), markdown(story.entries)
+    assert "Not sent to director-1" in said
+    assert lost in said
+    assert "no end was heard" not in said
+    assert "`doveadm director status` on" in said
+    assert f"- not sent: `{sets_back}`\n```text\n{lost}" in record
+    assert "end not heard" not in record
+
+
 def test_a_flush_approval_that_is_asked_for_again_does_not_ask_to_take_down_what_is_stopped() -> None:
     story = Story().until("install-packages")
     story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="/etc/dovecot has changed", at="install-packages"))
@@ -183,6 +245,13 @@ def test_what_this_run_had_sent_before_is_not_said_to_be_found_without_it() -> N
     story = Story().until("director-down", on=Status.BUSY)
     story.tell(fact.StepNotDone(step="director-down", reason="exit 75; looked up: state is up"))
     story.tell(fact.StepDone(step="director-down", how=fact.How.FOUND, reason="state down"))
+    assert "Found done, nothing more was run" in last(story).text
+
+
+def test_nor_is_what_the_way_back_had_sent_before() -> None:
+    story = on_its_way_back("start-dovecot").until("undo-stop-dovecot").fail("exit 1")
+    story.tell(fact.RetryChosen(by=SECOND))
+    story.tell(fact.StepDone(step="undo-stop-dovecot", how=fact.How.FOUND, reason="backend-3: dovecot active"))
     assert "Found done, nothing more was run" in last(story).text
 
 

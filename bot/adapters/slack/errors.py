@@ -86,3 +86,8 @@ def of_its_own(error: BaseException) -> bool:
 def passes(error: BaseException) -> bool:
     """Whether the same call may go well later, with nothing done about it."""
     return judged(error) in {DeliveryFailure.NOT_TAKEN, DeliveryFailure.UNKNOWN}
+
+
+def people_can_help(error: BaseException) -> bool:
+    """Whether the same call may go well once somebody has done something about it."""
+    return name_of(error) in _HELPS

@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.approval import everything
 from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
 from bot.adapters.slack.messages.markup import escape, prose
 from bot.adapters.slack.messages.plans import write_left_out, write_step
-from bot.adapters.slack.messages.text import changes, clock, file_name, users, who
+from bot.adapters.slack.messages.text import changes, clock, file_name, title, users, who
 from bot.core.decisions.approval import asked_now
 from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
@@ -27,7 +27,9 @@ REASON = "reason"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form: its name in Slack, and its words. `{run}` stands for the run's id; `shows` the way back, before that.
+    """A form: its name in Slack, and its words; `shows` the way back, before that.
+
+    `{run}` stands for the run's id, `{step}` for the step at hand.
 
     `otherwise`: what does nearly the same where Slack opens no form.
     """
@@ -77,7 +79,7 @@ FORMS = {
         name="skip_reason",
         title="Skip this step",
         submit="Propose",
-        text="Run {run} goes on without the step once a second engineer agrees.",
+        text="Run {run} goes on without this step once a second engineer agrees: {step}",
         label="Why may it be left out?",
     ),
     "take_over": Form(
@@ -132,7 +134,8 @@ def form(click: Click, asker: Asker, run: Run) -> Json:
 def _about(click: Click, asks: Form, run: Run) -> tuple[Sequence[Json], str]:
     """What a form shows before it asks, and the digest of that; raises Refused where it would be refused anyway."""
     _, seq = click.place
-    text = section(asks.text.format(run=escape(run.id))) if asks.text else None
+    step = f"*{title(run.plan, run.step)}*" if run.step else "it is at its end"
+    text = section(asks.text.format(run=escape(run.id), step=step)) if asks.text else None
     if seq in run.answers or asks in {_NOT_NOW, _WAIT_LONGER}:
         asked = asked_now(run, seq)
         if not asks.shows:

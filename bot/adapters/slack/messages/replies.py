@@ -25,6 +25,7 @@ from bot.adapters.slack.messages.text import (
 )
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
+from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
 from bot.core.text.duration import length
@@ -91,7 +92,7 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.StepDone():
             return steps.changed(entry, before)
         case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn():
-            return steps.not_done(entry, before)
+            return steps.not_done(entry, before, after)
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
             return _held(entry, before, after)
         case (
@@ -124,6 +125,7 @@ def _of_the_ring(entry: Entry, run: Run, approvers: str) -> Message:
             builder = ring.booted(entry, boot)
         case fact.RingSetBack(ran=commands) as came:
             builder = ring.set_back(entry, came)
+            commands = ring.write_not_sent(builder, commands)
         case _:
             raise AssertionError(f"no fact of the ring: {entry.fact}")
     files = steps.write_commands(builder, entry, commands)
@@ -174,14 +176,14 @@ def _step_line(run: Run) -> str:
 
 def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
-    run, step, needed = after, before.step, after.waits_for_people
+    run, step, needed = after, after.step, after.waits_for_people  # what is lost is made again, from its step on
     call = f"{called(run)} " if needed else ""
     builder = MessageBuilder(
         f"{call}Run {escape(run.id)} on {escape(short(run.request.target.backend.name, 80))}"
         f" {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
     )
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
-    head = f"*{title(before.plan, step)}*\n" if step else ""
+    head = f"*{title(run.plan, step)}*\n" if step else ""
     builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
     match entry.fact:
         case fact.StepFailed():
@@ -193,7 +195,7 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
             builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
-    files = steps.write_commands(builder, entry, commands)
+    files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
     buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 

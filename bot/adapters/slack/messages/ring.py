@@ -10,7 +10,7 @@ from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.changed import in_doubt, in_effect, last_in_effect
-from bot.core.runs.events import Entry
+from bot.core.runs.events import Entry, Ran
 from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -48,6 +48,7 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) ->
         times = f"Time {run.ring.times}; at time {DEVIATIONS} the run holds"
         then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
         builder.paragraph(f"{then}. {times}.")
+    if seen.reason not in seen.helpless:
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
 
@@ -57,12 +58,22 @@ def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
     sent = any(one.changes for one in came.ran)
     title = "Not set back" if not came.holds else "Set back" if sent else "As this run left it again"
     mark = ":white_check_mark:" if came.holds else ":x:"
-    if not came.holds and sent and Effect.FLUSH in effects(came.ran[0].command) and not came.ran[0].exit_status:
+    moved = bool(came.seen) and all(one.reading and one.reading.get("users") == 0 for one in came.seen)
+    flushed = sent and Effect.FLUSH in effects(came.ran[0].command) and not came.ran[0].exit_status
+    if not came.holds and flushed and not moved:
         title, mark = "Not all users are seen moved yet", ":hourglass_flowing_sand:"  # many take minutes
     builder = MessageBuilder(f"{title}: {prose(came.reason, most=500)}, {clock(entry.at)}.")
     builder.paragraph(f"{mark} *{title}*, {now(entry.at)}")
     builder.quote("*Seen*", came.reason)
     return builder
+
+
+def write_not_sent(builder: MessageBuilder, commands: tuple[Ran, ...]) -> tuple[Ran, ...]:
+    """What certainly never began where the ring was to be set back; returns the others."""
+    never = [one for one in commands if effects(one.command) and not one.changes]  # no look has effects
+    for one in never:
+        builder.code(f"Not sent to {escape(one.host)}", f"$ {one.command}\n{one.output}".rstrip())
+    return tuple(one for one in commands if one not in never)
 
 
 def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) -> Message:
@@ -96,9 +107,10 @@ def ready(run: Run) -> str:
     name, step = run.request.target.backend.name, run.step
     at = f"“{step.says if step else 'its end'}”"
     held = f" The run holds at {at}: that comes first." if run.status is Status.HELD else ""
-    if run.covering and run.covering.gate is Gate.RESTORE:
+    lapsed = run.lapsed is not None and run.lapsed.gate is Gate.RESTORE  # it is asked for again
+    if run.covering and run.covering.gate is Gate.RESTORE and not lapsed:
         return held.strip() or f"{name} is about to be put back."
-    if isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE:
+    if lapsed or (isinstance(step, PlannedApproval) and step.gate is Gate.RESTORE):
         proved = not any(isinstance(one, PlannedCheck) for one in run.skipped)
         verified = f"{name} was verified" if proved else f"a check of {name} was skipped"
         how = "Retry asks for the restore approval" if held else "approve the restore, and it gets users if it serves"
@@ -108,14 +120,19 @@ def ready(run: Run) -> str:
         then = back if run.plan.back else "go back (Abort in the first message), and approve that."
         return f"{name} was not stopped by this run, and is only at vhost count 0: {then}"
     last = last_in_effect(run, Effect.STOP_DOVECOT, Effect.START_DOVECOT)
-    if last and Effect.STOP_DOVECOT in last.does:
+    runs = f"dovecot runs on {name} again and is not verified yet.{held}"
+    if any(Effect.START_DOVECOT in one.does for one in run.skipped):
+        stopped = f"{name} may be stopped"  # whoever skipped that may have started it by hand
+    elif last and Effect.STOP_DOVECOT in last.does:
         stopped = f"{name} is stopped"
+    elif last:
+        return runs
     elif not run.made_by(Effect.STOP_DOVECOT) and last_in_effect(run, Effect.STOP):
         stopped = f"a service of {name} is stopped"
     elif any(Effect.STOP in one.does for one in in_doubt(run)):
         stopped = f"a service of {name} may be stopped"
     else:
-        return f"dovecot runs on {name} again and is not verified yet.{held}"
+        return runs
     return f"{stopped} at {at}; {back}" if run.plan.back else f"{stopped} at {at}; going back starts it again."
 
 

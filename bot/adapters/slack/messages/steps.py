@@ -64,8 +64,7 @@ def changed(entry: Entry, run: Run) -> Message | None:
     assert isinstance(came, fact.StepDone)
     if not isinstance(step, PlannedChange):
         return None
-    sent = run.attempt > 0 or step in run.touched
-    how = _FOUND_AGAIN if came.how is How.FOUND and sent else _HOW[came.how]
+    how = _FOUND_AGAIN if came.how is How.FOUND and step.name in run.sent else _HOW[came.how]
     line = f"{how} · {title(run.plan, step)}"
     builder = MessageBuilder(f"{spoken(how)}: {title(run.plan, step)}, {clock(entry.at)}.")
     builder.paragraph(f"{line} · {inline(came.reason)}" if came.reason else line)
@@ -173,7 +172,7 @@ def _line(run: Run, step: PlannedStep) -> str:
     )
 
 
-def not_done(entry: Entry, run: Run) -> Message:
+def not_done(entry: Entry, run: Run, after: Run) -> Message:
     """A step that is neither done nor failed: in doubt, to be tried again, or waiting for longer."""
     match entry.fact:
         case fact.StepUnclear(reason=reason, ran=commands):
@@ -184,6 +183,8 @@ def not_done(entry: Entry, run: Run) -> Message:
             head, then = ":mag: *Not done*", "The bot tries it again by itself."
             if run.turning:
                 then = "The run turns round now."
+            elif (after.must_hold or after.ring.deviates_too_often) and (after.stands_safely or not after.users_wait):
+                then = "The run holds now."
         case fact.UsersCameBack(reason=reason, ran=commands):
             head, then = ":repeat: *Not yet*, users came back", "They are moved again, before dovecot stops."
         case fact.WaitGoesOn(reason=reason, until=until):

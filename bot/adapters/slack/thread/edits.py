@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes, people_can_help
 from bot.adapters.slack.messages.blocks import Message, plainer
 from bot.adapters.slack.thread.pace import Pace
 from bot.engine.posts import Post
@@ -67,7 +67,7 @@ class Edits:
                 if judged(error) is DeliveryFailure.CONTENT and message.blocks:
                     message = plainer(message)
                     continue
-                if passes(error):
+                if passes(error) or people_can_help(error):
                     self._keep(replace(edit, message=message))
             return
 

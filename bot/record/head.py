@@ -1,0 +1,97 @@
+"""What stands first in the change record: the run in a few lines, all its approvals, its users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from bot.core.decisions.goback import left_there
+from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Run
+from bot.core.text.duration import length
+from bot.record.escape import block, cell, code, name, prose
+
+
+def moment(at: datetime) -> str:
+    """Date and time."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
+    """What it is the record of, who asked for it, and how it ended."""
+    request = run.request
+    yield f"# Change record {name(run.id)}: {prose(request.plan.title)}"
+    yield ""
+    if damage:
+        yield "**The journal of this run is damaged. Below stands what is sound.**"
+        yield ""
+        yield from block(damage)
+        yield ""
+    yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
+    yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
+    yield f"- Asked for by: {request.requester} in channel {request.channel}, {moment(run.began)}"
+    if request.reason:
+        yield f"- Reason: {code(request.reason)}"
+    if request.ticket:
+        yield f"- Ticket: {code(request.ticket)}"
+    yield f"- Plan: {request.plan.digest}"
+    yield from (f"- Brings: {code(line)}" for line in request.plan.brings)
+    for left in request.plan.left_out:
+        yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
+    ended = f"{run.outcome}, {moment(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
+    yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
+    if there := left_there(run):
+        yield f"- Left there: {code(there)}"
+    yield f"- Facts: {len(entries)}"
+
+
+def approvals(entries: Sequence[Entry]) -> Iterator[str]:
+    """Who answered the gates, and who agreed to a skip."""
+    yield ""
+    yield "## Approvals"
+    yield ""
+    lines = [line for entry in entries if (line := approval(entry))]
+    yield from lines or ["None."]
+
+
+def approval(entry: Entry) -> str:
+    """That of one fact, in a line; empty where it is none."""
+    at = moment(entry.at)
+    match entry.fact:
+        case fact.Approved(gate=gate, by=by, digest=digest, message=""):
+            return f"- {at}: {gate} approved by {by}, by asking to go back (digest {digest[:16]})"
+        case fact.Approved(gate=gate, by=by, digest=digest, message=message):
+            return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
+        case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
+            return f"- {at}: {gate}: not now, said {by} (message {message}): {code(reason)}"
+        case fact.LongerWaitChosen(gate=gate, by=by, reason=reason, message=message):
+            why = f": {code(reason)}" if reason else ""
+            return f"- {at}: {gate}: wait longer, said {by} (message {message}){why}"
+        case fact.Denied(gate=gate, by=by, message=message):
+            return f"- {at}: {gate} denied by {by} (message {message})"
+        case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
+            return f"- {at}: {gate}: an attempt by {by} did not count: {code(reason)}"
+        case fact.ApprovalExpired(gate=gate):
+            return f"- {at}: {gate} expired, nobody answered"
+        case fact.ApprovalLapsed(gate=gate, reason=reason):
+            return f"- {at}: {gate} lapsed, and has to be asked for again: {code(reason)}"
+        case fact.SkipAgreed(step=step, by=by):
+            return f"- {at}: skipping {step} agreed by {by}"
+        case _:
+            return ""
+
+
+def counts(entries: Sequence[Entry]) -> Iterator[str]:
+    """How many users were mapped to the backend when, in a table."""
+    counted = [(entry.at, entry.fact.users) for entry in entries if isinstance(entry.fact, fact.UsersCounted)]
+    if not counted:
+        return
+    directors = sorted({director for _, users in counted for director in users})
+    yield ""
+    yield "## Users mapped to the backend"
+    yield ""
+    yield "| Time | " + " | ".join(map(cell, directors)) + " |"
+    yield "|---|" + "---|" * len(directors)
+    for at, users in counted:
+        yield f"| {moment(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
