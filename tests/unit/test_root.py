@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from bot.adapters.slack.messages.root import root
 from bot.adapters.slack.messages.text import clock, moment, now
 from bot.core.runs import events as fact
@@ -60,6 +62,16 @@ def test_the_root_says_how_long_the_backend_was_out_once_it_is_back() -> None:
     )
     assert run.ring.out_until == up
     assert f"*Out* for {length(up - run.ring.out_since)}" in seen(root(run))
+
+
+def test_how_long_a_backend_was_out_does_not_grow_with_a_take_over_after_it_was_given_its_users() -> None:
+    story = Story().until("users-come-back")
+    given = story.run.ring.out_until
+    story.fail("director-1: users is 0, expected at least 1")
+    story.at += timedelta(hours=2)
+    story.tell(fact.TakenOver(by=SECOND, reason="I look why nobody comes"))
+    story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason="every director gives it users again"))
+    assert story.run.ring.out_until == given
 
 
 def test_a_count_of_users_changes_the_root_and_not_its_since() -> None:

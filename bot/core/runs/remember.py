@@ -227,6 +227,7 @@ def counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
 
 
 def ended(run: Run, new: fact.RunEnded, entry: Entry) -> Run:
-    if new.outcome is fact.Outcome.TAKEN_OVER and not new.by:  # every director was seen to give it users
+    # By nobody: every director was seen to give it users, where this run had not done so itself before.
+    if new.outcome is fact.Outcome.TAKEN_OVER and not new.by and run.ring.out_until is None:
         run = replace(run, ring=run.ring.given_users_for_good(entry.at))
     return replace(run, outcome=new.outcome, reason=new.reason or run.reason, ended_by=new.by)

@@ -50,6 +50,8 @@ class RingState:
     """How many of them there were when people were last called; they are called anew when there are too many."""
     left: frozenset[str] = frozenset()
     """The steps that the watch has not made again since it saw the last deviation: what needs them is no other one."""
+    in_vain: bool = False
+    """Whether something that the watch has sent since then did not keep users away."""
     helpless_reported: bool = False
     """Whether people were called about a ring that cannot be set back, and neither they nor the watch did so since."""
     came_back: int = 0
@@ -150,12 +152,14 @@ class RingState:
         again = counted.sent(new.host, new.not_after, new.sends)
         helpless = self.helpless_reported or bool(new.helpless)
         given_by = self.given_by | {new.host, *new.given}
-        return replace(again, given_by=given_by, helpless_reported=helpless)
+        return replace(again, given_by=given_by, helpless_reported=helpless, in_vain=False)
 
     def set_back(self, new: fact.RingSetBack, at: datetime) -> RingState:
         """What the watch sent takes users away too, and may still come where its end was not heard."""
-        state = replace(self, left=self.left - {new.step})
-        if self.given_users and new.holds:
+        keeps_away = any(step.name == new.step and Effect.FLUSH not in step.does for step in self.kept_up)
+        in_vain = bool(new.not_after) and (self.in_vain or (keeps_away and not new.holds))
+        state = replace(self, left=self.left - {new.step}, in_vain=in_vain)
+        if self.given_users and new.holds and not in_vain:
             # That is over: where it happens again, people are called again.
             state = replace(state, given_by=frozenset(), zero_since=at, helpless_reported=False)
         if not new.not_after:  # nothing was sent

@@ -12,6 +12,7 @@ from bot.core.decisions.goback import going_back
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
+from bot.core.runs.changed import at_zero
 from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.transitions import Status
 from bot.errors import Illegal
@@ -254,3 +255,17 @@ def test_a_run_that_was_taken_over_keeps_nothing_of_the_ring_and_asks_nothing(re
     """The watch would fight whoever has it in hand."""
     run = reached().tell(fact.TakenOver(by=SECOND, reason="I know better")).run
     assert (run.enforced, run.asked, run.until, run.taken_by) == (frozenset(), None, None, SECOND)
+
+
+def test_a_backend_of_which_one_thing_could_not_be_set_back_is_not_at_vhost_count_0_again() -> None:
+    """The next round of the watch may be minutes away: until then it is what was seen last."""
+
+    def sent(step: str, *, holds: bool) -> fact.RingSetBack:
+        return fact.RingSetBack(step=step, holds=holds, reason="seen", not_after=5, ran=(command(),))
+
+    story = Story().until("install-packages").fail()
+    story.tell(replace(DEVIATED, sends=2, not_after=5), sent("set-vhosts-to-zero", holds=False))
+    story.tell(sent("director-down", holds=True))
+    assert not at_zero(story.run)
+    story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts 0"))
+    assert at_zero(story.run)
