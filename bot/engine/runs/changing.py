@@ -41,7 +41,7 @@ class Changing:
     """The changes of one run.
 
     `deciding` is held from the moment a change of the ring is decided until that is recorded, by the watch until what
-    it sets back is seen, but for a flush that it sends later: what was judged before that, or long ago, is judged again.
+    it sets back is seen, a later flush apart: what was judged before that, or long ago, is judged again.
     """
 
     def __init__(
