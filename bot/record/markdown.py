@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
 from typing import assert_never
 
-from bot.core.plans.effects import effects
-from bot.core.plans.plan import PlannedApproval, PlannedChange
+from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
-from bot.core.runs.changed import never_began
+from bot.core.runs.changed import never_began, never_set_back
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold, follow
 from bot.core.runs.run import Run
@@ -142,7 +140,8 @@ def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)
             yield from (f"- Evidence: {code(line)}" for line in asked.evidence)
-            yield from (f"- Covers: {prose(step.says)}: {code(step.action.command.text)}" for step in _covered(run))
+            covered = (step for step in run.covered if isinstance(step, PlannedChange))
+            yield from (f"- Covers: {prose(step.says)}: {code(step.action.command.text)}" for step in covered)
             yield f"- For digest {asked.digest}; not by {', '.join(asked.not_by)}"
         case fact.ApprovalRepeated(gate=gate, times=times):
             yield f"The {gate} approval was asked for again, time {times}"
@@ -186,8 +185,7 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
             yield f"{step} {'holds again' if holds else 'was not seen to hold again'}"
             yield code(reason)
-            # What sets back has effects, and no look has any.
-            never = [one for one in ran if effects(one.command) and not one.changes]
+            never = [one for one in ran if never_set_back(one)]
             yield from _commands([one for one in ran if one not in never])
             yield from _not_sent(never)
 
@@ -206,13 +204,6 @@ def _of_people(entry: Entry) -> Iterator[str]:
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
             yield code(reason)
-
-
-def _covered(run: Run) -> Iterator[PlannedChange]:
-    """The changes that an approval lets run where the run stands: up to the next one."""
-    steps = run.plan.steps[run.position + isinstance(run.step, PlannedApproval) :]
-    upto = takewhile(lambda step: not isinstance(step, PlannedApproval), steps)
-    return (step for step in upto if isinstance(step, PlannedChange))
 
 
 def _text(step: object) -> str:

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.slack.messages.approval import covers
 from bot.core.decisions.approval import question, still_good
 from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action
@@ -113,10 +112,10 @@ def test_denied_in_the_middle_of_the_take_down_the_run_turns_round() -> None:
 def test_what_is_approved_again_is_shown_with_the_change_at_hand() -> None:
     """It is the first thing that will run."""
     story = lapsed("stop-dovecot").until("stop-dovecot", on=Status.ASKING)
-    assert [step.name for step in covers(story.run)][:2] == ["stop-dovecot", "director-down"]
+    assert [step.name for step in story.run.covered][:2] == ["stop-dovecot", "director-down"]
     assert "systemctl stop dovecot" in last(story).files[0].content
     gate = Story().until("approve-flush", on=Status.ASKING)
-    assert covers(gate.run)[0].name == "ring-is-still-whole"
+    assert gate.run.covered[0].name == "ring-is-still-whole"
 
 
 @pytest.mark.parametrize("at", ["director-down", "flush-users"])

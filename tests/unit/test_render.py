@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.adapters.slack.messages.approval import covers
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
 from bot.adapters.slack.messages.text import clock, moment, now
@@ -84,7 +83,7 @@ def test_every_command_behind_an_approval_is_in_its_file() -> None:
     """The view that shows them may not open; the record keeps what was approved."""
     story = Story().until("approve-flush", on=Status.ASKING)
     (whole,) = last(story).files
-    commands = [step.action.command.text for step in covers(story.run) if isinstance(step, PlannedChange)]
+    commands = [step.action.command.text for step in story.run.covered if isinstance(step, PlannedChange)]
     at = [whole.content.index(command) for command in commands]
     assert at == sorted(at)
     assert "director update 192.0.2.13 100" not in whole.content, "behind the next approval"

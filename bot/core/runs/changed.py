@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.events import Ran
 from bot.core.runs.run import Run
@@ -15,6 +15,11 @@ def never_began(run: Run, ran: Ran) -> bool:
     """Whether this is the change at hand, and certainly never began: it has changed nothing then, and has no end."""
     text = run.step.action.command.text if isinstance(run.step, PlannedChange) else None
     return ran.command == text and not ran.changes and ran.exit_status is None
+
+
+def never_set_back(ran: Ran) -> bool:
+    """Whether this was to set the ring back, and certainly never began; no look has effects."""
+    return bool(effects(ran.command)) and not ran.changes
 
 
 def undone_by(step: PlannedChange) -> str:

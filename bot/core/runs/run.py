@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from bot.core.plans.effects import Effect
@@ -233,6 +234,14 @@ class Run:
         """The approval that the step at hand stands behind."""
         before = self.plan.steps[: self.position]
         return next((step for step in reversed(before) if isinstance(step, PlannedApproval)), None)
+
+    @property
+    def covered(self) -> tuple[PlannedStep, ...]:
+        """The steps that an approval lets run where the run stands: those behind its own, or, asked for again, from the
+        change at hand on; up to the next approval, or the end.
+        """
+        steps = self.plan.steps[self.position + isinstance(self.step, PlannedApproval) :]
+        return tuple(takewhile(lambda step: not isinstance(step, PlannedApproval), steps))
 
     @property
     def grant(self) -> Grant | None:

@@ -29,7 +29,7 @@ from bot.core.decisions.brief import begins
 from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import no_way_back
 from bot.core.plans.effects import lock_wait
-from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
+from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Entry
@@ -105,7 +105,7 @@ def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     what = opens(asked.gate, run)
     style = "primary" if asked.gate is Gate.RESTORE else "danger"
     name = short(run.request.target.backend.name, 40)  # all that begins has to fit beside it
-    does = begins(run, covers(run), asked.verified.get("installed", ""))
+    does = begins(run, run.covered, asked.verified.get("installed", ""))
     begun = f"Begins at once on {name}: {does}."
     yes = dialog(f"Approve: {what}", begun, f"Approve {asked.gate}", style=style)
     # The dialogs of the others are the forms that they open.
@@ -118,22 +118,9 @@ def _answers(asked: ApprovalAsked, run: Run, answer: str) -> tuple[Json, ...]:
     return (*buttons, *(button(label, action, answer) for label, action in seldom))
 
 
-def covers(run: Run) -> tuple[PlannedStep, ...]:
-    """The steps that an approval lets run: those behind its own, or, asked for again, from the change at hand on; up to
-    the next approval, or the end.
-    """
-    steps: list[PlannedStep] = []
-    at_its_gate = isinstance(run.step, PlannedApproval)
-    for step in run.plan.steps[run.position + at_its_gate :]:
-        if isinstance(step, PlannedApproval):
-            break
-        steps.append(step)
-    return tuple(steps)
-
-
 def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     """All that the question is about: what it is for, what was seen, every command in its order."""
-    covered = covers(run)
+    covered = run.covered
     builder = MessageBuilder(f"All commands behind the {asked.gate} approval.")
     step = next(step for step in run.plan.steps if step.name == asked.step)
     builder.paragraph(f"*{title(run.plan, step)}*\n{escape(step.because)}")
@@ -171,7 +158,7 @@ def _identity(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
         lines.append(f"*Verified* packages {escape(packages)}; `/etc/dovecot` with digest {inline(configuration[:12])}")
     if run.plan.config_digest:
         lines.append(f"*Digest of the proposed configuration* {inline(run.plan.config_digest[:12])}")
-    waits = (lock_wait(step.action.command.text) for step in covers(run) if isinstance(step, PlannedChange))
+    waits = (lock_wait(step.action.command.text) for step in run.covered if isinstance(step, PlannedChange))
     if longest := max(filter(None, waits), default=None):
         lines.append(f"*Waits* up to {length(longest)} for dpkg's lock, where another program holds it")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.changed import in_doubt, in_effect, last_in_effect
+from bot.core.runs.changed import in_doubt, in_effect, last_in_effect, never_set_back
 from bot.core.runs.events import Entry, Ran
 from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.run import Run
@@ -70,7 +70,7 @@ def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
 
 def write_not_sent(builder: MessageBuilder, commands: tuple[Ran, ...]) -> tuple[Ran, ...]:
     """What certainly never began where the ring was to be set back; returns the others."""
-    never = [one for one in commands if effects(one.command) and not one.changes]  # no look has effects
+    never = [one for one in commands if never_set_back(one)]
     for one in never:
         builder.code(f"Not sent to {escape(one.host)}", f"$ {one.command}\n{one.output}".rstrip())
     return tuple(one for one in commands if one not in never)
