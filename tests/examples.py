@@ -20,13 +20,6 @@ def pairs(ones: Sequence[One], others: Sequence[Other]) -> list[tuple[One, Other
     return list(islice(zip(cycle(ones), cycle(others), strict=False), max(len(ones), len(others))))
 
 
-def some(ones: Sequence[One], count: int = 4) -> list[One]:
-    """All of a list of the same kind, such as the steps of a plan, where many are tried; else some, evenly spread."""
-    if MANY or len(ones) <= count:
-        return list(ones)
-    return [ones[round(number * (len(ones) - 1) / (count - 1))] for number in range(count)]
-
-
 def named(one: object) -> str | None:
     """What pytest calls a case: a function by its name, anything else as it does by itself."""
     return getattr(one, "__name__", None)

@@ -14,7 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
 from tests.build import SECOND
-from tests.examples import pairs, some
+from tests.examples import pairs
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import TIMINGS
 
@@ -42,7 +42,7 @@ async def test_an_approval_is_good_for_as_long_from_the_click_as_it_was_open() -
         assert play.facts(fact.ApprovalLapsed) == []
 
 
-@pytest.mark.parametrize(("gate", "step"), some(EACH))
+@pytest.mark.parametrize(("gate", "step"), EACH)
 @virtually
 async def test_an_approval_that_expired_while_the_run_held_is_asked_for_at_the_step_at_hand(
     gate: Gate, step: str

@@ -15,7 +15,7 @@ from bot.engine.planning import Catalogue
 from bot.errors import MayHaveRun
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
-from tests.examples import named, pairs, some
+from tests.examples import named, pairs
 from tests.harness.drill import Drill, a_run, virtually
 
 DELETIONS = ("rm -f", "-delete")
@@ -246,7 +246,7 @@ BACK_FROM = (
 )
 
 
-@pytest.mark.parametrize("step", some(BACK_FROM))
+@pytest.mark.parametrize("step", BACK_FROM)
 @virtually
 async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_serves(step: str) -> None:
     """A mask that was forgotten would keep dovecot down at the next start."""

@@ -12,7 +12,6 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Fact
 from bot.core.runs.transitions import Status
 from bot.errors import Illegal
-from tests.examples import some
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 
@@ -91,7 +90,7 @@ async def to_its_end(play: Drill) -> tuple[str, list[str]]:
 _STANDS = {Status.HELD, Status.ENDED, Status.ASKING}
 
 
-@pytest.mark.parametrize("step", some(STEPS))
+@pytest.mark.parametrize("step", STEPS)
 @virtually
 async def test_a_run_of_an_older_version_is_brought_to_its_end_from_every_step(step: str) -> None:
     """What it never read is no proof: a stop that nobody saw to be a flush lets nothing be deleted."""

@@ -14,7 +14,6 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from tests.build import SECOND
-from tests.examples import some
 from tests.harness.drill import Drill, a_run, virtually
 
 OF_THE_BACKEND = (
@@ -129,7 +128,7 @@ async def test_sshds_own_address_of_the_connection_proves_a_host_without_ip() ->
         assert "its own address of this SSH connection" in proof(play)
 
 
-@pytest.mark.parametrize("step", some(OF_THE_BACKEND))
+@pytest.mark.parametrize("step", OF_THE_BACKEND)
 @virtually
 async def test_a_reconnect_to_another_host_changes_nothing_there_and_the_run_goes_on_once_it_is_mended(
     step: str,
