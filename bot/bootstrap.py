@@ -25,7 +25,7 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
 from bot.config import PeoplePart, Settings, Tokens
 from bot.core.decisions.damage import damage_in_words
-from bot.core.decisions.summary import Listed
+from bot.core.decisions.summary import RunList
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
 from bot.core.setup.sudoers import sudoers
@@ -224,7 +224,7 @@ async def survey(settings: Settings, *, verify: bool = False) -> Survey:
     """
     async with journal(settings, must_exist=True) as opened:
         everything = tuple(dict.fromkeys((*await opened.all_runs(), *await opened.open_runs()))) if verify else ()
-        listed = Listed(others=everything) if verify else await opened.listed()
+        listed = RunList(others=everything) if verify else await opened.listed()
         return await surveyed(listed, functools.partial(read_run, opened))
 
 

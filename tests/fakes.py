@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, Release, examined
-from bot.core.decisions.summary import Listed, ended_summary
+from bot.core.decisions.summary import RunList, ended_summary
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity
@@ -79,12 +79,12 @@ class FakeJournal:
     async def all_runs(self) -> tuple[str, ...]:
         return tuple(sorted((run for run, facts in self.facts.items() if facts), key=self._age))
 
-    async def listed(self, most: int | None = None) -> Listed:
+    async def listed(self, most: int | None = None) -> RunList:
         runs = await self.all_runs()
         ended = [one for run in reversed(runs) if (one := ended_summary(self.facts[run]))]
         left = [run for run in runs if run not in {one.id for one in ended}]
         gone = [run for run in await self.open_runs() if run not in runs]
-        return Listed(ended=tuple(ended)[:most], count=len(ended), others=(*gone, *left))
+        return RunList(ended=tuple(ended)[:most], count=len(ended), others=(*gone, *left))
 
     async def examine(self, run: str) -> Damaged | None:
         rings, keys = self._claimed(run)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.core.plans.proposal import KEEP, Proposal, config_name
-from bot.core.readings.ownership import MANIFEST, NotFit, Owned, Rule, assigned, rules, unused
+from bot.core.readings.ownership import MANIFEST, NotFit, Owned, OwnerRule, assigned, rules, unused
 from bot.core.readings.trees import TREE_KEPT, contents_digest, read_tree, tree_digest
 from bot.errors import Refused
 
@@ -66,7 +66,7 @@ class _Folder:
 
     name: str
     members: tuple[_Member, ...]
-    manifest: tuple[Rule, ...]
+    manifest: tuple[OwnerRule, ...]
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -229,7 +229,7 @@ def _plain(name: str) -> None:
         raise _Unfit(f"the name {name!a} has characters that cannot be compared on the host")
 
 
-def _manifest(member: _Member | None) -> tuple[Rule, ...]:
+def _manifest(member: _Member | None) -> tuple[OwnerRule, ...]:
     """Whose the entries are to be, as far as the folder says so; raises NotFit."""
     if member is None:
         return ()

@@ -104,7 +104,7 @@ class Bringing:
         kept = " stays, as you say" if asked.keeps_packages else " is what apt offers there"
         config = f"the configuration {proposal.name} is in place" if proposal else _no_config(asked, target)
         return (
-            f"Nothing would change on {name}, so nothing was begun: {in_short(there)}{kept}; {config}."
+            f"Nothing would change on {name}, so nothing was begun: {versions_in_short(there)}{kept}; {config}."
             " For a restart, with a clean metacache where there is one: restart=yes."
         )
 
@@ -125,7 +125,7 @@ def _is_below(version: str) -> bool:
     return version_key(version.partition(":")[2] or version) < version_key(_BELOW)
 
 
-def in_short(packages: Sequence[PackageChange]) -> str:
+def versions_in_short(packages: Sequence[PackageChange]) -> str:
     """The installed versions, those of one version together."""
     versions: dict[str, list[str]] = {}
     for one in packages:

@@ -77,7 +77,7 @@ async def _read(ring: Ring, hosts: Hosts) -> dict[str, str]:
     return {}
 
 
-def in_lines(brought: Brought) -> tuple[str, ...]:
+def brought_in_lines(brought: Brought) -> tuple[str, ...]:
     """What a run would bring, a line each: packages of one change together, and files, not their lines."""
     changes: dict[tuple[str, str], list[str]] = {}
     for one in brought.packages:

@@ -20,7 +20,7 @@ from bot.core.runs.events import RunRequested
 from bot.engine.bringing import Bringing, Brought
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.proving import prove
-from bot.engine.offering import Offer, in_lines, standing
+from bot.engine.offering import Offer, brought_in_lines, standing
 from bot.engine.ports import Clock, Hosts, Proposals, Timings
 from bot.errors import Refused
 
@@ -94,7 +94,9 @@ class Planner:
         """What a run would bring its backend, a line each; raises Refused, also where that is nothing."""
         asked = read_request(request.text)
         target = self._catalogue.inventory.find(asked.backend)
-        return in_lines(await Bringing(self._hosts, self._proposals).of(self._procedure(request), asked, target))
+        return brought_in_lines(
+            await Bringing(self._hosts, self._proposals).of(self._procedure(request), asked, target)
+        )
 
     async def offer(self, request: Request, claimed: Mapping[str, str]) -> Offer:
         """What can be asked for behind this command; `claimed`: by ring, the run that has it. Raises Refused."""

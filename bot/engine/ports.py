@@ -9,7 +9,7 @@ from typing import Protocol
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, Release
-from bot.core.decisions.summary import Listed
+from bot.core.decisions.summary import RunList
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import Identity
@@ -41,7 +41,7 @@ class Journal(Protocol):
     async def all_runs(self) -> tuple[str, ...]:
         """Every run there is, the oldest first."""
 
-    async def listed(self, most: int | None = None) -> Listed:
+    async def listed(self, most: int | None = None) -> RunList:
         """Every run there is; of those that have ended only what a list shows, of the newest `most`, from an index."""
 
     async def examine(self, run: str) -> Damaged | None:

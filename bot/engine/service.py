@@ -13,7 +13,7 @@ from typing import Any
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
 from bot.core.decisions.decide import Steering
-from bot.core.decisions.summary import Listed
+from bot.core.decisions.summary import RunList
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
@@ -147,7 +147,7 @@ class Service:
     async def survey(self, *, open_only: bool = False, most: int | None = None) -> Survey:
         """The runs, the newest first, and those that are damaged beside them; of what has ended the newest `most`."""
         journal = self._ports.journal
-        listed = Listed(others=await journal.open_runs()) if open_only else await journal.listed(most)
+        listed = RunList(others=await journal.open_runs()) if open_only else await journal.listed(most)
         return await surveyed(listed, self._known)
 
     async def release(self, run: str, person: Person, reason: str) -> Damaged:

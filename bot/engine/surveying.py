@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bot.core.decisions.damage import Damaged
-from bot.core.decisions.summary import Listed, Summary, age, summary_of
+from bot.core.decisions.summary import RunList, Summary, age, summary_of
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -31,7 +31,7 @@ async def read_run(journal: Journal, run: str) -> Run | Damaged | None:
         return await journal.examine(run)
 
 
-async def surveyed(listed: Listed, read: Callable[[str], Awaitable[Run | Damaged | None]]) -> Survey:
+async def surveyed(listed: RunList, read: Callable[[str], Awaitable[Run | Damaged | None]]) -> Survey:
     """The runs of a journal as it lists them; `read` gives those of which it lists nothing but their ids."""
     runs: list[Run | Summary] = list(listed.ended)
     damaged = []

@@ -32,7 +32,7 @@ CHANNEL = "C0MAILOPS"
 GROUP = "S0MAILENG"
 
 
-class Running(Protocol):
+class BotProcess(Protocol):
     """The bot as a process."""
 
     @property
@@ -53,11 +53,11 @@ class Running(Protocol):
         """Wait for its end."""
 
 
-Launch = Callable[[Sequence[str], Mapping[str, str], Path], Awaitable[Running]]
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Awaitable[BotProcess]]
 """Starts the program with arguments and an environment; what it says goes to the end of a file."""
 
 
-async def executed(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Running:
+async def executed(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> BotProcess:
     """Start `python -m bot`."""
     here = Path(__file__).parents[2]
     with log.open("ab") as out:
@@ -88,7 +88,7 @@ class Scene:
         self.slack = LocalSlack()
         self._drain = drain
         self._more = settings or {}
-        self._bot: Running | None = None
+        self._bot: BotProcess | None = None
         self._clicked: set[str] = set()
 
     @property

@@ -13,7 +13,7 @@ from bot.core.text.duration import length
 from bot.record.escape import block, cell, code, name, prose
 
 
-def moment(at: datetime) -> str:
+def date_and_time(at: datetime) -> str:
     """Date and time."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
@@ -30,7 +30,7 @@ def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
         yield ""
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
     yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
-    yield f"- Asked for by: {request.requester} in channel {request.channel}, {moment(run.began)}"
+    yield f"- Asked for by: {request.requester} in channel {request.channel}, {date_and_time(run.began)}"
     if request.reason:
         yield f"- Reason: {code(request.reason)}"
     if request.ticket:
@@ -39,7 +39,7 @@ def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     yield from (f"- Brings: {code(line)}" for line in request.plan.brings)
     for left in request.plan.left_out:
         yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
-    ended = f"{run.outcome}, {moment(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
+    ended = f"{run.outcome}, {date_and_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
     if there := left_there(run):
         yield f"- Left there: {code(there)}"
@@ -57,7 +57,7 @@ def approvals(entries: Sequence[Entry]) -> Iterator[str]:
 
 def approval(entry: Entry) -> str:
     """That of one fact, in a line; empty where it is none."""
-    at = moment(entry.at)
+    at = date_and_time(entry.at)
     match entry.fact:
         case fact.Approved(gate=gate, by=by, digest=digest, message=""):
             return f"- {at}: {gate} approved by {by}, by asking to go back (digest {digest[:16]})"
@@ -94,4 +94,4 @@ def counts(entries: Sequence[Entry]) -> Iterator[str]:
     yield "| Time | " + " | ".join(map(cell, directors)) + " |"
     yield "|---|" + "---|" * len(directors)
     for at, users in counted:
-        yield f"| {moment(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
+        yield f"| {date_and_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"

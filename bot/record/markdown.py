@@ -14,7 +14,7 @@ from bot.core.runs.run import Run
 from bot.core.text.duration import length
 from bot.errors import Refused
 from bot.record.escape import block, code, name, prose
-from bot.record.head import approval, approvals, counts, head, moment
+from bot.record.head import approval, approvals, counts, date_and_time, head
 
 
 def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
@@ -34,7 +34,7 @@ def _section(entry: Entry, run: Run) -> Iterator[str]:
     """What one fact says, told with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
-        yield f"### {entry.seq}. {moment(entry.at)} {lines[0]}"
+        yield f"### {entry.seq}. {date_and_time(entry.at)} {lines[0]}"
         yield ""
         yield from lines[1:]
         yield ""
@@ -84,7 +84,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.ApprovalLapsed()
             | fact.SkipAgreed()
         ):
-            yield approval(entry).removeprefix(f"- {moment(entry.at)}: ")
+            yield approval(entry).removeprefix(f"- {date_and_time(entry.at)}: ")
         case fact.UsersCounted():
             return  # in a table of its own
         case _:
@@ -129,13 +129,13 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
 def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
     match entry.fact:
         case fact.WaitBegan(step=step, until=until):
-            yield f"{step} until {moment(until)}"
+            yield f"{step} until {date_and_time(until)}"
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
-            yield f"{step} goes on, until {moment(until)}"
+            yield f"{step} goes on, until {date_and_time(until)}"
             yield code(reason)
         case fact.ApprovalAsked() as asked:
             given = f"was given by {asked.word_of}, who asked to go back"
-            how = given if asked.word_of else f"was asked for, until {moment(asked.expires)}"
+            how = given if asked.word_of else f"was asked for, until {date_and_time(asked.expires)}"
             yield f"The {asked.gate} approval {how}"
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)

@@ -14,7 +14,7 @@ from bot.adapters.ssh import SshHosts
 from bot.adapters.ssh.connection import AT_ONCE, HANGING
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import CLOCK, Fence, Locks, fenced, lock_question, read_clock, read_locks
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Backend, Director
 from bot.errors import CameLate, MayHaveRun, NotRun, StillRuns
 from tests.lab import Lab
@@ -82,14 +82,14 @@ async def test_a_real_sshd_says_where_it_was_reached_and_the_host_which_machine_
     assert "127.0.0.1" in identity.addresses
     assert identity.machine_id == (await bench.inside("cat /etc/machine-id")).strip()
     assert identity.boot_id == (await bench.inside("cat /proc/sys/kernel/random/boot_id")).strip()
-    assert objection(bench.host, identity) == ""
+    assert not_proved_to_be(bench.host, identity) == ""
     assert (await bench.hosts.run(bench.host, CLOCK)).connection == identity.connection
 
 
 async def test_another_backend_under_the_name_is_found_out(lab: Lab, bench: Bench) -> None:
     """One wrong `ssh` in the settings, and the wrong backend would be stopped while its users are on it."""
     wrong = bench.host.model_copy(update={"ssh": "backend-2"})
-    text = objection(wrong, await bench.hosts.identity(wrong))
+    text = not_proved_to_be(wrong, await bench.hosts.identity(wrong))
     assert (
         f"`ssh backend-2` reaches does not prove to be {NAME}: it has 127.0.0.1, {lab.backends['backend-2'].ip}" in text
     )

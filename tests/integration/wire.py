@@ -23,7 +23,7 @@ from bot.adapters.ssh import SshHosts, connections
 from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command
 from bot.core.hosts.fence import CLOCK, Fence, read_clock
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Backend
 from bot.errors import HostError
 from tests.lab.files import new_key
@@ -139,7 +139,7 @@ async def bot(folder: Path, scene: Scene) -> None:
     hosts = SshHosts([folder / "ssh_config"], folder / "known_hosts", seconds, seconds, SystemClock())
     far = Backend.model_validate({"name": "far", "ip": HOST})
     identity = await hosts.identity(far)
-    assert objection(far, identity) == ""
+    assert not_proved_to_be(far, identity) == ""
     now = read_clock((await hosts.run(far, CLOCK)).stdout)
     assert now is not None
     fence = Fence(connection=identity.connection, not_after=now + 1, lock=f"{folder}/lock") if scene.fenced else None

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.approval import question, still_good
+from bot.core.decisions.approval import approval_asked, still_good
 from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Ask, MakeChange, missing_gates, next_action
 from bot.core.plans.plan import PlannedChange
@@ -171,5 +171,5 @@ def test_what_was_verified_is_what_was_read_when_the_restore_was_last_asked_for(
     assert dict(story.run.verified) | {"configuration": "d" * 64, "packages": "dovecot-core=1"} == story.run.verified
     assert next_action(story.run, story.at) == Ask(gate=Gate.RESTORE)
     now = {"configuration": "e" * 64, "packages": "dovecot-core=2"}
-    story.tell(question(story.run, Gate.RESTORE, story.at, (), now)).tell(*story.well())
+    story.tell(approval_asked(story.run, Gate.RESTORE, story.at, (), now)).tell(*story.well())
     assert dict(story.run.verified) | now == story.run.verified

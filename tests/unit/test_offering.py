@@ -6,7 +6,7 @@ from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host, Inventory
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.engine.bringing import Brought
-from bot.engine.offering import in_lines, standing
+from bot.engine.offering import brought_in_lines, standing
 from bot.errors import NotRun
 from tests.build import ring
 from tests.fakes import FakeHosts
@@ -45,4 +45,4 @@ def test_what_a_run_brings_is_a_line_per_change_and_files_not_their_lines() -> N
     kept = PackageChange(name="dovecot-ldap", version="u6", before="u6")
     files = "changed 2 (a, b), added none, removed none"
     brought = Brought(proposal=Proposal(name="spring", digest="c0"), packages=(*packages, kept), files=files)
-    assert in_lines(brought) == ("dovecot-core and 2 more: u6 → u7", f"spring: files {files}")
+    assert brought_in_lines(brought) == ("dovecot-core and 2 more: u6 → u7", f"spring: files {files}")

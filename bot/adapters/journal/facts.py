@@ -21,7 +21,7 @@ from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
-from bot.core.decisions.summary import Listed
+from bot.core.decisions.summary import RunList
 from bot.core.plans.plan import digest
 from bot.core.runs.events import Entry, Fact, RunEnded, RunRequested, body_of, fact_from
 from bot.core.runs.events.claims import claims
@@ -142,7 +142,7 @@ class SqlJournal:
         except IntegrityError as error:
             raise Conflict(f"run {release.run} was released by somebody else at this moment") from error
 
-    async def listed(self, most: int | None = None) -> Listed:
+    async def listed(self, most: int | None = None) -> RunList:
         """Every run there is; of those that have ended only what a list shows, of the newest `most`."""
         return await summaries.listed(self._database, self._read, most, all_have_rows=self._all_have_rows)
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from bot.adapters.journal.database import EVENTS, HOLDS, SUMMARIES, Database
-from bot.core.decisions.summary import Listed, Summary, age, as_text, ended_summary, from_text
+from bot.core.decisions.summary import RunList, Summary, age, as_text, ended_summary, from_text
 from bot.core.runs.events import Entry
 from bot.errors import JournalError
 
@@ -55,13 +55,13 @@ def _begin_missing(connection: Connection) -> None:
         connection.execute(insert(SUMMARIES), rows)
 
 
-async def listed(database: Database, read: Read, most: int | None, *, all_have_rows: bool) -> Listed:
+async def listed(database: Database, read: Read, most: int | None, *, all_have_rows: bool) -> RunList:
     """All runs, of those that have ended the newest `most`; raises JournalError."""
     index = await database.read(partial(_read, most=most, complete=database.complete, all_have_rows=all_have_rows))
     others = dict.fromkeys(index.holding, "") | index.unknown
     made = await _made(database, read, (run for run in others if run not in index.holding))
     ended = sorted((index.found | made).values(), key=age, reverse=True)
-    return Listed(
+    return RunList(
         ended=tuple(ended[:most]),
         count=index.ended + len(made),
         others=tuple(sorted((run for run in others if run not in made), key=lambda run: (others[run], run))),

@@ -62,7 +62,7 @@ def in_words(error: BaseException) -> str:
     return f"it says `{name}`" + (f", so {helps}" if helps else "")
 
 
-def judged(error: BaseException) -> DeliveryFailure:
+def delivery_failure(error: BaseException) -> DeliveryFailure:
     """What this error means; whatever is not known by name is held for possible."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return DeliveryFailure.NOT_TAKEN
@@ -85,7 +85,7 @@ def of_its_own(error: BaseException) -> bool:
 
 def passes(error: BaseException) -> bool:
     """Whether the same call may go well later, with nothing done about it."""
-    return judged(error) in {DeliveryFailure.NOT_TAKEN, DeliveryFailure.UNKNOWN}
+    return delivery_failure(error) in {DeliveryFailure.NOT_TAKEN, DeliveryFailure.UNKNOWN}
 
 
 def people_can_help(error: BaseException) -> bool:

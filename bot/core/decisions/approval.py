@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from bot.core.decisions.brief import brief, counted, mapped, moved, not_counted
+from bot.core.decisions.brief import brief, mapped, moved, not_counted, plural
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
@@ -75,7 +75,7 @@ def _since_given(gate: Gate, run: Run) -> str:
     return ", which has lapsed since"
 
 
-def question(
+def approval_asked(
     run: Run,
     gate: Gate,
     now: datetime,
@@ -148,12 +148,12 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
         text = f"order {order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
         waits = f"{math.ceil(users / 100) * 2} s at least (100 users at a time, 2 s for each 100)"
         return (f"{text} {waits}; one that the backend is just answering may be cut, and is let in when tried again",)
-    text = f"order {order}: {name} stops with {counted(users, 'user')} mapped to it, and about as many fail a login"
+    text = f"order {order}: {name} stops with {plural(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
     return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
 
 
-def objection(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
+def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
     """Why this person's approval does not count, empty when it does."""
     if person.barred:
         return person.barred

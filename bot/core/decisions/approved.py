@@ -109,7 +109,7 @@ def as_shown(shown: Mapping[str, str], plan: Plan) -> tuple[Expected, ...]:
     return tuple(_as_shown(thing, shown) for thing in _shown(shown, plan))
 
 
-def called(shown: Mapping[str, str], plan: Plan) -> str:
+def things_in_words(shown: Mapping[str, str], plan: Plan) -> str:
     """What that is, in words."""
     return ", ".join(dict.fromkeys(thing.called for thing in _shown(shown, plan)))
 

@@ -102,7 +102,7 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
         yield _Line(text=f"{moved(users)} while {name} still serves; {waits}")
     else:
         fails = "about as many fail a login until they are moved"
-        yield _Line(text=f"{name} stops with {counted(users, 'user')} mapped to it, and {fails}", alarm=True)
+        yield _Line(text=f"{name} stops with {plural(users, 'user')} mapped to it, and {fails}", alarm=True)
     for reading in _of(readings, "sessions"):
         if past := int(reading["past_directors"]):
             cut = f"{past} sessions came past the directors, and the stop cuts them: {reading['who']}"
@@ -169,10 +169,10 @@ def _configuration(run: Run, readings: _Readings) -> Iterator[_Line]:
             yield _Line(text=f"/etc/dovecot has changed since it was compared: {reading['difference']}", alarm=True)
     for reading in _of(readings, "config-difference"):
         files = sum(int(reading[how]) for how in ("changed", "added", "removed"))
-        yield _Line(text=f"configuration {name}: lines {reading['lines']} in {counted(files, 'file')}")
+        yield _Line(text=f"configuration {name}: lines {reading['lines']} in {plural(files, 'file')}")
         if removed := int(reading["removed"]):
             go = "goes" if removed == 1 else "go"
-            yield _Line(text=f"{counted(removed, 'file')} of the configuration in place {go}", alarm=True)
+            yield _Line(text=f"{plural(removed, 'file')} of the configuration in place {go}", alarm=True)
         if reading["newer"] != "none":
             yield _Line(text=f"newer on the host than in the proposal: {reading['newer']}", alarm=True)
     for reading in _of(readings, "config-starts"):
@@ -208,7 +208,7 @@ def _proved(run: Run, readings: _Readings, not_so: Mapping[str, str]) -> Iterato
     folders = [int(reading["folders"]) for reading in _of(readings, "mailbox-list")]
     mails = [int(reading["messages"]) for reading in _of(readings, "mailbox-status")]
     if folders and mails:
-        read = f"{counted(folders[0], 'folder')}, {counted(mails[0], 'mail')}"
+        read = f"{plural(folders[0], 'folder')}, {plural(mails[0], 'mail')}"
         yield _Line(text=f"the test user {run.request.target.ring.test_user} reads mail there: {read}")
     else:
         yield _Line(text="nothing was read as the test user for this question", alarm=True)
@@ -248,7 +248,7 @@ def _out(run: Run, now: datetime) -> Iterator[_Line]:
 
 def _undone(run: Run) -> Iterator[_Line]:
     changes = [step for step in run.plan.steps[run.position :] if isinstance(step, PlannedChange)]
-    yield _Line(text=f"{counted(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
+    yield _Line(text=f"{plural(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
     if left := run.plan.left_out:
         yield _Line(text=f"not undone: {_named([one.step for one in left])}")
 
@@ -266,10 +266,10 @@ def _named(words: Sequence[str]) -> str:
 
 def moved(users: int) -> str:
     """So many users are moved."""
-    return f"{counted(users, 'user')} {'is' if users == 1 else 'are'} moved"
+    return f"{plural(users, 'user')} {'is' if users == 1 else 'are'} moved"
 
 
-def counted(number: int, what: str) -> str:
+def plural(number: int, what: str) -> str:
     """So many of something."""
     return f"{number} {what}{'' if number == 1 else 's'}"
 
@@ -290,7 +290,7 @@ def begins(run: Run, steps: Sequence[PlannedStep], installed: str = "") -> str:
     users = max(run.ring.users.values(), default=0)
     numbered: dict[Effect, str] = {}
     if users:
-        numbered[Effect.FLUSH] = f"moves {counted(users, 'user')}"
+        numbered[Effect.FLUSH] = f"moves {plural(users, 'user')}"
     if packages:
-        numbered[Effect.INSTALL] = f"installs {counted(packages, 'package')}"
+        numbered[Effect.INSTALL] = f"installs {plural(packages, 'package')}"
     return ", ".join(numbered.get(effect, effect) for effect in found)

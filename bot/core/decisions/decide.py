@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.decisions.approval import Person, asked_now, objection
+from bot.core.decisions.approval import Person, asked_now, why_not_by
 from bot.core.decisions.goback import can_start_first, gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
@@ -151,7 +151,7 @@ def _answer(run: Run, command: Approve | Postpone | WaitLonger, now: datetime) -
     asked, by, message = asked_now(run, command.ask), command.person.id, command.message
     if not isinstance(command, Approve):
         return (_put_off(run, command, asked, now),)
-    if against := objection(run, asked, command.person, now):
+    if against := why_not_by(run, asked, command.person, now):
         return (fact.ApprovalRefused(gate=asked.gate, by=by, reason=against),)
     return (fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message=message),)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.observed import filled
+from bot.core.plans.observed import with_observed
 from bot.core.plans.plan import (
     Action,
     LeftOut,
@@ -129,7 +129,7 @@ def _undoing(step: PlannedChange, observed: Mapping[str, str]) -> PlannedChange:
         says=f"Undo: {step.says}",
         because=f"it was done by this run: {step.because}",
         where=step.where,
-        action=filled(step.undo, observed),
+        action=with_observed(step.undo, observed),
     )
 
 

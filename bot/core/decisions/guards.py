@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import assert_never
 
-from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, called, kept
+from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, kept, things_in_words
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import (
@@ -109,7 +109,7 @@ def shown_now(run: Run) -> Mapping[str, str]:
 
 def _as_shown(shown: Mapping[str, str], plan: Plan) -> tuple[Guard, ...]:
     expects = as_shown(shown, plan)
-    text = f"as the flush approval showed it: {called(shown, plan)}; else it is asked for again"
+    text = f"as the flush approval showed it: {things_in_words(shown, plan)}; else it is asked for again"
     return (Guard(says=text, expects=expects),) if expects else ()
 
 

@@ -42,7 +42,7 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class RunList:
     """The runs of a journal: `ended` of those that have ended, the newest first, `count` of them in all.
 
     `others` are all that have not, or cannot be read whole, the oldest first.

@@ -75,7 +75,7 @@ def _plain(address: str) -> str:
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 
-def objection(host: Host, identity: Identity) -> str:
+def not_proved_to_be(host: Host, identity: Identity) -> str:
     """Why this is not proved to be that host of the settings, empty when it is; says both ways to mend it."""
     if host.machine_id:
         if host.machine_id == identity.machine_id:

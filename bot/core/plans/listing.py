@@ -24,7 +24,7 @@ _LINE = re.compile(r"([a-zA-Z])\t([0-7]{1,4})\t([^\t]+)\t([^\t]+)\t(-?\d{1,12})(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListedFile:
     """One entry. `kind` is find's letter (f, d, l, …); `changed` in whole seconds since 1970."""
 
     kind: str
@@ -35,9 +35,9 @@ class Listed:
     target: str = ""
 
 
-def listing(lines: Iterable[str], *roots: str) -> tuple[dict[str, Listed], ...]:
+def listing(lines: Iterable[str], *roots: str) -> tuple[dict[str, ListedFile], ...]:
     """By root, its entries by their path below it (`.` is the root itself); raises Unreadable for any other line."""
-    trees: tuple[dict[str, Listed], ...] = tuple({} for _ in roots)
+    trees: tuple[dict[str, ListedFile], ...] = tuple({} for _ in roots)
     for line in lines:
         found = _LINE.fullmatch(line)
         path = found[6] if found else ""
@@ -45,7 +45,7 @@ def listing(lines: Iterable[str], *roots: str) -> tuple[dict[str, Listed], ...]:
         if found is None or at is None:
             raise Unreadable(f"no entry of a list of files: {line[:80]!r}")
         kind, mode, owner, group, changed, _, target = found.groups()
-        trees[at][path[len(roots[at]) + 1 :] or "."] = Listed(
+        trees[at][path[len(roots[at]) + 1 :] or "."] = ListedFile(
             kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=int(changed), target=target
         )
     return trees

@@ -45,7 +45,7 @@ def expected_of(step: PlannedCheck, observed: Mapping[str, str]) -> tuple[Expect
     return tuple(_expected(one, lambda found: observed.get(found[1], found[0])) for one in step.expect)
 
 
-def filled(action: Action, observed: Mapping[str, str]) -> Action:
+def with_observed(action: Action, observed: Mapping[str, str]) -> Action:
     """An undo with its values; raises Refused for what was never seen."""
 
     def value(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.core.hosts.command import Result
-from bot.core.plans.listing import FORMAT, Listed, listing
+from bot.core.plans.listing import FORMAT, ListedFile, listing
 from bot.core.plans.newer import in_short, later
 from bot.core.readings.ownership import Owned
 from bot.core.text.redact import is_secret, redact
@@ -37,7 +37,7 @@ _KIND = r"(?:regular (?:empty )?file|directory|symbolic link|fifo|socket|\w+ spe
 _MISSING = re.compile(r"diff: (.+): No such file or directory")
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
 
-Tree = Mapping[str, Listed]
+Tree = Mapping[str, ListedFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ def _is_kept_from_others(path: str, side: Tree) -> bool:
     return is_secret(path) or closed or (own is not None and own.kind == "f" and not own.mode & 0o004)
 
 
-def _remark(old: Listed | None, new: Listed | None, *, kept: bool) -> str:
+def _remark(old: ListedFile | None, new: ListedFile | None, *, kept: bool) -> str:
     remarks = []
     if any(one is not None and one.kind == "l" for one in (old, new)):
         links = [one.target if one.kind == "l" else "no link" for one in (old, new) if one]

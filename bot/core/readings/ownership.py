@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
-from bot.core.plans.listing import Listed
+from bot.core.plans.listing import ListedFile
 
 MANIFEST = ".ownership"
 """The manifest in the folder itself: lines `OWNER:GROUP MODE PATH`; a `/` at the end stands for all files below."""
@@ -34,7 +34,7 @@ class Owned:
     mode: int
 
     @classmethod
-    def of(cls, listed: Listed) -> Self:
+    def of(cls, listed: ListedFile) -> Self:
         """Those of an entry on a host."""
         return cls(owner=listed.owner, group=listed.group, mode=listed.mode)
 
@@ -59,7 +59,7 @@ _AS_THERE, _AS_BESIDE, _AS_LISTED = "as on the host", "as those beside it", f"as
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class OwnerRule:
     """One line of the manifest; `below`: for all files below that folder, not for itself."""
 
     owned: Owned
@@ -70,9 +70,9 @@ class Rule:
         return f"{self.owned} {self.path}{'/' if self.below else ''}"
 
 
-def rules(text: str) -> tuple[Rule, ...]:
+def rules(text: str) -> tuple[OwnerRule, ...]:
     """The manifest; raises NotFit, naming the line, for anything else than its lines, comments and empty ones."""
-    found: dict[tuple[str, bool], Rule] = {}
+    found: dict[tuple[str, bool], OwnerRule] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -83,7 +83,7 @@ def rules(text: str) -> tuple[Rule, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _rule(line: str, where: str) -> Rule:
+def _rule(line: str, where: str) -> OwnerRule:
     read = _RULE.fullmatch(line)
     if read is None:
         raise NotFit(f"{where}: this is not OWNER:GROUP MODE PATH, such as root:dovecot 640 private/key.pem: {line!r}")
@@ -93,16 +93,16 @@ def _rule(line: str, where: str) -> Rule:
         raise NotFit(f"{where}: {path} is no path below the folder; the folder itself is .")
     if owned.mode & (_EVERYBODY_WRITES | 0o7000):
         raise NotFit(f"{where}: mode {mode}: nothing is setuid, setgid or sticky, or may be written by everybody")
-    return Rule(owned=owned, path=name, below=path.endswith("/"))
+    return OwnerRule(owned=owned, path=name, below=path.endswith("/"))
 
 
-def unused(manifest: Iterable[Rule], kinds: Mapping[str, str]) -> str:
+def unused(manifest: Iterable[OwnerRule], kinds: Mapping[str, str]) -> str:
     """The first path of the manifest that the folder does not have, empty when it has all of them."""
     return next((str(rule) for rule in manifest if not any(_fits(rule, *entry) for entry in kinds.items())), "")
 
 
 def assigned(
-    kinds: Mapping[str, str], like: Mapping[str, Listed], manifest: tuple[Rule, ...]
+    kinds: Mapping[str, str], like: Mapping[str, ListedFile], manifest: tuple[OwnerRule, ...]
 ) -> Mapping[str, Assigned]:
     """What each entry gets, by its path (`.` is the folder itself); `kinds`: find's letters, as in `like`.
 
@@ -122,19 +122,19 @@ def assigned(
     return found
 
 
-def _rule_for(manifest: tuple[Rule, ...], path: str, kind: str) -> Rule | None:
+def _rule_for(manifest: tuple[OwnerRule, ...], path: str, kind: str) -> OwnerRule | None:
     """An exact path goes before a folder, the nearest folder before those above it."""
     fitting = [rule for rule in manifest if _fits(rule, path, kind)]
     return max(fitting, key=lambda rule: (not rule.below, len(rule.path)), default=None)
 
 
-def _fits(rule: Rule, path: str, kind: str) -> bool:
+def _fits(rule: OwnerRule, path: str, kind: str) -> bool:
     if not rule.below:
         return path == rule.path
     return kind != "d" and (rule.path == "." or path.startswith(f"{rule.path}/"))
 
 
-def _beside(path: str, kind: str, like: Mapping[str, Listed], found: Mapping[str, Assigned]) -> Owned:
+def _beside(path: str, kind: str, like: Mapping[str, ListedFile], found: Mapping[str, Assigned]) -> Owned:
     """Most of those of its kind in its folder; else a folder is as the one that it is in, a file as those further up.
 
     Where there are as many of one as of another: as the folder that it is in, or the one that fewer may read.
@@ -149,7 +149,7 @@ def _beside(path: str, kind: str, like: Mapping[str, Listed], found: Mapping[str
     return most[0] if most else replace(inside, mode=inside.mode & 0o666)
 
 
-def _most(folder: str, kind: str, like: Mapping[str, Listed]) -> list[Owned]:
+def _most(folder: str, kind: str, like: Mapping[str, ListedFile]) -> list[Owned]:
     """The most common of that kind right in a folder, the strictest first."""
     there = (one for name, one in like.items() if one.kind == kind and name != "." and next(_above(name)) == folder)
     counted = Counter(Owned.of(one) for one in there)

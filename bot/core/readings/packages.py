@@ -114,7 +114,7 @@ def _listed(found: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offer:
+class Candidate:
     """What apt would install in the place of what is installed; `higher`: it is a newer version than that."""
 
     name: str
@@ -123,7 +123,7 @@ class Offer:
     higher: bool
 
 
-def offers(text: str) -> tuple[Offer, ...]:
+def offers(text: str) -> tuple[Candidate, ...]:
     """The answer of `apt-cache policy NAME…`; raises Unreadable for what is none."""
     return tuple(_offer(name, body) for name, body in _blocks(text))
 
@@ -148,18 +148,18 @@ _VERSION = re.compile(r"^ (?:\*\*\*|   ) (\S+) -?\d+(?: \(.*\))?$")
 _NONE = "(none)"
 
 
-def _offer(name: str, body: list[str]) -> Offer:
+def _offer(name: str, body: list[str]) -> Candidate:
     fields = dict(line.strip().split(": ", 1) for line in body if ": " in line)
     table = [found[1] for line in body if (found := _VERSION.match(line))]
     installed, candidate = fields.get("Installed", ""), fields.get("Candidate", "")
     if not installed or not candidate:
         raise Unreadable(f"apt-cache policy does not say what is installed and offered of {name}")
     if candidate == _NONE:
-        return Offer(name=name, installed=installed, candidate=candidate, higher=False)
+        return Candidate(name=name, installed=installed, candidate=candidate, higher=False)
     if missing := [version for version in (installed, candidate) if version not in table]:
         raise Unreadable(f"apt-cache policy has no row for {name} {missing[0]} that is understood")
     higher = table.index(candidate) < table.index(installed)
-    return Offer(name=name, installed=installed, candidate=candidate, higher=higher)
+    return Candidate(name=name, installed=installed, candidate=candidate, higher=higher)
 
 
 def _upgrades(installed: str, text: str) -> tuple[PackageChange, ...]:
@@ -170,7 +170,7 @@ def _upgrades(installed: str, text: str) -> tuple[PackageChange, ...]:
     return tuple(_upgrade(one, offered.get(one.name)) for one in as_changes(installed))
 
 
-def _upgrade(now: PackageChange, offer: Offer | None) -> PackageChange:
+def _upgrade(now: PackageChange, offer: Candidate | None) -> PackageChange:
     if offer is None or offer.installed != now.version:
         raise Unreadable(f"apt-cache policy and dpkg do not agree on which {now.name} is installed")
     return replace(now, version=offer.candidate if offer.higher else now.version, before=now.version)

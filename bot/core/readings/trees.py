@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Target
-from bot.core.plans.listing import Listed, listing
+from bot.core.plans.listing import ListedFile, listing
 from bot.core.readings.outputs import Asks, Reading, no_answer
 from bot.core.readings.ownership import NotFit, Owned, assigned, rules
 from bot.errors import Unreadable
@@ -101,23 +101,25 @@ def _text(path: str, result: Result) -> str:
     return "\n".join(_line(name, entry) for name, entry in sorted(entries.items()))
 
 
-def _line(name: str, one: Listed) -> str:
+def _line(name: str, one: ListedFile) -> str:
     return "\t".join((name, one.kind, f"{one.mode:o}", one.owner, one.group, one.target))
 
 
-def read_tree(text: str) -> Mapping[str, Listed]:
+def read_tree(text: str) -> Mapping[str, ListedFile]:
     """A listing that was kept: its entries by path, the digest of a file's content in `target`; raises Unreadable."""
-    entries: dict[str, Listed] = {}
+    entries: dict[str, ListedFile] = {}
     for line in text.split("\n") if text else ():
         try:
             path, kind, mode, owner, group, content = line.split("\t")
-            entries[path] = Listed(kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=0, target=content)
+            entries[path] = ListedFile(
+                kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=0, target=content
+            )
         except ValueError:
             raise Unreadable("it was not read how it was before") from None
     return entries
 
 
-def _changes(before: Mapping[str, Listed], now: Mapping[str, Listed]) -> Iterator[str]:
+def _changes(before: Mapping[str, ListedFile], now: Mapping[str, ListedFile]) -> Iterator[str]:
     both = sorted(before.keys() & now.keys())
     found = {
         "changed": [name for name in both if _content(before[name]) != _content(now[name])],
@@ -131,7 +133,7 @@ def _changes(before: Mapping[str, Listed], now: Mapping[str, Listed]) -> Iterato
             yield f"{name} is {owned}, was {was}"
 
 
-def _content(entry: Listed) -> tuple[str, str]:
+def _content(entry: ListedFile) -> tuple[str, str]:
     return entry.kind, entry.target
 
 

@@ -143,7 +143,7 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
         case fact.TurnedBack() as new:
             return people.turned_back(run, new)
         case fact.UsersCounted() as new:
-            return remember.counted(run, new, entry)
+            return remember.users_counted(run, new, entry)
         case fact.RunEnded() as new:
             return remember.ended(run, new, entry)
         case fact.StepUnclear() as new:

@@ -222,7 +222,7 @@ def monitor(run: Run) -> Run:
     return replace(run, ring=run.ring.reported_up())
 
 
-def counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
+def users_counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
     return replace(run, ring=run.ring.counted(new.users, entry.at))
 
 

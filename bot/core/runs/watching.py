@@ -96,7 +96,7 @@ def heard_all(run: Run, seen: Sequence[Seen]) -> bool:
     return run.ring.given_by <= {one.host for one in seen if one.reading is not None}
 
 
-def counted(run: Run, ring: RingSeen) -> OthersCounted | None:
+def others_counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     """The fact to be written when the others became fewer than the ring needs, or enough again."""
     needed = run.request.target.ring.usable_others
     if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.ring.others_low:

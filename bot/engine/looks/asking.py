@@ -23,7 +23,7 @@ Ask = Callable[[Host, Command], Coroutine[Any, Any, Result]]
 _Key = tuple[str, Command]
 
 
-class Answers:
+class TimedAnswers:
     """The answers of one look, each with the time at which it came.
 
     What takes long is asked again together with all else, each so much later that all answers come at the same time:
@@ -92,9 +92,9 @@ async def _refused(host: str) -> Result:
 
 
 @asynccontextmanager
-async def asking_once(ask: Ask, clock: Clock) -> AsyncIterator[Answers]:
+async def asking_once(ask: Ask, clock: Clock) -> AsyncIterator[TimedAnswers]:
     """A way to ask while one look takes place."""
-    answers = Answers(ask, clock)
+    answers = TimedAnswers(ask, clock)
     try:
         yield answers
     finally:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.core.hosts.command import Command, Result
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Backend, Host, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
@@ -247,7 +247,7 @@ class Looking:
         if not isinstance(host, Backend):
             return await self._of_itself(host, command)
         identity = await self._hosts.identity(host)
-        if against := objection(host, identity):
+        if against := not_proved_to_be(host, identity):
             raise NotRun(against)
         result = await self._hosts.run(host, command)
         if result.connection != identity.connection:

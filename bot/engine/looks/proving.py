@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.core.hosts.fence import lock_question
-from bot.core.hosts.identity import Identity, objection
+from bot.core.hosts.identity import Identity, not_proved_to_be
 from bot.core.hosts.inventory import Backend, Target
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
@@ -44,7 +44,7 @@ async def prove(target: Target, hosts: Hosts, looking: Looking) -> Proof:
     async with beside(looking.look([_WHO_THEY_ARE])) as (looked,):
         try:
             identity = await hosts.identity(backend)
-            against += [reason] if (reason := objection(backend, identity)) else []
+            against += [reason] if (reason := not_proved_to_be(backend, identity)) else []
             lock, _, _ = locked_by(backend, await hosts.run(backend, lock_question(backend.name)))
         except HostError as error:
             unknown.append(redact(str(error)))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.core.decisions.approval import answered_already, felt, question, still_good
+from bot.core.decisions.approval import answered_already, approval_asked, felt, still_good
 from bot.core.decisions.approved import as_left, to_read
 from bot.core.decisions.approved import evidence as standing
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
@@ -55,7 +55,7 @@ class Approvals:
         evidence += felt(run, seen) if gate is Gate.FLUSH and not run.may_have_disturbed else ()
         not_so |= await self._not_left_so(run) if gate is Gate.RESTORE else {}
         now = self._ports.clock.now()
-        asked = question(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)
+        asked = approval_asked(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)
         # The dialog that opens at a click has the last count, and is to say no other number than the question.
         counted = users_counted(run, seen)
         await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.last_decisive)

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bot.core.decisions.conclude import CommandEnd, Conclusion, conclude, may_repeat, on_hosts
 from bot.core.hosts.command import Result
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import GUARD_REFUSED, Effect
 from bot.core.plans.plan import Action, PlannedChange
@@ -260,7 +260,7 @@ class Changing:
         backend = run.request.target.backend
         try:
             identity = await self._ports.hosts.identity(backend)
-            if objection(backend, identity):
+            if not_proved_to_be(backend, identity):
                 return None
             lock = run.proved.lock if run.proved else ""
             return await self._sending.over(backend, run.not_after.get(backend.name, 0), lock)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, unflushed
 from bot.core.hosts.fence import Fence
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Action, Expected, PlannedChange
@@ -112,7 +112,7 @@ class Judging:
                 backend = decided.request.target.backend
                 identity = await self._readying.identity(backend, give_up)
                 boot_id, connection = identity.boot_id, identity.connection
-                if against := objection(backend, identity):
+                if against := not_proved_to_be(backend, identity):
                     return _not_begun(step, against, None)
                 if decided.boot_id not in {"", boot_id}:
                     return await after_boot(decided, boot_id, self._looking)

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
 from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.fence import Fence
-from bot.core.hosts.identity import objection
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Expected
@@ -25,10 +25,10 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import (
     RingSeen,
-    counted,
     judge_ring,
     nobody_knows,
     only_mapped,
+    others_counted,
     to_be_sent_to,
     to_make_again,
     unapproved,
@@ -152,7 +152,7 @@ class Watch:
     async def _judge(self, run: Run, observation: Observation, *, last: bool) -> Host | None:
         """Set back what has to be; the director on which its users are to be moved then. Raises TooLate, but `last`."""
         ring = judge_ring(run, observation.seen)
-        if (now := counted(run, ring)) is not None:
+        if (now := others_counted(run, ring)) is not None:
             await self._runlog.record(now)
         if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
@@ -257,7 +257,7 @@ class Watch:
             identity = await self._ports.hosts.identity(run.request.target.backend)
         except HostError:
             return
-        if objection(run.request.target.backend, identity):
+        if not_proved_to_be(run.request.target.backend, identity):
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
             booted = await after_boot(run, identity.boot_id, self._looking)

@@ -5,7 +5,7 @@ import ipaddress
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from bot.practice.ring.state import RingState, View
+from bot.practice.ring.state import DirectorsState, View
 from bot.practice.values import Answer, Call, Now, failed, succeeded
 
 _HOSTS = ("mail server ip", "tag", "vhosts", "state", "state changed", "users")
@@ -29,7 +29,7 @@ _USAGE = {
 class Directing:
     """doveadm on the director of this name."""
 
-    def __init__(self, name: str, ring: RingState, now: Now) -> None:
+    def __init__(self, name: str, ring: DirectorsState, now: Now) -> None:
         """`now` says the time, aware."""
         self._ring = ring
         self._name = name

@@ -11,7 +11,7 @@ from bot.practice.ring.directing import Directing
 from bot.practice.ring.dovecot import VERSION, Dovecot, dovecot
 from bot.practice.ring.fixtures import METACACHE, VMAIL, backend_disk
 from bot.practice.ring.packages import Packages
-from bot.practice.ring.state import RingState
+from bot.practice.ring.state import DirectorsState
 from bot.practice.ring.systemd import Systemd, Unit
 from bot.practice.values import Answer, Call, Fault, Faults, HostLog, Loss, Now
 
@@ -21,7 +21,9 @@ FLUSH_UNIT = "dovecot-metacache-flush"
 class Director(Host):
     """A director. Set `version_text` for another Dovecot."""
 
-    def __init__(self, name: str, ip: str, *, ring: RingState, now: Now, log: HostLog, faults: Faults[Fault]) -> None:
+    def __init__(
+        self, name: str, ip: str, *, ring: DirectorsState, now: Now, log: HostLog, faults: Faults[Fault]
+    ) -> None:
         """Its view of the ring is in `ring`, under its name."""
         super().__init__(name, ip, Disk(now), now=now, log=log, faults=faults)
         self.version_text = VERSION

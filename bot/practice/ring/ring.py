@@ -18,7 +18,7 @@ from typing import Self
 import asyncssh
 
 from bot.practice.ring.hosts import Backend, Director
-from bot.practice.ring.state import BackendState, RingState, View
+from bot.practice.ring.state import BackendState, DirectorsState, View
 from bot.practice.ring.users import MailUsers
 from bot.practice.values import Fault, Faults, HostLog, Now, Ran, machine_time
 
@@ -65,7 +65,9 @@ class PracticeRing:
         views = {
             f"director-{number}": self._view(f"192.0.2.{number}", tags or {}) for number in range(1, directors + 1)
         }
-        self.state = RingState(directors=views, user_expire=user_expire, chance=chance, learning_takes=learning_takes)
+        self.state = DirectorsState(
+            directors=views, user_expire=user_expire, chance=chance, learning_takes=learning_takes
+        )
         self.directors = {name: self._made_director(name, view.ip) for name, view in views.items()}
         self.people = MailUsers(
             self.state, count=users, serving=self._serving, chance=chance, now=now(), login_patience=login_patience

@@ -66,7 +66,7 @@ class _Move:
 
 
 @dataclass(kw_only=True)
-class RingState:
+class DirectorsState:
     """The ring of named directors over backends known by IP."""
 
     directors: dict[str, View]

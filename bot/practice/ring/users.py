@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.practice.ring.state import RingState
+from bot.practice.ring.state import DirectorsState
 from bot.practice.values import FailedLogin
 
 _STEADY = 0.7
@@ -31,7 +31,7 @@ class MailUsers:
 
     def __init__(
         self,
-        ring: RingState,
+        ring: DirectorsState,
         *,
         count: int,
         serving: Callable[[str], bool],

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.core.decisions.approval import Person, answered_already, question, still_good
+from bot.core.decisions.approval import Person, answered_already, approval_asked, still_good
 from bot.core.decisions.conclude import ATTEMPTS
 from bot.core.decisions.decide import (
     AgreeToSkip,
@@ -126,7 +126,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.tell(PROVED if outcome == "well" else fact.RunHeld(reason="a host is another one"))
             case Ask(gate=gate):
                 verified = {"configuration": "c", "packages": "p"}
-                asked = question(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {})
+                asked = approval_asked(self.run_, gate, self.now, (), verified if gate is Gate.RESTORE else {})
                 self.tell(asked, *answered_already(asked))
             case RunCheck(step=step):
                 self.see(step, outcome)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.core.hosts.command import Result
-from bot.core.hosts.identity import QUESTION, Identity, objection, read_identity
+from bot.core.hosts.identity import QUESTION, Identity, not_proved_to_be, read_identity
 from bot.core.hosts.inventory import Backend, Director
 from bot.errors import Unreadable
 from tests.fakes import answered
@@ -95,17 +95,17 @@ def test_what_does_not_say_all_of_who_it_is_is_unreadable(text: str) -> None:
     [identity(reached="192.0.2.13"), identity(addresses=frozenset({"127.0.0.1", "192.0.2.13"}), reached="10.9.9.9")],
 )
 def test_a_backend_is_proved_by_the_address_that_the_directors_know_it_by(proof: Identity) -> None:
-    assert objection(BACKEND, proof) == ""
+    assert not_proved_to_be(BACKEND, proof) == ""
 
 
 def test_an_ipv6_backend_is_proved_however_its_address_is_written() -> None:
     backend = Backend.model_validate({"name": "backend-3", "ip": "2001:0DB8::0013"})
-    assert objection(backend, read_identity("c", answer("2001:db8::5 1 2001:db8::13 22", "[]"))) == ""
+    assert not_proved_to_be(backend, read_identity("c", answer("2001:db8::5 1 2001:db8::13 22", "[]"))) == ""
 
 
 def test_another_backend_is_objected_to_and_both_ways_to_mend_it_are_said() -> None:
     """Wrong are the settings, or the address is translated on the way: only a person knows which."""
-    text = objection(BACKEND, identity(reached="192.0.2.14", addresses=frozenset({"192.0.2.14", "127.0.0.1"})))
+    text = not_proved_to_be(BACKEND, identity(reached="192.0.2.14", addresses=frozenset({"192.0.2.14", "127.0.0.1"})))
     assert "`ssh backend-3` reaches does not prove to be backend-3: it has 127.0.0.1, 192.0.2.14, and" in text
     assert "know backend-3 as 192.0.2.13. Nothing is changed there." in text
     assert "correct `ssh` or `ip` of backend-3 (or its HostName in the SSH config)" in text
@@ -113,20 +113,20 @@ def test_another_backend_is_objected_to_and_both_ways_to_mend_it_are_said() -> N
 
 
 def test_a_backend_that_names_no_address_proves_nothing() -> None:
-    assert "it has no address that could be read" in objection(BACKEND, identity())
+    assert "it has no address that could be read" in not_proved_to_be(BACKEND, identity())
 
 
 def test_a_machine_id_in_the_settings_proves_alone() -> None:
     """Where addresses are translated, the backend cannot know what the directors call it."""
     for host in (BACKEND, Director(name="director-1")):
         known = host.model_copy(update={"machine_id": MACHINE_ID})
-        assert objection(known, identity(reached="10.9.9.9")) == ""
+        assert not_proved_to_be(known, identity(reached="10.9.9.9")) == ""
 
 
 def test_another_machine_id_is_objected_to_even_at_the_right_address() -> None:
     """A reinstalled or cloned machine took the address: somebody must have looked at it."""
     for host in (BACKEND, Director(name="director-1")):
-        text = objection(host.model_copy(update={"machine_id": OTHER_ID}), identity(reached="192.0.2.13"))
+        text = not_proved_to_be(host.model_copy(update={"machine_id": OTHER_ID}), identity(reached="192.0.2.13"))
         assert f"{host.name} is another machine: its machine-id is {MACHINE_ID}, the settings expect {OTHER_ID}" in text
         assert (
             f"correct `ssh` of {host.name} (or its HostName in the SSH config), or `machine_id` in the settings" in text
@@ -135,4 +135,4 @@ def test_another_machine_id_is_objected_to_even_at_the_right_address() -> None:
 
 def test_a_director_without_a_machine_id_is_not_objected_to() -> None:
     """Which member of the ring it is, its own row in the ring's status says."""
-    assert objection(Director(name="director-1"), identity()) == ""
+    assert not_proved_to_be(Director(name="director-1"), identity()) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.core.plans.listing import FORMAT, Listed, listing
+from bot.core.plans.listing import FORMAT, ListedFile, listing
 from bot.errors import Unreadable
 
 
@@ -25,7 +25,7 @@ def test_each_entry_is_read_with_its_owner_mode_time_and_target(tmp_path: Path) 
     printed = subprocess.run(["find", one, two, "-printf", FORMAT], capture_output=True, text=True, check=True).stdout
     before, after = listing(printed.splitlines(), str(one), str(two))
     assert set(before) == {".", "conf.d", "conf.d/größe .conf"}
-    assert before["conf.d/größe .conf"] == Listed(
+    assert before["conf.d/größe .conf"] == ListedFile(
         kind="f",
         mode=0o640,
         owner=pwd.getpwuid(os.getuid()).pw_name,

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from bot.core.plans.listing import Listed
+from bot.core.plans.listing import ListedFile
 from bot.core.readings.ownership import NotFit, assigned, rules, unused
 
 
-def there(kind: str, whose: str) -> Listed:
+def there(kind: str, whose: str) -> ListedFile:
     """An entry on the host, `root:dovecot 640`."""
     names, mode = whose.split()
     owner, group = names.split(":")
-    return Listed(kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=0)
+    return ListedFile(kind=kind, mode=int(mode, 8), owner=owner, group=group, changed=0)
 
 
 HOST = {
@@ -29,7 +29,7 @@ HOST = {
 }
 
 
-def given(*entries: str, manifest: str = "", like: Mapping[str, Listed] = HOST) -> dict[str, str]:
+def given(*entries: str, manifest: str = "", like: Mapping[str, ListedFile] = HOST) -> dict[str, str]:
     """By path, `OWNER:GROUP MODE`; a folder is written with a slash at its end, a link with an @."""
     kinds = {".": "d"} | {one.rstrip("/@"): {"/": "d", "@": "l"}.get(one[-1], "f") for one in entries}
     return {path: str(one.owned) for path, one in assigned(kinds, like, rules(manifest)).items()}

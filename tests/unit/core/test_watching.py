@@ -12,7 +12,7 @@ from bot.core.runs.events import Seen
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.runs.watching import counted, judge_ring
+from bot.core.runs.watching import judge_ring, others_counted
 from tests.build import THIRD, Story
 
 
@@ -74,7 +74,7 @@ def test_the_others_are_as_few_as_the_director_says_that_knows_the_fewest() -> N
 
 
 def count(run: Run, usable: int) -> fact.OthersCounted | None:
-    return counted(run, judge_ring(run, [says(usable=usable)]))
+    return others_counted(run, judge_ring(run, [says(usable=usable)]))
 
 
 def test_people_hear_once_that_the_others_are_too_few_and_once_that_they_are_enough() -> None:
@@ -92,7 +92,7 @@ def test_people_hear_once_that_the_others_are_too_few_and_once_that_they_are_eno
 
 
 def test_a_silence_is_no_count() -> None:
-    assert counted(out(), judge_ring(out(), [SILENT])) is None
+    assert others_counted(out(), judge_ring(out(), [SILENT])) is None
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-to-zero", "users-come-back"])

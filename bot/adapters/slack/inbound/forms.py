@@ -101,7 +101,7 @@ FORMS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class SentForm:
     """A form that came back: the click that opened it, whom to answer, what they typed, the digest of what they saw."""
 
     click: Click
@@ -221,12 +221,12 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
     return builder.message().blocks
 
 
-def sent(view: Json, user: str) -> Sent:
+def sent(view: Json, user: str) -> SentForm:
     """What came back of a form that this bot opened."""
     hidden = json.loads(view.get("private_metadata") or "{}")
     typed = view.get("state", {}).get("values", {}).get(REASON, {}).get(REASON, {}).get("value")
     action = str(hidden.get("action") or "skip")
-    return Sent(
+    return SentForm(
         click=Click(action=action, value=str(hidden.get("value")), user=user, message=str(hidden.get("message"))),
         asker=Asker(user=user, channel=str(hidden.get("channel")), thread=hidden.get("thread")),
         reason=str(typed or "").strip(),

@@ -19,7 +19,7 @@ from bot.adapters.slack.messages.blocks import (
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
-    called,
+    callers,
     changes,
     file_name,
     known,
@@ -224,7 +224,7 @@ def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: st
     what = opens(again.gate, run)
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
-    everybody = f"{approvers} {called(run)}" if again.last else approvers
+    everybody = f"{approvers} {callers(run)}" if again.last else approvers
     builder = MessageBuilder(f"{everybody} Still waiting for an approval: {what}.")
     builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {everybody}")
     builder.paragraph(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")

@@ -12,7 +12,7 @@ from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
-    called,
+    callers,
     file_name,
     known,
     moment,
@@ -177,7 +177,7 @@ def _step_line(run: Run) -> str:
 def _held(entry: Entry, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after, after.step, after.waits_for_people  # what is lost is made again, from its step on
-    call = f"{called(run)} " if needed else ""
+    call = f"{callers(run)} " if needed else ""
     builder = MessageBuilder(
         f"{call}Run {escape(run.id)} on {escape(short(run.request.target.backend.name, 80))}"
         f" {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
@@ -203,8 +203,8 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
 def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
     name = escape(run.request.target.backend.name)
     why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
-    builder = MessageBuilder(f"{called(run)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
-    builder.paragraph(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {called(run)}{why and ':'}{why}")
+    builder = MessageBuilder(f"{callers(run)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
+    builder.paragraph(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {callers(run)}{why and ':'}{why}")
     lines = [
         f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
         steps_done(run),

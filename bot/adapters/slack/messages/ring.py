@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import called, clock, file_name, now, value, who
+from bot.adapters.slack.messages.text import callers, clock, file_name, now, value, who
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
@@ -85,7 +85,7 @@ def others(entry: Entry, counted: fact.OthersCounted, run: Run, approvers: str) 
         builder.paragraph(f":white_check_mark: *{can}*, {at}")
         builder.quote("*Seen*", counted.reason)
         return builder.message(name=file_name(entry, "others"))
-    everybody = f"{called(run)} {approvers}"
+    everybody = f"{callers(run)} {approvers}"
     few = "No other backend can" if not counted.usable else f"Only {_others(counted.usable)} can"
     builder = MessageBuilder(
         f"{everybody} {few} be used while {name} is out; the ring needs {counted.needed}. {ready(run)}"

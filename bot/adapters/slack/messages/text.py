@@ -125,7 +125,7 @@ def file_name(entry: Entry, what: str) -> str:
     return f"{entry.run}-{entry.seq}-{what}.txt"
 
 
-def called(run: Run) -> str:
+def callers(run: Run) -> str:
     """Those whom a run calls: who asked for it, and who asked to go back, as they are at it now."""
     return " ".join(who(user) for user in dict.fromkeys((run.request.requester, run.back_asked_by)) if user)
 

@@ -9,7 +9,7 @@ import logging
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
 from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
@@ -71,7 +71,7 @@ async def post(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], me
             )
         except ERRORS as error:
             _log.warning("what is said of a damaged run is not posted: %s", name_of(error))
-            failure = judged(error)
+            failure = delivery_failure(error)
             if failure is DeliveryFailure.CONTENT:
                 message = plainer(message)
             turn += failure is DeliveryFailure.REFUSED

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes, people_can_help
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of, passes, people_can_help
 from bot.adapters.slack.messages.blocks import Message, plainer
 from bot.adapters.slack.thread.pace import Pace
 from bot.engine.posts import Post
@@ -64,7 +64,7 @@ class Edits:
                 )
             except ERRORS as error:
                 _log.warning("message %s is not edited: %s", edit.post.ts, name_of(error), extra=self._fields)
-                if judged(error) is DeliveryFailure.CONTENT and message.blocks:
+                if delivery_failure(error) is DeliveryFailure.CONTENT and message.blocks:
                     message = plainer(message)
                     continue
                 if passes(error) or people_can_help(error):

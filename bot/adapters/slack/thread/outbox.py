@@ -14,7 +14,7 @@ from datetime import datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, in_words, judged, name_of, of_its_own
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, in_words, name_of, of_its_own
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
 from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.edits import Edits
@@ -156,7 +156,7 @@ class Outbox:
                     channel=channel, user=user, text=message.text, blocks=list(message.blocks)
                 )
             except ERRORS as error:
-                failure = judged(error)
+                failure = delivery_failure(error)
                 _log.warning("%s is not told: %s: %s", user, name_of(error), failure.value, extra=self._fields)
                 if once or failure is DeliveryFailure.REFUSED:
                     return False
@@ -230,7 +230,7 @@ class Outbox:
 
     def _failure_of(self, error: BaseException, place: Place) -> DeliveryFailure:
         """What went wrong; raises RootGone."""
-        failure, self.failing = judged(error), in_words(error)
+        failure, self.failing = delivery_failure(error), in_words(error)
         _log.warning("message %s.%s: %s: %s", *place, name_of(error), failure.value, extra=self._fields)
         if failure is DeliveryFailure.NO_ROOT:
             raise RootGone from error

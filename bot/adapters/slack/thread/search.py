@@ -11,7 +11,7 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, judged, name_of, passes
+from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of, passes
 from bot.adapters.slack.thread.pace import Pace
 from bot.errors import SlackAway
 
@@ -98,7 +98,7 @@ class Search:
             try:
                 answer: Mapping[str, Any] = await page(cursor)
             except ERRORS as error:
-                if judged(error) is DeliveryFailure.NO_ROOT:
+                if delivery_failure(error) is DeliveryFailure.NO_ROOT:
                     raise RootGone from error
                 if not passes(error):
                     raise SlackAway(f"Slack cannot be searched: {name_of(error)}") from error
