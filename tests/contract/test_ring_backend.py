@@ -176,3 +176,18 @@ async def test_the_deletions_refuse_while_dovecot_runs_and_leave_what_is_not_the
     assert await ring.read(NAME, "files", path=METACACHE, named="metacache-users*") == {"exists": True, "count": 0}
     assert await ring.read(NAME, "files", path=METACACHE) == {"exists": True, "count": 1}
     assert await ring.read(NAME, "files", path=VMAIL) == {"exists": True, "count": 0}
+
+
+async def test_a_start_of_dovecot_has_an_id_that_nothing_but_the_next_start_changes(ring: EitherRing) -> None:
+    """By it a deletion knows whether a dovecot has written to the metacache since it was flushed."""
+
+    async def last_start() -> str:
+        return str((await ring.read(NAME, "metacache-flush", unit="dovecot-metacache-flush"))["invocation"])
+
+    first = await last_start()
+    assert len(first) == 32
+    for command in ("stop", "mask --runtime", "unmask --runtime"):
+        assert (await ring.run(NAME, f"systemctl {command} dovecot")).exit_status == 0
+        assert await last_start() == first
+    assert (await ring.run(NAME, "systemctl start dovecot")).exit_status == 0
+    assert await last_start() not in {first, ""}

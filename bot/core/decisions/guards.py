@@ -43,7 +43,8 @@ class Standing:
 
     `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
     stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
-    `shown`: what has to be as the flush approval showed it, looked at right before the change.
+    `shown`: what has to be as the flush approval showed it, looked at right before the change. `flushed`: systemd's id
+    of the dovecot whose stop flushed the metacache.
     """
 
     back: bool
@@ -51,6 +52,7 @@ class Standing:
     moved: bool = False
     verified: Mapping[str, str] | None = None
     shown: tuple[Guard, ...] = ()
+    flushed: str = ""
 
 
 def guards_now(run: Run) -> tuple[Guard, ...]:
@@ -62,6 +64,7 @@ def guards_now(run: Run) -> tuple[Guard, ...]:
         moved=moved_before(run.plan, run.step) is not None,
         verified=run.verified,
         shown=_as_shown(shown_now(run), run.plan),
+        flushed=run.metacache.invocation,
     )
     return guards_of(run.step, run.request.target, standing)
 
@@ -179,6 +182,8 @@ def _by_law(does: frozenset[Effect], target: Target, standing: Standing) -> Iter
             probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": ["inactive", "failed"]}
         )
         yield Guard(says="dovecot is stopped", expects=(stopped,))
+    if Effect.DELETE in does and target.ring.metacache:
+        yield _still_flushed(target.ring.metacache.flush_unit, standing.flushed)
     if Effect.RESTORE in does:
         yield from _serving(target, standing)
 
@@ -223,6 +228,15 @@ def _flush_ready(unit: str) -> Guard:
     return Guard(says=f"{unit} is active, so stopping dovecot flushes the metacache", expects=(ready,))
 
 
+def _still_flushed(unit: str, flushed: str) -> Guard:
+    """What a dovecot has written that was started since, no flush has seen, whoever has stopped it again."""
+    asks: dict[str, Value] = {"unit": unit}
+    if flushed:
+        asks["invocation"] = flushed
+    same = Expected(probe="metacache-flush", where=Where.BACKEND, asks=asks)
+    return Guard(says="dovecot was not started since its stop flushed the metacache", expects=(same,))
+
+
 WHO_THEY_ARE = Expected(probe="director-ring", where=Where.ANSWERING_DIRECTORS, asks={})
 """What a director says of itself, in the look before anything is sent to it."""
 
@@ -241,14 +255,6 @@ def is_itself(run: Run, host: str, seen: Sequence[Seen]) -> bool:
     """
     own = own_row(host, seen)
     return own is not None and (run.proved is None or own == run.proved.directors.get(host))
-
-
-def flush_seen(target: Target) -> tuple[Expected, ...]:
-    """What is read of the metacache's flush, right before dovecot is stopped and right after; nothing without one."""
-    if target.ring.metacache is None:
-        return ()
-    asks: dict[str, Value] = {"unit": target.ring.metacache.flush_unit}
-    return (Expected(probe="metacache-flush", where=Where.BACKEND, asks=asks),)
 
 
 def _serving(target: Target, standing: Standing) -> Iterator[Guard]:
@@ -278,15 +284,12 @@ def _hosts(where: Where, **asks: Value | dict[str, str | int]) -> Expected:
     return Expected(probe="director-hosts", where=where, asks=dict(asks))
 
 
-def unflushed(run: Run) -> str:
-    """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing."""
-    step = run.step
+def unflushed(run: Run, seen: Sequence[Seen] = ()) -> str:
+    """Why nothing may be deleted on the backend, empty when it may be, or when the step at hand deletes nothing.
+
+    `seen`: what was read of it right now.
+    """
     metacache = run.request.target.ring.metacache
-    if step is None or metacache is None or run.metacache.flushed or Effect.DELETE not in step.does:
+    if run.step is None or metacache is None or Effect.DELETE not in run.step.does:
         return ""
-    return (
-        "nothing is deleted: the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"
-        f" {metacache.flush_unit} active right before it, inactive after it, and both stopped with success. What to do:"
-        " go back, which starts dovecot on the metacache as it is; or see by hand that all of it is in the object"
-        " storage, and let a second engineer agree to skip this step"
-    )
+    return run.metacache.why_nothing_is_deleted(metacache.flush_unit, seen)

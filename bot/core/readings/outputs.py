@@ -220,7 +220,10 @@ def unit(_target: Target, _asks: Asks, result: Result) -> Reading:
 
 
 def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
-    """Dovecot, and the unit that flushes its metacache: whether a stop would be a flush now, and whether one was."""
+    """Dovecot, and the unit that flushes its metacache: whether a stop would be a flush now, and whether one was.
+
+    `invocation`: systemd's id of dovecot's last start, which it keeps while dovecot is stopped.
+    """
     blocks = [
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         for block in result.stdout.strip().split("\n\n")
@@ -236,7 +239,9 @@ def metacache_flush(_target: Target, asks: Asks, result: Result) -> Reading:
     there = load == "loaded" and enabled not in {"", "disabled", "masked", "masked-runtime", "bad"}
     flushed = there and (dovecot, ended, unit, flush) == ("inactive", "success", "inactive", "success")
     text = f"dovecot is {dovecot} ({ended}), {asks['unit']} is {unit} ({flush}, {enabled or 'in no state'})"
-    return {"ready": there and unit == "active", "flushed": flushed, "dovecot": dovecot, "said": text}
+    ready = there and unit == "active"
+    invocation = blocks[0].get("InvocationID", "")
+    return {"ready": ready, "flushed": flushed, "dovecot": dovecot, "invocation": invocation, "said": text}
 
 
 _FLUSH_STATES = ("Id", "LoadState", "ActiveState", "Result", "UnitFileState")

@@ -44,7 +44,7 @@ def _greeting_command(target: Target, asks: Asks) -> Command:
 
 
 _NO_CONNECTION = {1: r"\S+: (?:line \d+: /dev/tcp/|connect: )", 124: ""}
-_FLUSH = "--property=Id,LoadState,ActiveState,Result,UnitFileState"
+_FLUSH = "--property=Id,LoadState,ActiveState,Result,UnitFileState,InvocationID"
 _UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
 
 
@@ -141,7 +141,7 @@ _ALL = (
         lambda _target, asks: Command(argv=("systemctl", "show", _FLUSH, "dovecot", str(asks["unit"]))),
         readings.metacache_flush,
         "unit",
-        "ready flushed dovecot said",
+        "ready flushed dovecot invocation said",
     ),
     probe(
         "dovecot-packages",

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from bot.core.decisions.approved import CONFIGURATION
-from bot.core.decisions.guards import Standing, flush_seen, guards_of, guards_planned
+from bot.core.decisions.guards import Standing, guards_of, guards_planned
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Backend, Host, Ring, Target
 from bot.core.plans.fill import Order, make_plan
@@ -20,6 +20,7 @@ from bot.core.plans.plan import Expected, Plan, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Need, Procedure, Where
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.probes import PROBES
+from bot.core.runs.metacache import flush_seen
 
 _RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion", before="1versionbefore")
 _NAME = "[a-z0-9][a-z0-9+.-]+"

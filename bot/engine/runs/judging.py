@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, flush_seen, guards_now, unflushed
+from bot.core.decisions.guards import NOBODY_IS_MAPPED, WHO_THEY_ARE, guards_now, unflushed
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Host
@@ -18,6 +18,7 @@ from bot.core.plans.plan import Action, Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.events import Fact
+from bot.core.runs.metacache import flush_seen
 from bot.core.runs.run import Run
 from bot.core.text.redact import redact
 from bot.engine.looks.looking import OLD, OLDEST, Looking
@@ -189,7 +190,7 @@ class Judging:
         done = observation.part(action.done_when)
         if done.verdict.holds is None and action.done_when:
             reason = f"it cannot be seen whether it is done: {done.verdict.reason}"
-        elif against := unflushed(decided):
+        elif against := unflushed(decided, observation.seen):
             reason = against
         elif lapsed := lapse(step, decided, observation):
             return lapsed

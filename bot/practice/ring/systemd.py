@@ -30,6 +30,9 @@ class Unit:
     started: Callable[[], None] = lambda: None
     stopping: Callable[[], None] = lambda: None
     stopped: Callable[[], None] = lambda: None
+    invocation: str = ""
+    """The id of its last start, which a stop leaves."""
+    _starts: int = 0
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -44,12 +47,15 @@ class Unit:
             "ActiveState": self.active,
             "SubState": self.sub,
             "UnitFileState": "masked-runtime" if self.masked else self.file_state,
+            "InvocationID": self.invocation,
         }
 
     def start(self) -> bool:
         """Start it, and say whether that worked; a unit that runs already is left alone."""
         if self.active == "active":
             return True
+        self._starts += 1
+        self.invocation = f"{self._starts:032x}"
         works = self.may_start()
         self.active, self.sub = ("active", "running") if works else ("failed", "failed")
         self.result = "success" if works else "exit-code"
@@ -80,6 +86,7 @@ class Unit:
     def boot(self) -> None:
         """It is as after a boot, before anything was started: nothing of the runtime is left, a mask neither."""
         self.active, self.sub, self.result, self.masked = "inactive", "dead", "success", False
+        self.invocation = ""
         self._stopped.set()
 
 

@@ -19,13 +19,14 @@ DELETES = "remove-old-metacache-database"
 STOP = "stop-dovecot"
 
 
-def metacache(*, ready: bool, flushed: bool) -> Seen:
-    reading: Reading = {"ready": ready, "flushed": flushed, "said": "dovecot is …"}
+def metacache(*, ready: bool, flushed: bool, invocation: str = "a") -> Seen:
+    reading: Reading = {"ready": ready, "flushed": flushed, "invocation": invocation, "said": "dovecot is …"}
     return Seen(host="backend-3", probe="metacache-flush", reading=reading)
 
 
 READY, UNIT_OFF = metacache(ready=True, flushed=False), metacache(ready=False, flushed=False)
 FLUSHED, NOT_FLUSHED = metacache(ready=False, flushed=True), metacache(ready=False, flushed=False)
+OF_ANOTHER = metacache(ready=False, flushed=True, invocation="b")
 UNREAD = Seen(host="backend-3", probe="metacache-flush", reading=None, problem="away")
 
 
@@ -86,6 +87,14 @@ NO_FLUSH: dict[str, Sequence[fact.Fact]] = {
         started(UNIT_OFF),
         done(FLUSHED),
     ],
+    "another dovecot was stopped than the one that was seen before": [started(READY), done(OF_ANOTHER)],
+    "it was not heard, and others started and stopped it before it was sent again": [
+        started(READY),
+        fact.StepUnclear(step=STOP, reason="no answer", ran=(command(status=None),)),
+        fact.StepNotDone(step=STOP, reason="dovecot is deactivating", seen=(dovecot("deactivating"),)),
+        started(OF_ANOTHER, attempt=2),
+        done(OF_ANOTHER),
+    ],
     "the stop was skipped": [
         started(READY),
         failed(STOP, dovecot("active")),
@@ -125,6 +134,10 @@ def host_refused_the_deletion(story: Story) -> Story:
     return story.until(DELETES, on=Status.BUSY).tell(failed(DELETES, status=GUARD_REFUSED)).tell(RETRY)
 
 
+def another_had_run_before_the_deletion(story: Story) -> Story:
+    return story.until(DELETES).tell(failed(DELETES, OF_ANOTHER)).tell(RETRY)
+
+
 def started_again_by_a_step(story: Story) -> Story:
     """As a procedure of somebody's own may have it."""
     story.until("start-dovecot", on=Status.BUSY).tell(*story.well())
@@ -137,6 +150,7 @@ SINCE: dict[str, Callable[[Story], Story]] = {
     "dovecot ran when it was to be masked": mask_found_it_running,
     "dovecot ran when its stop was looked at": check_found_it_running,
     "the host refused a deletion, as dovecot ran": host_refused_the_deletion,
+    "another dovecot had run before a deletion": another_had_run_before_the_deletion,
     "this run started it again": started_again_by_a_step,
 }
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from bot.core.decisions.guards import Standing, flush_seen, guards_now, guards_of, guards_planned
+from bot.core.decisions.guards import Standing, guards_now, guards_of, guards_planned
 from bot.core.hosts.command import Command
 from bot.core.plans.plan import Action, Expected, Plan, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import check_expectations
+from bot.core.runs.metacache import flush_seen
 from bot.errors import Misconfigured
 from tests.build import Story, plan, target
 
