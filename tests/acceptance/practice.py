@@ -22,8 +22,10 @@ from bot.core.readings import starts
 from bot.core.readings.difference import SCRIPT
 from bot.core.readings.packages import FREE, LISTS_AGE
 from bot.core.readings.sessions import COUNTED
+from bot.core.readings.trees import MOUNTED
 from bot.core.runs.events import Entry, WaitBegan
 from bot.practice.machine.files import File, Link
+from bot.practice.ring.fixtures import VMAIL
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.ring.ring import PracticeRing
 from bot.practice.scene import CHANNEL, Scene, at_work
@@ -53,6 +55,7 @@ OF_PACKAGES = {shlex.join(("sh", "-c", LISTS_AGE)), *(shlex.join((*FREE, path)) 
 QUESTIONS = {QUESTION.text, CLOCK.text, *(lock_question(f"backend-{number}").text for number in (1, 2, 3))}
 IPS = [*(f"192.0.2.1{number}" for number in (1, 2, 3)), *(backend.ip for backend in BACKENDS)]
 QUESTIONS |= {shlex.join(("sh", "-c", COUNTED, ip)) for ip in IPS} | {shlex.join(("sh", "-c", starts.IN_PLACE))}
+QUESTIONS |= {shlex.join(("sh", "-c", MOUNTED, VMAIL))}
 """The commands that alter nothing; every other one counts as a change."""
 
 

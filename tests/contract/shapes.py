@@ -99,6 +99,7 @@ _SIMPLE: Mapping[str, Callable[[list[str]], object]] = {
         {line.partition(": ")[0] for line in lines if re.match(r"\S|  [IC]", line)}
     ),
     "files": lambda lines: sorted({re.sub(r"[^/]*$", "", line) for line in lines}),
+    "mounts": lambda lines: lines[:1],
     "package-lists": lambda lines: len(lines) > 1,
     "space": lambda lines: [line.split() for line in lines[:1]],
 }

@@ -123,6 +123,7 @@ def changing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     yield backend, "files", {"path": METACACHE, "named": "metacache-users*"}
     for path in (METACACHE, VMAIL):
         yield backend, "files", {"path": path}
+    yield backend, "mounts", {"path": VMAIL}
 
 
 def serving(ring: EitherRing) -> Iterator[LookAt]:
@@ -146,6 +147,7 @@ def standing(ring: EitherRing, brought: Material | None = None) -> Iterator[Look
     yield backend, "service", {"name": "nosuch"}
     yield backend, "greeting", {"port": "1"}
     yield backend, "files", {"path": "/nowhere"}
+    yield backend, "mounts", {"path": "/nowhere"}
     yield backend, "packages", {"names": "nosuch=1"}
     yield backend, "offered-packages", {"names": "nosuch=1"}
     yield backend, "offered-packages", {"names": names_of(brought)}

@@ -260,6 +260,7 @@ _ALL = (
         "owners",
         exits={1: "find: "},
     ),
+    probe("mounts", trees.mounts_question, trees.mounts, "path", "below"),
     probe("files", trees.files_question, trees.files, "path", "exists count", "named"),
 )
 

@@ -194,3 +194,27 @@ def files(_target: Target, asks: Asks, result: Result) -> Reading:
     if not entries or ("named" in asks and not itself):  # of what is in a link, find says nothing
         raise Unreadable(f"`{result.command}` does not say that {asks['path']} is a folder")
     return {"exists": itself, "count": sum(entry[-1] != asks["path"] for entry in entries)}
+
+
+MOUNTED = 'realpath -e -- "$0" && cat /proc/self/mountinfo'
+"""Where the folder really is, and all that is mounted on its host."""
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def mounts_question(_target: Target, asks: Asks) -> Command:
+    argv = ("sh", "-c", MOUNTED, str(asks["path"]))
+    return Command(argv=argv, keeps=TREE_KEPT)
+
+
+def mounts(_target: Target, asks: Asks, result: Result) -> Reading:
+    """What is mounted below a folder: `none`, or where.
+
+    To `find -xdev`, a folder of the same file system that is mounted there is no other one: it empties that, too.
+    """
+    path, *lines = result.stdout.splitlines() or [""]
+    points = [_ESCAPED.sub(lambda one: chr(int(one[1], 8)), (*line.split(), *[""] * 5)[4]) for line in lines]
+    if result.cut_short or not path.startswith("/") or "/" not in points:
+        raise Unreadable(f"`{result.command}` does not say what is mounted below {asks['path']}")
+    below = [point for point in points if point.startswith(f"{path}/")]
+    more = f" and {len(below) - 3} more" if len(below) > 3 else ""
+    return {"below": f"{', '.join(below[:3])}{more}" if below else "none"}

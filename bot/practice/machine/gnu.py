@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice, takewhile
 
-from bot.practice.machine.files import Directory, Disk, File, Link, Node, letter
+from bot.practice.machine.files import Directory, Disk, File, Link, Node, letter, parts
 from bot.practice.machine.tar import tar
-from bot.practice.values import Answer, Call, Program, failed
+from bot.practice.values import Answer, Call, Program, failed, succeeded
 
 _GONE = "No such file or directory"
 
@@ -24,7 +24,7 @@ def gnu_programs(disk: Disk) -> dict[str, Program]:
     """Every command on files, by its name."""
     programs: dict[str, Callable[[Disk, Call], Answer]] = {
         "cat": _cat, "cp": _cp, "diff": _diff, "find": _find, "mkdir": _mkdir, "mv": _mv, "rm": _rm,
-        "test": _test, "[": _bracket,
+        "realpath": _realpath, "test": _test, "[": _bracket,
     }  # fmt: skip
     return {name: partial(program, disk) for name, program in programs.items()} | {"tar": partial(tar, disk)}
 
@@ -47,6 +47,21 @@ def _cat(disk: Disk, call: Call) -> Answer:
     found = {path: disk.read(path) for path in call.args}
     gone = (f"cat: {path}: {_GONE}" for path, data in found.items() if data is None)
     return _finished(b"".join(data or b"" for data in found.values()), gone)
+
+
+def _realpath(disk: Disk, call: Call) -> Answer:
+    match call.args:
+        case ("-e", "--", path) if disk.look(path) is None:
+            return failed(1, f"realpath: {path}: {_GONE}")
+        case ("-e", "--", path) if not any(isinstance(disk.look(one, follow=False), Link) for one in _along(path)):
+            return succeeded(f"{path}\n")
+        case _:
+            return _not_known("realpath", call)
+
+
+def _along(path: str) -> list[str]:
+    names = parts(path)
+    return ["/" + "/".join(names[:length]) for length in range(1, len(names) + 1)]
 
 
 def _cp(disk: Disk, call: Call) -> Answer:

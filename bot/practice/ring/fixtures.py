@@ -6,6 +6,7 @@ from bot.practice.values import Now
 CONFIG = "/etc/dovecot"
 METACACHE = "/var/lib/dovecot/metacache"
 VMAIL = "/var/dovecot/vmail"
+MOUNTS = "/proc/self/mountinfo"
 
 _DOVECOT_CONF = """\
 # Practice backend: a small configuration in the usual shape.
@@ -36,6 +37,7 @@ def backend_disk(now: Now, *, metacache: bool) -> Disk:
     disk.place(f"{CONFIG}/conf.d/99-local.conf.ext", Link(target="../local.conf"))
     disk.make_directory(f"{CONFIG}/private", mode=0o700)
     disk.write(f"{CONFIG}/private/passphrase", "practice only\n", mode=0o600)
+    disk.write(MOUNTS, "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n")
     if metacache:
         _fill_metacache(disk)
     return disk

@@ -173,3 +173,29 @@ def test_of_a_folder_that_is_a_link_nothing_is_said_to_be_gone() -> None:
     for printed in ("", "l\t/var/lib/dovecot/metacache\n"):
         with pytest.raises(Unreadable, match="does not say that /var/lib/dovecot/metacache is a folder"):
             PROBES["files"].read(target(), asks, said(printed))
+
+
+MOUNTED = (
+    "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n30 22 8:2 / {0} rw - ext4 /dev/sdb1 rw\n31 22 8:1 / {0}-old rw - ext4 x rw\n"
+)
+
+
+def test_what_is_mounted_below_a_folder_is_named_and_what_is_mounted_beside_it_is_not() -> None:
+    """The folder itself may well be a disk of its own."""
+    path = "/var/dovecot/vmail"
+
+    def below(*points: str) -> str | int | bool:
+        rows = "".join(f"4{at} 30 8:1 / {point} rw - ext4 x rw\n" for at, point in enumerate(points))
+        return PROBES["mounts"].read(target(), {"path": path}, said(f"{path}\n{MOUNTED.format(path)}{rows}"))["below"]
+
+    assert below() == "none"
+    assert below(f"{path}/a\\040b") == f"{path}/a b"
+    assert below(*(f"{path}/{name}" for name in "abcde")) == f"{path}/a, {path}/b, {path}/c and 2 more"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "/var/dovecot/vmail\n", "22 1 8:1 / / rw - ext4 x rw\n", "/var/dovecot/vmail\n3 2\n"]
+)
+def test_a_list_of_mounts_that_is_not_whole_says_nothing(text: str) -> None:
+    with pytest.raises(Unreadable, match="does not say what is mounted"):
+        PROBES["mounts"].read(target(), {"path": "/var/dovecot/vmail"}, said(text))

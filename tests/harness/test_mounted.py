@@ -1,0 +1,36 @@
+"""Emptying the metacache touches nothing that is mounted into it."""
+
+from __future__ import annotations
+
+from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
+from bot.practice.ring.fixtures import MOUNTS, VMAIL
+from tests.harness.drill import Drill, a_run, virtually
+
+
+def bound_into_the_metacache(play: Drill) -> None:
+    disk = play.backend.disk
+    before = (disk.read(MOUNTS) or b"").decode()
+    disk.write(MOUNTS, f"{before}23 22 8:1 /srv/mail {VMAIL}/shared\\040mail rw shared:1 - ext4 /dev/sda1 rw\n")
+
+
+@virtually
+async def test_what_is_mounted_into_the_metacache_refuses_a_run_before_anybody_is_disturbed() -> None:
+    async with a_run() as play:
+        await play.reaches("one-backend-at-a-time")
+        bound_into_the_metacache(play)
+        run = await play.until(lambda run: run.status is Status.ENDED)
+        assert run.outcome is fact.Outcome.REFUSED
+        assert f"below is {VMAIL}/shared mail" in run.reason
+
+
+@virtually
+async def test_what_was_mounted_into_it_since_holds_the_run_before_it_is_emptied() -> None:
+    async with a_run() as play:
+        await play.reaches("remove-old-metacache-database")
+        bound_into_the_metacache(play)
+        run = await play.held()
+        assert run.step is not None
+        assert run.step.name == "clean-metacache"
+        assert f"below is {VMAIL}/shared mail" in run.reason
+        assert play.sent("clean-metacache") == []
