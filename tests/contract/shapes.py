@@ -114,6 +114,7 @@ def plain(target: Target, text: str) -> str:
         text = re.sub(rf"{re.escape(str(backend.ip))}(?!\d)", "OWN" if backend == target.backend else "OTHER", text)
     text = re.sub(r"(?:\b\d+:)?\b\d[\d.]*\+dfsg\S*", "VERSION", text)
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
+    text = re.sub(r"\b[0-9a-f]{32}\b", "START", text)
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "-", text)
     text = re.sub(r"\b(?:127|192)(?:\.\d{1,3}){3}\b", "DIRECTOR", text)
     text = re.sub(r"<\d+><>", "", text)
