@@ -90,7 +90,7 @@ class Backend(Host):
         self.units = systemd.units
         self.dovecot_unit = self.units["dovecot"] = Unit(stop_takes=timedelta(seconds=0.3))
         if metacache:
-            self.units[FLUSH_UNIT] = Unit(active="active", sub="exited")
+            self.units[FLUSH_UNIT] = Unit(runs_as="exited")
         self.dovecot = Dovecot(name=name, disk=self.disk, unit=self.dovecot_unit, users=users)
         self.packages = Packages(self.disk, self._start_after_install)
         self.namespaces = Namespaces(self.disk, lambda disk: {"doveconf": self.dovecot.doveconf.on(disk).answer}, now)
@@ -115,7 +115,7 @@ class Backend(Host):
         self.dovecot.past_directors.clear()
         self.metacache_flushed = not self._metacache
         if (unit := self.units.get(FLUSH_UNIT)) is not None and unit.file_state != "disabled":
-            unit.active, unit.sub, unit.result = "active", "exited", "success"
+            unit.start()
 
     def _stopping(self) -> None:
         """The flush unit flushes when it is stopped together with dovecot; systemd runs no ExecStop of a masked one."""
@@ -162,10 +162,9 @@ class Backend(Host):
     def metacache_flush(self, value: str | None) -> None:
         self.units.pop(FLUSH_UNIT, None)
         if value is not None:
-            running = value != "disabled"
-            self.units[FLUSH_UNIT] = Unit(
-                active="active" if running else "inactive", sub="exited" if running else "dead", file_state=value
-            )
+            unit = self.units[FLUSH_UNIT] = Unit(runs_as="exited", file_state=value)
+            if value != "disabled":
+                unit.start()
 
 
 def _files(path: str, node: Node) -> Iterator[str]:

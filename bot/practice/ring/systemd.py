@@ -21,6 +21,8 @@ class Unit:
     active: str = "inactive"
     sub: str = "dead"
     result: str = "success"
+    runs_as: str = "running"
+    """SubState once it is started; `exited` for what remains after its start is over."""
     file_state: str = "enabled"
     masked: bool = False
     stop_takes: timedelta = timedelta(0)
@@ -57,7 +59,7 @@ class Unit:
         self._starts += 1
         self.invocation = f"{self._starts:032x}"
         works = self.may_start()
-        self.active, self.sub = ("active", "running") if works else ("failed", "failed")
+        self.active, self.sub = ("active", self.runs_as) if works else ("failed", "failed")
         self.result = "success" if works else "exit-code"
         if works:
             self.started()
