@@ -10,8 +10,10 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS
+from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed
-from bot.adapters.slack.thread.damage import damaged, post
+from bot.adapters.slack.thread.damage import damaged
+from bot.adapters.slack.thread.elsewhere import post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
@@ -38,7 +40,7 @@ _log = logging.getLogger(__name__)
 class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
-    `home`: the channels of the settings, for messages about a run whose own channel is not known.
+    `home`: the channels of the settings, for messages about a run whose own channel is not known or takes none.
     """
 
     def __init__(
@@ -114,6 +116,10 @@ class SlackAnnouncer:
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 
+    def _post_elsewhere(self, channel: str, message: Message) -> None:
+        if others := tuple(one for one in self._home if one != channel):
+            self._beside(post(self._client, self._pace, others, message), "message outside of its thread")
+
     def _beside(self, posting: Coroutine[Any, Any, Any], name: str) -> None:
         task = asyncio.create_task(posting, name=name)
         self._warnings.add(task)
@@ -155,6 +161,7 @@ class SlackAnnouncer:
             record=self._record,
             pace=self._pace,
             budget=self._budget,
+            elsewhere=self._post_elsewhere,
         )
         task = asyncio.create_task(writer.write(), name=f"thread of {run}")
         self._writers[run] = writer, task

@@ -1,22 +1,14 @@
-"""Damaged runs in Slack: posted in the channel, outside of their threads, until Slack has taken it.
+"""Damaged runs in Slack: what is posted of them in the channel, outside of their threads.
 
 The text comes from core/decisions/damage.py; nothing of it stands in the journal, whose facts are what is damaged.
 """
 
 from __future__ import annotations
 
-import logging
-
-from slack_sdk.web.async_client import AsyncWebClient
-
-from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.text import stamp, who
-from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.damage import Damaged, claimed_words, damage_in_words
-
-_log = logging.getLogger(__name__)
 
 
 def damaged(found: Damaged, *, approvers: str, link: str) -> Message:
@@ -55,27 +47,3 @@ def beside(found: Damaged) -> Message:
     for line in damage_in_words(found).split("\n"):
         builder.paragraph(prose(line, people=None, spans=True))
     return builder.message()
-
-
-async def post(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
-    """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence."""
-    failures, turn = 0, 0
-    while True:
-        try:
-            await client.chat_postMessage(
-                channel=channels[turn % len(channels)],
-                text=message.text,
-                blocks=list(message.blocks) or None,
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        except ERRORS as error:
-            _log.warning("what is said of a damaged run is not posted: %s", name_of(error))
-            failure = delivery_failure(error)
-            if failure is DeliveryFailure.CONTENT:
-                message = plainer(message)
-            turn += failure is DeliveryFailure.REFUSED
-            await pace.rest(failures)
-            failures += 1
-        else:
-            return

@@ -56,7 +56,8 @@ class _Delivery:
 class Outbox:
     """Posts for one run; not for several tasks at a time.
 
-    `failing`: why Slack did not take what was tried last, for people; empty when it did.
+    `failing`: why Slack did not take what was tried last, for people; empty when it did. `on_refused` is awaited each
+    time Slack does not allow a message, before that is tried again.
     """
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
@@ -69,6 +70,7 @@ class Outbox:
         self._edits = Edits(run=run, client=client, pace=pace)
         self._rows: dict[Place, Post] = {}
         self.failing = ""
+        self.on_refused: Callable[[], Awaitable[None]] | None = None
 
     async def load(self) -> None:
         """Learn what was posted before."""
@@ -225,6 +227,8 @@ class Outbox:
             message = _next(delivery.message, message, failure)
             if failed_at >= _AS_IT_IS:
                 message, failed_at = plainer(message), 0
+            if failure is DeliveryFailure.REFUSED and self.on_refused:
+                await self.on_refused()
             await self._pace.rest(failures)
             failures += 1
 

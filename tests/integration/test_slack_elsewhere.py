@@ -1,0 +1,66 @@
+"""Whoever is called in a thread that takes no message is called in the bot's other channels."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
+from bot.core.runs import events as fact
+from bot.practice.slack.workspace import Message
+from tests.build import REQUESTER, Story
+from tests.integration.test_slack_damage import HOME, said, thread
+from tests.integration.workspace import CHANNEL, Place, place, slack
+from tests.patience import SECONDS
+
+__all__ = ["place", "slack", "thread"]
+
+
+def tell(place: Place, thread: SlackAnnouncer, story: Story) -> None:
+    place.journal.facts[story.run.id] = list(story.entries)
+    thread.wake(story.run.id)
+
+
+def archive(place: Place, *, archived: bool = True) -> None:
+    """As a colleague would who moves the team to another channel, which is in the settings by now."""
+    place.slack.add_channel(CHANNEL, name="mail-ops", is_archived=archived)
+
+
+async def elsewhere(place: Place, count: int) -> list[Message]:
+    async with asyncio.timeout(SECONDS):
+        while len(there := await said(place, HOME)) < count:
+            await asyncio.sleep(0.02)
+    return list(there)
+
+
+async def test_each_call_of_a_run_whose_channel_is_archived_is_posted_once_in_the_bots_other_channel(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Users of a stopped dovecot wait; what calls nobody is not said there, and all comes in the thread later."""
+    story = Story().until("director-down")
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    tell(place, thread, story.fail("director-1: users is 19, expected 0"))
+    (call,) = await elsewhere(place, 1)
+    for part in (f"<@{REQUESTER}>", "backend-3", "holds", "users is 19, expected 0"):
+        assert part in call.text
+    assert f"<#{CHANNEL}>: it says `is_archived`, so the channel of the thread has to be unarchived" in str(call.blocks)
+    assert "actions" not in str(call.blocks)
+    tell(place, thread, story.tell(fact.RetryChosen(by=REQUESTER)).until("director-down").fail("it is up"))
+    *_, again = await elsewhere(place, 2)
+    assert "it is up" in again.text
+    archive(place, archived=False)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    assert len(await elsewhere(place, 2)) == 2
+    assert "it is up" in str([message.blocks for message in await said(place, CHANNEL)][-1])
+
+
+async def test_a_run_that_calls_nobody_is_said_nowhere_else(place: Place, thread: SlackAnnouncer) -> None:
+    story = Story().until("director-down")
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    tell(place, thread, story.until("mask-dovecot"))
+    tried = len(place.slack.calls)
+    await place.slack.until(lambda: len(place.slack.calls) > tried + 2)
+    assert all(message.channel == CHANNEL for message in place.slack.messages)
