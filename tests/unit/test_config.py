@@ -85,6 +85,22 @@ def test_an_ssh_config_that_the_settings_name_has_to_be_there(tmp_path: Path) ->
         bootstrap.hosts(read_settings(settings(tmp_path, named)), SystemClock())
 
 
+async def test_what_the_settings_name_and_is_not_there_is_named_by_check(tmp_path: Path) -> None:
+    """Else it shows with a backend out: the bot is started anew, and does not come up."""
+    named = GOOD.replace("[slack]", '[ssh]\nconfig = "ssh_config"\n[slack]').replace("journal.db", "kept/journal.db")
+    named = named.replace("[bot]", '[bot]\nconfigs = "configs"').replace('"main"', '"main"\nproposed = "review"')
+    read = read_settings(settings(tmp_path, named))
+    ssh, journal, proposed = await bootstrap.missing(read)
+    assert ssh.startswith(f"ssh.config: {tmp_path}/ssh_config: the settings name this SSH config, and it is not there")
+    assert journal == f"bot.journal: {tmp_path}/kept: this folder is not there"
+    assert proposed.startswith(f"rings.0.proposed: {tmp_path}/configs: There is no configuration 'review'.")
+    for folder in ("kept", "configs/review"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("ssh_config", "configs/review/dovecot.conf"):
+        (tmp_path / file).touch()
+    assert await bootstrap.missing(read) == []
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured) as told:
         read_settings(settings(tmp_path, GOOD.replace('"15m"', '"soon"').replace('"C0OPS"', '"ops"')))
