@@ -5,6 +5,7 @@ Each command imports what it uses when it is called: help, and a mistyped option
 
 from __future__ import annotations
 
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bot.errors import BotError
+from bot.errors import BotError, Misconfigured, Unprinted
 
 if TYPE_CHECKING:
     from bot.core.plans.dryrun import DryRun
@@ -44,7 +45,12 @@ def serve(config: Config = _DEFAULT) -> None:
 
 @app.command()
 def check(config: Config = _DEFAULT) -> None:
-    """Name every mistake of settings, procedures and rules. Asks nothing of Slack or of any host."""
+    """Name every mistake of settings, procedures and rules, and what they name and is not there.
+
+    Asks nothing of Slack or of any host.
+    """
+    import asyncio
+
     from bot import bootstrap
     from bot.config import read_settings
     from bot.library import procedures_folder
@@ -52,11 +58,13 @@ def check(config: Config = _DEFAULT) -> None:
     settings = read_settings(config)
     library = bootstrap.library(settings)
     for ring in settings.rings:
-        print(f"ring {ring.name}: {len(ring.directors)} directors, {len(ring.backends)} backends")
-    print(f"procedures in {procedures_folder(settings.bot.procedures)}")
+        _print(f"ring {ring.name}: {len(ring.directors)} directors, {len(ring.backends)} backends")
+    _print(f"procedures in {procedures_folder(settings.bot.procedures)}")
     for procedure in library.procedures:
-        print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
-    print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")
+        _print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
+    _print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")
+    if missing := asyncio.run(bootstrap.missing(settings)):
+        raise Misconfigured("\n".join(f"{config}: {what}" for what in missing))
 
 
 @app.command()
@@ -90,27 +98,27 @@ def _print_plan(dry_run: DryRun) -> None:
     from bot.core.text.duration import length
     from bot.core.text.shown import in_line, set_in
 
-    print(in_line(dry_run.plan.title))
+    _print(in_line(dry_run.plan.title))
     for line in dry_run.plan.brings:
-        print(f"  {in_line(line)}")
+        _print(f"  {in_line(line)}")
     for stage in dry_run.plan.stages:
-        print(f"\n{stage.name}: {in_line(stage.says)}")
+        _print(f"\n{stage.name}: {in_line(stage.says)}")
         for step in stage.steps:
-            print(f"  {step.name}: {in_line(step.says)}")
+            _print(f"  {step.name}: {in_line(step.says)}")
             if isinstance(step, PlannedChange):
-                print(set_in(f"{step.where}: {step.action.command.text}", 6))
+                _print(set_in(f"{step.where}: {step.action.command.text}", 6))
                 for guard in guards_planned(dry_run.plan, step, dry_run.target):
-                    print(f"        only if: {in_line(guard.says)}")
+                    _print(f"        only if: {in_line(guard.says)}")
             if isinstance(step, PlannedWait | PlannedApproval) and step.length:
-                print(f"      {length(step.length)}")
+                _print(f"      {length(step.length)}")
     for left in dry_run.plan.left_out:
-        print(f"\nnot in this run: {left.step}: {in_line(left.because)}")
-    print("\nPreflight, now:")
+        _print(f"\nnot in this run: {left.step}: {in_line(left.because)}")
+    _print("\nPreflight, now:")
     marks = {True: "yes", False: "NO", None: "?"}
     for text, holds, reason in dry_run.checks:
-        print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{text}: {reason}')}")
+        _print(f"  {marks[holds]:>3}  {'ALARM: ' if alarm(reason) else ''}{in_line(f'{text}: {reason}')}")
     for text in dry_run.later:
-        print(f"       {in_line(text)}: seen in the run itself")
+        _print(f"       {in_line(text)}: seen in the run itself")
 
 
 @app.command()
@@ -131,7 +139,7 @@ def runs(
     for run in map(summary_of, found.runs):
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
         who = (run.backend, state, run.requester, *filter(None, (run.ticket, run.reason)))
-        print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
+        _print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
     for damaged in found.damaged:
         print(f"\n{in_lines(damage_in_words(damaged))}", file=sys.stderr)
     if found.damaged:
@@ -151,7 +159,7 @@ def record(
     from bot.record.markdown import markdown
 
     entries, damage = asyncio.run(bootstrap.readable(read_settings(config), run))
-    print(markdown(entries, damage=damage), end="")
+    _print(markdown(entries, damage=damage), end="")
 
 
 @app.command()
@@ -164,7 +172,7 @@ def sudoers(
     from bot import bootstrap
     from bot.config import read_settings
 
-    print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
+    _print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
 
 
 class File(StrEnum):
@@ -180,7 +188,22 @@ def schema(file: Annotated[File, typer.Argument(help="Which file is written.")])
     """Print the JSON Schema of a file. An editor completes and checks the file with it."""
     from bot.schema import as_text, schema_of
 
-    print(as_text(schema_of(file)), end="")
+    _print(as_text(schema_of(file)), end="")
+
+
+def _print(text: str, end: str = "\n") -> None:
+    """As print, at once; raises Unprinted where that cannot be."""
+    if sys.stdout is None:
+        raise Unprinted("standard output is closed")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # an auditor's terminal may have fewer signs
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise  # whoever read it has seen enough: typer ends quietly
+    except OSError as error:
+        sys.stdout = None  # else Python tries again at its end, and says so in words of its own
+        raise Unprinted(f"standard output does not take it: {error.strerror}") from None
 
 
 @app.command("try")

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +20,7 @@ from bot.adapters.configs import FolderProposals
 from bot.adapters.journal import SqlJournal
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import SlackApp, web_client
+from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
@@ -80,12 +81,39 @@ def timings(settings: Settings) -> Timings:
 def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
     """The way to the hosts; raises Misconfigured for files that are not there."""
     ssh = settings.ssh
-    chosen = "config" in ssh.model_fields_set
-    config = [path for path in ssh.config if chosen or os.access(path, os.R_OK)]
-    for path in config:
-        if not os.access(path, os.R_OK):
-            raise Misconfigured(f"{path}: the settings name this SSH config, and it is not there or cannot be read")
+    for mistake in _unread_config(settings):
+        raise Misconfigured(mistake)
+    config = [path for path in ssh.config if os.access(path, os.R_OK)]
     return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, clock)
+
+
+def _unread_config(settings: Settings) -> Iterator[str]:
+    """The SSH configs that the settings name and that cannot be read; the usual one may be missing."""
+    for path in settings.ssh.config if "config" in settings.ssh.model_fields_set else ():
+        if not os.access(path, os.R_OK):
+            yield f"{path}: the settings name this SSH config, and it is not there or cannot be read"
+
+
+def _not_there(settings: Settings) -> Iterator[str]:
+    """The files without which `serve` does not start, each with its place in the settings."""
+    yield from (f"ssh.config: {mistake}" for mistake in _unread_config(settings))
+    folder = Path(os.path.realpath(settings.bot.journal)).parent
+    if not folder.is_dir():
+        yield f"bot.journal: {folder}: this folder is not there"
+
+
+async def missing(settings: Settings) -> list[str]:
+    """What the settings name and is not there, or cannot be used, each with its place in them."""
+    found = list(_not_there(settings))
+    proposals = FolderProposals(settings.bot.configs)
+    for number, ring in enumerate(settings.rings):
+        try:
+            if ring.proposed is not None:
+                await proposals.proposal(ring.proposed)
+        except Refused as refused:
+            where = f"{settings.bot.configs}: " if settings.bot.configs else ""
+            found.append(f"rings.{number}.proposed: {where}{refused}")
+    return found
 
 
 def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
@@ -230,6 +258,8 @@ async def survey(settings: Settings, *, verify: bool = False) -> Survey:
 
 async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
     """The facts of a run as far as they are sound, and what is wrong with it; raises Refused when there are none."""
+    if not RUN_ID.fullmatch(run):  # what is no text at all the journal could not even look for
+        raise Refused(f"{run!a} is no run's id. `dovecot-bot runs` lists those there are.")
     async with journal(settings, must_exist=True) as opened:
         damaged = await opened.examine(run)
         entries = damaged.sound if damaged else await opened.entries(run)

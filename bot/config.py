@@ -29,6 +29,19 @@ from bot.core.text.redact import redact
 from bot.engine.ports import Timings
 from bot.errors import Misconfigured
 
+
+def _can_be_a_path(path: Path) -> Path:
+    """Else it would be found out by whoever opens it, without its place here."""
+    if "\0" in str(path):
+        raise ValueError("no path has a NUL character in it")
+    try:
+        path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no home directory of that user") from None
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_can_be_a_path)]
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{2,20}$")]
 GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]{2,20}$")]
 ChannelId = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]{2,20}$")]
@@ -39,6 +52,8 @@ Length = Annotated[
 ]
 Model = TypeVar("Model", bound=BaseModel)
 
+
+_MARK = "\ufeff"
 
 _WATCHED = timedelta(minutes=5)
 
@@ -53,9 +68,9 @@ class _Part(BaseModel):
 class BotPart(_Part):
     """The bot itself: where its journal and the proposed configurations are, and how long things take."""
 
-    journal: Path
-    configs: Path | None = None
-    procedures: Path | None = None
+    journal: FilePath
+    configs: FilePath | None = None
+    procedures: FilePath | None = None
     drain: Length = Timings.drain
     approval_open: Length = Timings.approval_open
     approval_repeats: tuple[Length, ...] = Timings.approval_repeats
@@ -117,8 +132,8 @@ class AllPeoplePart(_Part):
 class SshPart(_Part):
     """How hosts are reached: OpenSSH client configuration, known hosts, patience."""
 
-    config: tuple[Path, ...] = (Path("~/.ssh/config"),)
-    known_hosts: Path = Path("~/.ssh/known_hosts")
+    config: tuple[FilePath, ...] = (Path("~/.ssh/config"),)
+    known_hosts: FilePath = Path("~/.ssh/known_hosts")
     connect_timeout: Length = timedelta(seconds=10)
     keepalive: Length = timedelta(seconds=10)
 
@@ -191,10 +206,10 @@ def read_tokens() -> Tokens:
 def read_settings(path: Path) -> Settings:
     """The settings file; relative paths in it are beside it. Raises Misconfigured with every mistake in it."""
     try:
-        table = tomllib.loads(path.read_text())
+        table = _toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise Misconfigured(f"{path}: {redact(str(error))}") from None
     settings = validated(Settings, table, path)
     beside = path.resolve().parent
@@ -207,6 +222,20 @@ def read_settings(path: Path) -> Settings:
     ssh = settings.ssh
     reached = {"config": tuple(anchored(one) for one in ssh.config), "known_hosts": anchored(ssh.known_hosts)}
     return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
+
+
+def _toml(text: str) -> object:
+    """What it says; raises ValueError, in words for people."""
+    if text.startswith(_MARK):
+        raise ValueError("begins with a byte-order mark: save it without one, as plain UTF-8")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise ValueError("a value in it is nested too deeply") from None
+    except ValueError:  # tomllib's own are all of its kind, but for what Python does not make a number of
+        raise ValueError("a number in it has too many digits") from None
 
 
 def validated(model: type[Model], value: object, path: Path) -> Model:

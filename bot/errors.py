@@ -15,6 +15,10 @@ class Misconfigured(BotError):
     """Settings, inventory, rules or a procedure cannot be used; nothing was started."""
 
 
+class Unprinted(BotError):
+    """Standard output did not take what was to be printed; the text says why."""
+
+
 class Unreadable(BotError):
     """A host answered with something that is not the answer to what was asked."""
 

@@ -23,10 +23,23 @@ else:
 
 
 class _Loader(_Safe):
-    """YAML without its silent surprise: a key that stands twice is a mistake."""
+    """YAML without its surprises: a key that stands twice is a mistake, and so is a value that cannot be made."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """As the parent's, but what Python says of a value it cannot make is told with its line."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, LookupError, AttributeError) as error:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            kind = node.tag.rpartition(":")[2]
+            said = f"this cannot be read as {kind}; a text that looks like one stands in quotes"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from error
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """As the parent's, but a key may stand once."""
+        if not isinstance(node, yaml.MappingNode):
+            return super().construct_mapping(node, deep=deep)  # which refuses it
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
@@ -87,7 +100,7 @@ def _shipped_rules() -> Rules:
 
 def _yaml(path: Path) -> object:
     try:
-        return yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         # Its own words have the line with them, whatever that says.
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

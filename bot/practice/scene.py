@@ -104,14 +104,15 @@ class Scene:
     @property
     def log(self) -> str:
         """What the bot has logged so far."""
-        return (self.folder / "bot.log").read_text(errors="replace")
+        return (self.folder / "bot.log").read_text(encoding="utf-8", errors="replace")
 
     async def __aenter__(self) -> Self:
         """Start Slack, write the settings; the bot is started with start_bot."""
         await self.slack.__aenter__()
         self._people()
         self.settings.write_text(
-            settings_of(self._site, CHANNEL, GROUP, {"drain": written(self._drain), "count_every": "1s", **self._more})
+            settings_of(self._site, CHANNEL, GROUP, {"drain": written(self._drain), "count_every": "1s", **self._more}),
+            encoding="utf-8",
         )
         return self
 

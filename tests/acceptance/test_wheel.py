@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.library import procedures_folder, read_library
+from bot.practice.site import CONFIG, propose
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLE = CHECKOUT / "deploy" / "dovecot-bot.toml"
@@ -57,9 +58,13 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_finds_its_own_procedures_from_another_folder(
     where: str, procedures: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """With the example settings, which have to be without a mistake, too."""
+    """With the example settings, which have to be without a mistake, too: here with all that they name beside them."""
     home: Path = request.getfixturevalue(where)
-    said = run("-m", "bot", "check", "--config", str(EXAMPLE), cwd=tmp_path, first=home)
+    settings = tmp_path / EXAMPLE.name
+    settings.write_text(EXAMPLE.read_text().replace("/etc/dovecot-bot/", "").replace("/var/lib/dovecot-bot/", ""))
+    (tmp_path / "ssh_config").touch()
+    propose(tmp_path / "configs" / CONFIG, {"dovecot.conf": b""})
+    said = run("-m", "bot", "check", "--config", str(settings), cwd=tmp_path, first=home)
     for procedure in read_library(procedures_folder()).procedures:
         assert f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)" in said
     asked = "from bot.library import procedures_folder; print(procedures_folder())"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from bot.adapters.clock import SystemClock
 from bot.config import Tokens, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
+from bot.library import procedures_folder, read_library
 
 GOOD = """
 [bot]
@@ -58,6 +60,8 @@ def test_good_settings_are_read_and_relative_paths_are_beside_them(tmp_path: Pat
         ("probe@example.org", "probe $(id)", "rings.0.test_user"),
         ("vhosts = 50", "vhosts = 0", "rings.0.backends.1.vhosts"),
         ("[slack]", "[slack", "line"),
+        ("journal.db", r"journal\u0000.db", "bot.journal: no path has a NUL character in it"),
+        ("journal.db", "~nobody-of-here/journal.db", "bot.journal: there is no home directory of that user"),
     ],
 )
 def test_a_mistake_is_told_with_its_file_and_place(tmp_path: Path, old: str, new: str, place: str) -> None:
@@ -81,10 +85,51 @@ def test_an_ssh_config_that_the_settings_name_has_to_be_there(tmp_path: Path) ->
         bootstrap.hosts(read_settings(settings(tmp_path, named)), SystemClock())
 
 
+async def test_what_the_settings_name_and_is_not_there_is_named_by_check(tmp_path: Path) -> None:
+    """Else it shows with a backend out: the bot is started anew, and does not come up."""
+    named = GOOD.replace("[slack]", '[ssh]\nconfig = "ssh_config"\n[slack]').replace("journal.db", "kept/journal.db")
+    named = named.replace("[bot]", '[bot]\nconfigs = "configs"').replace('"main"', '"main"\nproposed = "review"')
+    read = read_settings(settings(tmp_path, named))
+    ssh, journal, proposed = await bootstrap.missing(read)
+    assert ssh.startswith(f"ssh.config: {tmp_path}/ssh_config: the settings name this SSH config, and it is not there")
+    assert journal == f"bot.journal: {tmp_path}/kept: this folder is not there"
+    assert proposed.startswith(f"rings.0.proposed: {tmp_path}/configs: There is no configuration 'review'.")
+    for folder in ("kept", "configs/review"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("ssh_config", "configs/review/dovecot.conf"):
+        (tmp_path / file).touch()
+    assert await bootstrap.missing(read) == []
+
+
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured) as told:
         read_settings(settings(tmp_path, GOOD.replace('"15m"', '"soon"').replace('"C0OPS"', '"ops"')))
     assert all(place in str(told.value) for place in ("bot.drain", "slack.channels.0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = " + "[" * 2_000 + "]" * 2_000, "nested too deeply"),
+        ("x = " + "1" * 5_000, "a number in it has too many digits"),
+        ("\ufeff" + GOOD, "begins with a byte-order mark"),
+    ],
+)
+def test_a_file_that_python_does_not_take_is_told_in_words(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(Misconfigured, match=rf"bot\.toml: .*{told}"):
+        read_settings(settings(tmp_path, text))
+
+
+def test_settings_and_procedures_are_read_as_utf_8_whatever_the_locale_is(tmp_path: Path) -> None:
+    """In a C locale the shipped settings could not be read; in an ISO 8859-1 one, every text was another."""
+    path = settings(tmp_path, GOOD.replace("journal.db", "jürnal.db"))
+    usual = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        assert read_settings(path).bot.journal.name == "jürnal.db"
+        assert read_library(procedures_folder()).procedures
+    finally:
+        locale.setlocale(locale.LC_CTYPE, usual)
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -151,6 +151,15 @@ def test_the_sudo_rules_of_a_director_are_for_the_backends_of_all_its_rings(tmp_
     assert sum(rule.startswith("#") for rule in rules) == 1
 
 
+@pytest.mark.parametrize(
+    "user", ["ALL", "", "a b", "x ALL=(ALL) NOPASSWD: ALL\nbot", "bot\n", "ADMINS", "%wheel", "#0"]
+)
+def test_sudo_rules_are_for_one_user_with_a_plain_name(tmp_path: Path, user: str) -> None:
+    """They go to /etc/sudoers.d: with `ALL`, or a group, everybody on the host could do what the bot does."""
+    with pytest.raises(Refused, match="no plain name"):
+        bootstrap.sudo_rules(read_settings(settings(tmp_path, GOOD)), "director-1", user)
+
+
 # how many others have to be usable
 
 

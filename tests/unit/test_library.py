@@ -62,6 +62,7 @@ ASK_TWICE = """step: again
         ),
         ("step: director-up\n", ASK_TWICE % "restore" + "director-up\n", "the restore approval is asked for twice"),
         ("procedure: dovecot-upgrade", "procedure: [", "yaml"),
+        ("procedure: dovecot-upgrade", "procedure: !!map x", "line 5: expected a mapping"),
     ],
 )
 def test_a_mistake_in_a_procedure_is_told_with_its_file(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -70,6 +71,25 @@ def test_a_mistake_in_a_procedure_is_told_with_its_file(tmp_path: Path, old: str
         read_library(folder)
     assert "dovecot-upgrade.yaml" in str(error.value)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("2026-02-30", "timestamp"),
+        ("2026-13-01", "timestamp"),
+        ("1" * 5_000, "int"),
+        *((f"!!{kind} x", kind) for kind in ("int", "float", "bool", "timestamp")),
+        ("!!int ''", "int"),
+    ],
+)
+def test_a_value_that_cannot_be_made_is_told_with_its_file_and_line(tmp_path: Path, value: str, kind: str) -> None:
+    """A date with a slip in it; Python's own words for it have no place."""
+    folder = library(tmp_path, "summary: ", f"summary: {value} #")
+    lines = (folder / "dovecot-upgrade.yaml").read_text().splitlines()
+    (number,) = [number for number, line in enumerate(lines, 1) if line.startswith("summary: ")]
+    with pytest.raises(Misconfigured, match=rf"dovecot-upgrade\.yaml: line {number}: this cannot be read as {kind};"):
+        read_library(folder)
 
 
 def test_a_second_procedure_with_its_own_command_needs_no_python(tmp_path: Path) -> None:

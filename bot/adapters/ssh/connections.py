@@ -254,7 +254,7 @@ class _Known:
         if as_read != self._last[0]:
             known = asyncssh.SSHKnownHosts()
             for path, _ in there:
-                known.load(path.read_text())
+                known.load(path.read_text(encoding="utf-8", errors="replace"))  # comments may be anything
             self._last = (as_read, known)
         return self._last[1]
 

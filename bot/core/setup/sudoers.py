@@ -21,6 +21,7 @@ from bot.core.plans.procedure import Need, Procedure, Where
 from bot.core.plans.proposal import PackageChange, Proposal
 from bot.core.readings.probes import PROBES
 from bot.core.runs.metacache import flush_seen
+from bot.errors import Refused
 
 _RUN, _PACKAGE = "RUNRUNRUN", PackageChange(name="packagename", version="1packageversion", before="1versionbefore")
 _NAME = "[a-z0-9][a-z0-9+.-]+"
@@ -34,6 +35,8 @@ _OPEN = {
     _PACKAGE.name: f"{_NAME}( {_NAME})*",
     "{observed.packages_before}": f"{_SPEC}( {_SPEC})*",
 }
+_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+"""As useradd takes them. In capitals sudo reads its own words: ALL, which is everybody, Defaults, and aliases."""
 _OBSERVED = re.compile(r"\\\{observed\\\.[a-z_]+\\\}")
 _PATHS = {"dovecot": ("/usr/sbin/dovecot",)}
 _IN_BIN = frozenset(
@@ -42,7 +45,12 @@ _IN_BIN = frozenset(
 
 
 def sudoers(procedures: Iterable[Procedure], ring: Ring, host: Host, user: str) -> str:
-    """The rules for one host of a ring, as a file for /etc/sudoers.d."""
+    """The rules for one host of a ring, as a file for /etc/sudoers.d; raises Refused for what is no user's name."""
+    if not _USER.fullmatch(user):
+        raise Refused(
+            f"The rules are for one user, and {user!a} is no plain name of one: a small letter or _ first, then small"
+            " letters, digits, _, - and .; 32 at most."
+        )
     targets = [Target(ring=ring, backend=host)] if isinstance(host, Backend) else _targets(ring)
     rules = sorted(
         {

@@ -199,7 +199,7 @@ class PracticeRing:
     def _write(self, name: str, text: str) -> None:
         path = self.directory / name
         path.touch(mode=0o600)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
     def tick(self) -> None:
         """Let happen what is due; called again and again while the ring runs, and by whoever plays without that."""
