@@ -54,6 +54,7 @@ def check(config: Config = _DEFAULT) -> None:
     from bot import bootstrap
     from bot.config import read_settings
     from bot.library import procedures_folder
+    from bot.missing import missing
 
     settings = read_settings(config)
     library = bootstrap.library(settings)
@@ -63,8 +64,8 @@ def check(config: Config = _DEFAULT) -> None:
     for procedure in library.procedures:
         _print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
     _print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")
-    if missing := asyncio.run(bootstrap.missing(settings)):
-        raise Misconfigured("\n".join(f"{config}: {what}" for what in missing))
+    if absent := asyncio.run(missing(settings)):
+        raise Misconfigured("\n".join(f"{config}: {what}" for what in absent))
 
 
 @app.command()

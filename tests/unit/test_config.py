@@ -14,6 +14,7 @@ from bot.config import Tokens, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
 from bot.library import procedures_folder, read_library
+from bot.missing import missing
 
 GOOD = """
 [bot]
@@ -90,7 +91,7 @@ async def test_what_the_settings_name_and_is_not_there_is_named_by_check(tmp_pat
     named = GOOD.replace("[slack]", '[ssh]\nconfig = "ssh_config"\n[slack]').replace("journal.db", "kept/journal.db")
     named = named.replace("[bot]", '[bot]\nconfigs = "configs"').replace('"main"', '"main"\nproposed = "review"')
     read = read_settings(settings(tmp_path, named))
-    ssh, journal, proposed = await bootstrap.missing(read)
+    ssh, journal, proposed = await missing(read)
     assert ssh.startswith(f"ssh.config: {tmp_path}/ssh_config: the settings name this SSH config, and it is not there")
     assert journal == f"bot.journal: {tmp_path}/kept: this folder is not there"
     assert proposed.startswith(f"rings.0.proposed: {tmp_path}/configs: There is no configuration 'review'.")
@@ -98,7 +99,7 @@ async def test_what_the_settings_name_and_is_not_there_is_named_by_check(tmp_pat
         (tmp_path / folder).mkdir(parents=True)
     for file in ("ssh_config", "configs/review/dovecot.conf"):
         (tmp_path / file).touch()
-    assert await bootstrap.missing(read) == []
+    assert await missing(read) == []
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

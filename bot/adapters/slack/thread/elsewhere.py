@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
-from bot.adapters.slack.messages.markup import inline
+from bot.adapters.slack.messages.markup import inline, prose
 from bot.adapters.slack.messages.root import state_of
 from bot.adapters.slack.thread.pace import Pace
+from bot.core.decisions.damage import Damaged, claimed_words
+from bot.core.decisions.summary import Summary, summary_of
 from bot.core.runs.run import Run
 
 _log = logging.getLogger(__name__)
@@ -32,6 +35,23 @@ def unreached(run: Run, call: Message, *, failing: str) -> Message:
     )
     listed, abort = (inline(f"{run.request.command} {word}".strip()) for word in ("status", f"abort {run.id}"))
     builder.note(f"Here, {listed} shows how it stands now, and {abort} turns it round.")
+    return builder.message()
+
+
+def unwatched(runs: Sequence[Run | Summary], damaged: Sequence[Damaged], mistake: str, *, approvers: str) -> Message:
+    """The message to the bot's channels: of runs that are under way while the bot cannot start."""
+    builder = MessageBuilder(f"{approvers} The bot does not start, and nobody watches the runs that are under way.")
+    builder.paragraph(f":rotating_light: {approvers} *The bot does not start, and nobody watches these runs:*")
+    for run in runs:
+        about = f"{inline(run.id)} on {inline(summary_of(run).backend)}, in <#{summary_of(run).channel}>"
+        builder.paragraph(f"{about}: {state_of(run)}" if isinstance(run, Run) else about)
+    for one in damaged:
+        builder.paragraph(f"{inline(one.run)}, which is damaged and claims {prose(claimed_words(one))}")
+    builder.quote("*Why it does not start*", mistake)
+    builder.paragraph(
+        "*What to do* Look at these backends by hand. Mend what is named, try it with `dovecot-bot check`, and restart"
+        " the bot: it goes on from where they are. No button counts until then."
+    )
     return builder.message()
 
 
