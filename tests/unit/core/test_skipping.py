@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.core.decisions.decide import (
@@ -39,6 +41,25 @@ def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
         decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq - 1), story.at)
     story.tell(*decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq), story.at))
     assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_a_proposal_counts_only_while_whoever_made_it_may_steer_the_run() -> None:
+    """The requester may, with no other right; about whom Slack does not answer now, nothing is known."""
+    for proposer, may in (
+        (person(THIRD, may_approve=False), True),
+        (person(REQUESTER, may_approve=False, may_ask=False), True),
+        (replace(person(THIRD, barred="Slack does not say"), unsure=True), True),
+        (person(THIRD, may_approve=False, may_ask=False), False),
+        (person(THIRD, barred="this account is deactivated"), False),
+    ):
+        story = Story().until("users-come-back").fail()
+        story.tell(fact.SkipProposed(by=proposer.id, step="users-come-back", reason="quiet night"))
+        agree = AgreeToSkip(person=person(SECOND), ask=story.run.seq, proposer=proposer)
+        if may:
+            assert decide(story.run, agree, story.at) == (fact.SkipAgreed(by=SECOND, step="users-come-back"),)
+        else:
+            with pytest.raises(Refused, match="who proposed this, may not steer runs any more"):
+                decide(story.run, agree, story.at)
 
 
 def test_an_approval_can_never_be_skipped() -> None:
