@@ -139,12 +139,19 @@ def aborted_in_the_drain() -> Story:
     return story.tell(fact.TurnedBack(plan=way_back)).until(None, on=Status.ENDED)
 
 
+def not_seen_back() -> Story:
+    """Its last check fails, and two engineers leave it out."""
+    story = Story().until("users-come-back").fail("director-1: vhosts is 0, expected 100")
+    story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="somebody else looks after it"))
+    return story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED)
+
+
 def refused() -> Story:
     story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
     return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
 
 
-ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, moved_first, refused)
+ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, moved_first, not_seen_back, refused)
 """Every story: together they have every kind of fact."""
 
 

@@ -32,6 +32,9 @@ class RingState:
     """The same, or when it was last set back after it had been given users."""
     out_until: datetime | None = None
     """When it was given them, or was set up again; the last time."""
+    not_back: str = ""
+    """What was last seen, at `not_back_at`, where people skipped the check that would show that it is back."""
+    not_back_at: datetime | None = None
     given_back: frozenset[Effect] = frozenset()
     """What this run has begun to take back of what it made of the ring; the backend gets users once that is all."""
     kept_up: tuple[PlannedChange, ...] = ()
@@ -121,7 +124,15 @@ class RingState:
 
     def given_users_for_good(self, at: datetime) -> RingState:
         """Every director was seen to give the backend users, and so it is meant to stay."""
-        return replace(self, out_until=at)
+        return replace(self.seen_back(), out_until=at)
+
+    def not_seen_back(self, reason: str, at: datetime) -> RingState:
+        """It was given users, and what was to show that they can come to it was left out: this was seen last."""
+        return replace(self, not_back=reason, not_back_at=at)
+
+    def seen_back(self) -> RingState:
+        """Every director was seen to say that it is back."""
+        return replace(self, not_back="", not_back_at=None) if self.not_back else self
 
     def as_before(self, was: RingState) -> RingState:
         """What was begun certainly never ran: it has taken nothing away, and nothing back."""

@@ -114,6 +114,8 @@ def _standing(run: Run) -> list[str]:
 
 def _out(run: Run) -> Iterator[str]:
     since, until, zero_since = run.ring.out_since, run.ring.out_until, run.ring.zero_since
+    if run.ring.not_back:
+        return  # since when it is back, nobody has seen
     if since and until:
         yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
     elif zero_since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
@@ -164,7 +166,11 @@ def state_of(run: Run) -> str:
 
 def _ended(run: Summary) -> str:
     assert run.outcome is not None
-    end = _ENDS[run.outcome] + (f"; {inline(run.left, 300)}" if run.left else "")
+    end = _ENDS[run.outcome]
+    if run.not_back:
+        back = f"{inline(run.backend, 80)} *was not seen to be back*; last seen: {inline(run.not_back, 300)}"
+        end = f":warning: {end.partition(' ')[2]}, and {back}"
+    end += f"; {inline(run.left, 300)}" if run.left else ""
     return end + (f": {prose(run.ended_because, run.people, most=_REASON)}" if run.ended_because else "")
 
 
