@@ -110,7 +110,7 @@ class TakeOver:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOut:
-    """Whoever took over says that the backend stays out: the run ends, and releases the ring."""
+    """Somebody says that what was taken over stays out, or that the work by hand is done: the ring is released."""
 
     person: Person
 
@@ -220,7 +220,8 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
     if run.status is not Status.TAKEN:
         raise Refused("Nobody has taken this backend over.")
     by = command.person.id
-    reason = f"<@{by}> says that it stays out of the ring"
+    done = "it stays out of the ring" if run.ring.enforced else "the work by hand is done"  # as the button was named
+    reason = f"<@{by}> says that {done}"
     return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason, by=by),)
 
 

@@ -234,6 +234,10 @@ def monitor(run: Run) -> Run:
     return replace(run, ring=run.ring.reported_up())
 
 
+def seen_out(run: Run, entry: Entry) -> Run:
+    return replace(run, ring=run.ring.taken_out_by_hand(entry.at))
+
+
 def users_counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
     return replace(run, ring=run.ring.counted(new.users, entry.at))
 

@@ -35,6 +35,8 @@ class RingState:
     not_back: str = ""
     """What was last seen, at `not_back_at`, where people skipped the check that would show that it is back."""
     not_back_at: datetime | None = None
+    seen_out: datetime | None = None
+    """When it was seen out that somebody had taken over who was to take it out by hand."""
     given_back: frozenset[Effect] = frozenset()
     """What this run has begun to take back of what it made of the ring; the backend gets users once that is all."""
     kept_up: tuple[PlannedChange, ...] = ()
@@ -113,6 +115,10 @@ class RingState:
     def taken_out(self, at: datetime) -> RingState:
         """The backend's vhosts were taken away, or may have been."""
         return replace(self, out_since=self.out_since or at, zero_since=self.zero_since or at)
+
+    def taken_out_by_hand(self, at: datetime) -> RingState:
+        """Whoever has taken over has taken its vhosts away; until when it is out is not known."""
+        return replace(self, seen_out=at, out_since=self.out_since or at, out_until=None)
 
     def takes_back(self, effects: frozenset[Effect]) -> RingState:
         """The run begins to take these back, or people have done so by hand."""

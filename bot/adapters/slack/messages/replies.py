@@ -85,6 +85,8 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
             return ring.others(entry, counted, after, approvers)
         case fact.TakenOver() as taken:
             return ring.taken_over(entry, taken, after)
+        case fact.SeenOut() as out:
+            return ring.seen_out(entry, out, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():

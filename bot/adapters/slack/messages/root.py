@@ -159,9 +159,16 @@ def state_of(run: Run) -> str:
         case Status.HELD:
             return f":warning: Holds{_decides(run)}: {_at(run)}. {_why(run)}"
         case Status.TAKEN:
-            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
+            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}{_until(run)}"
         case _:
             assert_never(run.status)
+
+
+def _until(run: Run) -> str:
+    """What the ring is released on, where the run had not taken the backend out."""
+    if out := run.ring.seen_out:
+        return f". It was seen out, {now(out)}; the ring is released when it is seen in use again"
+    return "" if run.was_out else ". The ring is claimed until somebody says that the work by hand is done"
 
 
 def _ended(run: Summary) -> str:
