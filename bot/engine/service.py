@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
-from bot.core.decisions.decide import Steering
+from bot.core.decisions.decide import AgreeToSkip, Steering
 from bot.core.decisions.summary import RunList
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -129,11 +129,18 @@ class Service:
                 if known.outcome
                 else f"Run {run} is not under way: see the bot's log."
             )
+        if isinstance(command, AgreeToSkip):
+            command = replace(command, proposer=await self._proposer(live.runlog.run, command.ask))
         facts = await live.runlog.decide(_without_secrets(command))
         live.runner.wake()
         for one in facts:
             if isinstance(one, fact.ApprovalRefused):
                 raise Refused(f"This does not count: {one.reason}. The attempt is on the record.")
+
+    async def _proposer(self, run: Run, ask: int) -> Person | None:
+        """Who proposed this skip, as Slack knows them now: they may have left since, and two are to stand for it."""
+        proposed = run.skip.fact if run.skip and run.skip.seq == ask else None
+        return await self._ports.people.person(proposed.by) if isinstance(proposed, fact.SkipProposed) else None
 
     async def entries(self, run: str) -> tuple[Entry, ...]:
         """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""

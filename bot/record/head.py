@@ -41,6 +41,9 @@ def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
         yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
     ended = f"{run.outcome}, {date_and_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
+    if run.ring.not_back and run.ring.not_back_at:
+        seen = f"{code(run.ring.not_back)}, {date_and_time(run.ring.not_back_at)}"
+        yield f"- **Not seen to be back**: the check of that was skipped; last seen: {seen}"
     if there := left_there(run):
         yield f"- Left there: {code(there)}"
     yield f"- Facts: {len(entries)}"

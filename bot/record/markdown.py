@@ -68,6 +68,7 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.RingDeviated()
             | fact.OthersCounted()
             | fact.MonitorSaysUp()
+            | fact.SeenOut()
             | fact.BackendRebooted()
             | fact.RingSetBack()
         ):
@@ -177,6 +178,9 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield code(reason)
         case fact.MonitorSaysUp(host=host, reason=reason):
             yield f"A health monitor says up on {name(host)}, which harms nobody"
+            yield code(reason)
+        case fact.SeenOut(reason=reason):
+            yield "The backend was seen out, as whoever has taken over has made it"
             yield code(reason)
         case fact.BackendRebooted(host=host, reason=reason, ran=ran):
             yield f"{name(host)} was booted"

@@ -61,6 +61,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "OthersCounted": frozenset({"reason"}),
     "MonitorSaysUp": frozenset({"host", "reason"}),
     "TakenOver": frozenset({"reason"}),
+    "SeenOut": frozenset({"reason"}),
     "RunEnded": frozenset({"reason"}),
     "Ran": frozenset({"host", "command", "output"}),
     "Seen": frozenset({"host", "problem"}),

@@ -139,12 +139,38 @@ def aborted_in_the_drain() -> Story:
     return story.tell(fact.TurnedBack(plan=way_back)).until(None, on=Status.ENDED)
 
 
+def taken_out_by_hand() -> Story:
+    """The vhosts cannot be taken away; somebody takes over, does it by hand, and puts it back in the end."""
+    story = Story().until("set-vhosts-to-zero").fail("director-1: vhosts is 100, expected 0")
+    story.tell(fact.TakenOver(by=THIRD, reason="I take it out by hand"))
+    story.tell(fact.SeenOut(reason="director-1: vhosts is 0, state is up, users is 12"))
+    given = f"<@{THIRD}> took over, and every director gives the backend users again"
+    return story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=given))
+
+
+def not_seen_back() -> Story:
+    """Its last check fails, and two engineers leave it out."""
+    story = Story().until("users-come-back").fail("director-1: vhosts is 0, expected 100")
+    story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="somebody else looks after it"))
+    return story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED)
+
+
 def refused() -> Story:
     story = Story().until("one-backend-at-a-time").fail("director-1: backend-2 vhosts is 0")
     return story.tell(fact.RunEnded(outcome=fact.Outcome.REFUSED, reason=story.run.reason))
 
 
-ALL = (happy, turned_round, troubled, others_act, aborted_in_the_drain, moved_first, refused)
+ALL = (
+    happy,
+    turned_round,
+    troubled,
+    others_act,
+    aborted_in_the_drain,
+    moved_first,
+    taken_out_by_hand,
+    not_seen_back,
+    refused,
+)
 """Every story: together they have every kind of fact."""
 
 

@@ -33,6 +33,20 @@ class Person:
     unsure: bool = False
 
 
+def may_steer(run: Run, person: Person) -> None:
+    """Raises Refused, in words to them, where this person may not steer the run."""
+    if against := _no_steering(run, person):
+        raise Refused(f"Not done: {'' if person.barred else 'you are '}{against}.")
+
+
+def _no_steering(run: Run, person: Person) -> str:
+    if person.barred:
+        return person.barred
+    if not (person.may_ask or person.may_approve or person.id == run.request.requester):
+        return "neither among those who may ask for runs nor among the approvers"
+    return ""
+
+
 def asked_now(run: Run, ask: int) -> ApprovalAsked:
     """The open question that a click is about; raises Refused for one that is closed, or not the open one."""
     asked = run.asked if run.status is Status.ASKING else None
@@ -195,3 +209,10 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"
     return ""
+
+
+def still_proposes(run: Run, proposer: Person | None) -> str:
+    """Why the word of whoever proposed a skip counts no more, empty when it does; who cannot be looked up still may."""
+    if proposer is None or proposer.unsure or not (against := _no_steering(run, proposer)):
+        return ""
+    return f"<@{proposer.id}>, who proposed this, may not steer runs any more: {against}"

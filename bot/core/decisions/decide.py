@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.decisions.approval import Person, asked_now, why_not_by
+from bot.core.decisions.approval import Person, asked_now, may_steer, still_proposes, why_not_by
 from bot.core.decisions.goback import can_start_first, gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
@@ -74,10 +74,11 @@ class ProposeSkip:
 
 @dataclass(frozen=True, kw_only=True)
 class AgreeToSkip:
-    """A second engineer's yes to a skip; `ask` is the fact that proposed it."""
+    """A second engineer's yes to a skip; `ask` is the fact that proposed it, `proposer` who did, as Slack says now."""
 
     person: Person
     ask: int
+    proposer: Person | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ class TakeOver:
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOut:
-    """Whoever took over says that the backend stays out: the run ends, and releases the ring."""
+    """Somebody says that what was taken over stays out, or that the work by hand is done: the ring is released."""
 
     person: Person
 
@@ -130,7 +131,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
         case Approve() | Postpone() | WaitLonger():
             return _answer(run, command, now)
         case Retry():
-            _may_steer(run, command.person)
+            may_steer(run, command.person)
             _held(run, command.held)
             return (fact.RetryChosen(by=command.person.id),)
         case ProposeSkip():
@@ -158,7 +159,7 @@ def _answer(run: Run, command: Approve | Postpone | WaitLonger, now: datetime) -
 
 def _put_off(run: Run, command: Postpone | WaitLonger, asked: fact.ApprovalAsked, now: datetime) -> Fact:
     """It changes nothing on a host: whoever may steer the run may say it, the requester too."""
-    _may_steer(run, command.person)
+    may_steer(run, command.person)
     if now >= asked.expires:
         raise Refused("The question has expired, and the run holds: click Retry there, and it is asked anew.")
     if command.shown not in {"", asked.digest}:
@@ -193,7 +194,7 @@ def no_longer_wait(run: Run) -> str:
 
 
 def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
-    _may_steer(run, command.person)
+    may_steer(run, command.person)
     if command.answers is not None and (run.status is Status.ASKING or command.answers in run.answers):
         asked_now(run, command.answers)
     elif command.answers is not None:
@@ -215,16 +216,17 @@ def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
 
 
 def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
-    _may_steer(run, command.person)
+    may_steer(run, command.person)
     if run.status is not Status.TAKEN:
         raise Refused("Nobody has taken this backend over.")
     by = command.person.id
-    reason = f"<@{by}> says that it stays out of the ring"
+    done = "it stays out of the ring" if run.ring.enforced else "the work by hand is done"  # as the button was named
+    reason = f"<@{by}> says that {done}"
     return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason, by=by),)
 
 
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
-    _may_steer(run, command.person)
+    may_steer(run, command.person)
     if command.answers is not None:
         _held(run, command.answers)
     if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
@@ -239,13 +241,6 @@ def _reason(typed: str, without: str) -> str:
     return read[:500]
 
 
-def _may_steer(run: Run, person: Person) -> None:
-    if person.barred:
-        raise Refused(f"Not done: {person.barred}.")
-    if not (person.may_ask or person.may_approve or person.id == run.request.requester):
-        raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
-
-
 def _held(run: Run, held: int) -> PlannedStep:
     step = run.step
     if run.status is not Status.HELD or step is None:
@@ -256,7 +251,7 @@ def _held(run: Run, held: int) -> PlannedStep:
 
 
 def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
-    _may_steer(run, command.person)
+    may_steer(run, command.person)
     step = _held(run, command.held)
     if against := no_skip(step):
         raise Refused(against)
@@ -297,4 +292,6 @@ def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
         raise Refused(f"Not done: {person.barred or 'you are not one of the approvers'}.")
     if person.id in {run.skip.fact.by, run.request.requester}:
         raise Refused("Not done: a second engineer has to agree, neither who proposed it nor who asked for the run.")
+    if against := still_proposes(run, command.proposer):
+        raise Refused(f"Not done: {against}. Somebody else has to propose it.")
     return (fact.SkipAgreed(by=person.id, step=step.name),)

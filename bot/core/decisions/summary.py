@@ -23,7 +23,8 @@ from bot.errors import Illegal
 class Summary:
     """A run in a list. `reason` and `ticket` are what it was asked for with, `ended_because` why it ended so.
 
-    `left` is what it left on its hosts, in words; `people` are those whom `ended_because` may mention.
+    `left` is what it left on its hosts, in words; `not_back` what was seen last of a backend that was not seen to be
+    back; `people` are those whom `ended_because` may mention.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Summary:
     outcome: Outcome | None
     ended_because: str
     left: str
+    not_back: str
     people: tuple[str, ...]
 
 
@@ -71,6 +73,7 @@ def summary_of(run: Run | Summary) -> Summary:
         outcome=run.outcome,
         ended_because=run.reason if over else "",
         left=left_there(run),
+        not_back=run.ring.not_back if over else "",
         people=mentioned(run),
     )
 

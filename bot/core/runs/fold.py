@@ -116,6 +116,8 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
             return remember.others(run, new)
         case fact.MonitorSaysUp():
             return remember.monitor(run)
+        case fact.SeenOut():
+            return remember.seen_out(run, entry)
         case fact.TakenOver() as new:
             return people.taken(run, new, entry)
         case fact.Approved() as new:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect, effects, takes_back
-from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedStep
+from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
@@ -116,10 +116,22 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, ring=run.ring.given_users_for_good(entry.at))
+    if behind_the_restore(run) and any(one.asks.get("state") == "up" for one in _asks_directors(step)):
+        run = replace(run, ring=run.ring.seen_back())
     if Effect.STOP_DOVECOT in step.does and run.must_hold:
         # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
         run = replace(run, must_hold=dataclasses.replace(run.must_hold, back_to=""))
     return next_step(_touch(_out(run, step, entry), step))
+
+
+def behind_the_restore(run: Run) -> bool:
+    """Whether the step at hand is a check behind the last change that gives the backend users."""
+    gives = [at for at, step in enumerate(run.plan.steps) if Effect.RESTORE in step.does]
+    return isinstance(run.step, PlannedCheck) and bool(gives) and run.position > gives[-1]
+
+
+def _asks_directors(step: PlannedStep) -> list[Expected]:
+    return [one for one in step.expect if one.probe == "director-hosts"] if isinstance(step, PlannedCheck) else []
 
 
 def _out(run: Run, step: PlannedStep, entry: Entry) -> Run:
@@ -222,12 +234,17 @@ def monitor(run: Run) -> Run:
     return replace(run, ring=run.ring.reported_up())
 
 
+def seen_out(run: Run, entry: Entry) -> Run:
+    return replace(run, ring=run.ring.taken_out_by_hand(entry.at))
+
+
 def users_counted(run: Run, new: fact.UsersCounted, entry: Entry) -> Run:
     return replace(run, ring=run.ring.counted(new.users, entry.at))
 
 
 def ended(run: Run, new: fact.RunEnded, entry: Entry) -> Run:
-    # By nobody: every director was seen to give it users, where this run had not done so itself before.
-    if new.outcome is fact.Outcome.TAKEN_OVER and not new.by and run.ring.out_until is None:
+    # By nobody: every director was seen to give it users, where this run had not been seen to do so itself before.
+    given = run.ring.out_until is not None and not run.ring.not_back
+    if new.outcome is fact.Outcome.TAKEN_OVER and not new.by and not given:
         run = replace(run, ring=run.ring.given_users_for_good(entry.at))
     return replace(run, outcome=new.outcome, reason=new.reason or run.reason, ended_by=new.by)

@@ -32,6 +32,11 @@ class RingState:
     """The same, or when it was last set back after it had been given users."""
     out_until: datetime | None = None
     """When it was given them, or was set up again; the last time."""
+    not_back: str = ""
+    """What was last seen, at `not_back_at`, where people skipped the check that would show that it is back."""
+    not_back_at: datetime | None = None
+    seen_out: datetime | None = None
+    """When it was seen out that somebody had taken over who was to take it out by hand."""
     given_back: frozenset[Effect] = frozenset()
     """What this run has begun to take back of what it made of the ring; the backend gets users once that is all."""
     kept_up: tuple[PlannedChange, ...] = ()
@@ -111,6 +116,10 @@ class RingState:
         """The backend's vhosts were taken away, or may have been."""
         return replace(self, out_since=self.out_since or at, zero_since=self.zero_since or at)
 
+    def taken_out_by_hand(self, at: datetime) -> RingState:
+        """Whoever has taken over has taken its vhosts away; until when it is out is not known."""
+        return replace(self, seen_out=at, out_since=self.out_since or at, out_until=None)
+
     def takes_back(self, effects: frozenset[Effect]) -> RingState:
         """The run begins to take these back, or people have done so by hand."""
         return replace(self, given_back=self.given_back | effects)
@@ -121,7 +130,15 @@ class RingState:
 
     def given_users_for_good(self, at: datetime) -> RingState:
         """Every director was seen to give the backend users, and so it is meant to stay."""
-        return replace(self, out_until=at)
+        return replace(self.seen_back(), out_until=at)
+
+    def not_seen_back(self, reason: str, at: datetime) -> RingState:
+        """It was given users, and what was to show that they can come to it was left out: this was seen last."""
+        return replace(self, not_back=reason, not_back_at=at)
+
+    def seen_back(self) -> RingState:
+        """Every director was seen to say that it is back."""
+        return replace(self, not_back="", not_back_at=None) if self.not_back else self
 
     def as_before(self, was: RingState) -> RingState:
         """What was begun certainly never ran: it has taken nothing away, and nothing back."""

@@ -189,6 +189,11 @@ class Run:
         return self.ring.enforced
 
     @property
+    def was_out(self) -> bool:
+        """Whether the run had it out, as far as it saw, when somebody took over, or it was seen out since."""
+        return bool(self.ring.enforced) or self.ring.seen_out is not None
+
+    @property
     def skipped(self) -> tuple[PlannedStep, ...]:
         """The steps of the plan that is followed which people agreed to leave out, in order."""
         before = self.plan.steps[: self.position]

@@ -8,7 +8,7 @@
 - A run is *busy* from before a host hears of a change until the outcome is known. An outcome that nobody knows is *in
   doubt*, which only a look ends. In both, nothing is asked and no wait begins.
 - A person may take the run over unless a change is under way, and may ask to go back until it is taken over: it turns
-  round at the next safe point. After *taken over* comes *ended*, and nothing else.
+  round at the next safe point. After *taken over* comes *ended*, and no other status.
 
 How the facts make the state is in fold.py; the picture is in bot/README.md.
 """
@@ -118,6 +118,7 @@ TRANSITIONS: Mapping[Status, Mapping[type[Any], Status]] = MappingProxyType(
             fact.RunEnded: Status.ENDED,
         },
         Status.TAKEN: {
+            fact.SeenOut: Status.TAKEN,
             fact.RunEnded: Status.ENDED,
         },
         Status.ENDED: {},

@@ -96,6 +96,21 @@ def heard_all(run: Run, seen: Sequence[Seen]) -> bool:
     return run.ring.given_by <= {one.host for one in seen if one.reading is not None}
 
 
+def all_at_zero(seen: Sequence[Seen]) -> bool:
+    """Whether all directors that were read, one at least, have it at vhost count 0.
+
+    Down alone is no proof that a person has taken it out: a health monitor says that too.
+    """
+    read = [one.reading for one in seen if one.reading is not None]
+    return bool(read) and all(one["vhosts"] == 0 for one in read)
+
+
+def in_use(seen: Sequence[Seen]) -> bool:
+    """Whether every director was read, and gives it users."""
+    read = [one.reading for one in seen if one.reading is not None]
+    return len(read) == len(seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
+
+
 def others_counted(run: Run, ring: RingSeen) -> OthersCounted | None:
     """The fact to be written when the others became fewer than the ring needs, or enough again."""
     needed = run.request.target.ring.usable_others

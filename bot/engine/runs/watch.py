@@ -25,6 +25,8 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import (
     RingSeen,
+    all_at_zero,
+    in_use,
     judge_ring,
     nobody_knows,
     only_mapped,
@@ -265,15 +267,19 @@ class Watch:
             self._wake()
 
     async def _until_in_use(self) -> None:
-        """Somebody has taken over: the ring is released when every director is seen to give the backend users again."""
+        """Somebody has taken over: the ring is released when every director is seen to give the backend users again.
+
+        Users that it never lost prove nothing: whoever took over may be about to take it out.
+        """
         run = self._run
         # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
         observation = await self._looking.look([_EVERY, _DOVECOT], to_act=True)
-        if _serves(observation) is not True:
-            return
         directors = observation.part([_EVERY]).seen
-        read = [seen.reading for seen in directors if seen.reading is not None]
-        if len(read) == len(directors) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read):
+        if not run.was_out:
+            if all_at_zero(directors):
+                out = fact.SeenOut(reason=judge_ring(run, directors).said)
+                await self._runlog.record(out, only_after=run.last_decisive)
+        elif _serves(observation) is True and in_use(directors):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"
             ended = fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason)
             await self._runlog.record(ended, only_after=run.last_decisive)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from bot.core.decisions.decide import (
@@ -39,6 +42,49 @@ def test_a_skip_needs_a_reason_and_a_second_engineer() -> None:
         decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq - 1), story.at)
     story.tell(*decide(story.run, AgreeToSkip(person=person(SECOND), ask=story.run.seq), story.at))
     assert story.until(None, on=Status.ENDED).run.outcome is fact.Outcome.DONE
+
+
+def test_a_proposal_counts_only_while_whoever_made_it_may_steer_the_run() -> None:
+    """The requester may, with no other right; about whom Slack does not answer now, nothing is known."""
+    for proposer, may in (
+        (person(THIRD, may_approve=False), True),
+        (person(REQUESTER, may_approve=False, may_ask=False), True),
+        (replace(person(THIRD, barred="Slack does not say"), unsure=True), True),
+        (person(THIRD, may_approve=False, may_ask=False), False),
+        (person(THIRD, barred="this account is deactivated"), False),
+    ):
+        story = Story().until("users-come-back").fail()
+        story.tell(fact.SkipProposed(by=proposer.id, step="users-come-back", reason="quiet night"))
+        agree = AgreeToSkip(person=person(SECOND), ask=story.run.seq, proposer=proposer)
+        if may:
+            assert decide(story.run, agree, story.at) == (fact.SkipAgreed(by=SECOND, step="users-come-back"),)
+        else:
+            with pytest.raises(Refused, match="who proposed this, may not steer runs any more"):
+                decide(story.run, agree, story.at)
+
+
+def test_what_was_seen_last_is_kept_where_the_check_behind_the_restore_is_skipped() -> None:
+    """With the time when it was seen: whoever reads how the run ended comes hours later."""
+    story = Story().until("stop-was-clean").fail("it was killed")
+    story.tell(fact.SkipProposed(by=THIRD, step="stop-was-clean", reason="x"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="stop-was-clean"))
+    story.until("users-come-back").fail("director-1: vhosts is 0, expected 100")
+    at = story.at
+    story.at += timedelta(hours=2)
+    assert story.run.ring.not_back == "", "what is skipped before the restore is another matter"
+    story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="x"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back"))
+    ring = story.run.ring
+    assert (ring.not_back, ring.not_back_at) == ("director-1: vhosts is 0, expected 100", at)
+
+
+def test_it_counts_no_more_once_every_director_is_seen_to_give_it_users() -> None:
+    """Somebody takes over before the run has ended, and puts it back by hand."""
+    story = Story().until("users-come-back").fail("director-1: vhosts is 0, expected 100")
+    story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="x"))
+    story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back"), fact.TakenOver(by=THIRD, reason="I put it back"))
+    story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason="every director gives it users again"))
+    assert (story.run.ring.not_back, story.run.ring.out_until) == ("", story.at)
 
 
 def test_an_approval_can_never_be_skipped() -> None:

@@ -14,6 +14,7 @@ from bot.core.decisions.decide import (
     TakeOver,
     decide,
 )
+from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
@@ -82,6 +83,43 @@ def test_a_run_that_was_taken_over_takes_no_command_but_its_end() -> None:
     story.tell(*decide(story.run, LeaveOut(person=person(SECOND)), story.at))
     assert (story.run.status, story.run.outcome) == (Status.ENDED, fact.Outcome.TAKEN_OVER)
     assert SECOND in story.run.reason
+
+
+def test_a_run_that_had_not_taken_its_backend_out_says_so_and_ends_on_the_word_that_the_work_is_done() -> None:
+    """It stays in use: nobody says that it stays out. A command that failed may have taken no vhosts either."""
+    for story in (Story().until("download-packages").fail(), Story().until("set-vhosts-to-zero").fail()):
+        story.tell(fact.TakenOver(by=THIRD, reason="by hand"))
+        assert not story.run.was_out
+        (ended,) = decide(story.run, LeaveOut(person=person(SECOND)), story.at)
+        assert isinstance(ended, fact.RunEnded)
+        assert ended.reason == f"<@{SECOND}> says that the work by hand is done"
+
+
+def test_a_run_that_has_given_its_users_back_does_not_know_its_backend_to_be_out() -> None:
+    """Also on its way back; until then it does, in the middle of the restore too."""
+    back = Story().until("drain", on=Status.WAITING).tell(fact.GoBackAsked(by=SECOND, reason="x"))
+    way_back = going_back(back.run)
+    assert way_back is not None
+    back.tell(fact.TurnedBack(plan=way_back))
+    assert back.run.was_out
+    assert not back.until("users-come-back").run.was_out
+    for step, out in (
+        ("set-vhosts-to-zero", False),
+        ("drain", True),
+        ("director-up", True),
+        ("users-come-back", False),
+    ):
+        assert Story().until(step).run.was_out is out, step
+
+
+def test_one_that_is_seen_out_after_the_take_over_is_known_to_be_out_from_then_on() -> None:
+    story = Story().until("set-vhosts-to-zero").fail().tell(fact.TakenOver(by=THIRD, reason="by hand"))
+    story.tell(fact.SeenOut(reason="director-1: vhosts is 0"))
+    out = story.at
+    assert story.run.was_out
+    story.at += timedelta(hours=1)
+    story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason="every director gives it users again"))
+    assert (story.run.ring.seen_out, story.run.ring.out_until) == (out, story.at)
 
 
 def test_a_backend_stays_out_only_by_the_word_of_somebody_who_may_once_it_was_taken_over() -> None:

@@ -87,7 +87,7 @@ FORMS = {
         title="Take over by hand",
         submit="Take over",
         text="Run {run} changes nothing more, and the ring is watched no more. It releases the ring when the backend"
-        " is seen in use again, or when somebody says that it stays out.",
+        " was out and is seen in use again, or when somebody says that it stays out, or that the work by hand is done.",
         label="Why do you take over?",
     ),
     "not_now": _NOT_NOW,

@@ -78,13 +78,15 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.SkipProposed() as proposed:
             return asking.skip_proposed(entry, proposed, after, approvers)
         case fact.RunEnded() as end:
-            return _run_ended(entry, end, after)
+            return _run_ended(entry, end, after, approvers)
         case fact.HostsProved() as proved:
             return None if steps.proof_is_shared(after) else ring.proved(entry, proved)
         case fact.OthersCounted() as counted:
             return ring.others(entry, counted, after, approvers)
         case fact.TakenOver() as taken:
             return ring.taken_over(entry, taken, after)
+        case fact.SeenOut() as out:
+            return ring.seen_out(entry, out, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
@@ -200,11 +202,20 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
 
-def _run_ended(entry: Entry, end: fact.RunEnded, run: Run) -> Message:
-    name = escape(run.request.target.backend.name)
+def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Message:
+    name, how, called, not_back = escape(run.request.target.backend.name), _OUTCOMES[end.outcome], callers(run), ""
     why = f" {prose(end.reason or run.reason, known(run))}" if end.reason or run.reason else ""
-    builder = MessageBuilder(f"{callers(run)} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}")
-    builder.paragraph(f"{_OUTCOMES[end.outcome]} · {name} · {now(entry.at)} · {callers(run)}{why and ':'}{why}")
+    if run.ring.not_back:
+        called, not_back = f"{called} {approvers}", f" {name} was not seen to be back: {escape(run.ring.not_back)}."
+        how = f":warning: {how.partition(' ')[2]}, and {name} *was not seen to be back*"
+    builder = MessageBuilder(f"{called} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}{not_back}")
+    builder.paragraph(f"{how} · {name} · {now(entry.at)} · {called}{why and ':'}{why}")
+    if run.ring.not_back and run.ring.not_back_at:
+        builder.quote(f"*Last seen*, {now(run.ring.not_back_at)}", run.ring.not_back)
+        builder.paragraph(
+            "What would show that it is back was skipped, and nobody looks any more. What to do: see what every"
+            f" director says of {name}, and whether it serves."
+        )
     lines = [
         f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
         steps_done(run),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder, button, dialog
+from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import callers, clock, file_name, now, value, who
 from bot.core.plans.effects import Effect, effects
@@ -173,12 +173,45 @@ def taken_over(entry: Entry, taken: fact.TakenOver, run: Run) -> Message:
             "This run has masked dovecot there: where `systemctl is-enabled dovecot` still says so,"
             " `systemctl unmask --runtime dovecot` before it can be started."
         )
-    builder.paragraph(
-        "The run sends nothing more, and sets nothing back; what was sent before may still come about. It releases"
-        f" the ring when every director is seen to give {escape(name)} users again, and dovecot is seen to run"
-        " there; or when somebody says that it stays out."
+    nothing = "The run sends nothing more, and sets nothing back; what was sent before may still come about."
+    builder.paragraph(f"{nothing} {_lets_go(run)}")
+    return builder.message(name=file_name(entry, "taken"), buttons=(_over(run, entry),))
+
+
+def _lets_go(run: Run) -> str:
+    """What the run releases its ring on; that a backend is in use says nothing where it was not out."""
+    if run.was_out:
+        return f"It releases the ring when {_in_use(run)}; or when somebody says that it stays out."
+    name = escape(run.request.target.backend.name)
+    return (
+        f"The run does not know {name} to be out, so it releases the ring when somebody says that the work by hand is"
+        f" done; or, once {name} was seen at vhost count 0, when {_in_use(run)}."
     )
-    text = f"End run {run.id}: {name} stays out? The ring is claimed no more; runs are refused while {name} is out."
-    confirm = dialog(f"{name} stays out", text, "It stays out", style="danger")
-    stays = button("It stays out…", "stays_out", value(run.id, entry.seq), style="danger", confirm=confirm)
-    return builder.message(name=file_name(entry, "taken"), buttons=(stays,))
+
+
+def _in_use(run: Run) -> str:
+    name = escape(run.request.target.backend.name)
+    return f"every director is seen to give {name} users again, and dovecot is seen to run there"
+
+
+def _over(run: Run, entry: Entry) -> Json:
+    """The button by which a person ends the run."""
+    name, answer = run.request.target.backend.name, value(run.id, entry.seq)
+    then = f"The ring is claimed no more; runs are refused while {name} is out."
+    if run.was_out:
+        confirm = dialog(
+            f"{name} stays out", f"End run {run.id}: {name} stays out? {then}", "It stays out", style="danger"
+        )
+        return button("It stays out…", "stays_out", answer, style="danger", confirm=confirm)
+    text = f"End run {run.id}: is the work by hand on {name} done? {then}"
+    confirm = dialog(f"Work by hand on {name}", text, "It is done", style="danger")
+    return button("The work by hand is done…", "stays_out", answer, style="danger", confirm=confirm)
+
+
+def seen_out(entry: Entry, out: fact.SeenOut, run: Run) -> Message:
+    """A backend that was taken over is out now: from here on it is known when it is back."""
+    builder = MessageBuilder(f"{escape(run.request.target.backend.name)} is seen out, {clock(entry.at)}.")
+    builder.paragraph(f":information_source: *{escape(run.request.target.backend.name)} is seen out*, {now(entry.at)}")
+    builder.quote("*Seen*", out.reason)
+    builder.note(f"From here on the run releases the ring also when {_in_use(run)}.")
+    return builder.message(name=file_name(entry, "out"))

@@ -114,6 +114,8 @@ def _standing(run: Run) -> list[str]:
 
 def _out(run: Run) -> Iterator[str]:
     since, until, zero_since = run.ring.out_since, run.ring.out_until, run.ring.zero_since
+    if run.ring.not_back:
+        return  # since when it is back, nobody has seen
     if since and until:
         yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
     elif zero_since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
@@ -157,14 +159,25 @@ def state_of(run: Run) -> str:
         case Status.HELD:
             return f":warning: Holds{_decides(run)}: {_at(run)}. {_why(run)}"
         case Status.TAKEN:
-            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}"
+            return f":raising_hand: Taken over by hand by {who(run.taken_by or '')}: {inline(run.reason)}{_until(run)}"
         case _:
             assert_never(run.status)
 
 
+def _until(run: Run) -> str:
+    """What the ring is released on, where the run had not taken the backend out."""
+    if out := run.ring.seen_out:
+        return f". It was seen out, {now(out)}; the ring is released when it is seen in use again"
+    return "" if run.was_out else ". The ring is claimed until somebody says that the work by hand is done"
+
+
 def _ended(run: Summary) -> str:
     assert run.outcome is not None
-    end = _ENDS[run.outcome] + (f"; {inline(run.left, 300)}" if run.left else "")
+    end = _ENDS[run.outcome]
+    if run.not_back:
+        back = f"{inline(run.backend, 80)} *was not seen to be back*; last seen: {inline(run.not_back, 300)}"
+        end = f":warning: {end.partition(' ')[2]}, and {back}"
+    end += f"; {inline(run.left, 300)}" if run.left else ""
     return end + (f": {prose(run.ended_because, run.people, most=_REASON)}" if run.ended_because else "")
 
 

@@ -37,6 +37,7 @@ from bot.core.runs.events.ring import MonitorSaysUp as MonitorSaysUp
 from bot.core.runs.events.ring import OthersCounted as OthersCounted
 from bot.core.runs.events.ring import RingDeviated as RingDeviated
 from bot.core.runs.events.ring import RingSetBack as RingSetBack
+from bot.core.runs.events.ring import SeenOut as SeenOut
 from bot.core.runs.events.steps import How as How
 from bot.core.runs.events.steps import Outcome as Outcome
 from bot.core.runs.events.steps import RunEnded as RunEnded
@@ -87,6 +88,7 @@ Fact = (
     | BackendRebooted
     | OthersCounted
     | MonitorSaysUp
+    | SeenOut
     | TakenOver
     | RunEnded
 )

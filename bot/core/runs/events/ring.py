@@ -74,6 +74,13 @@ class BackendRebooted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeenOut:
+    """After somebody took over a backend that was not out, the directors were seen to have it at vhost count 0."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class OthersCounted:
     """The other backends that users can be sent to became fewer than the ring needs, or enough again."""
 
