@@ -95,12 +95,10 @@ def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
 
 
 def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
-    """The journal; with `must_exist` it is Misconfigured when there is none yet."""
+    """The journal; with `must_exist` only to look at it: then nothing is made or written."""
     path: Path = settings.bot.journal
-    if must_exist and not path.exists():
-        raise Misconfigured(f"{path}: there is no journal yet")
     # The file itself, as for its lock: a link that is set to another file meanwhile must not split the journal in two.
-    return SqlJournal(f"sqlite:///{os.path.realpath(path)}")
+    return SqlJournal(f"sqlite:///{os.path.realpath(path)}", only_looks=must_exist)
 
 
 def _allowed(people: PeoplePart) -> Allowed:

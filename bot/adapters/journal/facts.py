@@ -59,17 +59,18 @@ class SqlJournal:
     """The facts of all runs in a database, given by its SQLAlchemy URL (`sqlite:///PATH`).
 
     To be opened before use, or used with `async with`; `posts` keeps the thread's notes in the same database.
+    With `only_looks` it must be there, and nothing is written, whatever it lacks.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, only_looks: bool = False) -> None:
+        self._database = Database(url, only_looks=only_looks)
         self.posts = SqlPosts(self._database)
         self._all_have_rows = False
 
     async def open(self) -> None:
         """Connect and create what is missing; raises JournalError."""
         await self._database.open()
-        if not self._database.complete:
+        if not self._database.complete or self._database.only_looks:
             return
         try:
             await claiming.give_up_what_is_over(self._database)

@@ -109,7 +109,7 @@ def _newest(connection: Connection, most: int | None) -> tuple[dict[str, Summary
 async def _made(database: Database, read: Read, runs: Iterable[str]) -> dict[str, Summary]:
     """Those that have ended, each written as soon as it is known; where that cannot be, it serves this one list."""
     made: dict[str, Summary] = {}
-    written = database.complete
+    written = database.complete and not database.only_looks
     for run in runs:
         entries, damage = await read(run)
         summary = ended_summary(entries, damage)
