@@ -133,7 +133,7 @@ class SqlJournal:
         return (await self._read(run))[1]
 
     async def examine(self, run: str) -> Damaged | None:
-        """What is wrong with a run, and what it claims; None for a sound one, and for one that is not there."""
+        """What is wrong with a run, what it claims, who released it; None where there is nothing to say of it."""
         return await self._database.read(partial(_examined, run=run, complete=self._database.complete))
 
     async def release(self, release: Release) -> None:

@@ -1,7 +1,8 @@
 """A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who released it.
 
 The bot does nothing for such a run: it would act on what it does not know. What the run claims stays claimed,
-until somebody who may approve has looked at the backend and says so.
+until somebody who may approve has looked at the backend and says so. From then on it is in their hands, also when its
+facts can be read again, as after an upgrade of the bot or from a backup: another run may have its ring by then.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class Release:
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A run that cannot be read whole: `flaw` says at which fact, and how; `last` is the state that is known.
+    """A run that cannot be read whole, or was released: `flaw` says at which fact, and how; `last` is the known state.
 
+    The flaw is empty when all facts are sound, those of a run that was released and can be read again.
     `rings` and `keys` are what it still claims (core/runs/events/claims.py), nothing once it has ended or was released.
     """
 
@@ -71,7 +73,7 @@ def examined(
     keys: Sequence[str] = (),
     release: Release | None = None,
 ) -> Damaged | None:
-    """What is wrong with a run; None for a sound one, and for one that nobody knows.
+    """What is wrong with a run; None for a sound one that nobody has released, and for one that nobody knows.
 
     `entries` are those that could be read, `flaw` says what follows them and cannot be.
     """
@@ -87,7 +89,7 @@ def examined(
     gone = not entries and not flaw
     if gone and (rings or keys or release):
         flaw = "no fact of it is there any more: they were deleted, or are in another journal"
-    if not flaw:
+    if not flaw and (release is None or rings or keys):
         return None
     flaw = flaw.removeprefix(f"run {run}, ").removeprefix(f"run {run}: ").removesuffix(".")
     return Damaged(
@@ -99,7 +101,7 @@ def decide_release(run: str, found: Damaged | None, person: Person, reason: str,
     """What is to be written when this person releases a damaged run; raises Refused."""
     if not person.may_approve or person.barred:
         raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
-    if found is None:
+    if found is None or not (found.flaw or found.release):
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:
         raise Refused(f"Run {run} {release_words(found.release)}.")
@@ -125,8 +127,8 @@ def claimed_words(found: Damaged) -> str:
 
 def damage_in_words(found: Damaged) -> str:
     """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
-    lines = [_what_is_wrong(found), *_last_known(found)]
-    if found.claims:
+    lines = [_what_is_wrong(found) if found.flaw else _let_go(found), *_last_known(found)]
+    if found.flaw and found.claims:
         lines += [_by_hand(found), _then(found)]
     return "\n".join(lines)
 
@@ -145,6 +147,14 @@ def _what_is_wrong(found: Damaged) -> str:
     else:
         consequence = "it claims nothing"
     return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}."
+
+
+def _let_go(found: Damaged) -> str:
+    assert found.release is not None
+    return (
+        f"Run {found.run} {release_words(found.release)}. It could not be read then, and can be now; it is in their"
+        " hands all the same, so nothing is done for it, and it claims nothing."
+    )
 
 
 def _last_known(found: Damaged) -> tuple[str, ...]:
