@@ -34,7 +34,9 @@ async def read_run(journal: Journal, run: str) -> Run | Damaged | None:
         known = None
     if known and known.status is Status.ENDED:
         return known
-    return await journal.examine(run) or known
+    found = await journal.examine(run)
+    # One that has all that it claims goes on, whatever stands in the place of its release.
+    return found if found and (found.flaw or not found.claims) else known
 
 
 async def surveyed(listed: RunList, read: Callable[[str], Awaitable[Run | Damaged | None]]) -> Survey:

@@ -15,6 +15,7 @@ from bot.record.escape import block, cell, code, name, prose
 
 _DAMAGED = "The journal of this run is damaged. Below stands what is sound."
 _RELEASED = "This run was released: what was done after that is not on the record."
+_IN_DOUBT = "Whether this run was released is not known."
 
 
 def date_and_time(at: datetime) -> str:
@@ -28,7 +29,7 @@ def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator
     yield f"# Change record {name(run.id)}: {prose(request.plan.title)}"
     yield ""
     if damage:
-        yield f"**{_DAMAGED if damage.flaw else _RELEASED}**"
+        yield f"**{_DAMAGED if damage.flaw else _RELEASED if damage.release else _IN_DOUBT}**"
         yield ""
         yield from block(damage_in_words(damage))
         yield ""

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
+from bot.adapters.journal.ids import is_of, is_one, shown
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.decisions.summary import RunList
@@ -76,8 +77,7 @@ class SqlJournal:
             await claiming.give_up_what_is_over(self._database)
             for run in await self.open_runs():
                 await self._claim_all(run)
-            await summaries.complete(self._database)
-            self._all_have_rows = True
+            self._all_have_rows = await summaries.complete(self._database)
         except JournalError as error:
             if not only_read(error):
                 await self.close()
@@ -163,8 +163,11 @@ class SqlJournal:
 
 def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
     """The facts of a run after that number and before the first place that does not fit, and how that does not."""
-    query = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
+    query = select(EVENTS).where(is_of(EVENTS.c.run, run), EVENTS.c.seq > after).order_by(EVENTS.c.seq)
     rows = connection.execute(query).mappings().all()
+    if rows and not is_one(run):
+        altered = f"{len(rows)} {'fact is' if len(rows) == 1 else 'facts are'} kept under it that were altered"
+        return (), f"run {run}: that is no id of a run, and {altered} after they were written"
     entries: list[Entry] = []
     before = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
     previous = connection.execute(before).scalar() or "" if after else ""
@@ -181,7 +184,7 @@ def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry
 
 
 def _runs(connection: Connection, query: Select[Any]) -> tuple[str, ...]:
-    return tuple(connection.execute(query).scalars())
+    return tuple(map(shown, connection.execute(query).scalars()))
 
 
 def _examined(connection: Connection, run: str, *, complete: bool) -> Damaged | None:
@@ -189,8 +192,8 @@ def _examined(connection: Connection, run: str, *, complete: bool) -> Damaged | 
     if not complete:
         return examined(run, entries, damage or "")
     rings, keys = releasing.claimed(connection, run)
-    release = releasing.released(connection, run)
-    return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
+    release, flaw = releasing.released(connection, run)
+    return examined(run, entries, damage or "", rings=rings, keys=keys, release=release, release_flaw=flaw)
 
 
 def _append(connection: Connection, run: str, after: int, entries: Sequence[Entry]) -> None:
@@ -210,7 +213,7 @@ def _meaning(connection: Connection, entries: Sequence[Entry]) -> JournalError |
     holders = connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
     for ring, holder in holders:
         if holder != run:
-            return RingClaimed(ring, holder)
+            return RingClaimed(ring, shown(holder))
     keys = tuple(key for entry in entries for key in claims(entry.fact))
     if claimed := claiming.claimed_by_another(connection, run, keys):
         return claimed

@@ -42,7 +42,8 @@ class Release:
 class Damaged:
     """A run that cannot be read whole, or was released: `flaw` says at which fact, and how; `last` is the known state.
 
-    The flaw is empty when all facts are sound, those of a run that was released and can be read again.
+    The flaw is empty when all facts are sound, those of a run that was released and can be read again. `release_flaw`
+    says what is wrong with what the journal keeps as its release, which then counts for nothing.
     `rings` and `keys` are what it still claims (core/runs/events/claims.py), nothing once it has ended or was released.
     """
 
@@ -53,6 +54,7 @@ class Damaged:
     rings: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     release: Release | None = None
+    release_flaw: str = ""
 
     @property
     def claims(self) -> bool:
@@ -72,10 +74,12 @@ def examined(
     rings: Sequence[str] = (),
     keys: Sequence[str] = (),
     release: Release | None = None,
+    release_flaw: str = "",
 ) -> Damaged | None:
     """What is wrong with a run; None for a sound one that nobody has released, and for one that nobody knows.
 
-    `entries` are those that could be read, `flaw` says what follows them and cannot be.
+    `entries` are those that could be read, `flaw` says what follows them and cannot be, `release_flaw` what is wrong
+    with its release. A release that has not freed what the run claims is none.
     """
     last: Run | None = None
     sound: list[Entry] = []
@@ -86,14 +90,23 @@ def examined(
             flaw = str(error)
             break
         sound.append(entry)
-    gone = not entries and not flaw
-    if gone and (rings or keys or release):
+    if release and (rings or keys):
+        release, release_flaw = None, "it says that the run was released, and the run has what it claims"
+    known = rings or keys or release or release_flaw
+    if not entries and not flaw and known:
         flaw = "no fact of it is there any more: they were deleted, or are in another journal"
-    if not flaw and (release is None or rings or keys):
+    if not (flaw or release or release_flaw):
         return None
     flaw = flaw.removeprefix(f"run {run}, ").removeprefix(f"run {run}: ").removesuffix(".")
     return Damaged(
-        run=run, flaw=flaw, sound=tuple(sound), last=last, rings=tuple(rings), keys=tuple(keys), release=release
+        run=run,
+        flaw=flaw,
+        sound=tuple(sound),
+        last=last,
+        rings=tuple(rings),
+        keys=tuple(keys),
+        release=release,
+        release_flaw=release_flaw,
     )
 
 
@@ -127,6 +140,8 @@ def claimed_words(found: Damaged) -> str:
 
 def damage_in_words(found: Damaged) -> str:
     """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
+    if not found.flaw and found.claims:
+        return f"Run {found.run} goes on, and has what it claims. {_doubtful(found)}"
     lines = [_what_is_wrong(found) if found.flaw else _let_go(found), *_last_known(found)]
     if found.flaw and found.claims:
         lines += [_by_hand(found), _then(found)]
@@ -146,11 +161,20 @@ def _what_is_wrong(found: Damaged) -> str:
         consequence = f"it {release_words(found.release)}"
     else:
         consequence = "it claims nothing"
-    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}."
+    doubt = f" {_doubtful(found)}" if found.release_flaw else ""
+    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}.{doubt}"
+
+
+def _doubtful(found: Damaged) -> str:
+    return (
+        f"The row of its release (table releases) is damaged: {_quoted(found.release_flaw)}. So that row counts for"
+        " nothing: whether it was released, by whom and why is not known."
+    )
 
 
 def _let_go(found: Damaged) -> str:
-    assert found.release is not None
+    if found.release is None:
+        return f"Run {found.run} claims nothing, so nothing is done for it. {_doubtful(found)}"
     return (
         f"Run {found.run} {release_words(found.release)}. It could not be read then, and can be now; it is in their"
         " hands all the same, so nothing is done for it, and it claims nothing."
