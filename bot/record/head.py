@@ -50,7 +50,8 @@ def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator
         seen = f"{code(run.ring.not_back)}, {date_and_time(run.ring.not_back_at)}"
         yield f"- **Not seen to be back**: the check of that was skipped; last seen: {seen}"
     if damage and (release := damage.release):
-        yield f"- Released: by {release.by}, {date_and_time(release.at)}: {code(release.reason)}"
+        remark = f" ({release.remark})" if release.remark else ""
+        yield f"- Released: by {release.by}, {date_and_time(release.at)}{remark}: {code(release.reason)}"
     if there := left_there(run):
         yield f"- Left there: {code(there)}"
     yield f"- Facts: {len(entries)}"

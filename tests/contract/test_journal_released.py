@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,72 +13,17 @@ import pytest
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
 from bot.adapters.slack.thread.damage import beside
-from bot.config import Settings, read_settings
+from bot.config import Settings
 from bot.core.decisions.approval import Person
-from bot.core.decisions.damage import Release, damage_in_words
+from bot.core.decisions.damage import damage_in_words
 from bot.core.decisions.decide import GoBack
-from bot.core.hosts.inventory import Inventory, Target
-from bot.engine.planning import Catalogue
-from bot.engine.service import Service
-from bot.errors import Refused, RingClaimed
+from bot.errors import Refused
 from bot.record.markdown import markdown
-from tests.build import NOON, SECOND, Story, library, ring
-from tests.contract.journals import path, requested, sql
-from tests.fakes import FakeJournal, fake_ports
+from tests.build import NOON, SECOND, Story
+from tests.contract.journals import path, sql
+from tests.contract.releases import READABLE_AGAIN, RELEASE, RUN, change, other, released, service, settings, tell
 
-__all__ = ["path", "sql"]
-
-ROOT = Path(__file__).parents[2]
-RUN = "r2025a"
-RELEASE = Release(run=RUN, by=SECOND, at=NOON, reason="backend-3 is served by hand")
-
-
-def change(path: Path, *statements: str) -> None:
-    """What somebody does to the file with another program."""
-    database = sqlite3.connect(path, isolation_level=None)
-    for statement in statements:
-        database.execute(statement)
-    database.close()
-
-
-async def tell(journal: SqlJournal, story: Story, run: str = RUN) -> None:
-    for entry in story.entries:
-        await journal.append(run, entry.seq - 1, entry.at, (entry.fact,))
-
-
-async def let_go(journal: SqlJournal, path: Path) -> None:
-    """An older version of the bot could not read the run, with its backend out: an approver has released it."""
-    await tell(journal, Story().until("director-up"))
-    change(path, "UPDATE events SET version = 2 WHERE seq = 20")
-    await journal.release(RELEASE)
-
-
-READABLE_AGAIN = "UPDATE events SET version = 1 WHERE seq = 20"
-
-
-@pytest.fixture
-async def released(sql: SqlJournal, path: Path) -> AsyncIterator[SqlJournal]:
-    await let_go(sql, path)
-    yield sql
-
-
-@pytest.fixture
-def settings(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    example = (ROOT / "deploy" / "dovecot-bot.toml").read_text()
-    file = tmp_path_factory.mktemp("settings") / "dovecot-bot.toml"
-    file.write_text(example.replace("/var/lib/dovecot-bot/journal.db", str(path)))
-    return read_settings(file)
-
-
-def other() -> Target:
-    """A backend of a ring of its own."""
-    return requested("blue").target
-
-
-def service(journal: SqlJournal) -> Service:
-    """What Slack calls, on that journal."""
-    catalogue = Catalogue(inventory=Inventory(rings=(ring(),)), procedures=library().procedures, rules=library().rules)
-    return Service(replace(fake_ports(FakeJournal()), journal=journal), catalogue, lambda: "r2025b")
+__all__ = ["path", "released", "settings", "sql"]
 
 
 # a run that can be read again: the bot was upgraded, or its rows came back from a backup
@@ -193,52 +139,99 @@ async def test_a_run_that_goes_on_is_not_stopped_by_such_a_row_and_its_record_na
     assert "U0EVE" not in record
 
 
-# bytes, or a text that is no UTF-8, in the place of a run's id
+# a row of a release that somebody has altered
 
 
-@pytest.mark.parametrize("id_", ["x'7232303235ff'", "CAST(x'72ff' AS TEXT)", "CAST('r2025a' AS BLOB)"])
-@pytest.mark.parametrize("which", ["seq = 9", "seq > 0"], ids=["one fact", "all facts"])
-async def test_facts_under_what_is_no_id_are_told_and_hide_no_run(
-    sql: SqlJournal, path: Path, settings: Settings, id_: str, which: str
+@pytest.mark.parametrize(
+    "altered",
+    [
+        "by = 'U0EVE'",
+        "at = '2026-03-01T12:00:01.000000+00:00'",
+        "reason = reason || ' '",
+        "hash = 'no'",
+        "prev_hash = ''",
+        "prev_hash = x'ff'",
+        "hash = NULL",
+        "prev_hash = NULL",
+    ],
+)
+@pytest.mark.usefixtures("released")
+async def test_a_release_that_was_altered_is_seen(path: Path, settings: Settings, altered: str) -> None:
+    """Who let a ring go could be made anybody."""
+    change(path, f"UPDATE releases SET {altered}")
+    entries, damage = await bootstrap.readable(settings, RUN)
+    record = markdown(entries, damage=damage)
+    assert "(table releases) is damaged: it was altered after it was written (hash)" in record
+    assert "was released by" not in record
+
+
+async def test_a_release_that_went_to_another_run_is_seen(released: SqlJournal, path: Path) -> None:
+    await released.append("r2025b", 0, NOON, [replace(Story().run.request, target=other())])
+    change(path, "DELETE FROM holds", "DELETE FROM claims", "UPDATE releases SET run = 'r2025b'")
+    found = await released.examine("r2025b")
+    assert found is not None
+    assert (found.release, found.release_flaw) == (None, "it was altered after it was written (hash)")
+
+
+async def test_a_release_whose_hash_was_taken_away_is_said_to_have_none(released: SqlJournal, path: Path) -> None:
+    """As all of an older version of the bot have none, they count; and nobody is made believe that they are proved."""
+    change(path, "UPDATE releases SET by = 'U0EVE', prev_hash = NULL, hash = NULL")
+    found = await released.examine(RUN)
+    assert found is not None
+    assert "its row has no hash, as older versions of the bot wrote it" in damage_in_words(found)
+
+
+async def test_a_release_says_when_the_fact_that_it_follows_is_not_there_any_more(
+    released: SqlJournal, path: Path, settings: Settings
 ) -> None:
-    """A list of all runs was a traceback: bytes and texts cannot be sorted."""
+    """It is chained to the last sound fact: rows cut off behind one that stands show by that."""
+    assert (await released.examine(RUN)).release == RELEASE  # type: ignore[union-attr]
+    change(path, "DELETE FROM events WHERE seq > 18")
+    entries, damage = await bootstrap.readable(settings, RUN)
+    said = "(the fact that it follows is not there as it was then): `backend-3 is served by hand`"
+    assert said in markdown(entries, damage=damage)
+
+
+@pytest.mark.usefixtures("released")
+async def test_the_hash_of_a_release_is_what_anybody_can_check(path: Path) -> None:
+    database = sqlite3.connect(path)
+    columns = list(database.execute("SELECT run, by, at, reason, prev_hash, hash FROM releases").fetchone())
+    (last,) = database.execute("SELECT hash FROM events WHERE seq = 19").fetchone()
+    database.close()
+    text = json.dumps(columns[:-1], separators=(",", ":"), ensure_ascii=False)
+    assert columns[-2:] == [last, hashlib.sha256(text.encode()).hexdigest()]
+
+
+OLDER = ("ALTER TABLE releases DROP COLUMN hash", "ALTER TABLE releases DROP COLUMN prev_hash")
+
+
+async def test_a_journal_whose_releases_have_no_hashes_yet_is_looked_at_as_it_is_and_gets_them_with_the_next(
+    released: SqlJournal, path: Path, settings: Settings
+) -> None:
+    await released.close()
+    change(path, *OLDER)
+    for looked in ((await bootstrap.survey(settings)).damaged, (await bootstrap.survey(settings, verify=True)).damaged):
+        (found,) = looked
+        assert found.release is not None
+        assert found.release.remark.startswith("its row has no hash")
+    async with SqlJournal(f"sqlite:///{path}") as journal, SqlJournal(f"sqlite:///{path}") as beside_it:
+        assert (await journal.examine(RUN)) == (await beside_it.examine(RUN)) == found
+        await tell(journal, Story().until("drain"), "r2025b")
+        change(path, "UPDATE events SET version = 2 WHERE seq = 7 AND run = 'r2025b'")
+        given = replace(RELEASE, run="r2025b")
+        await journal.release(given)
+        other_run = await journal.examine("r2025b")
+    assert other_run is not None
+    assert other_run.release == given
+
+
+@pytest.mark.parametrize("tables", [("releases",), ("releases", "claims"), ("releases", "claims", "summaries")])
+async def test_a_journal_of_an_older_version_that_is_looked_at_says_what_a_damaged_run_claims(
+    sql: SqlJournal, path: Path, settings: Settings, tables: tuple[str, ...]
+) -> None:
+    """With the new version installed and not yet started: the list said that it claims nothing."""
     await tell(sql, Story().until("drain"))
-    await sql.listed()
-    change(path, f"UPDATE events SET run = {id_} WHERE {which}")
-    await sql.append("r2025b", 0, NOON, [replace(Story().run.request, target=other())])
-    for verify in (False, True):
-        survey = await bootstrap.survey(settings, verify=verify)
-        assert [run.id for run in survey.runs] == ["r2025b"]
-        (there, spoilt) = sorted(survey.damaged, key=lambda found: found.run != RUN)
-        assert (there.run, there.rings, len(there.sound)) == (RUN, ("main",), 8 if which == "seq = 9" else 0)
-        assert "that is no id of a run, and" in damage_in_words(spoilt)
-        assert await sql.examine(spoilt.run) == spoilt
-    if "TEXT" not in id_:  # which shows when the bot starts
-        assert {found.run for found in (await service(sql).survey(most=20)).damaged} == {RUN, spoilt.run}
-    for _ in range(2):
-        async with SqlJournal(f"sqlite:///{path}") as started:
-            assert {found.run for found in (await service(started).survey()).damaged} == {RUN, spoilt.run}
-
-
-@pytest.mark.parametrize("column", ["run", "began"])
-async def test_bytes_in_the_index_of_runs_hide_no_run(
-    sql: SqlJournal, path: Path, settings: Settings, column: str
-) -> None:
-    await tell(sql, Story().until(None))
-    await sql.append("r2025b", 0, NOON, [replace(Story().run.request, target=other())])
-    change(path, f"UPDATE summaries SET {column} = x'ff' WHERE run = '{RUN}'")
-    for survey in (await bootstrap.survey(settings), await service(sql).survey(most=20)):
-        assert {run.id for run in survey.runs} == {RUN, "r2025b"}
-        assert (survey.count, survey.damaged) == (2, ())
-
-
-@pytest.mark.parametrize("table", ["holds", "claims"])
-async def test_bytes_in_the_place_of_whoever_claims_something_keep_it_claimed(
-    sql: SqlJournal, path: Path, table: str
-) -> None:
-    await tell(sql, Story().until("drain"))
-    change(path, f"UPDATE {table} SET run = x'ff'")
-    with pytest.raises(RingClaimed):
-        await sql.append("r2025b", 0, NOON, [Story().run.request])
-    assert set(await sql.open_runs()) == {"x'ff'" if table == "holds" else RUN}
-    assert (await sql.examine("x'ff'")) is not None
+    await sql.close()
+    change(path, "UPDATE events SET version = 2 WHERE seq = 7", *(f"DROP TABLE {table}" for table in tables))
+    (found,) = (await bootstrap.survey(settings)).damaged
+    assert found.rings == ("main",)

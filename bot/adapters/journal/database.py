@@ -61,8 +61,13 @@ RELEASES = Table(
     Column("by", String(40), nullable=False),
     Column("at", String(40), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("prev_hash", String(64)),
+    Column("hash", String(64)),
 )
-"""Who released what a damaged run claimed: it cannot be a fact of the run, which nothing can be added to."""
+"""Who released what a damaged run claimed: it cannot be a fact of the run, which nothing can be added to.
+
+The hashes came later than the table: rows of an older version have none (releasing.py), and it writes none.
+"""
 
 SUMMARIES = Table(
     "summaries",
@@ -192,7 +197,7 @@ class Database:
 
     async def _create(self) -> None:
         self.there = await self.read(_tables)
-        if self.complete or self.only_looks:
+        if self.only_looks or (self.complete and not await self.read(_lacking)):
             return
         try:
             await self.write(_create_all)
@@ -246,8 +251,16 @@ def _tables(connection: Connection) -> frozenset[str]:
     return frozenset(inspected(connection).get_table_names())
 
 
+def _lacking(connection: Connection) -> list[str]:
+    """The columns that a journal of an older version is without, as SQL adds them."""
+    there = {column["name"] for column in inspected(connection).get_columns(RELEASES.name)}
+    return [f"{column.name} {column.type}" for column in RELEASES.columns if column.name not in there]
+
+
 def _create_all(connection: Connection) -> None:
     METADATA.create_all(connection)
+    for column in _lacking(connection):
+        connection.exec_driver_sql(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column}")
     if connection.dialect.name == "sqlite":
         for trigger in _TRIGGERS:
             connection.exec_driver_sql(trigger)

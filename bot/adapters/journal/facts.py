@@ -8,7 +8,7 @@ The chain shows every change but one: rows missing from a run's very end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -134,12 +134,12 @@ class SqlJournal:
 
     async def examine(self, run: str) -> Damaged | None:
         """What is wrong with a run, what it claims, who released it; None where there is nothing to say of it."""
-        return await self._database.read(partial(_examined, run=run, complete=self._database.complete))
+        return await self._database.read(partial(_examined, run=run, there=self._database.there))
 
     async def release(self, release: Release) -> None:
         """Write down who releases a run, and free all that it claims; raises Conflict, JournalError."""
         try:
-            await self._database.write(partial(releasing.release, given=release))
+            await self._database.write(partial(_release, given=release))
         except IntegrityError as error:
             raise Conflict(f"run {release.run} was released by somebody else at this moment") from error
 
@@ -169,8 +169,7 @@ def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry
         altered = f"{len(rows)} {'fact is' if len(rows) == 1 else 'facts are'} kept under it that were altered"
         return (), f"run {run}: that is no id of a run, and {altered} after they were written"
     entries: list[Entry] = []
-    before = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
-    previous = connection.execute(before).scalar() or "" if after else ""
+    previous = _hash(connection, run, after)
     for number, columns in enumerate(rows, after + 1):
         values = dict(columns)
         stored = values.pop("hash")
@@ -183,17 +182,26 @@ def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry
     return tuple(entries), None
 
 
+def _hash(connection: Connection, run: str, seq: int) -> str:
+    """Of that fact; empty where there is none."""
+    query = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == seq)
+    return connection.execute(query).scalar() or "" if seq else ""
+
+
 def _runs(connection: Connection, query: Select[Any]) -> tuple[str, ...]:
     return tuple(map(shown, connection.execute(query).scalars()))
 
 
-def _examined(connection: Connection, run: str, *, complete: bool) -> Damaged | None:
+def _examined(connection: Connection, run: str, there: Collection[str]) -> Damaged | None:
     entries, damage = _read(connection, run)
-    if not complete:
-        return examined(run, entries, damage or "")
-    rings, keys = releasing.claimed(connection, run)
-    release, flaw = releasing.released(connection, run)
+    rings, keys = releasing.claimed(connection, run, there)
+    release, flaw = releasing.released(connection, run, there)
     return examined(run, entries, damage or "", rings=rings, keys=keys, release=release, release_flaw=flaw)
+
+
+def _release(connection: Connection, given: Release) -> None:
+    sound = len(_read(connection, given.run)[0])
+    releasing.release(connection, given, _hash(connection, given.run, sound))
 
 
 def _append(connection: Connection, run: str, after: int, entries: Sequence[Entry]) -> None:

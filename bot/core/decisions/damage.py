@@ -30,12 +30,16 @@ _REASON = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Who released what a damaged run claimed, when and why; no fact of the run, as a broken chain takes none."""
+    """Who released what a damaged run claimed, when and why; no fact of the run, as a broken chain takes none.
+
+    `remark` is what the journal cannot vouch for.
+    """
 
     run: str
     by: str
     at: datetime
     reason: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +134,8 @@ def decide_release(run: str, found: Damaged | None, person: Person, reason: str,
 
 def release_words(release: Release) -> str:
     """Who released a run, in a clause without its subject."""
-    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
+    remark = f" ({release.remark})" if release.remark else ""
+    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC{remark}: {_quoted(release.reason)}"
 
 
 def claimed_words(found: Damaged) -> str:
