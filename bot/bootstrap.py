@@ -27,7 +27,7 @@ from bot.adapters.slack.thread.announcer import Pace, SlackAnnouncer
 from bot.adapters.slack.thread.elsewhere import post, unwatched
 from bot.adapters.ssh import SshHosts
 from bot.config import PeoplePart, Settings, Tokens
-from bot.core.decisions.damage import damage_in_words
+from bot.core.decisions.damage import Damaged, damage_in_words
 from bot.core.decisions.summary import RunList, summary_of
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
@@ -95,12 +95,10 @@ def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
 
 
 def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
-    """The journal; with `must_exist` it is Misconfigured when there is none yet."""
+    """The journal; with `must_exist` only to look at it: then nothing is made or written."""
     path: Path = settings.bot.journal
-    if must_exist and not path.exists():
-        raise Misconfigured(f"{path}: there is no journal yet")
     # The file itself, as for its lock: a link that is set to another file meanwhile must not split the journal in two.
-    return SqlJournal(f"sqlite:///{os.path.realpath(path)}")
+    return SqlJournal(f"sqlite:///{os.path.realpath(path)}", only_looks=must_exist)
 
 
 def _allowed(people: PeoplePart) -> Allowed:
@@ -268,7 +266,7 @@ async def survey(settings: Settings, *, verify: bool = False) -> Survey:
         return await surveyed(listed, functools.partial(read_run, opened))
 
 
-async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
+async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], Damaged | None]:
     """The facts of a run as far as they are sound, and what is wrong with it; raises Refused when there are none."""
     if not RUN_ID.fullmatch(run):  # what is no text at all the journal could not even look for
         raise Refused(f"{run!a} is no run's id. `dovecot-bot runs` lists those there are.")
@@ -277,7 +275,7 @@ async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], str]:
         entries = damaged.sound if damaged else await opened.entries(run)
     if not entries:
         raise Refused(damage_in_words(damaged) if damaged else f"There is no run {run} in the journal.")
-    return entries, damage_in_words(damaged) if damaged else ""
+    return entries, damaged
 
 
 def sudo_rules(settings: Settings, host: str, user: str) -> str:

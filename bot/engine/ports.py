@@ -45,7 +45,10 @@ class Journal(Protocol):
         """Every run there is; of those that have ended only what a list shows, of the newest `most`, from an index."""
 
     async def examine(self, run: str) -> Damaged | None:
-        """What is wrong with a run that cannot be read whole, and what it claims; None for a sound one, or none."""
+        """What is wrong with a run that cannot be read whole, what it claims, who released it.
+
+        None for one that is not there, and for a sound one, unless somebody has released it.
+        """
 
     async def release(self, release: Release) -> None:
         """Write down who releases a run, and free all that it claims, in one transaction.

@@ -143,7 +143,7 @@ class Service:
         return await self._ports.people.person(proposed.by) if isinstance(proposed, fact.SkipProposed) else None
 
     async def entries(self, run: str) -> tuple[Entry, ...]:
-        """The facts of a run; raises Refused when there is none of that id, or when they are damaged."""
+        """The facts of a run; raises Refused when there is none of that id, when it is damaged or was released."""
         known = await self._known(run)
         if isinstance(known, Damaged):
             raise Refused(damage_in_words(known))

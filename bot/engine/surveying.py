@@ -16,7 +16,10 @@ from bot.errors import Illegal
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """Runs, the newest first, and those that cannot be read whole. `count` of all runs: not all may be asked for."""
+    """Runs, the newest first. `count` of all of them: not all may be asked for.
+
+    `damaged` are those that cannot be read whole, or were released before they had ended.
+    """
 
     runs: tuple[Run | Summary, ...]
     damaged: tuple[Damaged, ...]
@@ -24,11 +27,16 @@ class Survey:
 
 
 async def read_run(journal: Journal, run: str) -> Run | Damaged | None:
-    """A run by all its facts; None when there is none of that id."""
+    """A run by all its facts; None when there is none of that id. One that has ended is that, and no released one."""
     try:
-        return fold(await journal.entries(run)) or await journal.examine(run)
+        known = fold(await journal.entries(run))
     except Illegal:
-        return await journal.examine(run)
+        known = None
+    if known and known.status is Status.ENDED:
+        return known
+    found = await journal.examine(run)
+    # One that has all that it claims goes on, whatever stands in the place of its release.
+    return found if found and (found.flaw or not found.claims) else known
 
 
 async def surveyed(listed: RunList, read: Callable[[str], Awaitable[Run | Damaged | None]]) -> Survey:

@@ -62,8 +62,8 @@ _QUESTIONS: Sequence[tuple[str, Sequence[Choice]]] = (
         ),
     ),
     (
-        "@alice, does it stay out?",
-        (Choice(letter="y", says="it stays out", action="stays_out", by=REQUESTER), _LEAVE),
+        "@alice, does it stay out, or is the work by hand done?",
+        (Choice(letter="y", says="so it is", action="stays_out", by=REQUESTER), _LEAVE),
     ),
 )
 """By their first choice, whose button makes a message a question."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from bot.core.decisions.damage import Damaged, damage_in_words
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -12,21 +13,25 @@ from bot.core.runs.run import Run
 from bot.core.text.duration import length
 from bot.record.escape import block, cell, code, name, prose
 
+_DAMAGED = "The journal of this run is damaged. Below stands what is sound."
+_RELEASED = "This run was released: what was done after that is not on the record."
+_IN_DOUBT = "Whether this run was released is not known."
+
 
 def date_and_time(at: datetime) -> str:
     """Date and time."""
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
+def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator[str]:
     """What it is the record of, who asked for it, and how it ended."""
     request = run.request
     yield f"# Change record {name(run.id)}: {prose(request.plan.title)}"
     yield ""
     if damage:
-        yield "**The journal of this run is damaged. Below stands what is sound.**"
+        yield f"**{_DAMAGED if damage.flaw else _RELEASED if damage.release else _IN_DOUBT}**"
         yield ""
-        yield from block(damage)
+        yield from block(damage_in_words(damage))
         yield ""
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
     yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
@@ -44,6 +49,9 @@ def head(run: Run, entries: Sequence[Entry], damage: str) -> Iterator[str]:
     if run.ring.not_back and run.ring.not_back_at:
         seen = f"{code(run.ring.not_back)}, {date_and_time(run.ring.not_back_at)}"
         yield f"- **Not seen to be back**: the check of that was skipped; last seen: {seen}"
+    if damage and (release := damage.release):
+        remark = f" ({release.remark})" if release.remark else ""
+        yield f"- Released: by {release.by}, {date_and_time(release.at)}{remark}: {code(release.reason)}"
     if there := left_there(run):
         yield f"- Left there: {code(there)}"
     yield f"- Facts: {len(entries)}"

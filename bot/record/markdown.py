@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from bot.core.decisions.damage import Damaged
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began, never_set_back
@@ -17,8 +18,8 @@ from bot.record.escape import block, code, name, prose
 from bot.record.head import approval, approvals, counts, date_and_time, head
 
 
-def markdown(entries: Sequence[Entry], *, damage: str = "") -> str:
-    """The record; `damage` is shown at its head when the journal is damaged behind these facts."""
+def markdown(entries: Sequence[Entry], *, damage: Damaged | None = None) -> str:
+    """The record; `damage` is shown at its head when the journal is damaged behind these facts, or it was released."""
     run = fold(entries)
     if run is None:
         raise Refused("There is nothing to make a record of.")

@@ -80,8 +80,8 @@ async def test_runs_that_write_at_once_wait_for_each_other_and_none_takes_them_f
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda path: path.write_bytes(b"not a database at all" * 100), "not a database.*wrong file"),
-        (lambda path: path.mkdir(), "unable to open"),
+        (lambda path: path.write_bytes(b"not a database at all" * 100), "not a database.*correct `journal`"),
+        (lambda path: path.mkdir(), "it is a folder"),
         (lambda path: path.parent.rmdir(), "unable to open.*its directory must exist"),
     ],
     ids=["no database", "a folder", "no folder"],

@@ -40,9 +40,11 @@ async def test_times_are_kept_to_the_microsecond_and_in_utc(sql: SqlJournal) -> 
 
 async def test_a_journal_is_for_its_owners_eyes_alone(path: Path) -> None:
     """Who may read it reads every command line; and a journal that was created otherwise is corrected."""
-    await asyncio.to_thread(path.touch, 0o644)
     async with SqlJournal(url(path)) as journal:
         await journal.append("r1", 0, MORNING, [requested()])
+    await asyncio.to_thread(path.chmod, 0o644)
+    async with SqlJournal(url(path)) as journal:
+        await journal.append("r1", 1, MORNING, [RunHeld(reason="x")])
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.glob("journal.db*")}
     assert modes == {"journal.db": 0o600, "journal.db-wal": 0o600, "journal.db-shm": 0o600}
 

@@ -10,7 +10,7 @@ from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import CLOCK, LATE, LOCKED, Fence, fenced, lock_question, read_clock, read_locks
 from bot.core.hosts.identity import QUESTION, Identity, read_identity
 from bot.practice.ring.ring import PracticeRing
-from bot.practice.values import Fault
+from bot.practice.values import Answer, Call, Fault
 from tests.integration.sshclient import IP, Client, ring, ssh, until
 from tests.patience import SECONDS
 
@@ -97,8 +97,15 @@ async def test_a_command_that_comes_too_late_by_the_hosts_own_clock_does_nothing
 
 async def test_one_lock_keeps_two_commands_apart_and_is_free_again_at_the_end(ring: PracticeRing, ssh: Client) -> None:
     """A deletion that was given up still holds it; on directors there is no lock."""
-    backend = ring.backends["backend-3"]
-    backend.dovecot_unit.stop_takes = timedelta(seconds=60)
+    backend, seen = ring.backends["backend-3"], asyncio.Event()
+    usual = backend.programs["systemctl"]
+
+    async def until_seen(call: Call) -> Answer:
+        await seen.wait()
+        answer = usual(call)
+        return answer if isinstance(answer, Answer) else await answer
+
+    backend.programs["systemctl"] = until_seen
     connection = await ssh.connect("backend-3")
     first = asyncio.create_task(connection.run(sent()))
     await until(lambda: len(ring.ran("stop dovecot")) == 1, "the first began")
@@ -107,6 +114,7 @@ async def test_one_lock_keeps_two_commands_apart_and_is_free_again_at_the_end(ri
     assert locks.free == {LOCK: False, f"/run/lock/dovecot-bot-{IP}.lock": True}
     assert (await ssh("backend-3", sent("true"))).exit_status == LOCKED
     assert (await ssh("backend-3", sent("true", lock=None))).exit_status == 0
+    seen.set()
     await first
     locks = read_locks((await asked(ssh, "backend-3", lock_question(IP))).stdout)
     assert locks is not None

@@ -42,6 +42,15 @@ def test_a_sound_run_and_one_that_nobody_knows_are_not_damaged() -> None:
     assert examined("r2025a", (), "") is None
 
 
+def test_a_release_is_told_of_a_sound_run_too_and_nothing_is_asked_of_anybody() -> None:
+    found = examined("r2025a", Story().until("stop-dovecot", on=Status.BUSY).entries, "", release=GIVEN)
+    assert found is not None
+    words = damage_in_words(found)
+    assert f"was released by <@{SECOND}>" in words
+    assert "This may have run, or run still: `systemctl stop dovecot`" in words
+    assert "release r2025a REASON" not in words
+
+
 def test_facts_that_cannot_follow_each_other_are_damage_though_each_can_be_read() -> None:
     """Such as one that somebody has written with a hash that fits."""
     story = Story()

@@ -182,14 +182,14 @@ def test_a_file_behind_sixteen_hundred_comment_lines_is_listed_and_what_is_cut_i
     assert len(whole) < TEXT + 2_000
 
 
-def test_ten_thousand_files_are_no_failure_and_each_is_listed(trees: Trees) -> None:
+def test_of_a_thousand_files_the_text_is_left_out_and_each_is_listed(trees: Trees) -> None:
     trees.write(trees.after, "many/0.conf", "x = 1\n")
-    for number in range(1, 10_000):
+    for number in range(1, 1_000):
         (trees.after / "many" / f"{number}.conf").hardlink_to(trees.after / "many" / "0.conf")
     found = trees.differ()
-    assert found.count("added") == 10_000
-    assert {f"added: many/{number}.conf" for number in range(10_000)} <= set(found.listed.splitlines())
-    assert "the text of 10000 files is left out; all are in the list above" in found.whole
+    assert found.count("added") == 1_000
+    assert {f"added: many/{number}.conf" for number in range(1_000)} <= set(found.listed.splitlines())
+    assert "the text of 1000 files is left out; all are in the list above" in found.whole
 
 
 def test_no_file_says_that_it_is_a_difference_of_another_one(trees: Trees) -> None:

@@ -152,8 +152,9 @@ def told_damaged(text: str) -> list[Damaged]:
     entries = run_of(Story().until("stop-lmtp").entries, text)
     held = examined("r2025a", entries, f"fact 99: {text}", rings=("main",))
     gone = examined("r2025a", (), f"fact 1: {text}", rings=("main",))
-    let_go = examined("r2025a", entries, text, release=Release(run="r2025a", by=SECOND, at=NOON, reason=text))
-    return [found for found in (held, gone, let_go) if found]
+    release = Release(run="r2025a", by=SECOND, at=NOON, reason=text)
+    let_go, read_again = (examined("r2025a", entries, flaw, release=release) for flaw in (text, ""))
+    return [found for found in (held, gone, let_go, read_again) if found]
 
 
 def opened(run: Run, action: str) -> Message:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from bot.core.decisions.damage import Release, examined
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -21,7 +22,7 @@ from bot.core.runs.transitions import Status
 from bot.core.text.shown import in_line
 from bot.errors import Refused
 from bot.record.markdown import markdown
-from tests.build import REQUESTER, SECOND, Story, plan
+from tests.build import NOON, REQUESTER, SECOND, Story, plan
 from tests.examples import pairs
 from tests.unit.others_text import HARMLESS, HOSTILE_TEXTS, SAID, run_of
 from tests.unit.stories import ALL, aborted_in_the_drain, command, entries_of, turned_round
@@ -167,8 +168,9 @@ def test_a_director_that_did_not_answer_the_first_time_has_its_column_all_the_sa
 
 def test_damage_is_said_first_and_what_is_sound_is_told() -> None:
     story = Story().until("drain", on=Status.WAITING)
-    record = markdown(story.entries, damage="fact 9 does not follow from fact 8.")
+    record = markdown(story.entries, damage=examined("r2025a", story.entries, "fact 9 does not follow from fact 8."))
     assert record.index("fact 9 does not follow from fact 8.") < record.index("- Backend:")
+    assert "The journal of this run is damaged." in record
     assert f"### {story.run.seq}. " in record
     assert "damaged" not in markdown(story.entries)
 
@@ -183,7 +185,9 @@ def test_of_nothing_there_is_no_record() -> None:
 
 def told_with(made: Callable[[], Story], text: str) -> str:
     """A record in which this stands wherever a host or a person can put something."""
-    return markdown(run_of(entries_of(made), text), damage=f"fact 99: {text}")
+    entries = run_of(entries_of(made), text)
+    release = Release(run="r2025a", by=SECOND, at=NOON, reason=text)
+    return markdown(entries, damage=examined("r2025a", entries, f"fact 99: {text}", release=release))
 
 
 @lru_cache(maxsize=1)

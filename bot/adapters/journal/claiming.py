@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal.database import CLAIMS, HOLDS, Database
+from bot.adapters.journal.ids import shown
 from bot.core.runs.events.claims import claim_in_words
 from bot.errors import RingClaimed
 
@@ -72,7 +73,7 @@ def _holders(connection: Connection, keys: Sequence[str]) -> dict[str, str]:
     if not keys:
         return {}
     rows = connection.execute(select(CLAIMS.c.key, CLAIMS.c.run).where(CLAIMS.c.key.in_(keys)))
-    return {row.key: row.run for row in rows}
+    return {row.key: shown(row.run) for row in rows}
 
 
 def _take(connection: Connection, run: str, keys: Iterable[str]) -> None:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, create_engine, event
 from sqlalchemy import inspect as inspected
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
+from bot.adapters.journal import file
 from bot.errors import JournalError
 
 _T = TypeVar("_T")
@@ -58,8 +61,13 @@ RELEASES = Table(
     Column("by", String(40), nullable=False),
     Column("at", String(40), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("prev_hash", String(64)),
+    Column("hash", String(64)),
 )
-"""Who released what a damaged run claimed: it cannot be a fact of the run, which nothing can be added to."""
+"""Who released what a damaged run claimed: it cannot be a fact of the run, which nothing can be added to.
+
+The hashes came later than the table: rows of an older version have none (releasing.py), and it writes none.
+"""
 
 SUMMARIES = Table(
     "summaries",
@@ -103,7 +111,7 @@ CURSORS = Table(
 
 _PRAGMAS = (
     "busy_timeout=5000",  # milliseconds; first, since changing to WAL needs the lock
-    "journal_mode=WAL",
+    "journal_mode=WAL",  # which is written into the file
     "synchronous=FULL",  # WAL's usual NORMAL may lose the last commits when the machine loses its power
     "foreign_keys=ON",
 )
@@ -140,18 +148,26 @@ class Database:
     A transaction is one function, called in a thread: what it is given of the connection must not leave it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, only_looks: bool = False) -> None:
         self._url = make_url(url)
+        self.only_looks = only_looks
+        """Whether nothing is made and nothing written, the file neither."""
         self._reading: _Side | None = None
         self._writing: _Side | None = None
-        self.complete = False
-        """Whether every table is there: one of an older version that can only be read lacks some."""
+        self.there: frozenset[str] = frozenset()
+        """The tables that can be read: one of an older version that is not written lacks some."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every table is there."""
+        return set(METADATA.tables) <= self.there
 
     async def open(self) -> None:
         """Connect, and create what is missing. A SQLite file is for the bot's user alone (0600)."""
-        engine = create_engine(self._url, hide_parameters=True, pool_size=_READERS + 1)
+        url = await self._taken()
+        engine = create_engine(url, hide_parameters=True, pool_size=_READERS + 1)
         if self._url.get_backend_name() == "sqlite":
-            event.listen(engine, "connect", _prepare)
+            event.listen(engine, "connect", partial(_prepare, only_looks=self.only_looks))
             event.listen(engine, "begin", _begin)
         readers = ThreadPoolExecutor(_READERS, "journal-reader")
         self._reading = _Side(threads=readers, engine=engine.execution_options(begin="DEFERRED"))
@@ -164,21 +180,30 @@ class Database:
             await self.close()
             raise
 
+    async def _taken(self) -> URL:
+        """The URL to connect to; its file is there and is a journal, or is about to be one."""
+        database = self._url.database or ":memory:"
+        if self._url.get_backend_name() != "sqlite" or database == ":memory:" or database.startswith("file:"):
+            return self._url
+        columns = EVENTS.columns.keys()
+        try:
+            path = Path(await asyncio.to_thread(os.path.realpath, database))
+            await asyncio.to_thread(file.take, path, EVENTS.name, columns, only_looks=self.only_looks)
+        except (OSError, sqlite3.Error) as error:
+            raise translated(error, self.name) from error
+        if not self.only_looks:
+            return self._url
+        return self._url.set(database=file.for_looking(path), query={"mode": "ro", "uri": "true"})
+
     async def _create(self) -> None:
-        if self._url.get_backend_name() == "sqlite":
-            try:
-                await asyncio.to_thread(_private, self._url.database or "")
-            except OSError as error:
-                raise translated(error, self.name) from error
-        there = await self.read(lambda connection: inspected(connection).get_table_names())
-        self.complete = set(METADATA.tables) <= set(there)
-        if self.complete:  # a journal that can only be read is opened too, for looking
+        self.there = await self.read(_tables)
+        if self.only_looks or (self.complete and not await self.read(_lacking)):
             return
         try:
             await self.write(_create_all)
-            self.complete = True
-        except JournalError as error:
-            if EVENTS.name not in there or not only_read(error):
+            self.there = await self.read(_tables)
+        except JournalError as error:  # a journal that can only be read is opened too, for looking
+            if EVENTS.name not in self.there or not only_read(error):
                 raise
 
     async def close(self) -> None:
@@ -222,20 +247,32 @@ class Database:
             raise translated(error, self.name) from error
 
 
+def _tables(connection: Connection) -> frozenset[str]:
+    return frozenset(inspected(connection).get_table_names())
+
+
+def _lacking(connection: Connection) -> list[str]:
+    """The columns that a journal of an older version is without, as SQL adds them."""
+    there = {column["name"] for column in inspected(connection).get_columns(RELEASES.name)}
+    return [f"{column.name} {column.type}" for column in RELEASES.columns if column.name not in there]
+
+
 def _create_all(connection: Connection) -> None:
     METADATA.create_all(connection)
+    for column in _lacking(connection):
+        connection.exec_driver_sql(f"ALTER TABLE {RELEASES.name} ADD COLUMN {column}")
     if connection.dialect.name == "sqlite":
         for trigger in _TRIGGERS:
             connection.exec_driver_sql(trigger)
 
 
-def _prepare(connection: Any, _record: object) -> None:
+def _prepare(connection: Any, _record: object, *, only_looks: bool) -> None:
     """SQLite, as it is to be used; the driver begins no transaction of its own, `_begin` does."""
     connection.isolation_level = None
     # A flipped bit in a text must not keep the rest from being read: it is shown as \xff, and fits no hash.
     connection.text_factory = _readable
     cursor = connection.cursor()
-    for pragma in _PRAGMAS:
+    for pragma in (one for one in _PRAGMAS if not (only_looks and one.startswith("journal_mode"))):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -247,16 +284,6 @@ def _readable(text: bytes) -> str:
 def _begin(connection: Connection) -> None:
     """A writer locks when it begins: one that read first and locks later can be refused for good."""
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
-
-
-def _private(database: str) -> None:
-    """Create the file before SQLite does, so that it is never readable to others; WAL files take its mode over."""
-    if not database or database == ":memory:" or database.startswith("file:"):
-        return
-    path = Path(database)
-    os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
 
 
 def only_read(error: JournalError) -> bool:

@@ -8,7 +8,7 @@ The chain shows every change but one: rows missing from a run's very end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
+from bot.adapters.journal.ids import is_of, is_one, shown
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.decisions.summary import RunList
@@ -59,24 +60,24 @@ class SqlJournal:
     """The facts of all runs in a database, given by its SQLAlchemy URL (`sqlite:///PATH`).
 
     To be opened before use, or used with `async with`; `posts` keeps the thread's notes in the same database.
+    With `only_looks` it must be there, and nothing is written, whatever it lacks.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = Database(url)
+    def __init__(self, url: str, *, only_looks: bool = False) -> None:
+        self._database = Database(url, only_looks=only_looks)
         self.posts = SqlPosts(self._database)
         self._all_have_rows = False
 
     async def open(self) -> None:
         """Connect and create what is missing; raises JournalError."""
         await self._database.open()
-        if not self._database.complete:
+        if not self._database.complete or self._database.only_looks:
             return
         try:
             await claiming.give_up_what_is_over(self._database)
             for run in await self.open_runs():
                 await self._claim_all(run)
-            await summaries.complete(self._database)
-            self._all_have_rows = True
+            self._all_have_rows = await summaries.complete(self._database)
         except JournalError as error:
             if not only_read(error):
                 await self.close()
@@ -132,13 +133,13 @@ class SqlJournal:
         return (await self._read(run))[1]
 
     async def examine(self, run: str) -> Damaged | None:
-        """What is wrong with a run, and what it claims; None for a sound one, and for one that is not there."""
-        return await self._database.read(partial(_examined, run=run, complete=self._database.complete))
+        """What is wrong with a run, what it claims, who released it; None where there is nothing to say of it."""
+        return await self._database.read(partial(_examined, run=run, there=self._database.there))
 
     async def release(self, release: Release) -> None:
         """Write down who releases a run, and free all that it claims; raises Conflict, JournalError."""
         try:
-            await self._database.write(partial(releasing.release, given=release))
+            await self._database.write(partial(_release, given=release))
         except IntegrityError as error:
             raise Conflict(f"run {release.run} was released by somebody else at this moment") from error
 
@@ -162,11 +163,13 @@ class SqlJournal:
 
 def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry, ...], str | None]:
     """The facts of a run after that number and before the first place that does not fit, and how that does not."""
-    query = select(EVENTS).where(EVENTS.c.run == run, EVENTS.c.seq > after).order_by(EVENTS.c.seq)
+    query = select(EVENTS).where(is_of(EVENTS.c.run, run), EVENTS.c.seq > after).order_by(EVENTS.c.seq)
     rows = connection.execute(query).mappings().all()
+    if rows and not is_one(run):
+        altered = f"{len(rows)} {'fact is' if len(rows) == 1 else 'facts are'} kept under it that were altered"
+        return (), f"run {run}: that is no id of a run, and {altered} after they were written"
     entries: list[Entry] = []
-    before = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == after)
-    previous = connection.execute(before).scalar() or "" if after else ""
+    previous = _hash(connection, run, after)
     for number, columns in enumerate(rows, after + 1):
         values = dict(columns)
         stored = values.pop("hash")
@@ -179,17 +182,26 @@ def _read(connection: Connection, run: str, after: int = 0) -> tuple[tuple[Entry
     return tuple(entries), None
 
 
+def _hash(connection: Connection, run: str, seq: int) -> str:
+    """Of that fact; empty where there is none."""
+    query = select(EVENTS.c.hash).where(EVENTS.c.run == run, EVENTS.c.seq == seq)
+    return connection.execute(query).scalar() or "" if seq else ""
+
+
 def _runs(connection: Connection, query: Select[Any]) -> tuple[str, ...]:
-    return tuple(connection.execute(query).scalars())
+    return tuple(map(shown, connection.execute(query).scalars()))
 
 
-def _examined(connection: Connection, run: str, *, complete: bool) -> Damaged | None:
+def _examined(connection: Connection, run: str, there: Collection[str]) -> Damaged | None:
     entries, damage = _read(connection, run)
-    if not complete:
-        return examined(run, entries, damage or "")
-    rings, keys = releasing.claimed(connection, run)
-    release = releasing.released(connection, run)
-    return examined(run, entries, damage or "", rings=rings, keys=keys, release=release)
+    rings, keys = releasing.claimed(connection, run, there)
+    release, flaw = releasing.released(connection, run, there)
+    return examined(run, entries, damage or "", rings=rings, keys=keys, release=release, release_flaw=flaw)
+
+
+def _release(connection: Connection, given: Release) -> None:
+    sound = len(_read(connection, given.run)[0])
+    releasing.release(connection, given, _hash(connection, given.run, sound))
 
 
 def _append(connection: Connection, run: str, after: int, entries: Sequence[Entry]) -> None:
@@ -209,7 +221,7 @@ def _meaning(connection: Connection, entries: Sequence[Entry]) -> JournalError |
     holders = connection.execute(select(HOLDS.c.ring, HOLDS.c.run).where(HOLDS.c.ring.in_(rings)))
     for ring, holder in holders:
         if holder != run:
-            return RingClaimed(ring, holder)
+            return RingClaimed(ring, shown(holder))
     keys = tuple(key for entry in entries for key in claims(entry.fact))
     if claimed := claiming.claimed_by_another(connection, run, keys):
         return claimed

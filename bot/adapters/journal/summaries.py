@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, insert, select
 
 from bot.adapters.journal.database import EVENTS, HOLDS, SUMMARIES, Database
+from bot.adapters.journal.ids import is_bytes, is_one, is_text, shown
 from bot.core.decisions.summary import RunList, Summary, age, as_text, ended_summary, from_text
 from bot.core.runs.events import Entry
 from bot.errors import JournalError
@@ -43,16 +44,21 @@ def _put(connection: Connection, first: Entry, *, seq: int, body: str | None) ->
     connection.execute(insert(SUMMARIES).values(row))
 
 
-async def complete(database: Database) -> None:
-    """Give a row to the runs of an older version of the bot; what is in it is found out by the next list."""
-    if await database.read(lambda connection: connection.execute(_missing().limit(1)).first()) is not None:
-        await database.write(_begin_missing)
+async def complete(database: Database) -> bool:
+    """Give a row to the runs of an older version of the bot; what is in it is found out by the next list.
+
+    Returns whether all have one then: what stands in the place of a run's id gets none.
+    """
+    if await database.read(lambda connection: connection.execute(_missing().limit(1)).first()) is None:
+        return True
+    return await database.write(_begin_missing)
 
 
-def _begin_missing(connection: Connection) -> None:
+def _begin_missing(connection: Connection) -> bool:
     ages = _ages(connection, _missing())  # again: another program may be opening it, too
-    if rows := [{"run": run, "began": began, "seq": 0, "body": None} for run, began in ages.items()]:
+    if rows := [{"run": run, "began": began, "seq": 0, "body": None} for run, began in ages.items() if is_one(run)]:
         connection.execute(insert(SUMMARIES), rows)
+    return len(rows) == len(ages)
 
 
 async def listed(database: Database, read: Read, most: int | None, *, all_have_rows: bool) -> RunList:
@@ -80,36 +86,47 @@ class _Index:
 
 
 def _read(connection: Connection, *, most: int | None, complete: bool, all_have_rows: bool) -> _Index:
-    holding = connection.execute(select(HOLDS.c.run)).scalars().all()
+    holding = tuple(map(shown, connection.execute(select(HOLDS.c.run)).scalars()))
     rows, blank, found, unreadable = 0, dict[str, str](), dict[str, Summary](), dict[str, str]()
     if complete:
-        rows = connection.execute(select(func.count()).select_from(SUMMARIES)).scalar() or 0
-        blank = _ages(connection, select(SUMMARIES.c.run, SUMMARIES.c.began).where(SUMMARIES.c.body.is_(None)))
+        rows = connection.execute(select(func.count()).select_from(SUMMARIES).where(_OF_RUNS)).scalar() or 0
+        blank = _ages(
+            connection, select(SUMMARIES.c.run, SUMMARIES.c.began).where(SUMMARIES.c.body.is_(None), _OF_RUNS)
+        )
         found, unreadable = _newest(connection, most)
-    missing = {} if all_have_rows else _ages(connection, _missing(indexed=complete))
+    missing = {} if all_have_rows and not _spoilt(connection) else _ages(connection, _missing(indexed=complete))
     unknown = blank | unreadable | missing
     return _Index(holding=holding, ended=rows - len(blank | unreadable), found=found, unknown=unknown)
+
+
+_OF_RUNS = is_text(SUMMARIES.c.run)
+
+
+def _spoilt(connection: Connection) -> bool:
+    """Whether somebody has written bytes in the place of a run's id: then that run has no row, or the row no run."""
+    there = (select(column).where(is_bytes(column)).limit(1) for column in (EVENTS.c.run, SUMMARIES.c.run))
+    return any(connection.execute(query).first() for query in there)
 
 
 def _newest(connection: Connection, most: int | None) -> tuple[dict[str, Summary], dict[str, str]]:
     """What the index says of the newest runs that have ended, and the age of those of which it cannot be taken."""
     last = select(func.max(EVENTS.c.seq)).where(EVENTS.c.run == SUMMARIES.c.run).scalar_subquery()
     newest = select(SUMMARIES.c.run, SUMMARIES.c.began, SUMMARIES.c.body, (SUMMARIES.c.seq == last).label("whole"))
-    newest = newest.where(SUMMARIES.c.body.is_not(None))
+    newest = newest.where(SUMMARIES.c.body.is_not(None), _OF_RUNS)
     newest = newest.order_by(SUMMARIES.c.began.desc(), SUMMARIES.c.run.desc()).limit(most)
     found, unreadable = {}, {}
     for row in connection.execute(newest):
         if row.whole and (summary := from_text(row.body)):
             found[row.run] = summary
         else:
-            unreadable[row.run] = row.began
+            unreadable[row.run] = shown(row.began)
     return found, unreadable
 
 
 async def _made(database: Database, read: Read, runs: Iterable[str]) -> dict[str, Summary]:
     """Those that have ended, each written as soon as it is known; where that cannot be, it serves this one list."""
     made: dict[str, Summary] = {}
-    written = database.complete
+    written = database.complete and not database.only_looks
     for run in runs:
         entries, damage = await read(run)
         summary = ended_summary(entries, damage)
@@ -126,7 +143,7 @@ async def _made(database: Database, read: Read, runs: Iterable[str]) -> dict[str
 
 
 def _ages(connection: Connection, query: Select[Any]) -> dict[str, str]:
-    return {row.run: row.began for row in connection.execute(query)}
+    return {shown(row.run): shown(row.began) for row in connection.execute(query)}
 
 
 def _missing(*, indexed: bool = True) -> Select[Any]:

@@ -1,7 +1,8 @@
 """A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who released it.
 
 The bot does nothing for such a run: it would act on what it does not know. What the run claims stays claimed,
-until somebody who may approve has looked at the backend and says so.
+until somebody who may approve has looked at the backend and says so. From then on it is in their hands, also when its
+facts can be read again, as after an upgrade of the bot or from a backup: another run may have its ring by then.
 """
 
 from __future__ import annotations
@@ -29,18 +30,24 @@ _REASON = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """Who released what a damaged run claimed, when and why; no fact of the run, as a broken chain takes none."""
+    """Who released what a damaged run claimed, when and why; no fact of the run, as a broken chain takes none.
+
+    `remark` is what the journal cannot vouch for.
+    """
 
     run: str
     by: str
     at: datetime
     reason: str
+    remark: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Damaged:
-    """A run that cannot be read whole: `flaw` says at which fact, and how; `last` is the state that is known.
+    """A run that cannot be read whole, or was released: `flaw` says at which fact, and how; `last` is the known state.
 
+    The flaw is empty when all facts are sound, those of a run that was released and can be read again. `release_flaw`
+    says what is wrong with what the journal keeps as its release, which then counts for nothing.
     `rings` and `keys` are what it still claims (core/runs/events/claims.py), nothing once it has ended or was released.
     """
 
@@ -51,6 +58,7 @@ class Damaged:
     rings: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     release: Release | None = None
+    release_flaw: str = ""
 
     @property
     def claims(self) -> bool:
@@ -70,10 +78,12 @@ def examined(
     rings: Sequence[str] = (),
     keys: Sequence[str] = (),
     release: Release | None = None,
+    release_flaw: str = "",
 ) -> Damaged | None:
-    """What is wrong with a run; None for a sound one, and for one that nobody knows.
+    """What is wrong with a run; None for a sound one that nobody has released, and for one that nobody knows.
 
-    `entries` are those that could be read, `flaw` says what follows them and cannot be.
+    `entries` are those that could be read, `flaw` says what follows them and cannot be, `release_flaw` what is wrong
+    with its release. A release that has not freed what the run claims is none.
     """
     last: Run | None = None
     sound: list[Entry] = []
@@ -84,14 +94,23 @@ def examined(
             flaw = str(error)
             break
         sound.append(entry)
-    gone = not entries and not flaw
-    if gone and (rings or keys or release):
+    if release and (rings or keys):
+        release, release_flaw = None, "it says that the run was released, and the run has what it claims"
+    known = rings or keys or release or release_flaw
+    if not entries and not flaw and known:
         flaw = "no fact of it is there any more: they were deleted, or are in another journal"
-    if not flaw:
+    if not (flaw or release or release_flaw):
         return None
     flaw = flaw.removeprefix(f"run {run}, ").removeprefix(f"run {run}: ").removesuffix(".")
     return Damaged(
-        run=run, flaw=flaw, sound=tuple(sound), last=last, rings=tuple(rings), keys=tuple(keys), release=release
+        run=run,
+        flaw=flaw,
+        sound=tuple(sound),
+        last=last,
+        rings=tuple(rings),
+        keys=tuple(keys),
+        release=release,
+        release_flaw=release_flaw,
     )
 
 
@@ -99,7 +118,7 @@ def decide_release(run: str, found: Damaged | None, person: Person, reason: str,
     """What is to be written when this person releases a damaged run; raises Refused."""
     if not person.may_approve or person.barred:
         raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
-    if found is None:
+    if found is None or not (found.flaw or found.release):
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:
         raise Refused(f"Run {run} {release_words(found.release)}.")
@@ -115,7 +134,8 @@ def decide_release(run: str, found: Damaged | None, person: Person, reason: str,
 
 def release_words(release: Release) -> str:
     """Who released a run, in a clause without its subject."""
-    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC: {_quoted(release.reason)}"
+    remark = f" ({release.remark})" if release.remark else ""
+    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC{remark}: {_quoted(release.reason)}"
 
 
 def claimed_words(found: Damaged) -> str:
@@ -125,8 +145,10 @@ def claimed_words(found: Damaged) -> str:
 
 def damage_in_words(found: Damaged) -> str:
     """All that whoever meets such a run has to know, a line each; between backticks stand commands alone."""
-    lines = [_what_is_wrong(found), *_last_known(found)]
-    if found.claims:
+    if not found.flaw and found.claims:
+        return f"Run {found.run} goes on, and has what it claims. {_doubtful(found)}"
+    lines = [_what_is_wrong(found) if found.flaw else _let_go(found), *_last_known(found)]
+    if found.flaw and found.claims:
         lines += [_by_hand(found), _then(found)]
     return "\n".join(lines)
 
@@ -144,7 +166,24 @@ def _what_is_wrong(found: Damaged) -> str:
         consequence = f"it {release_words(found.release)}"
     else:
         consequence = "it claims nothing"
-    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}."
+    doubt = f" {_doubtful(found)}" if found.release_flaw else ""
+    return f"Run {found.run} is damaged: {_quoted(found.flaw)}. So {consequence}.{doubt}"
+
+
+def _doubtful(found: Damaged) -> str:
+    return (
+        f"The row of its release (table releases) is damaged: {_quoted(found.release_flaw)}. So that row counts for"
+        " nothing: whether it was released, by whom and why is not known."
+    )
+
+
+def _let_go(found: Damaged) -> str:
+    if found.release is None:
+        return f"Run {found.run} claims nothing, so nothing is done for it. {_doubtful(found)}"
+    return (
+        f"Run {found.run} {release_words(found.release)}. It could not be read then, and can be now; it is in their"
+        " hands all the same, so nothing is done for it, and it claims nothing."
+    )
 
 
 def _last_known(found: Damaged) -> tuple[str, ...]:

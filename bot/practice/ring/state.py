@@ -5,6 +5,7 @@ Pure state and its rules; the time is an argument, and which users log in is dec
 
 import random
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -143,22 +144,23 @@ class DirectorsState:
 
     def users(self, view: View, ip: str) -> int:
         """How many users this director has mapped to this backend."""
-        return self._count(ip) if view.knows or view.hanging else 0
+        return self._counts()[ip] if view.knows or view.hanging else 0
 
-    def _count(self, ip: str) -> int:
-        return sum(1 for mapping in self.mapped.values() if mapping.backend == ip)
+    def _counts(self) -> Counter[str]:
+        return Counter(mapping.backend for mapping in self.mapped.values())
 
-    def choose(self, instead_of: str | None = None) -> str | None:
+    def choose(self, instead_of: str | None = None, counts: Counter[str] | None = None) -> str | None:
         """A usable backend for a user: the one with the fewest users for its vhosts, or None.
 
-        In place of another backend, only one of the same tag will do.
+        In place of another backend, only one of the same tag will do. `counts`: the users by backend, where known.
         """
+        counts = self._counts() if counts is None else counts
         view = self.knowing()
         seen = {} if view is None else {ip: one for ip, one in view.backends.items() if one.usable}
         if view is not None and instead_of is not None:
             seen = {ip: one for ip, one in seen.items() if one.tag == view.backends[instead_of].tag}
         # Evenly rather than by hash, as the few users of a practice ring would otherwise sit together by chance.
-        loads = {ip: (self._count(ip) / one.vhosts, self.chance.random()) for ip, one in seen.items()}
+        loads = {ip: (counts[ip] / one.vhosts, self.chance.random()) for ip, one in seen.items()}
         return min(loads, key=lambda ip: loads[ip]) if loads else None
 
     def route(self, user: str, now: datetime) -> str | None:
@@ -208,18 +210,21 @@ class DirectorsState:
                 view.learns_at = None
         due = [move for move in self._moves if move.due <= now]
         self._moves = [move for move in self._moves if move.due > now]
+        counts = self._counts() if due else Counter[str]()
         for move in due:
-            self._make(move, now)
+            self._make(move, now, counts)
         connected = self.connected()
         for user in [user for user, one in self.mapped.items() if now - one.seen >= self.user_expire]:
             if user not in connected:  # whoever is connected stays mapped
                 del self.mapped[user]
 
-    def _make(self, move: _Move, now: datetime) -> None:
+    def _make(self, move: _Move, now: datetime, counts: Counter[str]) -> None:
         mapping = self.mapped.get(move.user)
         if mapping is None or mapping.backend != move.away_from or self.usable(move.away_from):
             return
         # Without another usable backend the user is kicked all the same, and keeps the mapping.
-        backend = self.choose(move.away_from) or move.away_from
+        backend = self.choose(move.away_from, counts) or move.away_from
+        counts.subtract([move.away_from])
+        counts.update([backend])
         self.mapped[move.user] = MappedTo(backend=backend, seen=now)
         self.kicked.add(move.user)

@@ -147,9 +147,8 @@ class Commands:
         links = dict(zip(ids, await asyncio.gather(*map(self._threads.permalink, ids)), strict=True))
         damaged = tuple(beside(one) for one in found.damaged[:_IN_FULL])
         if len(found.damaged) > _IN_FULL:
-            damaged += (
-                note(f"{len(found.damaged) - _IN_FULL} more runs are damaged: `dovecot-bot runs` names them all."),
-            )
+            more = f"{len(found.damaged) - _IN_FULL} more runs are damaged, or were released"
+            damaged += (note(f"{more}: `dovecot-bot runs` names them all."),)
         if damaged and not runs:
             return damaged
         known = {run: link for run, link in links.items() if link}

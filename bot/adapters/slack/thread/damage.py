@@ -43,7 +43,9 @@ def _released(found: Damaged) -> Message:
 
 def beside(found: Damaged) -> Message:
     """The message to one person besides the answer to what they typed."""
-    builder = MessageBuilder(f"Run {inline(found.run)} is damaged.")
+    builder = MessageBuilder(
+        f"Run {inline(found.run)} {'was released' if found.release and not found.flaw else 'is damaged'}."
+    )
     for line in damage_in_words(found).split("\n"):
         builder.paragraph(prose(line, people=None, spans=True))
     return builder.message()
