@@ -116,6 +116,7 @@ class Play:
         self.crew = Crew(self.reader, lambda: self.service, lambda: self.slack.there)
         self.slack.on_wake = self.crew.wake
         self._catalogue = catalogue(self.ring, self.take_down)
+        self.proposals = reviewed()
         self._tasks: set[asyncio.Task[object]] = set()
         self._new_users = True
 
@@ -133,7 +134,7 @@ class Play:
             journal=self.journal,
             hosts=SimHosts(self.network, now),
             slack=self.slack,
-            proposals=reviewed(),
+            proposals=self.proposals,
             timings=self.timings,
             ahead=self.ahead,
         )

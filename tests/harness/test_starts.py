@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from bot.adapters.configs import FolderProposals
 from bot.core.readings import trees
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.packages import NEW
-from bot.practice.site import CONFIG, PACKAGES
+from bot.practice.site import CONFIG, PACKAGES, propose
 from tests.harness.drill import Drill, a_run, virtually
-from tests.harness.play import RUN
+from tests.harness.play import RUN, Reviewed
 
 ONLY_CONFIG = f"backend-3 config={CONFIG}"
 STAGED = f"/etc/dovecot.{RUN}.proposed"
@@ -41,23 +45,31 @@ async def test_what_the_new_version_refuses_holds_the_run_before_the_swap() -> N
         assert play.broken() == []
 
 
-@virtually
-async def test_a_file_that_was_missing_is_put_there_and_the_run_goes_on() -> None:
+def test_a_file_that_was_missing_is_put_there_and_the_run_goes_on(tmp_path: Path) -> None:
     """Somebody took a certificate away that the proposed configuration names; it lies outside of it."""
-    async with a_run() as play:
-        await play.reaches("proposed-config-is-valid")
-        certificate = "/etc/ssl/mail.pem"
+    certificate = "/etc/ssl/mail.pem"
+    propose(tmp_path / CONFIG, {"dovecot.conf": f"ssl_cert = <{certificate}\n".encode()})
+    folder = FolderProposals(tmp_path)
+    proposals = Reviewed(asyncio.run(folder.proposal(CONFIG)), folder)
+
+    def proposed(play: Drill) -> None:
+        play.proposals = proposals
         play.backend.disk.write(certificate, "a certificate\n")
-        play.backend.disk.write(f"{STAGED}/conf.d/20-imap.conf", f"ssl_cert = <{certificate}\n")
-        await play.reaches("install-packages")
-        play.backend.disk.remove(certificate)
-        run = await play.held()
-        assert f"Can't open file {certificate}: No such file or directory (ssl_cert)" in run.reason
-        assert run.step is not None
-        assert run.step.name == IN_NEW_VERSION
-        play.backend.disk.write(certificate, "a certificate\n")
-        await play.retry()
-        await play.until(lambda run: run.step is not None and run.step.name == "running-config-is-known")
+
+    @virtually
+    async def played() -> None:
+        async with a_run(spoil=proposed) as play:
+            await play.reaches("install-packages")
+            play.backend.disk.remove(certificate)
+            run = await play.held()
+            assert f"Can't open file {certificate}: No such file or directory (ssl_cert)" in run.reason
+            assert run.step is not None
+            assert run.step.name == IN_NEW_VERSION
+            play.backend.disk.write(certificate, "a certificate\n")
+            await play.retry()
+            await play.until(lambda run: run.step is not None and run.step.name == "running-config-is-known")
+
+    played()
 
 
 @pytest.mark.parametrize("refused", ["unshare", "mount"])

@@ -14,9 +14,12 @@ from bot.core.readings import outputs as readings
 from bot.core.readings.outputs import Asks
 from bot.core.readings.probe import Probe, probe
 
+_TABLE_KEPT = 4 * 1024 * 1024
+"""Bytes of a director's table: enough for fifty thousand backends."""
 
-def _doveadm(*argv: str) -> Callable[[Target, Asks], Command]:
-    return lambda _target, _asks: Command(argv=("doveadm", *argv))
+
+def _table(*argv: str) -> Callable[[Target, Asks], Command]:
+    return lambda _target, _asks: Command(argv=("doveadm", "-f", "tab", *argv), keeps=_TABLE_KEPT)
 
 
 _APT_SIMULATES = ("apt-get", "--simulate", "--yes", "--allow-downgrades", "--no-remove", "install")
@@ -51,14 +54,14 @@ _UNIT = "--property=LoadState,ActiveState,SubState,Result,UnitFileState"
 _ALL = (
     probe(
         "director-hosts",
-        _doveadm("-f", "tab", "director", "status"),
+        _table("director", "status"),
         readings.director_hosts,
         "",
         "vhosts state users usable_others others stranded",
     ),
     probe(
         "director-ring",
-        _doveadm("-f", "tab", "director", "ring", "status"),
+        _table("director", "ring", "status"),
         readings.director_ring,
         "",
         "synced status directors self members",
@@ -85,8 +88,11 @@ _ALL = (
         "path",
         "parses said",
         exits={89: "doveconf: "},
+        counts=True,
     ),
-    probe("config-starts", starts.question, starts.config_starts, "path", "starts said", exits=starts.EXITS),
+    probe(
+        "config-starts", starts.question, starts.config_starts, "path", "starts said", exits=starts.EXITS, counts=True
+    ),
     probe(
         "config-difference",
         lambda _target, asks: Command(
@@ -128,6 +134,7 @@ _ALL = (
         readings.fetched_mail,
         "user",
         "bytes",
+        counts=True,
     ),
     probe(
         "unit",

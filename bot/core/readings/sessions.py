@@ -29,8 +29,8 @@ COUNTED = (
 )
 """$0: the backend's address. Prints how many of the director's sessions go there, and whose, each once."""
 
-KEPT = 4 * 1024 * 1024
-"""Bytes of names that are kept: those of a hundred thousand users."""
+KEPT = 16 * 1024 * 1024
+"""Bytes that are kept: the sessions of a hundred thousand users with long names and several connections."""
 
 NAMED = 10
 """Users who are shown by name."""
@@ -46,9 +46,9 @@ def proxied(_target: Target, _asks: Asks, result: Result) -> Reading:
     head, *users = result.stdout.splitlines() or [""]
     counted = _HEAD.fullmatch(head)
     # A login process that does not answer is reported on standard error, with exit 0.
-    if counted is None or result.exit_status or result.stderr.strip() or result.cut_short:
-        output = (result.stderr or result.stdout).strip().splitlines()
-        raise Unreadable(f"the proxied sessions cannot be counted: exit {result.exit_status}: {output[-1:]}")
+    if counted is None or result.exit_status or result.stderr.strip():
+        said = result.stderr.strip()[-200:] or "it does not begin with their number"
+        raise Unreadable(f"the proxied sessions cannot be counted: exit {result.exit_status}: {said}")
     return {"sessions": int(counted[1]), NAMES: "\n".join(users)}
 
 
@@ -56,7 +56,7 @@ def logged_in(_target: Target, _asks: Asks, result: Result) -> Reading:
     """What `doveadm who` printed on the backend; `past_directors` and `who` are filled in by `matched`."""
     rows = [line.split("\t") for line in result.stdout.splitlines()]
     columns = {name: at for at, name in enumerate(rows[0])} if rows else {}
-    if result.exit_status or result.cut_short or not {"username", "#"} <= columns.keys():
+    if result.exit_status or not {"username", "#"} <= columns.keys():
         raise Unreadable(
             f"it cannot be seen who is logged in: exit {result.exit_status}: {result.stderr.strip()[:200]}"
         )
