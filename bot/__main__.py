@@ -36,11 +36,11 @@ def serve(config: Config = _DEFAULT) -> None:
     import asyncio
 
     from bot import bootstrap
-    from bot.config import read_settings, read_tokens
+    from bot.config import read_tokens
 
     bootstrap.log_to(sys.stderr)
     tokens = read_tokens()
-    raise typer.Exit(asyncio.run(bootstrap.serve(read_settings(config), tokens)))
+    raise typer.Exit(asyncio.run(bootstrap.serve(config, tokens)))
 
 
 @app.command()

@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,12 +22,11 @@ from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.thread.announcer import Pace, SlackAnnouncer
-from bot.adapters.slack.thread.elsewhere import post, unwatched
+from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
-from bot.config import PeoplePart, Settings, Tokens
+from bot.config import PeoplePart, Settings, Tokens, read_settings
 from bot.core.decisions.damage import Damaged, damage_in_words
-from bot.core.decisions.summary import RunList, summary_of
+from bot.core.decisions.summary import RunList
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs.events import Entry
 from bot.core.setup.sudoers import sudoers
@@ -41,17 +39,14 @@ from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Misconfigured, Refused
 from bot.library import Library, procedures_folder, read_library
-from bot.missing import unread_config
+from bot.missing import mistake, unread_config
 from bot.record.markdown import markdown
+from bot.unwatched import call_people
 
 log = logging.getLogger(__name__)
 
 _ID_LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"
 """Without those that look alike."""
-
-
-_SAID_AGAIN = timedelta(minutes=15)
-"""How long a bot that cannot start waits before it ends, and its next start calls people again."""
 
 
 def new_id() -> str:
@@ -88,8 +83,8 @@ def timings(settings: Settings) -> Timings:
 def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
     """The way to the hosts; raises Misconfigured for files that are not there."""
     ssh = settings.ssh
-    for mistake in unread_config(settings):
-        raise Misconfigured(mistake)
+    for unread in unread_config(settings):
+        raise Misconfigured(unread)
     config = [path for path in ssh.config if os.access(path, os.R_OK)]
     return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, clock)
 
@@ -157,6 +152,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             approvers=approvers,
             record=markdown,
             home=settings.slack.channels,
+            may_be_told=people.may_be_told,
         )
         stack.push_async_callback(thread.close)
         alarms = ApsAlarms(clock)
@@ -192,47 +188,19 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         yield app
 
 
-def _mistake(settings: Settings) -> str:
-    """What keeps the bot from starting and restarting does not mend, empty where nothing does."""
-    try:
-        catalogue(settings)
-    except Misconfigured as mistake:
-        return str(mistake)
-    return next(unread_config(settings), "")
+async def serve(config: Path, tokens: Tokens) -> int:
+    """Run the bot until it is asked to stop (0), or Slack can no longer be heard (1, to be started anew).
 
-
-async def _call_where_runs_are_open(settings: Settings, tokens: Tokens, mistake: str, stop: asyncio.Event) -> None:
-    """Say which runs nobody watches now, in the log and in Slack; returns when told to stop, or to say it again."""
-    async with AsyncExitStack() as stack:
-        stack.enter_context(single_instance(settings.bot.journal))
-        opened = await stack.enter_async_context(journal(settings))
-        found = await surveyed(RunList(others=tuple(await opened.open_runs())), functools.partial(read_run, opened))
-        if not found.runs and not found.damaged:
-            return
-        names = ", ".join(f"{run.id} on {summary_of(run).backend}" for run in found.runs)
-        log.critical("the bot does not start, and nobody watches: %s", names or "what damaged runs claim")
-        token = tokens.bot_token.get_secret_value()
-        client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
-        message = unwatched(found.runs, found.damaged, mistake, approvers=_allowed(settings.people.approvers).mention)
-        calling = asyncio.create_task(post(client, Pace(), tuple(settings.slack.channels), message))
-        try:
-            await asyncio.wait_for(stop.wait(), _SAID_AGAIN.total_seconds())
-        except TimeoutError:
-            log.info("leaving, to be started anew, which says it again")
-        finally:
-            calling.cancel()
-
-
-async def serve(settings: Settings, tokens: Tokens) -> int:
-    """Run the bot until it is asked to stop (0), or Slack can no longer be heard (1, to be started anew)."""
+    Raises Misconfigured; where runs are under way, people are called before.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    if mistake := _mistake(settings):
-        await _call_where_runs_are_open(settings, tokens, mistake, stop)
-        raise Misconfigured(mistake)
-    async with joined(settings, tokens) as app:
+    if why := mistake(config):
+        await call_people(config, tokens, why, stop)
+        raise Misconfigured(why)
+    async with joined(read_settings(config), tokens) as app:
         stopped = asyncio.create_task(stop.wait())
         either: set[asyncio.Future[Any]] = {stopped, app.failed}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -222,6 +222,27 @@ def read_settings(path: Path) -> Settings:
     ssh = settings.ssh
     reached = {"config": tuple(anchored(one) for one in ssh.config), "known_hosts": anchored(ssh.known_hosts)}
     return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
+
+
+class Reachable(BaseModel):
+    """As much of the settings as it takes to call people, where the rest of them cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    journal: FilePath
+    channels: tuple[ChannelId, ...] = Field(min_length=1)
+    approvers: PeoplePart
+
+
+def read_reachable(path: Path) -> Reachable | None:
+    """Whom to call, and about which journal; None where that cannot be read either."""
+    try:
+        table: Any = _toml(path.read_text(encoding="utf-8"))
+        journal = path.resolve().parent / Path(table["bot"]["journal"]).expanduser()
+        channels, approvers = table["slack"]["channels"], table["people"]["approvers"]
+        return Reachable(journal=journal, channels=channels, approvers=approvers)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
 
 
 def _toml(text: str) -> object:

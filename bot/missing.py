@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.adapters.configs import FolderProposals
-from bot.config import Settings
-from bot.errors import Refused
+from bot.config import Settings, read_settings
+from bot.errors import Misconfigured, Refused
+from bot.library import procedures_folder, read_library
 
 
 def unread_config(settings: Settings) -> Iterator[str]:
@@ -16,6 +17,16 @@ def unread_config(settings: Settings) -> Iterator[str]:
     for path in settings.ssh.config if "config" in settings.ssh.model_fields_set else ():
         if not os.access(path, os.R_OK):
             yield f"{path}: the settings name this SSH config, and it is not there or cannot be read"
+
+
+def mistake(config: Path) -> str:
+    """What keeps a bot from starting with these settings, empty where nothing does."""
+    try:
+        settings = read_settings(config)
+        read_library(procedures_folder(settings.bot.procedures))
+    except Misconfigured as wrong:
+        return str(wrong)
+    return next(unread_config(settings), "")
 
 
 def _not_there(settings: Settings) -> Iterator[str]:

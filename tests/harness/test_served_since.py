@@ -74,3 +74,17 @@ async def test_nor_what_one_wrote_that_served_for_a_moment_before_the_mask(order
         run = await play.until(at_an_end)
         assert "dovecot was started since its stop flushed the metacache" in run.reason
         assert play.ring.losses == []
+
+
+@virtually
+async def test_a_start_that_systemd_does_not_name_is_not_said_to_be_another() -> None:
+    """Nothing is deleted then, as nothing is known."""
+    async with a_run() as play:
+        await play.reaches("install-packages")
+        play.fails("install-packages")
+        await play.held()
+        play.backend.dovecot_unit.invocation = ""
+        await play.retry()
+        run = await play.until(at_an_end)
+        assert "systemd does not say which start of dovecot was the last" in run.reason
+        assert play.ring.losses == []

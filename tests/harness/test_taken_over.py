@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from bot.adapters.slack.messages.root import root
+from bot.core.hosts.inventory import TakeDown
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Request
@@ -125,8 +126,8 @@ async def test_what_a_monitor_says_is_down_is_not_out_by_hand() -> None:
 
 
 @virtually
-async def test_a_way_back_whose_restore_failed_is_seen_out_and_released_once_it_is_put_back_by_hand() -> None:
-    """It has begun to give users, and no director says so: what was sent is no proof, what is seen is."""
+async def test_a_way_back_whose_restore_failed_is_out_and_released_once_it_is_put_back_by_hand() -> None:
+    """It has begun to give users, and no director says so: what was sent is no proof."""
     async with a_run() as play:
         await play.reaches("approve-flush")
         await play.asks()
@@ -136,7 +137,23 @@ async def test_a_way_back_whose_restore_failed_is_seen_out_and_released_once_it_
         await play.held_in_the_end()
         await play.take_over()
         await asyncio.sleep(3 * ROUND)
-        assert play.run_now.status is Status.TAKEN
-        assert len(play.facts(fact.SeenOut)) == 1
+        assert play.run_now.taken
+        play.colleague_gives()
+        await play.until(lambda run: run.status is Status.ENDED, within=_SOON)
+
+
+@pytest.mark.parametrize("order", list(TakeDown))
+@virtually
+async def test_what_is_down_still_as_its_restore_failed_is_released_once_it_is_up_by_hand(order: TakeDown) -> None:
+    """The run took it out, and was not seen to have given it back: nobody has to see it at vhost count 0 again."""
+    async with a_run(take_down=order) as play:
+        await play.reaches("director-up")
+        play.fails("director-up", 20)
+        run = await play.held_in_the_end()
+        assert "state is down" in run.reason
+        await play.take_over()
+        assert "does not know backend-3 to be out" not in play.thread(fact.TakenOver)[0]
+        await asyncio.sleep(3 * ROUND)
+        assert play.run_now.taken
         play.colleague_gives()
         await play.until(lambda run: run.status is Status.ENDED, within=_SOON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from pydantic import SecretStr
 
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
-from bot.config import Tokens, read_settings
+from bot.adapters.slack.thread.elsewhere import unwatched
+from bot.config import Tokens
+from bot.core.runs.transitions import Status
 from bot.errors import Misconfigured
+from bot.missing import mistake
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.server import LocalSlack
-from tests.build import Story
+from bot.unwatched import call_people
+from tests.build import REQUESTER, Story
 from tests.integration.workspace import CHANNEL, slack
 from tests.patience import SECONDS
 from tests.unit.test_config import GOOD, settings
@@ -44,10 +49,10 @@ async def test_a_bot_that_cannot_start_names_the_runs_that_nobody_watches(
     """Once for each start: it is a quarter of an hour until the next one, not the five seconds of systemd."""
     story = Story().until("director-down").fail("director-1: users is 19, expected 0")
     await recorded(story, tmp_path)
-    monkeypatch.setattr(bootstrap, "_SAID_AGAIN", timedelta(seconds=1))
+    monkeypatch.setattr("bot.unwatched._SAID_AGAIN", timedelta(seconds=1))
     async with asyncio.timeout(SECONDS):
         with pytest.raises(Misconfigured, match="nowhere: the settings name this SSH config"):
-            await bootstrap.serve(read_settings(spoilt(tmp_path)), tokens(slack))
+            await bootstrap.serve(spoilt(tmp_path), tokens(slack))
     (call,) = slack.messages
     assert call.channel == CHANNEL
     for part in (
@@ -65,11 +70,9 @@ async def test_it_ends_when_it_is_told_to_though_slack_takes_nothing(
     tmp_path: Path, slack: LocalSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await recorded(Story().until("director-down"), tmp_path)
-    monkeypatch.setattr(bootstrap, "_SAID_AGAIN", timedelta(hours=1))
-    stop = asyncio.Event()
-    serving = asyncio.create_task(
-        bootstrap._call_where_runs_are_open(read_settings(spoilt(tmp_path)), tokens(slack), "it is so", stop)
-    )
+    monkeypatch.setattr("bot.unwatched._SAID_AGAIN", timedelta(hours=1))
+    stop, path = asyncio.Event(), spoilt(tmp_path)
+    serving = asyncio.create_task(call_people(path, tokens(slack), mistake(path), stop))
     slack.channels.clear()
     await slack.until(lambda: slack.calls)
     stop.set()
@@ -79,5 +82,48 @@ async def test_it_ends_when_it_is_told_to_though_slack_takes_nothing(
 async def test_where_no_run_is_under_way_it_ends_at_once_and_calls_nobody(tmp_path: Path, slack: LocalSlack) -> None:
     async with asyncio.timeout(SECONDS):
         with pytest.raises(Misconfigured):
-            await bootstrap.serve(read_settings(spoilt(tmp_path)), tokens(slack))
+            await bootstrap.serve(spoilt(tmp_path), tokens(slack))
     assert slack.calls == []
+
+
+async def test_a_mistake_in_the_settings_themselves_calls_people_too(tmp_path: Path, slack: LocalSlack) -> None:
+    """The likeliest one: somebody edits them while a backend is out. The bot ends once that is mended."""
+    await recorded(Story().until("director-down"), tmp_path)
+    path = settings(tmp_path, GOOD.replace("[slack]", '[slack]\nchanels = ["C0OPS"]'))
+    serving = asyncio.create_task(call_people(path, tokens(slack), mistake(path), asyncio.Event()))
+    call = (await slack.until(lambda: slack.messages))[0]
+    assert "slack.chanels: there is no such key here" in str(call.blocks)
+    path.write_text(GOOD)
+    await asyncio.wait_for(serving, SECONDS)
+
+
+async def test_what_cannot_be_read_so_far_calls_nobody_and_is_no_failure(tmp_path: Path, slack: LocalSlack) -> None:
+    path = settings(tmp_path, GOOD.replace("[slack]", "[slack"))
+    await asyncio.wait_for(call_people(path, tokens(slack), mistake(path), asyncio.Event()), SECONDS)
+    assert slack.calls == []
+
+
+async def test_the_channel_of_a_run_hears_of_it_and_whoever_asked_is_called(tmp_path: Path, slack: LocalSlack) -> None:
+    """Two teams, a channel each."""
+    await recorded(Story().until("director-down"), tmp_path)
+    slack.add_channel("C0HOME", name="home")
+    path = settings(tmp_path, GOOD.replace('"C0OPS"', '"C0HOME", "C0OPS"').replace("drain", "drian"))
+    stop = asyncio.Event()
+    serving = asyncio.create_task(call_people(path, tokens(slack), mistake(path), stop))
+    (call,) = await slack.until(lambda: slack.messages)
+    stop.set()
+    await asyncio.wait_for(serving, SECONDS)
+    assert call.channel == CHANNEL
+    assert f"<@{REQUESTER}>" in call.text
+
+
+@pytest.mark.parametrize(
+    ("story", "count"),
+    [(Story().until("director-down").fail("x" * 1500), 20), (Story().until("drain", on=Status.WAITING), 100)],
+)
+def test_every_run_that_nobody_watches_is_named_with_why_and_what_to_do(story: Story, count: int) -> None:
+    runs = [replace(story.run, id=f"r2{number:05d}") for number in range(count)]
+    message = unwatched(runs, (), "the SSH config is not there", approvers="<!subteam^S0>")
+    assert len(message.blocks) <= 50
+    for part in ("What to do", "the SSH config is not there", *(run.id for run in runs)):
+        assert part in str(message.blocks)

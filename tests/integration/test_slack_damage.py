@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,18 +30,22 @@ def damaged(*, sound: bool = True) -> Damaged:
     return found
 
 
-@pytest.fixture
-async def thread(place: Place) -> AsyncIterator[SlackAnnouncer]:
-    place.slack.add_channel(HOME, name="home")
-    thread = SlackAnnouncer(
+def announcer(place: Place, **more: Any) -> SlackAnnouncer:
+    return SlackAnnouncer(
         client=place.client,
         journal=place.journal,
         posts=place.posts,
         approvers=APPROVERS,
         record=markdown,
-        home=[HOME],
         pace=FAST,
+        **more,
     )
+
+
+@pytest.fixture
+async def thread(place: Place) -> AsyncIterator[SlackAnnouncer]:
+    place.slack.add_channel(HOME, name="home")
+    thread = announcer(place, home=[HOME])
     yield thread
     await thread.close()
 

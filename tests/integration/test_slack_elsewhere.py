@@ -8,7 +8,7 @@ from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.runs import events as fact
 from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, Story
-from tests.integration.test_slack_damage import HOME, said, thread
+from tests.integration.test_slack_damage import HOME, announcer, said, thread
 from tests.integration.workspace import CHANNEL, Place, place, slack
 from tests.patience import SECONDS
 
@@ -64,3 +64,48 @@ async def test_a_run_that_calls_nobody_is_said_nowhere_else(place: Place, thread
     tried = len(place.slack.calls)
     await place.slack.until(lambda: len(place.slack.calls) > tried + 2)
     assert all(message.channel == CHANNEL for message in place.slack.messages)
+
+
+async def tried(place: Place) -> None:
+    """Slack was asked a dozen times more."""
+    before = len(place.slack.calls)
+    await place.slack.until(lambda: len(place.slack.calls) > before + 12)
+
+
+async def test_a_call_that_is_answered_before_any_channel_takes_it_is_not_posted(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Nor is it after a restart: people would be called to what is over."""
+    story = Story().until("director-down")
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    place.slack.add_channel(HOME, name="home", is_archived=True)
+    for _ in range(2):
+        tell(place, thread, story.fail("director-1: users is 19, expected 0"))
+        await tried(place)
+        tell(place, thread, story.tell(fact.RetryChosen(by=REQUESTER)).until("director-down"))
+        await tried(place)
+    place.slack.add_channel(HOME, name="home")
+    await tried(place)
+    await thread.close()
+    again = announcer(place, home=[HOME])
+    await again.start((story.run.id,))
+    await tried(place)
+    await again.close()
+    assert all(message.channel == CHANNEL for message in place.slack.messages)
+
+
+async def test_nobody_outside_reads_what_a_run_is_about(place: Place) -> None:
+    """No run may be begun in a channel that is shared; what is said of one elsewhere goes to the next channel."""
+    place.slack.add_channel("C0SHARED", name="shared", is_ext_shared=True)
+    place.slack.add_channel(HOME, name="home")
+    thread = announcer(place, home=["C0SHARED", HOME], may_be_told=place.people.may_be_told)
+    story = Story().until("director-down")
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    tell(place, thread, story.fail("director-1: users is 19, expected 0"))
+    await said(place, HOME)
+    await thread.close()
+    assert "C0SHARED" not in {message.channel for message in place.slack.messages}

@@ -168,6 +168,14 @@ class SlackPeople:
             return True
         return allowed.usergroup is not None and user in (await self._groups.of(allowed.usergroup))["users"]
 
+    async def may_be_told(self, channel: str) -> bool:
+        """Whether what runs are about may be said in this channel; not where Slack does not say who reads it."""
+        try:
+            known = await self._rooms.of(channel)
+        except SlackAway:
+            return False
+        return not any(known.get(name) for name in _SHARED)
+
     async def channel_allowed(self, channel: str) -> str:
         """Why nothing may be asked for in this channel, empty when it may."""
         if channel not in self._channels:

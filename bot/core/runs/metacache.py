@@ -84,6 +84,8 @@ class Metacache:
                 "the metacache was not seen to be flushed. That needs a stop of dovecot by this run with"
                 f" {flush_unit} active right before it, inactive after it, and both stopped with success"
             )
+        elif any(one.get("invocation") == "" for one in _read(seen)):
+            why = "systemd does not say which start of dovecot was the last, so it may have written since its flush"
         elif self.served_since(seen):
             why = "dovecot was started since its stop flushed the metacache, and no flush has seen what it wrote since"
         else:

@@ -116,7 +116,7 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
     later = run.plan.steps[run.position + 1 :]
     if Effect.RESTORE in step.does and not any(Effect.RESTORE in one.does for one in later):
         run = replace(run, ring=run.ring.given_users_for_good(entry.at))
-    if behind_the_restore(run) and any(one.asks.get("state") == "up" for one in _asks_directors(step)):
+    if behind_the_restore(run) and _sees_it_up(step):
         run = replace(run, ring=run.ring.seen_back())
     if Effect.STOP_DOVECOT in step.does and run.must_hold:
         # What a boot had started again, this stop has ended: there is nothing to be stopped anew before it.
@@ -126,8 +126,23 @@ def step_done(run: Run, done: fact.StepDone, entry: Entry) -> Run:
 
 def behind_the_restore(run: Run) -> bool:
     """Whether the step at hand is a check behind the last change that gives the backend users."""
+    return isinstance(run.step, PlannedCheck) and run.position > _restored_at(run)
+
+
+def seen_back(run: Run) -> bool:
+    """Whether a check behind the restore saw that the directors have it up: it is back, whatever is skipped then."""
+    checks = run.plan.steps[_restored_at(run) + 1 : run.position]
+    return any(step.name in run.seen_done and _sees_it_up(step) for step in checks)
+
+
+def _restored_at(run: Run) -> int:
+    """The place of the last change that gives the backend users; behind all others where there is none."""
     gives = [at for at, step in enumerate(run.plan.steps) if Effect.RESTORE in step.does]
-    return isinstance(run.step, PlannedCheck) and bool(gives) and run.position > gives[-1]
+    return gives[-1] if gives else len(run.plan.steps)
+
+
+def _sees_it_up(step: PlannedStep) -> bool:
+    return any(one.asks.get("state") == "up" for one in _asks_directors(step))
 
 
 def _asks_directors(step: PlannedStep) -> list[Expected]:

@@ -10,7 +10,7 @@ from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
-from bot.core.runs.remember import back_to, behind_the_restore, calm, keeps_up, named_step, next_step
+from bot.core.runs.remember import back_to, behind_the_restore, calm, keeps_up, named_step, next_step, seen_back
 from bot.core.runs.run import Grant, Run, replace
 from bot.errors import Illegal
 
@@ -119,7 +119,7 @@ def skip_agreed(run: Run, new: fact.SkipAgreed, entry: Entry) -> Run:
     if isinstance(step, PlannedChange):  # by hand, as those who skip it say
         run = replace(run, ring=run.ring.takes_back(takes_back(step.action.command.text)))
         run = keeps_up(run, step) if Effect.FLUSH in step.does else run
-    if behind_the_restore(run):
+    if behind_the_restore(run) and not seen_back(run):
         # Nobody looks any more: whoever reads how the run ended has to know what was seen last.
         run = replace(run, ring=run.ring.not_seen_back(run.reason, run.held_at.at if run.held_at else run.since))
     return next_step(calm(replace(run, looks={**run.looks, step.name: text}, judged_since=entry.seq)))

@@ -190,8 +190,9 @@ class Run:
 
     @property
     def was_out(self) -> bool:
-        """Whether the run had it out, as far as it saw, when somebody took over, or it was seen out since."""
-        return bool(self.ring.enforced) or self.ring.seen_out is not None
+        """Whether the run had it out, and was not seen to have given it back, or it was seen out since a take-over."""
+        taken = any(Effect.TAKES_VHOSTS in step.does for step in self.ring.kept_up) and self.ring.out_until is None
+        return bool(self.ring.enforced) or taken or self.ring.seen_out is not None
 
     @property
     def skipped(self) -> tuple[PlannedStep, ...]:

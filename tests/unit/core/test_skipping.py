@@ -13,11 +13,12 @@ from bot.core.decisions.decide import (
     Retry,
     decide,
 )
-from bot.core.plans.procedure import Gate
+from bot.core.plans.plan import Expected, PlannedCheck
+from bot.core.plans.procedure import Gate, Where
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.errors import Refused
-from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 from tests.unit.core.test_decide import asking, person
 
 
@@ -85,6 +86,22 @@ def test_it_counts_no_more_once_every_director_is_seen_to_give_it_users() -> Non
     story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back"), fact.TakenOver(by=THIRD, reason="I put it back"))
     story.tell(fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason="every director gives it users again"))
     assert (story.run.ring.not_back, story.run.ring.out_until) == ("", story.at)
+
+
+def test_what_was_seen_back_stays_so_where_another_check_behind_that_is_skipped() -> None:
+    """A site's own procedure may have one more, of something else."""
+    made = plan()
+    *stages, last = made.stages
+    back = last.steps[-1]
+    assert isinstance(back, PlannedCheck)
+    looks = (Expected(probe="unit", where=Where.BACKEND, asks={"name": "canary", "active": "active"}),)
+    canary = replace(back, name="canary-runs", says="The canary runs", expect=looks, hopes=None)
+    story = Story(replace(made, stages=(*stages, replace(last, steps=(*last.steps, canary))))).until("canary-runs")
+    story.fail("backend-3: canary active is failed").tell(
+        fact.SkipProposed(by=THIRD, step="canary-runs", reason="a fault of its own"),
+        fact.SkipAgreed(by=SECOND, step="canary-runs"),
+    )
+    assert story.run.ring.not_back == ""
 
 
 def test_an_approval_can_never_be_skipped() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS
-from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged
-from bot.adapters.slack.thread.elsewhere import post
+from bot.adapters.slack.thread.elsewhere import Tell, post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
@@ -34,13 +33,20 @@ _ONCE_IN = 600.0
 _LINK_WITHIN = 3.0
 """Seconds that an answer waits for an address; it is of use without one."""
 
+_T = TypeVar("_T")
+
 _log = logging.getLogger(__name__)
+
+
+async def _anywhere(_channel: str) -> bool:
+    return True
 
 
 class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
     `home`: the channels of the settings, for messages about a run whose own channel is not known or takes none.
+    `may_be_told` says of a channel whether what runs are about may be said there.
     """
 
     def __init__(
@@ -52,9 +58,11 @@ class SlackAnnouncer:
         approvers: Allowed,
         record: Record,
         home: Sequence[str] = (),
+        may_be_told: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,
     ) -> None:
         self._home = tuple(home)
+        self._may_be_told = may_be_told
         self._record = record
         self._client = client
         self._journal = journal
@@ -116,14 +124,18 @@ class SlackAnnouncer:
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 
-    def _post_elsewhere(self, channel: str, message: Message) -> None:
-        if others := tuple(one for one in self._home if one != channel):
-            self._beside(post(self._client, self._pace, others, message), "message outside of its thread")
+    def _post_elsewhere(self, channel: str, tell: Tell) -> asyncio.Task[bool]:
+        others = tuple(one for one in self._home if one != channel)
+        return self._beside(self._post_in(others, tell), "message outside of its thread")
 
-    def _beside(self, posting: Coroutine[Any, Any, Any], name: str) -> None:
+    async def _post_in(self, channels: tuple[str, ...], tell: Tell) -> bool:
+        return bool(channels) and await post(self._client, self._pace, channels, tell, self._may_be_told)
+
+    def _beside(self, posting: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
         task = asyncio.create_task(posting, name=name)
         self._warnings.add(task)
         task.add_done_callback(self._warnings.discard)
+        return task
 
     async def _post_damaged(self, found: Damaged) -> None:
         run = found.run
@@ -134,9 +146,8 @@ class SlackAnnouncer:
         except JournalError:
             _log.exception("where its thread is, the journal does not say", extra={"run": run})
             link = ""
-        if channels := tuple(dict.fromkeys((*known, *self._home))):
-            message = damaged(found, approvers=self._approvers.mention, link=link)
-            await post(self._client, self._pace, channels, message)
+        message = damaged(found, approvers=self._approvers.mention, link=link)
+        await self._post_in(tuple(dict.fromkeys((*known, *self._home))), lambda: message)
 
     async def repost(self, run: str) -> str:
         """Post the run's buttons again, as new messages; says what was posted. Raises Refused when none count now."""

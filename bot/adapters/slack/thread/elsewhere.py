@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
 from bot.adapters.slack.messages.markup import inline, prose
+from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import state_of
+from bot.adapters.slack.messages.text import callers
 from bot.adapters.slack.thread.pace import Pace
 from bot.core.decisions.damage import Damaged, claimed_words
-from bot.core.decisions.summary import Summary, summary_of
+from bot.core.runs.events import Entry
+from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
+from bot.core.runs.transitions import Status
+
+Tell = Callable[[], Message | None]
+"""What is to be said by now; None once it is no longer so."""
+
+_NAMED = 20
+"""Runs that are told with their state; of more, only their ids."""
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +34,12 @@ _log = logging.getLogger(__name__)
 def calls(message: Message) -> bool:
     """Whether somebody has to read it now: it begins with those whom it calls."""
     return message.broadcast or message.text.startswith(("<@", "<!"))
+
+
+def waits_for_people(run: Run) -> bool:
+    """Whether what it called people for is still so."""
+    low = run.ring.others_low and run.status is not Status.ENDED
+    return run.status in {Status.HELD, Status.ASKING} or low
 
 
 def unreached(run: Run, call: Message, *, failing: str) -> Message:
@@ -33,47 +51,122 @@ def unreached(run: Run, call: Message, *, failing: str) -> Message:
         f"*Why here* Slack takes nothing in the thread of run {inline(run.id)}, in <#{run.request.channel}>: {failing}."
         " All of it is posted there then, with its buttons."
     )
-    listed, abort = (inline(f"{run.request.command} {word}".strip()) for word in ("status", f"abort {run.id}"))
-    builder.note(f"Here, {listed} shows how it stands now, and {abort} turns it round.")
+    builder.note(f"Here, {inline(f'{run.request.command} status'.strip())} shows how it stands.")
     return builder.message()
 
 
-def unwatched(runs: Sequence[Run | Summary], damaged: Sequence[Damaged], mistake: str, *, approvers: str) -> Message:
-    """The message to the bot's channels: of runs that are under way while the bot cannot start."""
-    builder = MessageBuilder(f"{approvers} The bot does not start, and nobody watches the runs that are under way.")
-    builder.paragraph(f":rotating_light: {approvers} *The bot does not start, and nobody watches these runs:*")
-    for run in runs:
-        about = f"{inline(run.id)} on {inline(summary_of(run).backend)}, in <#{summary_of(run).channel}>"
-        builder.paragraph(f"{about}: {state_of(run)}" if isinstance(run, Run) else about)
+def unwatched(runs: Sequence[Run], damaged: Sequence[Damaged], mistake: str, *, approvers: str) -> Message:
+    """The message to a channel about its runs that are under way while the bot cannot start."""
+    called = " ".join(dict.fromkeys((approvers, *(callers(run) for run in runs))))
+    builder = MessageBuilder(f"{called} The bot does not start, and nobody watches the runs that are under way.")
+    builder.paragraph(f":rotating_light: {called} *The bot does not start, and nobody watches the runs below*")
+    builder.quote("*Why it does not start*", mistake[:600])
+    builder.paragraph(
+        "*What to do* Look at these backends by hand. Mend what is named, and try it with `dovecot-bot check`: the bot"
+        " is started again by itself, and goes on from where they are. No button counts until then."
+    )
+    for run in runs[:_NAMED]:
+        reason = f": {prose(run.reason, most=150)}" if run.status is Status.HELD else ""
+        builder.paragraph(f"{inline(run.id)} on {inline(run.request.target.backend.name)}, {run.status}{reason}")
+    if runs[_NAMED:]:
+        builder.paragraph(f"And {', '.join(inline(run.id) for run in runs[_NAMED:])}")
     for one in damaged:
         builder.paragraph(f"{inline(one.run)}, which is damaged and claims {prose(claimed_words(one))}")
-    builder.quote("*Why it does not start*", mistake)
-    builder.paragraph(
-        "*What to do* Look at these backends by hand. Mend what is named, try it with `dovecot-bot check`, and restart"
-        " the bot: it goes on from where they are. No button counts until then."
-    )
     return builder.message()
 
 
-async def post(client: AsyncWebClient, pace: Pace, channels: tuple[str, ...], message: Message) -> None:
-    """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence."""
-    failures, turn = 0, 0
-    while True:
-        try:
-            await client.chat_postMessage(
-                channel=channels[turn % len(channels)],
-                text=message.text,
-                blocks=list(message.blocks) or None,
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-        except ERRORS as error:
-            _log.warning("a message outside of the threads is not posted: %s", name_of(error))
-            failure = delivery_failure(error)
-            if failure is DeliveryFailure.CONTENT:
-                message = plainer(message)
-            turn += failure is DeliveryFailure.REFUSED
-            await pace.rest(failures)
-            failures += 1
-        else:
+@dataclass(frozen=True, kw_only=True)
+class Untaken:
+    """What a thread has not taken: `entries`, which lead from `before` to `run`, and why it does not."""
+
+    run: Run | None
+    before: Run | None
+    entries: Sequence[Entry]
+    failing: str
+
+
+class Calls:
+    """The calls of one run while its thread takes nothing: each is posted once, by `post`, and the last one only."""
+
+    def __init__(
+        self, *, approvers: str, post: Callable[[str, Tell], asyncio.Task[bool]], untaken: Callable[[], Untaken]
+    ) -> None:
+        self._approvers = approvers
+        self._post = post
+        self._untaken = untaken
+        self._called = 0
+        self._calling: asyncio.Task[bool] | None = None
+
+    def make(self) -> None:
+        """Call people, where they have to be; returns at once."""
+        run = self._untaken().run
+        if run is None or self._unheard() is None or (self._calling and not self._calling.done()):
             return
+        last = 0
+
+        def tell() -> Message | None:
+            nonlocal last
+            last, message = self._unheard() or (last, None)
+            return message
+
+        def posted(calling: asyncio.Task[bool]) -> None:
+            if not calling.cancelled() and calling.exception() is None and calling.result():
+                self._called = last
+
+        self._calling = self._post(run.request.channel, tell)
+        self._calling.add_done_callback(posted)
+
+    def _unheard(self) -> tuple[int, Message] | None:
+        """The last call that nobody has heard, with its fact; None where it is no longer so."""
+        untaken = self._untaken()
+        if untaken.run is None or not waits_for_people(untaken.run):
+            return None
+        found, before = None, untaken.before
+        for entry in untaken.entries:
+            after = follow(before, entry)
+            for message in replies(entry, before, after, approvers=self._approvers):
+                if calls(message) and entry.seq > self._called:
+                    found = entry.seq, unreached(untaken.run, message, failing=untaken.failing)
+            before = after
+        return found
+
+
+async def post(
+    client: AsyncWebClient,
+    pace: Pace,
+    channels: tuple[str, ...],
+    tell: Tell,
+    may_be_told: Callable[[str], Awaitable[bool]],
+) -> bool:
+    """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence.
+
+    False where it was no longer so by then.
+    """
+    failures, turn, plain = 0, 0, False
+    while (message := tell()) is not None:
+        channel = channels[turn % len(channels)]
+        if not await may_be_told(channel):
+            turn += 1
+        else:
+            try:
+                await _post(client, channel, plainer(message) if plain else message)
+            except ERRORS as error:
+                _log.warning("a message outside of the threads is not posted: %s", name_of(error))
+                failure = delivery_failure(error)
+                plain = plain or failure is DeliveryFailure.CONTENT
+                turn += failure is DeliveryFailure.REFUSED
+            else:
+                return True
+        await pace.rest(failures)
+        failures += 1
+    return False
+
+
+async def _post(client: AsyncWebClient, channel: str, message: Message) -> None:
+    await client.chat_postMessage(
+        channel=channel,
+        text=message.text,
+        blocks=list(message.blocks) or None,
+        unfurl_links=False,
+        unfurl_media=False,
+    )

@@ -15,7 +15,7 @@ from bot.adapters.slack.messages.blocks import File, Message, marked
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import never_begun, root, warning
 from bot.adapters.slack.thread.buttons import Buttons
-from bot.adapters.slack.thread.elsewhere import calls, unreached
+from bot.adapters.slack.thread.elsewhere import Calls, Tell, Untaken
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
@@ -62,17 +62,16 @@ class ThreadWriter:
         record: Record,
         pace: Pace,
         budget: EditBudget,
-        elsewhere: Callable[[str, Message], None],
+        elsewhere: Callable[[str, Tell], asyncio.Task[bool]],
     ) -> None:
-        """`elsewhere` posts a message in the bot's channels, but for the one that is named."""
+        """`elsewhere` posts in the bot's channels, but for the one that is named, what is to be told by then."""
         self._run = run
         self._record = record
         self._journal = journal
         self._posts = posts
         self._outbox = outbox
         self._outbox.on_refused = self._call_elsewhere
-        self._elsewhere = elsewhere
-        self._called = 0
+        self._calls = Calls(approvers=approvers, post=elsewhere, untaken=self._untaken)
         self._buttons = Buttons(outbox=outbox, approvers=approvers)
         self._approvers = approvers
         self._pace = pace
@@ -239,19 +238,13 @@ class ThreadWriter:
             await self._draw(run, last=True)
 
     async def _call_elsewhere(self) -> None:
-        """Whoever is called in a thread that takes nothing would not hear: each call is posted once, elsewhere."""
+        """Whoever is called in a thread that takes nothing would not hear."""
         await self._read_on()
-        call: Message | None = None
-        called, before = self._called, self._written
-        for entry in self._entries[before.seq if before else 0 :]:
-            after = follow(before, entry)
-            for message in replies(entry, before, after, approvers=self._approvers):
-                if calls(message) and entry.seq > self._called:
-                    called, call = entry.seq, message
-            before = after
-        if call and before:
-            self._called = called
-            self._elsewhere(before.request.channel, unreached(before, call, failing=self.failing))
+        self._calls.make()
+
+    def _untaken(self) -> Untaken:
+        entries = self._entries[self._written.seq if self._written else 0 :]
+        return Untaken(run=self._read, before=self._written, entries=entries, failing=self.failing)
 
     async def warn(self, text: str) -> bool:
         """Post something that stands in no journal; False when it could not be posted. Never raises."""

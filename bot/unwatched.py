@@ -1,0 +1,103 @@
+"""A bot that cannot start while runs are under way: nobody watches what is out, so people are called."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+from bot.adapters.journal import SqlJournal
+from bot.adapters.single_instance import single_instance
+from bot.adapters.slack.app import web_client
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.people import Allowed, SlackPeople
+from bot.adapters.slack.thread.elsewhere import post, unwatched
+from bot.adapters.slack.thread.pace import Pace
+from bot.config import Reachable, Tokens, read_reachable
+from bot.core.decisions.damage import Damaged
+from bot.core.decisions.summary import RunList, summary_of
+from bot.core.runs.run import Run
+from bot.engine.surveying import Survey, read_run, surveyed
+from bot.errors import BotError
+from bot.missing import mistake
+
+log = logging.getLogger(__name__)
+
+_TRIED_AGAIN = timedelta(seconds=5)
+_SAID_AGAIN = timedelta(minutes=15)
+"""After so long the bot ends, and its next start calls people again."""
+
+
+async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event) -> None:
+    """Say which runs nobody watches, in the log and in their channels; returns at once where there are none.
+
+    Else when the bot is told to stop, when something else keeps it from starting than `why`, or to say it again.
+    """
+    reachable = read_reachable(config)
+    if reachable is None:
+        return
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(single_instance(reachable.journal))
+            opened = await stack.enter_async_context(SqlJournal(f"sqlite:///{reachable.journal.resolve()}"))
+            open_runs = RunList(others=tuple(await opened.open_runs()))
+            found = await surveyed(open_runs, functools.partial(read_run, opened))
+        except BotError as error:
+            log.critical("which runs are under way is not known: %s", error)
+            return
+        if not found.runs and not found.damaged:
+            return
+        named = [f"{run.id} on {summary_of(run).backend}" for run in found.runs]
+        named += [f"{one.run}, which is damaged" for one in found.damaged]
+        log.critical("the bot does not start, and nobody watches: %s", "; ".join(named))
+        token = tokens.bot_token.get_secret_value()
+        client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
+        approvers = Allowed(users=frozenset(reachable.approvers.users), usergroup=reachable.approvers.usergroup)
+        people = SlackPeople(
+            client=client, requesters=approvers, approvers=approvers, channels=frozenset(reachable.channels)
+        )
+        calling = [
+            asyncio.create_task(post(client, Pace(), channels, functools.partial(_same, message), people.may_be_told))
+            for channels, message in _messages(found, why, approvers.mention, reachable)
+        ]
+        try:
+            await _until_something_changes(config, why, stop)
+        finally:
+            for task in calling:
+                task.cancel()
+            await asyncio.gather(*calling, return_exceptions=True)
+
+
+def _same(message: Message) -> Message:
+    return message
+
+
+def _messages(
+    found: Survey, why: str, approvers: str, reachable: Reachable
+) -> Iterator[tuple[tuple[str, ...], Message]]:
+    """One message for each channel that has runs, and where it is posted when that channel takes none."""
+    runs: dict[str, list[Run]] = {}
+    damaged: dict[str, list[Damaged]] = {}
+    for run in found.runs:
+        if isinstance(run, Run):
+            runs.setdefault(run.request.channel, []).append(run)
+    for one in found.damaged:
+        damaged.setdefault(one.last.request.channel if one.last else reachable.channels[0], []).append(one)
+    for channel in dict.fromkeys((*runs, *damaged)):
+        message = unwatched(runs.get(channel, ()), damaged.get(channel, ()), why, approvers=approvers)
+        yield tuple(dict.fromkeys((channel, *reachable.channels))), message
+
+
+async def _until_something_changes(config: Path, why: str, stop: asyncio.Event) -> None:
+    """What mends itself, a folder that is mounted late, is not waited for longer than a moment."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + _SAID_AGAIN.total_seconds()
+    while not stop.is_set() and loop.time() < give_up and await asyncio.to_thread(mistake, config) == why:
+        try:
+            await asyncio.wait_for(stop.wait(), _TRIED_AGAIN.total_seconds())
+        except TimeoutError:
+            continue
