@@ -187,6 +187,8 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(run.plan, step)}*\n" if step else ""
     builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
+    # What people need has its room first: what was seen may be of a dozen hosts, and is in the file whole.
+    buttons = asking.holds(entry, after, builder) if needed else ()
     match entry.fact:
         case fact.StepFailed():
             builder.quote("*What was seen*", run.reason)
@@ -198,7 +200,6 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
-    buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
 
