@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from bot.core.decisions.brief import brief, mapped, moved, not_counted, plural
+from bot.core.decisions.brief import brief, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
@@ -16,6 +16,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
 from bot.core.runs.run import Grant, Run
 from bot.core.runs.transitions import Status
+from bot.core.text.amount import plural
 from bot.errors import Refused
 
 

@@ -126,6 +126,8 @@ def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     builder.paragraph(f"*{title(run.plan, step)}*\n{escape(step.because)}")
     builder.paragraph(_identity(entry, asked, run))
     for line in asked.alarms:
+    if run.skipped:
+        builder.paragraph("\n".join(["*Skipped so far*", *(f"• {escape(step.says)}" for step in run.skipped)]))
         builder.paragraph(f":warning: *Alarm* {escape(line)}")
     for line in asked.evidence:
         builder.paragraph(f"*Evidence* {escape(line)}")
