@@ -241,8 +241,9 @@ def _out(run: Run, now: datetime) -> Iterator[_Line]:
     if run.ring.given_users:
         yield _Line(text="directors were last seen to give it users already", alarm=True)
     elif run.ring.zero_since and at_zero(run):
-        out = length(now - run.ring.zero_since)
-        yield _Line(text=f"without new users since {run.ring.zero_since:%H:%M:%S} UTC, {out} before this question")
+        since, out = run.ring.zero_since, length(now - run.ring.zero_since)
+        at = f"{since:%H:%M:%S}" if since.date() == now.date() else f"{since:%Y-%m-%d %H:%M:%S}"
+        yield _Line(text=f"without new users since {at} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:

@@ -87,7 +87,7 @@ def as_it_is(run: Run, before: str = "", after: str = "") -> str:
     """How the backend stays while nobody decides, where it has no new users; empty where that is not known."""
     name = escape(short(run.request.target.backend.name, 80))
     since = run.ring.zero_since
-    stays = f"{name} stays at vhost count 0, as since {now(since)}" if since and at_zero(run) else ""
+    stays = f"{name} stays at vhost count 0, as since {moment(since)}" if since and at_zero(run) else ""
     return f"{before}{stays}{after}" if stays else ""
 
 
@@ -164,8 +164,8 @@ def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
 
 
 def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
-    """What ended a question, who and when."""
-    at = now(ending.at)
+    """What ended a question, who and when; it stands in a message that may be days older."""
+    at = moment(ending.at)
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} ({asked_for(run)}), {at}"

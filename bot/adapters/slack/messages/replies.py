@@ -212,7 +212,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
     builder = MessageBuilder(f"{called} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}{not_back}")
     builder.paragraph(f"{how} · {name} · {now(entry.at)} · {called}{why and ':'}{why}")
     if run.ring.not_back and run.ring.not_back_at:
-        builder.quote(f"*Last seen*, {now(run.ring.not_back_at)}", run.ring.not_back)
+        builder.quote(f"*Last seen*, {moment(run.ring.not_back_at)}", run.ring.not_back)
         builder.paragraph(
             "What would show that it is back was skipped, and nobody looks any more. What to do: see what every"
             f" director says of {name}, and whether it serves."
@@ -224,7 +224,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
     if left := left_there(run):
         builder.paragraph(f":card_file_box: *Left there* {escape(left)}")
     if run.ring.users and run.ring.users_at:
-        counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {now(run.ring.users_at)}"
+        counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {moment(run.ring.users_at)}"
         lines.append(f"*Users, first and last count* {counted}")
     builder.paragraph("\n".join(lines))
     builder.paragraph(f"*Approvals*\n{asking.summary(run.approvals)}")

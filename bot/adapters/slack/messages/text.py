@@ -31,12 +31,12 @@ def stamp(at: datetime) -> str:
 
 
 def moment(at: datetime) -> str:
-    """UTC, and beside it the reader's own time as Slack writes it (UTC again where it cannot)."""
+    """Date and time, for what may be old when it is read: UTC, and beside it the reader's own as Slack writes it."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{date_num}} {{time_secs}}|{stamp(at)}>)"
 
 
 def now(at: datetime) -> str:
-    """The time of day of something that has just happened, in UTC and as the reader's clock has it."""
+    """The time of day of what has just happened, in UTC and as the reader's clock has it: Slack dates the message."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{time_secs}}|{clock(at)}>)"
 
 
