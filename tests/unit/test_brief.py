@@ -21,8 +21,9 @@ from bot.core.runs.events import Seen
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.amount import named
 from tests.build import SECOND, Story, plan
-from tests.unit.messages import GROUP, as_read
+from tests.unit.messages import GROUP, as_read, last, seen
 from tests.unit.stories import on_its_way_back
 
 AT_GATE = Story().until("approve-flush", on=Status.ASKING)
@@ -123,7 +124,7 @@ def test_a_drain_that_was_skipped_is_an_alarm() -> None:
     story = Story().until("drain", on=Status.WAITING).tell(fact.RunHeld(reason="?"))
     story.tell(fact.SkipProposed(by=SECOND, step="drain", reason="nobody is there"))
     story.tell(fact.SkipAgreed(by="U0CAROL", step="drain")).until("approve-flush", on=Status.ASKING)
-    assert any(one.startswith("skipped: Wait for") for one in made(story.run, directors(users=0)).alarms)
+    assert any(one.startswith("1 step skipped: Wait for") for one in made(story.run, directors(users=0)).alarms)
 
 
 def skipped(story: Story, step: str) -> Story:
@@ -146,7 +147,26 @@ def test_a_restore_claims_nothing_of_a_change_that_was_skipped(step: str, says: 
     assert any(line.startswith(claimed) for line in whole.lines)
     left_out = made(skipped(Story(), step).until("approve-restore", on=Status.ASKING).run, gate=Gate.RESTORE)
     assert not any(line.startswith(claimed) for line in left_out.lines)
-    assert any(one.startswith(f"skipped: {says}") for one in left_out.alarms)
+    assert any(one.startswith(f"1 step skipped: {says}") for one in left_out.alarms)
+
+
+def test_many_skips_are_told_by_their_number_and_the_changes_among_them_by_whole_names() -> None:
+    """Half of a dozen were once cut off on a phone, the packages among them."""
+    checks = ("count-mapped-users", "stop-was-clean", "config-after-packages", "test-user-reads-mail")
+    changes = ("director-down", "mask-dovecot", "install-packages", "unmask-dovecot")
+    story = Story()
+    for step in sorted((*checks, *changes), key=[one.name for one in story.run.plan.steps].index):
+        skipped(story, step)
+    question = last(story.until("approve-restore", on=Status.ASKING))
+    says = [step.says for step in story.run.skipped if step.name in changes]
+    assert f":warning: 8 steps skipped: {'; '.join(says[:3])}; and 5 more" in seen(question)
+    assert all(f"• {step.says}" in question.files[0].content for step in story.run.skipped)
+
+
+def test_of_long_names_as_many_are_told_whole_as_there_is_room_for() -> None:
+    name = "x" * 110
+    assert named([name] * 5) == f"{name}; {name}; and 3 more"
+    assert named([name * 3, "y"]) == f"{(name * 3)[:239]}…; and 1 more"
 
 
 @pytest.mark.parametrize("undoing", ["undo-install-packages", "undo-install-config"])
@@ -156,7 +176,7 @@ def test_what_was_not_undone_is_not_said_to_be_as_before(undoing: str) -> None:
     story = skipped(on_its_way_back("test-user-reads-mail"), undoing).until("approve-restore")
     left_out = made(story.run, gate=Gate.RESTORE)
     assert "packages and configuration as before the run" not in left_out.lines
-    assert any(one.startswith("skipped: Undo: ") for one in left_out.alarms)
+    assert any(one.startswith("1 step skipped: Undo: ") for one in left_out.alarms)
 
 
 def test_the_restore_says_what_the_test_user_read_and_how_long_the_backend_has_been_out() -> None:

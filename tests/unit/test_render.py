@@ -10,7 +10,7 @@ import pytest
 
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.text import clock, moment, now
+from bot.adapters.slack.messages.text import clock, moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
@@ -259,7 +259,7 @@ def test_a_hold_and_a_proposed_skip_say_how_the_backend_stays_until_somebody_dec
     story = Story().until("stop-lmtp").fail()
     out = story.run.ring.out_since
     assert out is not None
-    stays = f"backend-3 stays at vhost count 0, as since {now(out)}"
+    stays = f"backend-3 stays at vhost count 0, as since {moment(out)}"
     message = last(story)
     assert stays in seen(message)
     assert "and sends, unless its approval has lapsed by then: doveadm service stop lmtp" in str(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,28 @@ def test_mentions_in_a_reason_stay_only_for_the_people_of_the_run() -> None:
     assert f"<@{SECOND}>" in said
     assert "<@U0EVIL>" not in said
     assert "<!here>" not in said
+
+
+@pytest.mark.parametrize("step", ["stop-lmtp", "install-packages", "test-user-reads-mail"])
+def test_a_hold_says_what_can_be_done_however_much_was_seen(step: str) -> None:
+    """The bot's network is lost in a large ring: whoever is on duty reads this on a phone, and is to choose."""
+    why = f"no SSH connection. It cannot be reached. What to do: {'see that it is up. ' * 10}"
+    hosts = [f"director-{number:02d}.mail.eu-central-1.some-long-domain.example.net" for number in range(12)]
+    looks = [replace(command(f"{host}: {why}", changes=False, status=None), host=host) for host in hosts]
+    failed = fact.StepFailed(
+        step=step,
+        reason="; ".join(look.output for look in looks),
+        ran=(command("E: it failed\n" * 400), *looks, *looks),
+    )
+    message = last(Story().until(step).tell(failed))
+    fits(message)
+    heads = ["*What was seen*", "Looked with", "*What it means*", "*What can be done*"]
+    starts = [head for said in strings(message.blocks) for head in heads if said.startswith(head)]
+    assert starts == heads
+    assert message.blocks[-2]["text"]["text"].startswith("*What can be done*"), "right above its buttons"
+    whole = message.files[-1].content
+    assert sorted(heads, key=whole.index) == heads
+    assert all(look.output[:-1] in whole for look in looks), "which the message is too small for"
 
 
 def hostile(text: str) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.adapters.slack.messages.root import root
-from bot.adapters.slack.messages.text import clock, moment, now
+from bot.adapters.slack.messages.text import clock, moment
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.core.text.duration import length
@@ -46,7 +46,7 @@ def test_while_it_drains_the_root_has_the_users_at_the_beginning_now_and_when_th
     assert story.run.ring.out_since is not None
     said = seen(root(story.run))
     assert story.run.ring.users_at is not None
-    counted = f"12 (director-1: 12), counted {now(story.run.ring.users_at)}, at the beginning 40"
+    counted = f"12 (director-1: 12), counted {moment(story.run.ring.users_at)}, at the beginning 40"
     for part in (counted, moment(story.run.until), moment(story.run.ring.out_since)):
         assert part in said
     assert moment(story.run.until) not in seen(root(story.until("approve-flush").run))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from bot.core.decisions.brief import brief, mapped, moved, not_counted, plural
+from bot.core.decisions.brief import brief, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
@@ -16,6 +16,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
 from bot.core.runs.run import Grant, Run
 from bot.core.runs.transitions import Status
+from bot.core.text.amount import plural
 from bot.errors import Refused
 
 
@@ -61,7 +62,7 @@ def asked_now(run: Run, ask: int) -> ApprovalAsked:
 
 def _closed(entry: Entry, run: Run) -> str:
     """What closed a question, who and when: the run may have gone on, and turned round, since."""
-    at = f"{entry.at:%H:%M:%S} UTC"
+    at = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
     match entry.fact:
         case fact.Approved(by=by, gate=gate):
             return f"<@{by}> was first and gave the {gate} approval, {at}{_since_given(gate, run)}"
@@ -205,7 +206,8 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     if person.barred or not person.may_approve:
         return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
     if now >= grant.expires:
-        return f"the {grant.gate} approval of {grant.given:%H:%M:%S} UTC has expired before all of it was acted on"
+        given = f"{grant.given:%Y-%m-%d %H:%M:%S} UTC"
+        return f"the {grant.gate} approval of {given} has expired before all of it was acted on"
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"
     return ""

@@ -22,10 +22,8 @@ from bot.core.readings.starts import NOT_SEEN
 from bot.core.runs.changed import at_zero, by_name, versions
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
+from bot.core.text.amount import named, plural
 from bot.core.text.duration import length
-
-NAMED = 3
-"""Names in an alarm; of more than these, only the number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +74,9 @@ class _Line:
 
 
 def _skipped(run: Run) -> Iterator[_Line]:
-    if steps := run.skipped:
-        yield _Line(text=f"skipped: {'; '.join(step.says for step in steps)}", alarm=True)
+    """How many first, and changes before checks: a line may be cut where it is shown."""
+    if steps := sorted(run.skipped, key=lambda step: not isinstance(step, PlannedChange)):
+        yield _Line(text=f"{plural(len(steps), 'step')} skipped: {named([step.says for step in steps])}", alarm=True)
 
 
 _Readings = Sequence[tuple[str, Reading]]
@@ -242,15 +241,16 @@ def _out(run: Run, now: datetime) -> Iterator[_Line]:
     if run.ring.given_users:
         yield _Line(text="directors were last seen to give it users already", alarm=True)
     elif run.ring.zero_since and at_zero(run):
-        out = length(now - run.ring.zero_since)
-        yield _Line(text=f"without new users since {run.ring.zero_since:%H:%M:%S} UTC, {out} before this question")
+        since, out = run.ring.zero_since, length(now - run.ring.zero_since)
+        at = f"{since:%H:%M:%S}" if since.date() == now.date() else f"{since:%Y-%m-%d %H:%M:%S}"
+        yield _Line(text=f"without new users since {at} UTC, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:
     changes = [step for step in run.plan.steps[run.position :] if isinstance(step, PlannedChange)]
-    yield _Line(text=f"{plural(len(changes), 'change')} on the way back: {_named([step.says for step in changes])}")
+    yield _Line(text=f"{plural(len(changes), 'change')} on the way back: {named([step.says for step in changes])}")
     if left := run.plan.left_out:
-        yield _Line(text=f"not undone: {_named([one.step for one in left])}")
+        yield _Line(text=f"not undone: {named([one.step for one in left])}")
 
 
 def _waiting(run: Run) -> Iterator[_Line]:
@@ -259,19 +259,9 @@ def _waiting(run: Run) -> Iterator[_Line]:
         yield _Line(text=f"users may wait: dovecot {was}, and was not looked at for this question", alarm=True)
 
 
-def _named(words: Sequence[str]) -> str:
-    more = f"; and {len(words) - NAMED} more" if len(words) > NAMED else ""
-    return "; ".join(words[:NAMED]) + more
-
-
 def moved(users: int) -> str:
     """So many users are moved."""
     return f"{plural(users, 'user')} {'is' if users == 1 else 'are'} moved"
-
-
-def plural(number: int, what: str) -> str:
-    """So many of something."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def begins(run: Run, steps: Sequence[PlannedStep], installed: str = "") -> str:

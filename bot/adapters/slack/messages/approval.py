@@ -15,7 +15,6 @@ from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
     asked_for,
     changes,
-    clock,
     file_name,
     moment,
     opens,
@@ -54,7 +53,7 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
     else:
         builder = MessageBuilder(
             f"{approvers} Approval needed: {what}. {' '.join(f'Alarm: {escape(one)}.' for one in asked.alarms[:1])}"
-            f" {_first_upper(asked_for(run))}, run {escape(run.id)}, open until {clock(asked.expires)}."
+            f" {_first_upper(asked_for(run))}, run {escape(run.id)}, open until {stamp(asked.expires)}."
         )
         builder.paragraph(f":raised_hand: *Approval needed: {what}* · {approvers}")
     terms = _terms(asked, run)
@@ -127,6 +126,8 @@ def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     builder.paragraph(_identity(entry, asked, run))
     for line in asked.alarms:
         builder.paragraph(f":warning: *Alarm* {escape(line)}")
+    if run.skipped:
+        builder.paragraph("\n".join(["*Skipped so far*", *(f"• {escape(step.says)}" for step in run.skipped)]))
     for line in asked.evidence:
         builder.paragraph(f"*Evidence* {escape(line)}")
     count = sum(1 for one in covered if isinstance(one, PlannedChange))

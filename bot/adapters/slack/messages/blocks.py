@@ -103,8 +103,10 @@ class MessageBuilder:
         """`text`: the full sentence that stands for the message; made of safe parts."""
         self._text = text[:TEXT]
         self._blocks: list[Json] = []
+        self._last: list[Json] = []
         self._room = _ROOM
         self._full: list[str] = []
+        self._full_last: list[str] = []
         self._left_out = 0
 
     def head(self, text: str) -> None:
@@ -117,6 +119,13 @@ class MessageBuilder:
         self._full.append(as_text(text))
         for piece in pieces(text):
             self._add(section(piece))
+
+    def ending(self, *texts: str) -> None:
+        """The last paragraphs: they have their room before all that is written after this, and the last one first."""
+        self._full_last += map(as_text, texts)
+        for piece in reversed([piece for text in texts for piece in pieces(text)]):
+            if self._has_room(block := section(piece)):
+                self._last.insert(0, block)
 
     def note(self, text: str) -> None:
         """Small print, of safe markup."""
@@ -152,17 +161,22 @@ class MessageBuilder:
         return not self._left_out
 
     def _add(self, block: Json) -> None:
+        if self._has_room(block):
+            self._blocks.append(block)
+
+    def _has_room(self, block: Json) -> bool:
+        """Whether it fits; its room is taken then."""
         size = len(json.dumps(block))
-        if size > self._room or len(self._blocks) >= _BLOCKS:
+        if size > self._room or len(self._blocks) + len(self._last) >= _BLOCKS:
             self._left_out += 1
-            return
+            return False
         self._room -= size
-        self._blocks.append(block)
+        return True
 
     @property
     def whole(self) -> str:
         """All of it as plain text, for a file."""
-        return "\n\n".join(self._full)
+        return "\n\n".join([*self._full, *self._full_last])
 
     def message(
         self, *, name: str = "", buttons: Sequence[Json] = (), broadcast: bool = False, files: Sequence[File] = ()
@@ -173,6 +187,7 @@ class MessageBuilder:
             blocks.append(
                 context(f"… (shortened; all of it is in the file {inline(name)})" if name else "… (shortened)")
             )
+        blocks += self._last
         if self._left_out and name:
             more.append(File(name=name, content=self.whole))
         if buttons:

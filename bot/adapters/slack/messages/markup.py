@@ -36,6 +36,7 @@ _SIGN_CODE = re.compile(r":(?:(?<![0-9a-f:]:)(?=[\w+'-]+(?::|$))|(?=[\w+'-]*[g-z
 """A colon that an emoji's name follows; hexadecimal digits between others are a time or an address."""
 _SPAN = re.compile(r"(?<![^\s(“])`([^`\s](?:[^`]*[^`\s])?)`(?![^\s.,;:?!)”])")
 _MENTION = re.compile(r"&lt;(@[UW][A-Z0-9]{2,20})&gt;")
+_DATED = re.compile(r"[0-9:]{8} UTC \(<!date\^[^|>]*\{date_num\}[^|>]*\|([^>]*)>\)")
 _TOKEN = re.compile(r" \(<!date\^[^>]*>\)")
 _SIGN = re.compile(r"^:[a-z_]+: ")
 _DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
@@ -143,7 +144,7 @@ def as_text(markup: str) -> str:
 
 
 def spoken(markup: str) -> str:
-    """The words of a line without signs, stars and date tokens, which a screen reader would spell."""
+    """The words of a line without signs, stars and date tokens, which a screen reader would spell; the date stays."""
     parts = _IN_SPANS.split(markup)  # every second one is a span, whose text is somebody's and stays
     return "".join(part if at % 2 else _plain(part) for at, part in enumerate(parts))
 
@@ -152,4 +153,4 @@ _IN_SPANS = re.compile(r"(`[^`\n]+`)")
 
 
 def _plain(markup: str) -> str:
-    return _SIGN.sub("", _TOKEN.sub("", markup)).replace("*", "")
+    return _SIGN.sub("", _TOKEN.sub("", _DATED.sub(r"\1", markup))).replace("*", "")

@@ -26,6 +26,7 @@ from bot.adapters.slack.messages.text import (
     moment,
     now,
     opens,
+    said,
     title,
     value,
     who,
@@ -42,7 +43,6 @@ from bot.core.runs.run import Run
 
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     """What a held run's message says at its end: what it means and what can be done; returns the buttons."""
-    builder.paragraph(f"*What it means* {_meaning(run)}")
     against = no_way_back(run)
     choices = ["*Retry*: ask the approvers again." if _asks_again(run) else "*Retry*: try this step again."]
     if can_start_first(run):
@@ -54,7 +54,8 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
         choices.append(f"*Skip…*: go on without it, for a reason; a second engineer has to agree.{then}")
     choices.append(f"No way back: {escape(against)}" if against else f"*Go back…*: {_way_back(run)}")
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
-    builder.paragraph("*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices))
+    can_be_done = "*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices)
+    builder.ending(f"*What it means* {_meaning(run)}", can_be_done)
     return _choices(run, value(run.id, entry.seq), back=not against)
 
 
@@ -73,11 +74,11 @@ def _meaning(run: Run) -> str:
 
 def _so_far(run: Run) -> str:
     """What is changed, as far as it was seen; what the way back has undone is not."""
-    changed = "; ".join(escape(step.says) for step in in_effect(run))
+    changed = "; ".join(said(step) for step in in_effect(run))
     undone = ", and not undone" if run.plan.back else ""
     none = "All that was seen to be changed is undone" if run.made else "Nothing was seen to be changed so far"
     so_far = f" Changed so far{undone}: {changed}." if changed else f" {none}."
-    if begun := "; ".join(escape(step.says) for step in in_doubt(run)):
+    if begun := "; ".join(said(step) for step in in_doubt(run)):
         so_far += f" Begun, and not known to be done now: {begun}."
     return so_far
 
@@ -86,7 +87,7 @@ def as_it_is(run: Run, before: str = "", after: str = "") -> str:
     """How the backend stays while nobody decides, where it has no new users; empty where that is not known."""
     name = escape(short(run.request.target.backend.name, 80))
     since = run.ring.zero_since
-    stays = f"{name} stays at vhost count 0, as since {now(since)}" if since and at_zero(run) else ""
+    stays = f"{name} stays at vhost count 0, as since {moment(since)}" if since and at_zero(run) else ""
     return f"{before}{stays}{after}" if stays else ""
 
 
@@ -163,8 +164,8 @@ def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
 
 
 def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
-    """What ended a question, who and when."""
-    at = now(ending.at)
+    """What ended a question, who and when; it stands in a message that may be days older."""
+    at = moment(ending.at)
     match ending.fact:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} ({asked_for(run)}), {at}"

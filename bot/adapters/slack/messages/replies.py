@@ -187,6 +187,8 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(run.plan, step)}*\n" if step else ""
     builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
+    # What people need has its room first: what was seen may be of a dozen hosts, and is in the file whole.
+    buttons = asking.holds(entry, after, builder) if needed else ()
     match entry.fact:
         case fact.StepFailed():
             builder.quote("*What was seen*", run.reason)
@@ -198,7 +200,6 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
-    buttons = asking.holds(entry, after, builder) if needed else ()
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
 
 
@@ -211,7 +212,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
     builder = MessageBuilder(f"{called} Run {escape(run.id)} on {name} has ended: {end.outcome}.{why}{not_back}")
     builder.paragraph(f"{how} · {name} · {now(entry.at)} · {called}{why and ':'}{why}")
     if run.ring.not_back and run.ring.not_back_at:
-        builder.quote(f"*Last seen*, {now(run.ring.not_back_at)}", run.ring.not_back)
+        builder.quote(f"*Last seen*, {moment(run.ring.not_back_at)}", run.ring.not_back)
         builder.paragraph(
             "What would show that it is back was skipped, and nobody looks any more. What to do: see what every"
             f" director says of {name}, and whether it serves."
@@ -223,7 +224,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
     if left := left_there(run):
         builder.paragraph(f":card_file_box: *Left there* {escape(left)}")
     if run.ring.users and run.ring.users_at:
-        counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {now(run.ring.users_at)}"
+        counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {moment(run.ring.users_at)}"
         lines.append(f"*Users, first and last count* {counted}")
     builder.paragraph("\n".join(lines))
     builder.paragraph(f"*Approvals*\n{asking.summary(run.approvals)}")

@@ -117,7 +117,7 @@ def _out(run: Run) -> Iterator[str]:
     if run.ring.not_back:
         return  # since when it is back, nobody has seen
     if since and until:
-        yield f"*Out* for {length(until - since)}, from {now(since)} to {now(until)}"
+        yield f"*Out* for {length(until - since)}, from {moment(since)} to {moment(until)}"
     elif zero_since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
         yield f"*Out*, without new users, since {moment(zero_since)}"
 
@@ -128,7 +128,7 @@ def _users(run: Run) -> Iterator[str]:
     if ring.users and ring.users_at:
         again = run.until if run.status is Status.WAITING else None
         due = f"; counted again for the approval at {moment(again)}" if again else ""
-        counted, first = f"{users(ring.users)}, counted {now(ring.users_at)}", max(ring.users_before.values())
+        counted, first = f"{users(ring.users)}, counted {moment(ring.users_at)}", max(ring.users_before.values())
         yield f"*Users mapped* {counted}, at the beginning {first}{due}"
 
 
@@ -136,7 +136,7 @@ def _progress(run: Run) -> str:
     done = steps_done(run)
     if run.status is Status.ENDED:
         return f"{done} · ended {moment(run.at)}, after {length(run.at - run.began)}"
-    return f"{done} · like this since {now(run.since)}"
+    return f"{done} · like this since {moment(run.since)}"
 
 
 def state_of(run: Run) -> str:
@@ -167,7 +167,7 @@ def state_of(run: Run) -> str:
 def _until(run: Run) -> str:
     """What the ring is released on, where the run had not taken the backend out."""
     if out := run.ring.seen_out:
-        return f". It was seen out, {now(out)}; the ring is released when it is seen in use again"
+        return f". It was seen out, {moment(out)}; the ring is released when it is seen in use again"
     return "" if run.was_out else ". The ring is claimed until somebody says that the work by hand is done"
 
 

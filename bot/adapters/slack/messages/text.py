@@ -31,12 +31,12 @@ def stamp(at: datetime) -> str:
 
 
 def moment(at: datetime) -> str:
-    """UTC, and beside it the reader's own time as Slack writes it (UTC again where it cannot)."""
+    """Date and time, for what may be old when it is read: UTC, and beside it the reader's own as Slack writes it."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{date_num}} {{time_secs}}|{stamp(at)}>)"
 
 
 def now(at: datetime) -> str:
-    """The time of day of something that has just happened, in UTC and as the reader's clock has it."""
+    """The time of day of what has just happened, in UTC and as the reader's clock has it: Slack dates the message."""
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{time_secs}}|{clock(at)}>)"
 
 
@@ -66,9 +66,14 @@ def runbook(step: PlannedStep) -> str:
     return f" · runbook {step.runbook}" if step.runbook is not None else ""
 
 
+def said(step: PlannedStep) -> str:
+    """What a step says, shortened; the whole plan has all of it."""
+    return escape(short(step.says, _SAYS))
+
+
 def title(plan: Plan, step: PlannedStep) -> str:
     """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3; the whole plan has all that it says."""
-    return f"{place(plan, step)}{runbook(step)} · {escape(short(step.says, _SAYS))}"
+    return f"{place(plan, step)}{runbook(step)} · {said(step)}"
 
 
 def stage_place(plan: Plan, stage: PlannedStage) -> str:
@@ -106,7 +111,7 @@ def asked_for(run: Run) -> str:
 
 def steps_done(run: Run) -> str:
     """How far a run is, with what was skipped."""
-    left_out = [escape(short(step.says, _SAYS)) for step in run.skipped]
+    left_out = [said(step) for step in run.skipped]
     back = " of the way back" if run.plan.back else ""
     done = f"*Steps* {run.position - len(left_out)} of {len(run.plan.steps)}{back} done"
     return done + (f"; skipped: {'; '.join(left_out)}" if left_out else "")
