@@ -11,6 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
@@ -80,6 +81,20 @@ def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
         "others": _others(target, by_ip),
         "stranded": 0 if usable else _count(own, "users"),
     }
+
+
+def listed_hosts(result: Result) -> dict[str, Reading]:
+    """How a director has each backend of its list, by address: what is read once, where many are to be shown.
+
+    Nothing is judged by it; a row that does not say how its backend is is left out.
+    """
+    own_answer(result, {})
+    found: dict[str, Reading] = {}
+    for row in _table(result.stdout, {"mail server ip", "vhosts", "state", "users"}):
+        with suppress(Unreadable):
+            counts = {"vhosts": _count(row, "vhosts"), "users": _count(row, "users")}
+            found[row["mail server ip"]] = {"state": row["state"] or "", **counts}
+    return found
 
 
 def _tag(row: Mapping[str, str]) -> str:
