@@ -31,7 +31,7 @@ class Offered:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What can be asked for behind one slash command; `rings`: the backends by their rings."""
+    """What can be asked for behind one slash command: the backends by their rings, configurations the newest first."""
 
     rings: Mapping[str, tuple[Offered, ...]]
     configs: Sequence[str]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 
+from bot.adapters.configs import FolderProposals
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Backend, Director, Host, Inventory, Ring
 from bot.core.plans.proposal import PackageChange, Proposal
@@ -84,6 +87,14 @@ async def test_where_a_run_claims_the_ring_no_host_is_asked_and_that_is_said() -
     hosts = FakeHosts(lambda _host, _command: STATUS)
     assert set((await states(hosts, held="r7")).values()) == {"its ring is claimed by run r7"}
     assert hosts.log == []
+
+
+async def test_the_configuration_that_was_changed_last_is_the_first(tmp_path: Path) -> None:
+    """A menu has room for the first hundred."""
+    for at, name in enumerate(("spring", "autumn", "summer")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (at, at))
+    assert await FolderProposals(tmp_path).names() == ["summer", "autumn", "spring"]
 
 
 def test_what_a_run_brings_is_a_line_per_change_and_files_not_their_lines() -> None:
