@@ -115,11 +115,22 @@ class PeoplePart(_Part):
         return self
 
 
+MOST_CALLED = 40
+"""Approvers by their ids: each is called by name wherever approvers are, in a third of a message's text at most."""
+
+
 class AllPeoplePart(_Part):
     """Who may ask for runs, and who may approve them."""
 
     requesters: PeoplePart
     approvers: PeoplePart
+
+    @field_validator("approvers")
+    @classmethod
+    def _all_are_called(cls, value: PeoplePart) -> PeoplePart:
+        if len(set(value.users)) > MOST_CALLED:
+            raise ValueError(f"a message calls {MOST_CALLED} users at most: put them into a group, and say usergroup")
+        return value
 
     @model_validator(mode="after")
     def _two_persons(self) -> Self:
