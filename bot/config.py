@@ -115,11 +115,22 @@ class PeoplePart(_Part):
         return self
 
 
+MOST_CALLED = 40
+"""Approvers by their ids: each is called by name wherever approvers are, in a third of a message's text at most."""
+
+
 class AllPeoplePart(_Part):
     """Who may ask for runs, and who may approve them."""
 
     requesters: PeoplePart
     approvers: PeoplePart
+
+    @field_validator("approvers")
+    @classmethod
+    def _all_are_called(cls, value: PeoplePart) -> PeoplePart:
+        if len(set(value.users)) > MOST_CALLED:
+            raise ValueError(f"a message calls {MOST_CALLED} users at most: put them into a group, and say usergroup")
+        return value
 
     @model_validator(mode="after")
     def _two_persons(self) -> Self:
@@ -206,7 +217,7 @@ def read_tokens() -> Tokens:
 def read_settings(path: Path) -> Settings:
     """The settings file; relative paths in it are beside it. Raises Misconfigured with every mistake in it."""
     try:
-        table = _toml(path.read_text(encoding="utf-8"))
+        table = read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -224,28 +235,7 @@ def read_settings(path: Path) -> Settings:
     return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
 
 
-class Reachable(BaseModel):
-    """As much of the settings as it takes to call people, where the rest of them cannot be used."""
-
-    model_config = ConfigDict(frozen=True)
-
-    journal: FilePath
-    channels: tuple[ChannelId, ...] = Field(min_length=1)
-    approvers: PeoplePart
-
-
-def read_reachable(path: Path) -> Reachable | None:
-    """Whom to call, and about which journal; None where that cannot be read either."""
-    try:
-        table: Any = _toml(path.read_text(encoding="utf-8"))
-        journal = path.resolve().parent / Path(table["bot"]["journal"]).expanduser()
-        channels, approvers = table["slack"]["channels"], table["people"]["approvers"]
-        return Reachable(journal=journal, channels=channels, approvers=approvers)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
-        return None
-
-
-def _toml(text: str) -> object:
+def read_toml(text: str) -> Any:
     """What it says; raises ValueError, in words for people."""
     if text.startswith(_MARK):
         raise ValueError("begins with a byte-order mark: save it without one, as plain UTF-8")

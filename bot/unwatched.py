@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from bot.adapters.journal import SqlJournal
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import web_client
@@ -17,7 +19,7 @@ from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.elsewhere import post, unwatched
 from bot.adapters.slack.thread.pace import Pace
-from bot.config import Reachable, Tokens, read_reachable
+from bot.config import ChannelId, FilePath, PeoplePart, Tokens, read_toml
 from bot.core.decisions.damage import Damaged
 from bot.core.decisions.summary import RunList, summary_of
 from bot.core.runs.run import Run
@@ -32,18 +34,41 @@ _SAID_AGAIN = timedelta(minutes=15)
 """After so long the bot ends, and its next start calls people again."""
 
 
+class _Reachable(BaseModel):
+    """As much of the settings as it takes to call people, where the rest of them cannot be used."""
+
+    model_config = ConfigDict(frozen=True)
+
+    journal: FilePath
+    channels: tuple[ChannelId, ...] = Field(min_length=1)
+    approvers: PeoplePart
+
+
+def _reachable(path: Path) -> _Reachable | None:
+    """Whom to call, and about which journal; None where that cannot be read either."""
+    try:
+        table = read_toml(path.read_text(encoding="utf-8"))
+        journal = path.resolve().parent / Path(table["bot"]["journal"]).expanduser()
+        channels, approvers = table["slack"]["channels"], table["people"]["approvers"]
+        return _Reachable(journal=journal, channels=channels, approvers=approvers)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+
+
 async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event) -> None:
     """Say which runs nobody watches, in the log and in their channels; returns at once where there are none.
 
     Else when the bot is told to stop, when something else keeps it from starting than `why`, or to say it again.
     """
-    reachable = read_reachable(config)
-    if reachable is None:
+    reachable = _reachable(config)
+    if reachable is None or not reachable.journal.exists():
         return
     async with AsyncExitStack() as stack:
         try:
             stack.enter_context(single_instance(reachable.journal))
-            opened = await stack.enter_async_context(SqlJournal(f"sqlite:///{reachable.journal.resolve()}"))
+            opened = await stack.enter_async_context(
+                SqlJournal(f"sqlite:///{reachable.journal.resolve()}", only_looks=True)
+            )
             open_runs = RunList(others=tuple(await opened.open_runs()))
             found = await surveyed(open_runs, functools.partial(read_run, opened))
         except BotError as error:
@@ -77,7 +102,7 @@ def _same(message: Message) -> Message:
 
 
 def _messages(
-    found: Survey, why: str, approvers: str, reachable: Reachable
+    found: Survey, why: str, approvers: str, reachable: _Reachable
 ) -> Iterator[tuple[tuple[str, ...], Message]]:
     """One message for each channel that has runs, and where it is posted when that channel takes none."""
     runs: dict[str, list[Run]] = {}

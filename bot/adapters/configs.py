@@ -101,7 +101,7 @@ class FolderProposals:
         return (await asyncio.to_thread(self._read, config_name(name))).proposal
 
     async def names(self) -> list[str]:
-        """The names of all folders."""
+        """The names of all folders, the one that was changed last first."""
         return await asyncio.to_thread(self._names, self._root) if self._root else []
 
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
@@ -159,8 +159,9 @@ class FolderProposals:
     def _names(self, root: Path) -> list[str]:
         if not root.is_dir():
             return []
-        found = (entry.name for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
-        return sorted(name for name in found if name != KEEP)
+        folders = (entry for entry in root.iterdir() if entry.is_dir() and not entry.is_symlink())
+        found = sorted(((entry.stat().st_mtime, entry.name) for entry in folders if entry.name != KEEP), reverse=True)
+        return [name for _, name in found]
 
 
 class _Unfit(Exception):

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from bot.core.hosts.inventory import Inventory, Ring, Target
 from bot.core.plans.procedure import Need
+from bot.core.readings.outputs import listed_hosts
 from bot.core.readings.probes import PROBES
 from bot.engine.bringing import Brought
 from bot.engine.ports import Hosts
@@ -31,7 +31,7 @@ class Offered:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """What can be asked for behind one slash command; `rings`: the backends by their rings."""
+    """What can be asked for behind one slash command: the backends by their rings, configurations the newest first."""
 
     rings: Mapping[str, tuple[Offered, ...]]
     configs: Sequence[str]
@@ -41,39 +41,37 @@ class Offer:
 
 async def standing(inventory: Inventory, hosts: Hosts, claimed: Mapping[str, str]) -> dict[str, tuple[Offered, ...]]:
     """How every backend stands; `claimed`: by ring, the run that has it, which is all that counts there."""
-    rings = inventory.rings
-    states = await asyncio.gather(*(_states(ring, hosts, claimed.get(ring.name, "")) for ring in rings))
+    rings, reading = inventory.rings, asyncio.Lock()
+    states = await asyncio.gather(*(_states(ring, hosts, claimed.get(ring.name, ""), reading) for ring in rings))
     return {ring.name: offered for ring, offered in zip(rings, states, strict=True)}
 
 
-async def _states(ring: Ring, hosts: Hosts, claimed: str) -> tuple[Offered, ...]:
+async def _states(ring: Ring, hosts: Hosts, claimed: str, reading: asyncio.Lock) -> tuple[Offered, ...]:
     states: dict[str, str] = {}
     if not claimed:
         try:
             async with asyncio.timeout(_WITHIN):
-                states = await _read(ring, hosts)
+                states = await _read(ring, hosts, reading)
         except TimeoutError:
             pass
     other = f"its ring is claimed by run {claimed}" if claimed else "not known now"
     return tuple(Offered(backend=one.name, state=states.get(one.name, other)) for one in ring.backends)
 
 
-async def _read(ring: Ring, hosts: Hosts) -> dict[str, str]:
+async def _read(ring: Ring, hosts: Hosts, reading: asyncio.Lock) -> dict[str, str]:
     """By backend, as the first director that answers has it; without those that it does not list."""
-    probe = PROBES["director-hosts"]
-    targets = [Target(ring=ring, backend=backend) for backend in ring.backends]
+    command = PROBES["director-hosts"].command(Target(ring=ring, backend=ring.backends[0]), {})
     for director in ring.directors:
         try:
-            result = await hosts.run(director, probe.command(targets[0], {}))
-        except HostError:
+            result = await hosts.run(director, command)
+            async with reading:
+                await asyncio.sleep(0)  # where many rings answer at once, others have their turn between any two
+                listed = listed_hosts(result)
+        except (HostError, Unreadable):
             continue
-        states: dict[str, str] = {}
-        for one in targets:
-            with suppress(Unreadable):
-                now = probe.read(one, {}, result)
-                states[one.backend.name] = f"{now['state']}, vhosts {now['vhosts']}, {now['users']} users"
-        if states:
-            return states
+        known = [(one.name, listed[str(one.ip)]) for one in ring.backends if str(one.ip) in listed]
+        if known:
+            return {name: f"{now['state']}, vhosts {now['vhosts']}, {now['users']} users" for name, now in known}
     return {}
 
 

@@ -131,7 +131,7 @@ class Proposals(Protocol):
         """The configuration of that name; raises Refused when there is none, or one that cannot be used."""
 
     async def names(self) -> Sequence[str]:
-        """The names of all that there are, whether they can be used or not."""
+        """The names of all that there are, the newest first, whether they can be used or not."""
 
     async def archive(self, proposal: Proposal, like: str | None = None) -> bytes:
         """It as a tar archive; raises Refused when it is not the same any more (another digest).

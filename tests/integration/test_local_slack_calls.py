@@ -137,6 +137,7 @@ async def test_people_groups_and_channels_are_described_as_slack_does(
         ("user_not_found", lambda c: c.users_info(user="U0NONE")),
         ("no_such_subteam", lambda c: c.usergroups_users_list(usergroup="S0NONE")),
         ("invalid_trigger_id", lambda c: c.views_open(trigger_id="1.2.x", view=FORM)),
+        ("view_too_large", lambda c: c.views_open(trigger_id="1.2.x", view=FORM | {"title": "x" * 250_000})),
         ("invalid_arguments", lambda c: c.api_call("users.info", params={})),
         ("unknown_method", lambda c: c.api_call("chat.postMassage")),
         ("not_allowed_token_type", lambda c: c.apps_connections_open(app_token="xoxb-practice")),

@@ -97,6 +97,30 @@ async def test_where_slack_opens_no_form_it_is_said_how_it_is_typed(app: Place, 
     await app.slack.command(REQUESTER, CHANNEL, "/dovecot-upgrade")
     (told,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "How this bot is asked for runs" in told.text
+    assert all("Type `/dovecot-upgrade BACKEND`" in str(view.body) for view in app.slack.views)
+
+
+async def test_where_slack_takes_not_all_backends_those_of_a_ring_are_chosen_one_ring_after_another(app: Place) -> None:
+    app.service.more = {f"ring-{ring}": tuple(f"r{ring}-b-{at}" for at in range(200)) for ring in range(30)}
+    view = await opened(app)
+    await app.slack.choose(REQUESTER, view, "backend-main", "backend-3")
+    await app.slack.until(lambda: "would bring backend-3" in str(view.body))
+    await app.slack.choose(REQUESTER, view, "ring-main", "ring-29")
+    await app.slack.until(lambda: "r29-b-199" in str(view.body))
+    assert "backend-3" not in str(view.body), "what was chosen in one ring is not asked for in another"
+    app.service.fails = Refused("Ring ring-29 is claimed by run r7.")
+    given = {"backend-ring-29": {"backend": "r29-b-199"}}
+    assert (await app.slack.submit(REQUESTER, view, given)).errors == {"backend-ring-29": str(app.service.fails)}
+    assert [request.text for request in app.service.requests] == ["r29-b-199"]
+
+
+async def test_a_ring_whose_backends_slack_did_not_show_is_said(app: Place) -> None:
+    app.service.more = {f"ring-{ring}": tuple(f"r{ring}-b-{at}" for at in range(200)) for ring in range(30)}
+    view = await opened(app)
+    app.slack.fault(Fault(method="views.update", what="status_500"))
+    await app.slack.choose(REQUESTER, view, "ring-main", "ring-29")
+    (told,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "did not show the backends of ring ring-29" in told.text
 
 
 async def test_whoever_may_not_ask_is_shown_no_form(app: Place) -> None:

@@ -78,6 +78,8 @@ class FakeService(Service):
     steered: list[Steering] = field(default_factory=list)
     fails: Exception | None = None
     requires: Sequence[str] = ()
+    more: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Further rings that are offered, with their backends."""
     journal_answers: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class FakeService(Service):
 
     @property
     def backends(self) -> Sequence[str]:
-        return ("backend-1", "backend-2", "backend-3")
+        return ("backend-1", "backend-2", "backend-3", *(name for names in self.more.values() for name in names))
 
     async def request(self, request: Request) -> str:
         self.requests.append(request)
@@ -100,8 +102,15 @@ class FakeService(Service):
 
     async def offer(self, request: Request) -> Offer:
         del request
-        states = tuple(Offered(backend=name, state="up, vhosts 100, 6 users") for name in self.backends)
-        rings = {"main": states, "large": tuple(Offered(backend=f"b-{at}", state="up") for at in range(200))}
+        names = {
+            "main": ("backend-1", "backend-2", "backend-3"),
+            "large": [f"b-{at}" for at in range(200)],
+            **self.more,
+        }
+        rings = {
+            ring: tuple(Offered(backend=name, state="up, vhosts 100, 6 users") for name in backends)
+            for ring, backends in names.items()
+        }
         takes = (Need.CONFIG, Need.PACKAGES)
         return Offer(rings=rings, configs=["review-2026-11"], takes=takes, requires=self.requires)
 

@@ -22,19 +22,19 @@ from tests.build import Story
 GROUP = "<!subteam^S0MAIL>"
 
 
-def all_messages(entries: Iterable[Entry]) -> list[tuple[Entry, Message]]:
+def all_messages(entries: Iterable[Entry], approvers: str = GROUP) -> list[tuple[Entry, Message]]:
     """Everything that a whole run says, the root after each fact and the questions' ends included."""
     said: list[tuple[Entry, Message]] = []
     run: Run | None = None
     asked: dict[int, tuple[Entry, Run | None, Run]] = {}
     for entry in entries:
         before, run = run, follow(run, entry)
-        said += [(entry, message) for message in replies(entry, before, run, approvers=GROUP)]
+        said += [(entry, message) for message in replies(entry, before, run, approvers=approvers)]
         said.append((entry, root(run)))
         asked |= {question.seq: (question, before, run) for question in run.open_questions if question is entry}
         still = {question.seq for question in run.open_questions}
         for gone in [question for question in (before.open_questions if before else ()) if question.seq not in still]:
-            said.append((entry, answered(*asked[gone.seq], entry, approvers=GROUP)))
+            said.append((entry, answered(*asked[gone.seq], entry, approvers=approvers)))
     return said
 
 

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bot import bootstrap
 from bot.adapters.clock import SystemClock
-from bot.config import Tokens, read_settings, read_tokens
+from bot.config import MOST_CALLED, Tokens, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
 from bot.library import procedures_folder, read_library
@@ -237,6 +237,14 @@ def test_one_person_alone_cannot_ask_and_approve(tmp_path: Path) -> None:
     alone = GOOD.replace('{usergroup = "S0MAIL"}', '{users = ["U0BOB"]}').replace('["U0BOB", "W0CAROL"]', '["U0BOB"]')
     with pytest.raises(Misconfigured, match="U0BOB alone may ask and approve"):
         read_settings(settings(tmp_path, alone))
+
+
+def test_more_approvers_than_a_message_calls_need_a_group(tmp_path: Path) -> None:
+    """Those whom it left out would never hear of a question."""
+    many = GOOD.replace('"U0BOB"', ", ".join(f'"U0ENGINEER{at}"' for at in range(MOST_CALLED)))
+    with pytest.raises(Misconfigured, match=r"people\.approvers: a message calls 40 users at most: .* say usergroup"):
+        read_settings(settings(tmp_path, many))
+    assert len(read_settings(settings(tmp_path, many.replace(', "W0CAROL"', ""))).people.approvers.users) == MOST_CALLED
 
 
 def test_a_watch_that_looks_once_a_day_is_none(tmp_path: Path) -> None:

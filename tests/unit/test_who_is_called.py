@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.people import Allowed
+from bot.config import MOST_CALLED
 from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked
 from bot.core.runs.transitions import Status
 from tests.build import REQUESTER, SECOND, THIRD, Story
-from tests.unit.messages import last, seen, told
-from tests.unit.stories import on_its_way_back
+from tests.unit.messages import GROUP, all_messages, fits, last, seen, told
+from tests.unit.stories import ALL, on_its_way_back
 
 BOTH = f"<@{REQUESTER}> <@{THIRD}>"
 
@@ -21,6 +23,22 @@ def nobody_approves(story: Story) -> Story:
     asked = story.run.asked.fact if story.run.asked else None
     assert isinstance(asked, ApprovalAsked)
     return story.tell(fact.ApprovalExpired(step=asked.step, gate=asked.gate))
+
+
+def test_every_approver_of_the_settings_is_called_and_the_messages_fit() -> None:
+    """Those whom a message left out would never hear of a question."""
+    users = [f"U0ENGINEER{at:02d}".ljust(21, "X") for at in range(MOST_CALLED)]
+    everybody = Allowed(users=frozenset(users)).mention
+    calling = 0
+    for story in [made() for made in ALL]:
+        for _, message in all_messages(story.entries, everybody):
+            fits(message)
+            if users[0] in message.text:
+                calling += 1
+                assert [user for user in users if f"<@{user}>" not in message.text] == []
+                assert [user for user in users if f"<@{user}>" not in seen(message)] == []
+    assert calling > 10
+    assert Allowed(users=frozenset(users[:2]), usergroup="S0MAIL").mention == f"{GROUP} <@{users[0]}> <@{users[1]}>"
 
 
 def test_a_hold_on_the_way_back_calls_whoever_asked_to_go_back() -> None:

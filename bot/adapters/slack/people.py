@@ -34,10 +34,9 @@ class Allowed:
 
     @property
     def mention(self) -> str:
-        """How they are called in a message."""
-        if self.usergroup:
-            return f"<!subteam^{self.usergroup}>"
-        return " ".join(f"<@{user}>" for user in sorted(self.users)[:10])
+        """How they are called in a message, every one of them: the settings take no more users than it has room for."""
+        group = (f"<!subteam^{self.usergroup}>",) if self.usergroup else ()
+        return " ".join((*group, *(f"<@{user}>" for user in sorted(self.users))))
 
 
 class _Cache:

@@ -11,6 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from bot.core.hosts.command import Result
 from bot.core.hosts.inventory import Target
@@ -25,11 +26,14 @@ Exits = Mapping[int, str]
 """By exit status, what a line of the complaint that goes with it begins with, as a regular expression."""
 
 
-def own_answer(result: Result, exits: Exits) -> None:
-    """Raises Unreadable for an exit that is not the command's own.
+def own_answer(result: Result, exits: Exits, *, counts: bool = False) -> None:
+    """Raises Unreadable for an exit that is not the command's own, and for an answer of which a part is missing.
 
     sudo, sshd and a shell that did not get so far exit with 1, too: it counts only with what the command itself prints.
+    `counts`: what is printed is no part of what is read.
     """
+    if result.cut_short and not counts:
+        raise Unreadable(f"the answer is too long: {result.stdout_bytes} bytes, of which {result.kept} are kept")
     status, output = result.exit_status, result.stderr or result.stdout
     begins = exits.get(status) if status else ""
     silent = status == 1 and not output.strip()
@@ -80,6 +84,20 @@ def director_hosts(target: Target, _asks: Asks, result: Result) -> Reading:
         "others": _others(target, by_ip),
         "stranded": 0 if usable else _count(own, "users"),
     }
+
+
+def listed_hosts(result: Result) -> dict[str, Reading]:
+    """How a director has each backend of its list, by address: what is read once, where many are to be shown.
+
+    Nothing is judged by it; a row that does not say how its backend is is left out.
+    """
+    own_answer(result, {})
+    found: dict[str, Reading] = {}
+    for row in _table(result.stdout, {"mail server ip", "vhosts", "state", "users"}):
+        with suppress(Unreadable):
+            counts = {"vhosts": _count(row, "vhosts"), "users": _count(row, "users")}
+            found[row["mail server ip"]] = {"state": row["state"] or "", **counts}
+    return found
 
 
 def _tag(row: Mapping[str, str]) -> str:

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.inventory import Target
 from bot.core.readings.outputs import Asks, Exits, Reading, own_answer
-from bot.errors import Unreadable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +49,11 @@ def probe(  # noqa: PLR0917 - a table reads better without its column names
 ) -> Probe:
     """`exits`: the exit statuses beside 0 with which the command answers; any other is somebody else's, or trouble.
 
-    `counts`: what is printed is no part of what is read. Any other answer is unreadable where a part of it is missing.
+    `counts`: what is printed is no part of what is read.
     """
 
     def answered(target: Target, asks: Asks, result: Result) -> Reading:
-        own_answer(result, exits)
-        if result.cut_short and not counts:
-            raise Unreadable(f"the answer is too long: {result.stdout_bytes} bytes, of which {result.kept} are kept")
+        own_answer(result, exits, counts=counts)
         return read(target, asks, result)
 
     return Probe(

@@ -95,6 +95,8 @@ def views_update(context: ApiContext, args: Args) -> Json:
 
 def _modal(context: ApiContext, args: Args) -> Json:
     body = args.structure("view", "invalid_arguments")
+    if limits.view_too_large(body):
+        refuse("view_too_large")
     if found := limits.modal_problems(body):
         refuse("invalid_arguments", *found)
     return {**body, "blocks": with_ids(context, body["blocks"])}

@@ -18,6 +18,9 @@ MOST_TEXT_UPDATED = 4_000
 MOST_JSON = 13_200
 """Characters of all blocks of a message, as JSON. Undocumented; near what bolt-js#2509 and #2867 measured."""
 
+MOST_VIEW = 250_000
+"""Characters of a view, as the client writes its JSON; what is more is refused as `view_too_large`."""
+
 Surface = Literal["message", "modal"]
 
 MOST_BLOCKS: Mapping[Surface, int] = MappingProxyType({"message": 50, "modal": 100})
@@ -51,12 +54,19 @@ def modal_problems(body: object) -> list[str]:
         found += [one.replace("pointer:/", "pointer:/view/") for one in problems(blocks, surface="modal")]
         if "submit" not in body and any(isinstance(one, dict) and one.get("type") == "input" for one in blocks or []):
             found.append(_at("/view", "missing required field: submit"))
+        if view_too_large(body):
+            found.append(_at("/view", f"view_too_large: more than {MOST_VIEW} characters in all"))
     return found
 
 
 def too_long(blocks: object) -> bool:
     """Say whether all blocks together are more than a message holds (`msg_blocks_too_long`)."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > MOST_JSON
+
+
+def view_too_large(body: object) -> bool:
+    """Say whether a view is more than Slack takes."""
+    return len(json.dumps(body)) > MOST_VIEW
 
 
 def _at(place: str, wrong: str) -> str:

@@ -60,7 +60,8 @@ class Listeners:
         for action in (*FORMS, "more"):
             app.action(action)(self._on_form_wanted)
         app.action("commands")(self._on_commands_wanted)
-        app.action(asking.BACKEND)(self._on_backend_chosen)
+        for action in (asking.RING, asking.BACKEND):
+            app.action(action)(self._on_chosen)
         app.action(_ANY)(self._on_unknown_click)
         for name in {asks.name for asks in FORMS.values()}:
             app.view(name)(self._on_form)
@@ -91,41 +92,52 @@ class Listeners:
         usage = await self._commands.do(request, _not_at_once)
         if await self._commands.against(request):
             return usage
+        shown: Mapping[str, Any] = {}
         try:
             shown = (await self._client.views_open(trigger_id=trigger, view=asking.loading(request)))["view"]
             view = asking.request_form(request, await self._commands.offer(request))
             await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
         except ERRORS as error:
             _log.info("the form to ask with was not shown: %s", name_of(error))
+            with suppress(*ERRORS):  # else it would say for ever that it looks at the rings
+                if shown:
+                    await self._client.views_update(view_id=shown["id"], view=asking.no_form(request))
             return usage
         return None
 
-    async def _on_backend_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
+    async def _on_chosen(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
         request = asking.request_of(body.get("view") or {}, str(body["user"]["id"]))
+        ring = asking.ring_chosen(body["actions"][0])
         self._chosen[body["view"]["id"]] = request
-        self._work.begin(asking.asker_of(request), lambda: self._show_brought(body["view"]["id"], request))
+        self._work.begin(asking.asker_of(request), lambda: self._show_chosen(body["view"]["id"], request, ring))
 
-    async def _show_brought(self, shown: str, request: Request) -> None:
-        """Beside the form, which is good without: whoever types sees it in `plan`."""
-        backend = replace(request, text=request.text.split()[0])
-        try:
-            found = asking.chosen(backend.text, await self._commands.brings(backend))
-        except Refused as refused:
-            found = (redact_in_words(str(refused)),)
-        view = asking.request_form(request, await self._commands.offer(request), found)
+    async def _show_chosen(self, shown: str, request: Request, ring: str) -> None:
+        """What a run would bring, beside the form, which is good without; or the backends of the ring."""
+        found = () if ring else await self._brought(request)
+        view = asking.request_form(request, await self._commands.offer(request), found, ring)
         if self._chosen.get(shown) is not request:
             return  # another one was chosen meanwhile
         del self._chosen[shown]
-        with suppress(*ERRORS):
+        try:
             # Without a hash: that of the click is old where another answer came after it, and Slack would take none.
             await self._client.views_update(view_id=shown, view=view)
+        except ERRORS as error:
+            if ring:
+                raise SlackAway(f"Slack did not show the backends of ring {ring} ({name_of(error)}).") from error
+
+    async def _brought(self, request: Request) -> tuple[str, ...]:
+        backend = replace(request, text=request.text.split()[0])
+        try:
+            return asking.chosen(backend.text, await self._commands.brings(backend))
+        except Refused as refused:
+            return (redact_in_words(str(refused)),)
 
     async def _on_request(self, ack: AsyncAck, body: dict[str, Any], view: dict[str, Any]) -> None:
         request = asking.request_of(view, str(body["user"]["id"]))
         asker = asking.asker_of(request)
         doing = _Refusable(lambda: self._commands.do(request, partial(self._work.respond, asker)), self._clicks.named)
-        await _acknowledge(ack, self._work.begin(asker, doing.do), doing, asking.BACKEND)
+        await _acknowledge(ack, self._work.begin(asker, doing.do), doing, asking.backend_block(view))
 
     async def _on_unknown_command(self, ack: AsyncAck, body: dict[str, Any]) -> None:
         await ack()
