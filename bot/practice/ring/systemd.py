@@ -98,6 +98,7 @@ _NOT_FOUND = {
     "ActiveState": "inactive",
     "SubState": "dead",
     "UnitFileState": "",
+    "InvocationID": "",
 }
 
 
