@@ -38,6 +38,15 @@ def test_timers_fire_in_the_order_of_their_times_and_timeouts_work() -> None:
     assert run_virtual(main()) == ["first", "second"]
 
 
+def test_what_is_done_in_a_thread_takes_no_time() -> None:
+    """Else timers would fire while it is done, or nothing be left to wait for."""
+
+    async def main() -> tuple[int, float]:
+        return await asyncio.to_thread(sum, range(5)), asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == (10, 0)
+
+
 def test_what_waits_for_nothing_is_an_error() -> None:
     """A test that hangs says nothing; this says that it would."""
 

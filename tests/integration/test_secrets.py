@@ -65,7 +65,7 @@ HIDES: dict[str, Callable[..., object]] = {
     "bot.core.plans.proposal.redact": _shown,
     "bot.core.plans.proposal.holds_token": lambda _text: False,
     "bot.engine.runs.judging.redact": _shown,
-    "bot.engine.looks.looking.redact": _shown,
+    "bot.engine.looks.reading.redact": _shown,
     "bot.engine.bringing.redact": _shown,
     "bot.engine.looks.proving.redact": _shown,
     "bot.engine.service.redact": _shown,

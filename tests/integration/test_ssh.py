@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from datetime import timedelta
 
 import pytest
 
 from bot.adapters.ssh.connection import AT_ONCE
+from bot.adapters.ssh.connections import IDLE
 from bot.core.hosts.command import OUTPUT_KEPT
 from bot.errors import NotRun
-from tests.fakes import MORNING
+from tests.fakes import MORNING, FakeClock
 from tests.integration.machines import Site, run, site
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, SECONDS
 
 __all__ = ["site"]
 
@@ -158,3 +161,63 @@ async def test_a_connection_that_fails_to_begin_does_not_stop_the_next_one(site:
         await hosts.run(host, run("say", "one"))
     site.know(machine)
     assert (await hosts.run(host, run("say", "two"))).stdout == "two"
+
+
+# a bot that is up for weeks
+
+
+async def test_a_connection_that_nobody_uses_is_closed_and_the_next_command_gets_a_new_one(site: Site) -> None:
+    """systemd gives a service 1,024 descriptors: after a thousand hosts nothing could be reached any more."""
+    machine, clock = await site.machine("backend-1"), FakeClock()
+    host, hosts = site.reach("backend-1", machine.port), site.hosts(clock=clock)
+    before = await hosts.run(host, run("say"))
+    clock.advance(IDLE)
+    async with asyncio.timeout(SECONDS):
+        await machine.connections[0].wait_closed()
+    after = await hosts.run(host, run("say"))
+    assert (len(machine.connections), before.connection == after.connection) == (2, False)
+
+
+async def test_no_connection_is_closed_under_a_command_nor_soon_after_one(site: Site) -> None:
+    """A change goes over the connection that was looked over before it, and may itself take long."""
+    machine, clock = await site.machine("backend-1"), FakeClock()
+    host, hosts = site.reach("backend-1", machine.port), site.hosts(clock=clock)
+    running = asyncio.create_task(hosts.run(host, run("hang", timeout=PATIENCE)))
+    await machine.begun(1)
+    clock.advance(2 * IDLE)
+    await hosts.run(host, run("say"))
+    running.cancel()
+    await asyncio.wait({running})
+    clock.advance(IDLE / 2)
+    await hosts.run(host, run("say"))
+    assert len(machine.connections) == 1
+
+
+async def test_a_jump_host_is_kept_as_long_as_what_is_reached_through_it(site: Site) -> None:
+    jump, machine, clock = await site.machine("jump"), await site.machine("backend-1"), FakeClock()
+    site.reach("jump", jump.port)
+    host, hosts = site.reach("backend-1", machine.port, "ProxyJump jump"), site.hosts(clock=clock)
+    for _ in range(4):
+        await hosts.run(host, run("say"))
+        clock.advance(IDLE / 2)
+    await hosts.run(host, run("say"))
+    assert (len(jump.connections), len(machine.connections)) == (1, 1)
+    clock.advance(IDLE)
+    async with asyncio.timeout(SECONDS):
+        await machine.connections[0].wait_closed()
+        clock.advance(IDLE)
+        await jump.connections[0].wait_closed()
+
+
+async def test_a_bot_without_a_file_descriptor_left_says_so(site: Site) -> None:
+    """It said that the bot's user is not known, or that a host's name has no address."""
+    machine = await site.machine("backend-1")
+    host, hosts = site.reach("backend-1", machine.port), site.hosts()
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(first_free := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, before[1]))
+    try:
+        with pytest.raises(NotRun, match=r"Too many open files.*LimitNOFILE"):
+            await hosts.run(host, run("say"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -17,7 +17,7 @@ from bot.core.hosts.inventory import Host
 from bot.core.plans.plan import Expected
 from bot.core.plans.procedure import Where
 from bot.engine.looks.asking import asking_once
-from bot.engine.looks.looking import Looking
+from bot.engine.looks.looking import OLD, Looking
 from bot.engine.ports import Timings
 from tests.build import target
 from tests.fakes import FakeClock, FakeHosts, answered
@@ -104,6 +104,25 @@ async def test_what_nobody_waits_for_when_a_look_ends_is_given_up() -> None:
             await asyncio.sleep(0)
         waiting.cancel()
     assert given_up == [target().backend.name]
+
+
+async def test_an_answer_is_old_once_another_one_was_waited_for_in_vain() -> None:
+    """What a look was told at its beginning may not be so any more at its end, whether or not that is an answer."""
+    backend, director = target().backend, target().ring.directors[0]
+
+    async def only_backend(host: Host, command: Command) -> Result:
+        return answered(host, command) if host == backend else await asyncio.get_running_loop().create_future()
+
+    clock = FakeClock()
+    async with asking_once(only_backend, clock) as answers:
+        await answers.ask(backend, LOOK)
+        waiting = asyncio.create_task(answers.ask(director, LOOK))
+        await asyncio.sleep(0)
+        assert not answers.forget(OLD)
+        clock.advance(OLD)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        assert answers.forget(OLD)
 
 
 MANY = [f"dovecot-ee-a-longish-module-{number:02d}" for number in range(40)]

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncssh
@@ -17,6 +17,7 @@ import asyncssh
 from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command
 from bot.core.hosts.identity import Identity
+from bot.engine.ports import Clock
 
 AT_ONCE = 5
 """Looks that one connection takes at the same time."""
@@ -47,31 +48,51 @@ class NotEnded(Exception):
 
 @dataclass(kw_only=True, eq=False)
 class Connection:
-    """`name` is this connection's, and no other one's ever; `identity` is asked for over it, by one at a time."""
+    """`name` is this connection's, and no other one's ever; `identity` is asked for over it, by one at a time.
+
+    `through`: the jump host's.
+    """
 
     name: str
     ssh: asyncssh.SSHClientConnection
+    clock: Clock
+    through: Connection | None = None
     identity: Identity | None = None
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     _changes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHANGES_AT_ONCE))
     _hanging: set[asyncio.Future[Any]] = field(default_factory=set)
+    _inside: int = 0
+    _used: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.use()
 
     @property
     def alive(self) -> bool:
         """Whether it can carry a command, as far as is known here."""
         return not self.ssh.is_closed()
 
+    def use(self) -> None:
+        """It is used now, and idle from now on at the earliest."""
+        self._used = self.clock.now()
+
+    def idle(self, since: timedelta) -> bool:
+        """Whether no command has run over it, nor waited to, for so long; what hangs there still runs."""
+        return not self._inside and not self._hanging and self.clock.now() - self._used >= since
+
     @asynccontextmanager
     async def room(self, *, ahead: bool) -> AsyncIterator[None]:
         """A command's place in it, waited for; raises Unheard where the host does not end what was given up."""
-        if ahead:
-            async with self._changes:
+        self._inside += 1
+        try:
+            async with self._changes if ahead else self._looks:
+                if not ahead:
+                    await self._until_few_hang()
                 yield
-        else:
-            async with self._looks:
-                await self._until_few_hang()
-                yield
+        finally:
+            self._inside -= 1
+            self.use()
 
     async def _until_few_hang(self) -> None:
         try:

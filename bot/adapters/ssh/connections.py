@@ -1,4 +1,4 @@
-"""Connections that are kept: one per host, through jump hosts where OpenSSH's configuration says so.
+"""Connections that are kept while they are used: one per host, through jump hosts where OpenSSH's config says so.
 
 Host keys are always verified.
 
@@ -22,6 +22,8 @@ import asyncssh
 
 from bot.adapters.ssh.connection import Connection
 from bot.adapters.ssh.errors import FOREIGN, Endpoint, Shown, explained, key_refused
+from bot.adapters.ssh.route import Route, jump_of
+from bot.engine.ports import Clock
 
 _KEEPALIVES_MISSED = 2
 """asyncssh gives a peer up when this many are unanswered and one more is due: after three intervals."""
@@ -36,28 +38,20 @@ the fence helps.
 READING = timedelta(seconds=10)
 """How long OpenSSH's configuration may take to read: a `Match exec` in it runs whatever it names."""
 
+IDLE = timedelta(minutes=30)
+"""How long nothing has run over a connection that is closed: else those of a few hundred hosts would use up the bot's
+file descriptors, and each keep a process of its host's sshd.
+
+Many times as long as any look, fence or way through a jump host takes: what a change was decided on still is there when
+it goes, as looking at it was using it. And longer than a drain, so that what follows one does not wait for a new one.
+"""
+
 _PROBES = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}
 """How the kernel finds out that a peer is gone while nothing is sent: in seconds, and tries; within the same time."""
 
 
 class Unreached(Exception):
     """There is no connection; the text says why, and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """A host by the name that OpenSSH's configuration knows it by. `via`: through this one, whatever is configured."""
-
-    host: str
-    port: int | None = None
-    user: str | None = None
-    via: Route | None = None
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What goes before the configuration."""
-        given = {"host": self.host, "port": self.port, "username": self.user}
-        return {key: value for key, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -80,13 +74,20 @@ class Connections:
     """The connections that there are, and how to make one."""
 
     def __init__(
-        self, config: Sequence[Path], known_hosts: Path | None, connect_timeout: timedelta, keepalive: timedelta
+        self,
+        config: Sequence[Path],
+        known_hosts: Path | None,
+        connect_timeout: timedelta,
+        keepalive: timedelta,
+        clock: Clock,
     ) -> None:
         self._known_hosts = known_hosts
         self._known = _Known()
         self._patience = connect_timeout.total_seconds()
         self._connections: dict[Route, _Pooled] = {}
         self._closed = False
+        self._clock = clock
+        self._closes_idle: asyncio.Task[None] | None = None
         self._fixed: dict[str, Any] = {
             "config": [str(path.expanduser()) for path in config],
             "keepalive_interval": keepalive.total_seconds(),
@@ -121,10 +122,23 @@ class Connections:
     async def close(self) -> None:
         """Close every connection, and make no new one."""
         self._closed = True
+        if self._closes_idle is not None:
+            self._closes_idle.cancel()
+            await asyncio.wait({self._closes_idle})
         connections = [pooled.connection.ssh for pooled in self._connections.values() if pooled.connection is not None]
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.wait_closed() for connection in connections))
+
+    async def _close_the_idle(self) -> None:
+        while True:
+            await self._clock.sleep(IDLE.total_seconds() / 4)
+            kept = [(pooled, pooled.connection) for pooled in self._connections.values() if pooled.connection]
+            carry = [connection.through for _, connection in kept if connection.alive]
+            for pooled, connection in kept:
+                if connection not in carry and connection.idle(IDLE):
+                    pooled.connection = None  # first: asyncssh says some turns of the loop later that it is closed
+                    connection.ssh.close()
 
     async def _pooled(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
         route = host.route
@@ -142,11 +156,13 @@ class Connections:
         witness = _Witness()
         try:
             witness.known = await asyncio.to_thread(self._known.of, host.known_hosts)
-            tunnel = (await self._pooled(await self._configured(host.jump), before)).ssh if host.jump else None
+            jump = await self._pooled(await self._configured(host.jump), before) if host.jump else None
+            if jump is not None:
+                jump.use()
             ssh = await asyncssh.connect(
                 **self._fixed,
                 **host.route.options,
-                tunnel=tunnel,
+                tunnel=jump.ssh if jump else None,
                 known_hosts=witness.known,
                 client_factory=lambda: witness,
             )
@@ -158,14 +174,16 @@ class Connections:
         if self._closed:
             ssh.abort()
             raise Unreached(f"{host.where}: the bot is stopping")
-        return Connection(name=f"{host.route.host}#{secrets.token_hex(6)}", ssh=ssh)
+        self._closes_idle = self._closes_idle or asyncio.create_task(self._close_the_idle())
+        name = f"{host.route.host}#{secrets.token_hex(6)}"
+        return Connection(name=name, ssh=ssh, clock=self._clock, through=jump)
 
     async def _configured(self, route: Route) -> _Configured:
         limit = READING.total_seconds()
         try:
             async with asyncio.timeout(limit):
                 options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **route.options)
-            jump = _jump(route, options.tunnel)
+            jump = jump_of(route, options.tunnel)
             files = self._files(options.known_hosts)
         except TimeoutError as error:
             raise Unreached(
@@ -257,24 +275,3 @@ class _Known:
                 known.load(path.read_text(encoding="utf-8", errors="replace"))  # comments may be anything
             self._last = (as_read, known)
         return self._last[1]
-
-
-def _jump(route: Route, configured: object) -> Route | None:
-    """The last host before this one; a host that is named as its own jump host is reached directly."""
-    if route.via is not None:
-        return route.via
-    jump = None
-    for hop in str(configured or "").split(","):
-        user, _, address = hop.strip().rpartition("@")
-        host, port = _split(address.removeprefix("ssh://"))
-        if host and host != route.host:
-            jump = Route(host=host, port=port, user=user.removeprefix("ssh://") or None, via=jump)
-    return jump
-
-
-def _split(address: str) -> tuple[str, int | None]:
-    """HOST, HOST:PORT, [IPV6]:PORT or an IPv6 address alone."""
-    host, colon, port = address.rpartition(":")
-    if colon and port.isdigit() and (host.startswith("[") or ":" not in host):
-        return host.strip("[]"), int(port)
-    return address.strip("[]"), None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 import socket
 from dataclasses import dataclass
@@ -75,11 +77,28 @@ FOREIGN = (asyncssh.Error, asyncssh.ConfigParseError, asyncssh.KeyImportError, O
 
 def explained(error: Exception, where: Endpoint) -> str:
     """Why there is no connection, and what to do."""
+    if (used_up := _descriptors_used_up(error)) is not None:
+        return (
+            f"{where}: the bot's machine opens nothing more ({used_up}). What to do: raise LimitNOFILE of the bot's"
+            f" service (`ulimit -n` where it is started by hand), or fs.file-max of the machine, and restart the bot."
+        )
     if isinstance(error, asyncssh.KeyExchangeFailed) and "host key" in str(error):
         return _changed(where, f"it shows no key of the kinds that are known of it ({error})")
     what, to_do = next((what, to_do) for kind, what, to_do in _WORDS if isinstance(error, kind))
     text = " ".join(str(error).split())
     return f"{where}: {what.format(where=where, error=text)}. What to do: {to_do.format(where=where)}."
+
+
+def _descriptors_used_up(error: Exception) -> str | None:
+    """What the system says where it has no file descriptor left, whatever the error is taken for.
+
+    Without one, asyncssh says that the bot's user is not known, and the resolver that a host has no address.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as now:
+        error = now
+    return error.strerror if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE} else None
 
 
 def key_refused(shown: Shown, where: Endpoint) -> str:

@@ -60,7 +60,7 @@ class SshHosts:
         keepalive: timedelta,
         clock: Clock,
     ) -> None:
-        self._connections = Connections(config, known_hosts, connect_timeout, keepalive)
+        self._connections = Connections(config, known_hosts, connect_timeout, keepalive, clock)
         self._clock = clock
 
     async def identity(self, host: Host) -> Identity:

@@ -6,6 +6,8 @@ Line by line and each line only so long, so that no output of a host can keep th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, takewhile
 
 REDACTED = "(hidden)"
 
@@ -50,20 +52,61 @@ def redact(text: str, *, whole: bool = False) -> str:
 
     Lines of more than 2,000 characters are cut unless they are to be had `whole`.
     """
-    lines, in_key, in_body = [], False, False
-    for line in text.split("\n"):
+    return "\n".join(_lines_redacted(text.split("\n"), whole=whole))
+
+
+def redact_ends(text: str, limit: int) -> str:
+    """What shorten shows of the redacted text, and only its ends are redacted, as a long middle would take seconds.
+
+    It is parted between lines: a part of one would lack the word by which its secret is known.
+    """
+    text = text.strip("\n")
+    lines = text.split("\n")
+    first, last = _until(lines, limit), len(lines) - _until(lines[::-1], limit)
+    if first >= last:
+        return shorten(redact(text), limit)
+    head, tail = lines[:first], lines[last:]
+    between = len(text) - len("\n".join(head)) - len("\n".join(tail))
+    shown = "\n".join(_lines_redacted(head))
+    # A key that begins in the middle may reach into the end.
+    in_key, in_body = _in_key_after(lines[:last]), _is_body(lines[last - 1])
+    return _ends(shown, between, "\n".join(_lines_redacted(tail, in_key=in_key, in_body=in_body)), limit)
+
+
+def _lines_redacted(
+    lines: Sequence[str], *, whole: bool = False, in_key: bool = False, in_body: bool = False
+) -> Iterator[str]:
+    """`in_key`, `in_body`: whether what stands before them is a part of a private key."""
+    for line in lines:
         # A part of a key has no line that says so: a full line of base64, and what follows as its last one.
-        was_body, in_body = in_body, len(line) >= _FULL_LINE and bool(_BODY.fullmatch(line))
+        was_body, in_body = in_body, _is_body(line)
         if in_key:
             in_key = not _PEM_END.search(line)
         elif in_body or (was_body and _END_OF_BODY.fullmatch(line)):
-            lines.append(REDACTED)
+            yield REDACTED
         elif "-----BEGIN" in line and _PEM_BEGIN.search(line):
-            lines.append(f"(private key {REDACTED})")
+            yield f"(private key {REDACTED})"
             in_key = not _PEM_END.search(line)
         else:
-            lines.append(_redacted(line if whole else _cut(line)))
-    return "\n".join(lines)
+            yield _redacted(line if whole else _cut(line))
+
+
+def _is_body(line: str) -> bool:
+    return len(line) >= _FULL_LINE and bool(_BODY.fullmatch(line))
+
+
+def _in_key_after(lines: Sequence[str]) -> bool:
+    in_key = False
+    for line in lines:
+        if "-----" in line and (in_key or _PEM_BEGIN.search(line)):
+            in_key = not _PEM_END.search(line)
+    return in_key
+
+
+def _until(lines: Sequence[str], room: int) -> int:
+    """How many of these lines have so many characters together; all, where they have fewer."""
+    short = takewhile(lambda size: size < room, accumulate(len(line) + 1 for line in lines))
+    return min(sum(1 for _ in short) + 1, len(lines))
 
 
 def redact_in_words(text: str) -> str:
@@ -138,5 +181,12 @@ def shorten(text: str, limit: int) -> str:
     text = text.strip("\n")
     if len(text) <= limit:
         return text
+    half = limit // 2
+    return _ends(text[:half], len(text) - 2 * half, text[-half:], limit)
+
+
+def _ends(head: str, between: int, tail: str, limit: int) -> str:
+    """The first of the head and the last of the tail; `between`: how many characters stand between the two."""
     half = limit // 2 - 20
-    return f"{text[:half]}\n… ({len(text) - 2 * half} characters left out)\n{text[-half:]}"
+    left_out = between + max(len(head) - half, 0) + max(len(tail) - half, 0)
+    return f"{head[:half]}\n… ({left_out} characters left out)\n{tail[-half:]}"

@@ -37,6 +37,7 @@ class TimedAnswers:
         self._came: dict[_Key, datetime] = {}
         self._took: dict[_Key, timedelta] = {}
         self._longest = timedelta(0)
+        self._heard = clock.now()
 
     async def ask(self, host: Host, command: Command) -> Result:
         """Ask it, or wait for whoever has asked it already."""
@@ -44,7 +45,11 @@ class TimedAnswers:
         if key not in self._asked:
             self._asked[key] = asyncio.create_task(self._timed(key, host))
         # Not the task itself: one expectation may give up a host that another one still waits for.
-        await asyncio.wait({self._asked[key]})
+        try:
+            await asyncio.wait({self._asked[key]})
+        except asyncio.CancelledError:
+            self._heard = self._clock.now()  # given up
+            raise
         return self._asked[key].result()
 
     async def _timed(self, key: _Key, host: Host) -> Result:
@@ -52,9 +57,12 @@ class TimedAnswers:
         if later > timedelta(0):
             await self._clock.sleep(later.total_seconds())
         began = self._clock.now()
-        result = await self._ask(host, key[1])
-        self._came[key] = now = self._clock.now()
-        self._took[key] = now - began
+        try:
+            result = await self._ask(host, key[1])
+        finally:
+            self._heard = self._clock.now()
+        self._came[key] = self._heard
+        self._took[key] = self._heard - began
         return result
 
     def forget(self, old: timedelta) -> bool:
@@ -79,8 +87,8 @@ class TimedAnswers:
         return bool(found)
 
     def _older(self, old: timedelta) -> list[_Key]:
-        now = self._clock.now()
-        return [key for key, came in self._came.items() if now - came >= old]
+        """By when they came: reading them takes its time, and would make them old together, however often asked."""
+        return [key for key, came in self._came.items() if self._heard - came >= old]
 
     async def close(self) -> None:
         """What nobody waits for any more is given up."""

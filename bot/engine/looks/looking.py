@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.core.hosts.command import Command, Result
@@ -15,15 +14,13 @@ from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, judge
 from bot.core.readings.probes import PROBES
 from bot.core.readings.sessions import matched
-from bot.core.runs.events import Ran, Seen
-from bot.core.text.redact import redact, shorten
-from bot.engine.looks.asking import Ask, asking_once
+from bot.engine.looks.asking import asking_once
 from bot.engine.looks.beside import give_up
-from bot.engine.looks.observation import OUTPUT_RECORDED, Observation, hosts_for, ran_of, ran_without_end
+from bot.engine.looks.observation import Observation, hosts_for
+from bot.engine.looks.reading import Answer, At, Readings, unanswered
 from bot.engine.ports import Clock, Hosts, Timings
-from bot.errors import HostError, NotRun, Unreadable
+from bot.errors import NotRun, Unreadable
 
-_ATTACHED = 50_000
 _LOOKS_AT_LEAST = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
 _GRACE = timedelta(seconds=3)
@@ -40,15 +37,6 @@ _ROUNDS = 3
 
 _RING_STATUS = PROBES["director-ring"]
 _DIRECTORS_HOSTS = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
-
-
-@dataclass(frozen=True, kw_only=True)
-class _One:
-    seen: Seen
-    ran: Ran
-    output: Callable[[], str] = field(repr=False, compare=False)
-    """What people are shown of it, secrets hidden; made when it is asked for, as it seldom is."""
-    connection: str = ""
 
 
 class Looking:
@@ -96,12 +84,13 @@ class Looking:
 
     async def _asked(
         self, expectations: Sequence[Expected], grace: timedelta | None, *, to_act: bool
-    ) -> list[list[_One]]:
+    ) -> list[list[Answer]]:
         """What came of each, all asked at the same time; what is old by the time that all is answered, once more."""
         async with asking_once(self._proved, self._clock) as answers:
+            at = Readings(self._target, answers.ask).at
 
-            async def all_asked(*, again: bool = True) -> list[list[_One]]:
-                asked = (self._everywhere(expected, answers.ask, grace, again=again) for expected in expectations)
+            async def all_asked(*, again: bool = True) -> list[list[Answer]]:
+                asked = (self._everywhere(expected, at, grace, again=again) for expected in expectations)
                 return await asyncio.gather(*asked)
 
             groups = await all_asked(again=False)
@@ -169,7 +158,7 @@ class Looking:
 
     async def answers(self, host: Host) -> bool:
         """Whether this director answers for the ring, in a look that begins now."""
-        return (await self._at(host, _DIRECTORS_HOSTS, self._proved)).seen.reading is not None
+        return (await Readings(self._target, self._proved).at(host, _DIRECTORS_HOSTS)).seen.reading is not None
 
     async def ask_those_away(self) -> None:
         """See whether a director that did not answer does so again; takes as long as that takes."""
@@ -177,29 +166,29 @@ class Looking:
         answers = await asyncio.gather(*map(self.answers, away))
         self._away -= {host.name for host, answered in zip(away, answers, strict=True) if answered}
 
-    async def _everywhere(self, expected: Expected, ask: Ask, grace: timedelta | None, *, again: bool) -> list[_One]:
+    async def _everywhere(self, expected: Expected, at: At, grace: timedelta | None, *, again: bool) -> list[Answer]:
         hosts = hosts_for(self._target, expected.where)
         match expected.where:
             case Where.ONE_DIRECTOR:
-                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected, ask)]
+                return [await self._first(sorted(hosts, key=lambda host: host.name in self._away), expected, at)]
             case Where.ANSWERING_DIRECTORS:
-                return await self._answering(hosts, expected, ask, grace, again=again)
+                return await self._answering(hosts, expected, at, grace, again=again)
             case _:
-                return list(await asyncio.gather(*(self._at(host, expected, ask) for host in hosts)))
+                return list(await asyncio.gather(*(at(host, expected) for host in hosts)))
 
-    async def _first(self, hosts: Sequence[Host], expected: Expected, ask: Ask) -> _One:
+    async def _first(self, hosts: Sequence[Host], expected: Expected, at: At) -> Answer:
         for host in hosts:
-            one = await self._at(host, expected, ask)
+            one = await at(host, expected)
             if one.seen.reading is not None:
                 break
         return one
 
     async def _answering(
-        self, hosts: Sequence[Host], expected: Expected, ask: Ask, grace: timedelta | None, *, again: bool
-    ) -> list[_One]:
+        self, hosts: Sequence[Host], expected: Expected, at: At, grace: timedelta | None, *, again: bool
+    ) -> list[Answer]:
         """Those that are not known to be away; once one has answered, the others are given a few seconds."""
         asked = self.there(hosts) if grace is None or again else hosts
-        asking = {asyncio.create_task(self._at(host, expected, ask)): host for host in asked}
+        asking = {asyncio.create_task(at(host, expected)): host for host in asked}
         try:
             answered = await _until_one_answers(asking)
             if answered:
@@ -210,34 +199,11 @@ class Looking:
         self._away |= {host.name for host in late}
         known = {host.name: task.result() for task, host in asking.items() if host not in late}
         self._away -= {name for name, one in known.items() if one.seen.reading is not None}
-        return [known.get(host.name) or _is_away(host, expected, self._target) for host in hosts]
+        return [known.get(host.name) or self._is_away(host, expected) for host in hosts]
 
-    async def _at(self, host: Host, expected: Expected, ask: Ask) -> _One:
-        probe = PROBES[expected.probe]
-        command = probe.command(self._target, expected.asks)
-        try:
-            result = await ask(host, command)
-        except HostError as error:
-            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
-            return _One(seen=seen, ran=ran_without_end(host, command, error, changes=False), output=str)
-        try:
-            reading = {
-                key: redact(value, whole=key in probe.whole)
-                if isinstance(value, str) and key not in probe.kept
-                else value
-                for key, value in probe.read(self._target, expected.asks, result).items()
-            }
-            seen = Seen(host=host.name, probe=probe.name, reading=reading)
-            shown = probe.shows(expected.asks, result) if probe.shows else None
-        except Unreadable as error:
-            seen = Seen(host=host.name, probe=probe.name, reading=None, problem=redact(str(error)))
-            shown = (redact(result.stderr)[:OUTPUT_RECORDED], "") if probe.shows else None
-        looked = ran_of(result, changes=False) if shown is None else ran_of(result, changes=False, output=shown[0])
-
-        def whole() -> str:
-            return shorten(redact(result.stdout), _ATTACHED) if shown is None else shown[1]
-
-        return _One(seen=seen, ran=looked, output=whole, connection=result.connection)
+    def _is_away(self, host: Host, expected: Expected) -> Answer:
+        problem = NotRun(f"{host.name}: does not answer; known to be away until it does again")
+        return unanswered(self._target, host, expected, problem)
 
     async def _proved(self, host: Host, command: Command) -> Result:
         """What the host says, once it has proved on this very connection to be the backend; raises HostError.
@@ -274,7 +240,7 @@ class Looking:
         return result
 
 
-async def _until_one_answers(asking: Mapping[asyncio.Task[_One], Host]) -> bool:
+async def _until_one_answers(asking: Mapping[asyncio.Task[Answer], Host]) -> bool:
     """Whether one did, before all were asked in vain."""
     waiting = set(asking)
     while waiting:
@@ -284,14 +250,7 @@ async def _until_one_answers(asking: Mapping[asyncio.Task[_One], Host]) -> bool:
     return False
 
 
-def _is_away(host: Host, expected: Expected, target: Target) -> _One:
-    command = PROBES[expected.probe].command(target, expected.asks)
-    problem = f"{host.name}: does not answer; known to be away until it does again"
-    seen = Seen(host=host.name, probe=expected.probe, reading=None, problem=problem)
-    return _One(seen=seen, ran=ran_without_end(host, command, NotRun(problem), changes=False), output=str)
-
-
-def _connections(every: Sequence[_One]) -> dict[str, str]:
+def _connections(every: Sequence[Answer]) -> dict[str, str]:
     over: dict[str, set[str]] = {}
     for one in every:
         if one.connection:

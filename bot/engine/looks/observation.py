@@ -16,7 +16,7 @@ from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Look, Verdict, judge
 from bot.core.runs.events import Ran, Seen, UsersCounted
 from bot.core.runs.run import Run
-from bot.core.text.redact import redact, shorten
+from bot.core.text.redact import redact, redact_ends
 from bot.errors import HostError, MayHaveRun
 
 OUTPUT_RECORDED = 2000
@@ -68,7 +68,7 @@ def ran_of(result: Result, *, changes: bool, output: str | None = None) -> Ran:
         command=result.command,
         exit_status=result.exit_status,
         took=result.took,
-        output=shorten(redact(printed), OUTPUT_RECORDED) if output is None else output,
+        output=redact_ends(printed, OUTPUT_RECORDED) if output is None else output,
         output_bytes=result.stdout_bytes,
         changes=changes,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.text.redact import redact, redact_in_words
+from bot.core.text.redact import redact, redact_ends, redact_in_words, shorten
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,34 @@ def test_a_part_of_a_key_is_hidden_though_no_line_says_that_it_is_one(sign: str)
 def test_no_output_of_a_host_keeps_the_bot_busy(line: str) -> None:
     """Bounded by work, not by time: every line is cut before anything is looked for in it."""
     assert len(redact(line)) < 3_000
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "password = hush",
+        "-----BEGIN PRIVATE KEY-----\n" + "hush\n" * 9 + "-----END PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\n" + "hush\n" * 99,
+        _BODY,
+    ],
+    ids=["setting", "key", "key without an end", "part of a key"],
+)
+def test_the_ends_of_a_long_text_show_what_the_whole_would_wherever_a_secret_stands(secret: str) -> None:
+    """Of four megabytes, the list of many files, people are shown some lines: to look through all took a second."""
+    for before in range(40):
+        text = "\n".join([*(f"line {n}" for n in range(before)), secret, *(f"line {n}" for n in range(before, 40))])
+        shown, whole = redact_ends(text, 150), shorten(redact(text), 150)
+        first, *_, last = shown.split("\n… (")
+        assert whole.startswith(first)
+        assert whole.endswith(last.split("left out)\n")[-1])
+        assert not any(part in shown for part in ("hush", *_BODY.split("\n")))
+
+
+def test_of_a_long_text_only_the_ends_are_looked_through() -> None:
+    """So a secret in the middle, where nobody is shown anything, is counted as it is."""
+    ends = "\n".join(f"line {n}" for n in range(40))
+    text = f"{ends}\npassword = hush\n{ends}"
+    assert redact_ends(text, 150) == shorten(text, 150) != shorten(redact(text), 150)
 
 
 @pytest.mark.parametrize(
