@@ -33,8 +33,11 @@ def _not_there(settings: Settings) -> Iterator[str]:
     """The files without which `serve` does not start, each with its place in the settings."""
     yield from (f"ssh.config: {mistake}" for mistake in unread_config(settings))
     folder = Path(os.path.realpath(settings.bot.journal)).parent
-    if not folder.is_dir():
-        yield f"bot.journal: {folder}: this folder is not there"
+    try:
+        if not folder.is_dir():
+            yield f"bot.journal: {folder}: this folder is not there"
+    except OSError as error:
+        yield f"bot.journal: {folder}: it cannot be seen whether this folder is there: {error.strerror}"
 
 
 async def missing(settings: Settings) -> list[str]:

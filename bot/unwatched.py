@@ -6,11 +6,13 @@ import asyncio
 import functools
 import logging
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import TypeAdapter, ValidationError
 
 from bot.adapters.journal import SqlJournal
 from bot.adapters.single_instance import single_instance
@@ -19,7 +21,7 @@ from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.elsewhere import post, unwatched
 from bot.adapters.slack.thread.pace import Pace
-from bot.config import ChannelId, FilePath, PeoplePart, Tokens, read_toml
+from bot.config import ChannelId, GroupId, Tokens, UserId, read_toml
 from bot.core.decisions.damage import Damaged
 from bot.core.decisions.summary import RunList, summary_of
 from bot.core.runs.run import Run
@@ -34,25 +36,43 @@ _SAID_AGAIN = timedelta(minutes=15)
 """After so long the bot ends, and its next start calls people again."""
 
 
-class _Reachable(BaseModel):
-    """As much of the settings as it takes to call people, where the rest of them cannot be used."""
+@dataclass(frozen=True, kw_only=True)
+class _Reachable:
+    """As much of the settings as it takes to call people; of channels and approvers those that can be read."""
 
-    model_config = ConfigDict(frozen=True)
-
-    journal: FilePath
-    channels: tuple[ChannelId, ...] = Field(min_length=1)
-    approvers: PeoplePart
+    journal: Path
+    channels: tuple[str, ...]
+    approvers: Allowed
 
 
 def _reachable(path: Path) -> _Reachable | None:
-    """Whom to call, and about which journal; None where that cannot be read either."""
+    """Whom to call, and about which journal; None where the settings, or it, cannot be read so far."""
     try:
         table = read_toml(path.read_text(encoding="utf-8"))
         journal = path.resolve().parent / Path(table["bot"]["journal"]).expanduser()
-        channels, approvers = table["slack"]["channels"], table["people"]["approvers"]
-        return _Reachable(journal=journal, channels=channels, approvers=approvers)
+        if not journal.exists():
+            return None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):
         return None
+    approvers = _part(_part(table, "people"), "approvers")
+    groups = _valid(GroupId, [_part(approvers, "usergroup")])
+    users = frozenset(_valid(UserId, _part(approvers, "users")))
+    allowed = Allowed(users=users, usergroup=groups[0] if groups else None)
+    channels = _valid(ChannelId, _part(_part(table, "slack"), "channels"))
+    return _Reachable(journal=journal, channels=channels, approvers=allowed)
+
+
+def _part(table: Any, key: str) -> Any:
+    return table.get(key) if isinstance(table, dict) else None
+
+
+def _valid(kind: Any, values: Any) -> tuple[str, ...]:
+    """Those of the values that are ids of this kind."""
+    found = []
+    for value in values if isinstance(values, list) else []:
+        with suppress(ValidationError):
+            found.append(TypeAdapter(kind).validate_python(value, strict=True))
+    return tuple(found)
 
 
 async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event) -> None:
@@ -61,7 +81,7 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
     Else when the bot is told to stop, when something else keeps it from starting than `why`, or to say it again.
     """
     reachable = _reachable(config)
-    if reachable is None or not reachable.journal.exists():
+    if reachable is None:
         return
     async with AsyncExitStack() as stack:
         try:
@@ -81,13 +101,13 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
         log.critical("the bot does not start, and nobody watches: %s", "; ".join(named))
         token = tokens.bot_token.get_secret_value()
         client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
-        approvers = Allowed(users=frozenset(reachable.approvers.users), usergroup=reachable.approvers.usergroup)
+        allowed = reachable.approvers
         people = SlackPeople(
-            client=client, requesters=approvers, approvers=approvers, channels=frozenset(reachable.channels)
+            client=client, requesters=allowed, approvers=allowed, channels=frozenset(reachable.channels)
         )
         calling = [
             asyncio.create_task(post(client, Pace(), channels, functools.partial(_same, message), people.may_be_told))
-            for channels, message in _messages(found, why, approvers.mention, reachable)
+            for channels, message in _messages(found, why, reachable)
         ]
         try:
             await _until_something_changes(config, why, stop)
@@ -101,9 +121,7 @@ def _same(message: Message) -> Message:
     return message
 
 
-def _messages(
-    found: Survey, why: str, approvers: str, reachable: _Reachable
-) -> Iterator[tuple[tuple[str, ...], Message]]:
+def _messages(found: Survey, why: str, reachable: _Reachable) -> Iterator[tuple[tuple[str, ...], Message]]:
     """One message for each channel that has runs, and where it is posted when that channel takes none."""
     runs: dict[str, list[Run]] = {}
     damaged: dict[str, list[Damaged]] = {}
@@ -111,9 +129,11 @@ def _messages(
         if isinstance(run, Run):
             runs.setdefault(run.request.channel, []).append(run)
     for one in found.damaged:
-        damaged.setdefault(one.last.request.channel if one.last else reachable.channels[0], []).append(one)
+        for channel in [one.last.request.channel] if one.last else reachable.channels[:1]:
+            damaged.setdefault(channel, []).append(one)
     for channel in dict.fromkeys((*runs, *damaged)):
-        message = unwatched(runs.get(channel, ()), damaged.get(channel, ()), why, approvers=approvers)
+        mention = reachable.approvers.mention
+        message = unwatched(runs.get(channel, ()), damaged.get(channel, ()), why, approvers=mention)
         yield tuple(dict.fromkeys((channel, *reachable.channels))), message
 
 

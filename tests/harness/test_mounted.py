@@ -1,6 +1,8 @@
-"""Emptying the metacache touches nothing that is mounted into it."""
+"""What the metacache has in it before it is emptied: what is mounted there, and a folder for each of many users."""
 
 from __future__ import annotations
+
+import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
@@ -34,3 +36,19 @@ async def test_what_was_mounted_into_it_since_holds_the_run_before_it_is_emptied
         assert run.step.name == "clean-metacache"
         assert f"below is {VMAIL}/shared mail" in run.reason
         assert play.sent("clean-metacache") == []
+
+
+def filled(play: Drill) -> None:
+    """What find says of it is more than usual commands print."""
+    for number in range(2_000):
+        play.backend.disk.write(f"{VMAIL}/user-{number:05}@example.org/dovecot.index", b"\0", mode=0o600)
+
+
+@pytest.mark.parametrize("step", ["one-backend-at-a-time", "stop-lmtp"])
+@virtually
+async def test_a_metacache_of_two_thousand_users_is_emptied(step: str) -> None:
+    """Whether it is there, and empty, is all that is wanted of it; it may grow after preflight."""
+    async with a_run() as play:
+        await play.reaches(step)
+        filled(play)
+        assert await play.ends() == "done"

@@ -46,25 +46,30 @@ async def no_vhosts_are_taken(play: Drill) -> None:
     await play.held()
 
 
-async def users_were_given_back(play: Drill) -> None:
-    """By the run itself; then somebody takes them away for a moment, and it holds in its last check."""
+async def it_was_not_seen_back(play: Drill) -> None:
+    """Given users by the run itself; then a director says that it is down, and it holds in its last check."""
     await play.reaches("users-come-back")
-    play.colleague_gives(vhosts=0)
+    play.colleague_gives(vhosts=None, up=False)
     await play.held()
-    play.colleague_gives()
 
 
-async def users_were_given_back_on_the_way_back(play: Drill) -> None:
+async def it_was_not_seen_back_on_the_way_back(play: Drill) -> None:
     await play.reaches("approve-flush")
     await play.asks()
     await play.go_back()
-    await users_were_given_back(play)
+    await it_was_not_seen_back(play)
 
 
-@pytest.mark.parametrize(
-    "holds",
-    [nothing_is_downloaded, no_vhosts_are_taken, users_were_given_back, users_were_given_back_on_the_way_back],
-)
+async def its_restore_failed_on_the_way_back(play: Drill) -> None:
+    await play.reaches("approve-flush")
+    await play.asks()
+    await play.go_back()
+    await play.reaches("undo-set-vhosts-to-zero")
+    play.fails("undo-set-vhosts-to-zero", 9)
+    await play.held_in_the_end()
+
+
+@pytest.mark.parametrize("holds", [nothing_is_downloaded, no_vhosts_are_taken])
 @virtually
 async def test_who_takes_over_what_was_not_out_has_the_ring_until_they_say_that_the_work_is_done(
     holds: Callable[[Drill], Awaitable[None]],
@@ -125,21 +130,28 @@ async def test_what_a_monitor_says_is_down_is_not_out_by_hand() -> None:
         assert play.run_now.status is Status.TAKEN
 
 
+@pytest.mark.parametrize(
+    "holds", [it_was_not_seen_back, it_was_not_seen_back_on_the_way_back, its_restore_failed_on_the_way_back]
+)
+@pytest.mark.parametrize("stays", [False, True])
 @virtually
-async def test_a_way_back_whose_restore_failed_is_out_and_released_once_it_is_put_back_by_hand() -> None:
-    """It has begun to give users, and no director says so: what was sent is no proof."""
+async def test_what_was_not_seen_back_is_released_once_it_is_or_on_the_word_that_it_stays_out(
+    holds: Callable[[Drill], Awaitable[None]], stays: bool
+) -> None:
+    """What was sent is no proof, and nobody has to see it at vhost count 0 again."""
     async with a_run() as play:
-        await play.reaches("approve-flush")
-        await play.asks()
-        await play.go_back()
-        await play.reaches("undo-set-vhosts-to-zero")
-        play.fails("undo-set-vhosts-to-zero", 9)
-        await play.held_in_the_end()
+        await holds(play)
         await play.take_over()
+        assert "It stays out…" in str(play.messages(fact.TakenOver)[0][1].blocks)
         await asyncio.sleep(3 * ROUND)
         assert play.run_now.taken
-        play.colleague_gives()
-        await play.until(lambda run: run.status is Status.ENDED, within=_SOON)
+        if stays:
+            await play.leave_out()
+            run = await play.until(lambda run: run.status is Status.ENDED)
+            assert run.reason == f"<@{THIRD}> says that it stays out of the ring"
+        else:
+            play.colleague_gives()
+            await play.until(lambda run: run.status is Status.ENDED, within=_SOON)
 
 
 @pytest.mark.parametrize("order", list(TakeDown))

@@ -103,6 +103,33 @@ async def test_what_cannot_be_read_so_far_calls_nobody_and_is_no_failure(tmp_pat
     assert slack.calls == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('channels = ["C0OPS"]', 'channels = ["C0OPS", "#ops"]'),
+        ('users = ["U0BOB", "W0CAROL"]', 'users = ["U0BOB", "bob"]'),
+        ("approvers =", "aprovers ="),
+    ],
+)
+async def test_one_wrong_id_keeps_nobody_else_from_being_called(
+    tmp_path: Path, slack: LocalSlack, old: str, new: str
+) -> None:
+    """The journal knows the channel of a run, and who asked for it."""
+    await recorded(Story().until("director-down"), tmp_path)
+    path, stop = settings(tmp_path, GOOD.replace(old, new)), asyncio.Event()
+    serving = asyncio.create_task(call_people(path, tokens(slack), mistake(path), stop))
+    (call,) = await slack.until(lambda: slack.messages)
+    stop.set()
+    await asyncio.wait_for(serving, SECONDS)
+    assert f"<@{REQUESTER}>" in call.text
+
+
+async def test_a_journal_that_cannot_be_looked_for_is_no_traceback(tmp_path: Path, slack: LocalSlack) -> None:
+    path = settings(tmp_path, GOOD.replace("journal.db", "x" * 300).replace("drain", "drian"))
+    with pytest.raises(Misconfigured, match="drian"):
+        await bootstrap.serve(path, tokens(slack))
+
+
 async def test_the_channel_of_a_run_hears_of_it_and_whoever_asked_is_called(tmp_path: Path, slack: LocalSlack) -> None:
     """Two teams, a channel each."""
     await recorded(Story().until("director-down"), tmp_path)

@@ -6,8 +6,9 @@ import asyncio
 
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.runs import events as fact
+from bot.core.runs.transitions import Status
 from bot.practice.slack.workspace import Message
-from tests.build import REQUESTER, Story
+from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_damage import HOME, announcer, said, thread
 from tests.integration.workspace import CHANNEL, Place, place, slack
 from tests.patience import SECONDS
@@ -109,3 +110,17 @@ async def test_nobody_outside_reads_what_a_run_is_about(place: Place) -> None:
     await said(place, HOME)
     await thread.close()
     assert "C0SHARED" not in {message.channel for message in place.slack.messages}
+
+
+async def test_who_is_called_at_the_end_of_a_run_that_was_not_seen_back_is_called(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Nobody looks at it after that."""
+    story = Story().until("users-come-back").fail("director-1: state is down, expected up")
+    story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="seen by hand"))
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    tell(place, thread, story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED))
+    (call,) = await elsewhere(place, 1)
+    assert "was not seen to be back" in call.text

@@ -206,3 +206,11 @@ async def test_a_configuration_that_is_chosen_beside_a_restart_is_refused_as_whe
     (request,) = await app.slack.until(lambda: app.service.requests)
     with pytest.raises(Refused, match="restart=yes changes neither"):
         read_request(request.text)
+
+
+async def test_a_form_that_slack_took_and_whose_answer_was_lost_stays_a_form(app: Place) -> None:
+    """Somebody may be filling it in."""
+    app.slack.fault(Fault(method="views.update", what="drop_after_accept"))
+    view = await opened(app)
+    await app.slack.until(lambda: app.slack.ephemerals)
+    assert "submit" in view.body

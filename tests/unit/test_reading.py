@@ -56,11 +56,14 @@ async def test_a_long_answer_keeps_no_other_run_waiting_while_it_is_read(
     assert [thread is not threading.current_thread() for thread in noted.threads] == [beside]
 
 
-async def test_what_several_expectations_want_of_one_answer_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("more", ["", "x\n" * LONG])
+async def test_what_several_expectations_want_of_one_answer_is_read_once(
+    more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A director of 200 backends was read for each guard anew; what is read for other parameters is another reading."""
     noted = Noted(monkeypatch, "unit")
     wanted = [runs("dovecot", active="active"), runs("dovecot", load="loaded"), runs("dovecot", active="inactive")]
-    observation = await _looking(noted, ACTIVE).look([*wanted, runs("flush", active="active")])
+    observation = await _looking(noted, ACTIVE + more).look([*wanted, runs("flush", active="active")])
     assert (len(noted.threads), [len(look.seen) for look in observation.looks]) == (2, [1, 1, 1, 1])
     assert observation.verdict.holds is False
 
@@ -79,4 +82,4 @@ def _looking(noted: Noted, text: str) -> Looking:
 
 
 def _hosts(text: str) -> FakeHosts:
-    return FakeHosts(lambda host, command: replace(answered(host, command, text), connection=host.name))
+    return FakeHosts(lambda host, command: replace(answered(host, command, text), connection=host.name, kept=10 * LONG))

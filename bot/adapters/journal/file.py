@@ -48,7 +48,7 @@ def take(path: Path, table: str, columns: Collection[str], *, only_looks: bool) 
 
 
 def for_looking(path: Path) -> str:
-    """The file as SQLite is to be told of it, so that it reads, and neither makes nor writes it."""
+    """The file as SQLite is to be told of it, so that it neither makes nor writes it; it may leave -wal and -shm."""
     return f"file:{quote(str(path))}"
 
 

@@ -220,7 +220,8 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
     if run.status is not Status.TAKEN:
         raise Refused("Nobody has taken this backend over.")
     by = command.person.id
-    done = "it stays out of the ring" if run.ring.enforced else "the work by hand is done"  # as the button was named
+    out = run.was_out and run.ring.seen_out is None  # as the button was named
+    done = "it stays out of the ring" if out else "the work by hand is done"
     reason = f"<@{by}> says that {done}"
     return (fact.RunEnded(outcome=fact.Outcome.TAKEN_OVER, reason=reason, by=by),)
 

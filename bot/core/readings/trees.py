@@ -179,12 +179,13 @@ def files_question(_target: Target, asks: Asks) -> Command:
     """The folder itself, and what is in it, of some name where one is asked for."""
     path, prints = str(asks["path"]), ("-printf", r"%y\t%p\n")
     if "named" not in asks:
-        return Command(argv=("find", path, "-xdev", "-maxdepth", "1", *prints))
+        return Command(argv=("find", path, "-xdev", "-maxdepth", "1", *prints), keeps=TREE_KEPT)
     itself, named = ("(", "-path", path, *prints, ")"), ("(", "-name", str(asks["named"]), *prints, ")")
     return Command(argv=("find", path, "-xdev", "-maxdepth", "1", *itself, ",", *named))
 
 
 def files(_target: Target, asks: Asks, result: Result) -> Reading:
+    """Whether the folder is there, and how many entries it has; of more than are kept, as many as are kept."""
     entries = [line.split("\t", 1) for line in result.stdout.splitlines()]
     itself = ["d", asks["path"]] in entries
     if not entries or ("named" in asks and not itself):  # of what is in a link, find says nothing

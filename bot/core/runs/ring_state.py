@@ -118,7 +118,8 @@ class RingState:
 
     def taken_out_by_hand(self, at: datetime) -> RingState:
         """Whoever has taken over has taken its vhosts away; until when it is out is not known."""
-        return replace(self, seen_out=at, out_since=self.out_since or at, out_until=None)
+        since = self.out_since if self.out_until is None else None
+        return replace(self, seen_out=at, out_since=since or at, out_until=None)
 
     def takes_back(self, effects: frozenset[Effect]) -> RingState:
         """The run begins to take these back, or people have done so by hand."""

@@ -192,7 +192,9 @@ class Run:
     def was_out(self) -> bool:
         """Whether the run had it out, and was not seen to have given it back, or it was seen out since a take-over."""
         taken = any(Effect.TAKES_VHOSTS in step.does for step in self.ring.kept_up) and self.ring.out_until is None
-        return bool(self.ring.enforced) or taken or self.ring.seen_out is not None
+        gives = [at for at, step in enumerate(self.plan.steps) if Effect.RESTORE in step.does]
+        unproved = bool(gives) and self.position > gives[-1]  # it held where it was to be seen back
+        return bool(self.ring.enforced) or taken or unproved or self.ring.seen_out is not None
 
     @property
     def skipped(self) -> tuple[PlannedStep, ...]:

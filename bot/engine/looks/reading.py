@@ -53,6 +53,7 @@ class Readings:
         self._target = target
         self._ask = ask
         self._read: dict[_Key, tuple[Result, Answer]] = {}
+        self._reads: dict[_Key, asyncio.Lock] = {}
 
     async def at(self, host: Host, expected: Expected) -> Answer:
         """What this host answers to the probe of an expectation; an answer that was read already is not read again."""
@@ -65,12 +66,13 @@ class Readings:
         named = probe.parameters | probe.optional
         given = frozenset((name, str(value)) for name, value in expected.asks.items() if name in named)
         key = (host.name, probe.name, given)
-        kept = self._read.get(key)
-        if kept is None or kept[0] is not result:
-            read = (self._target, host, probe, expected, result)
-            answer = await asyncio.to_thread(_answer, *read) if _is_long(expected, result) else _answer(*read)
-            self._read[key] = kept = (result, answer)
-        return kept[1]
+        async with self._reads.setdefault(key, asyncio.Lock()):
+            kept = self._read.get(key)
+            if kept is None or kept[0] is not result:
+                read = (self._target, host, probe, expected, result)
+                answer = await asyncio.to_thread(_answer, *read) if _is_long(expected, result) else _answer(*read)
+                self._read[key] = kept = (result, answer)
+            return kept[1]
 
 
 def unanswered(target: Target, host: Host, expected: Expected, error: HostError) -> Answer:

@@ -14,9 +14,11 @@ from tests.unit.core.test_probes import lab_target, result
 
 COUNTING = {"config-parses", "config-starts", "fetched-mail"}
 """What is printed is no part of what they read, and is thrown away."""
+EMPTY_OR_NOT = {"files"}
+"""The folder comes first, and one entry more is enough."""
 
 
-@pytest.mark.parametrize("probe", sorted(PROBES.keys() - COUNTING))
+@pytest.mark.parametrize("probe", sorted(PROBES.keys() - COUNTING - EMPTY_OR_NOT))
 def test_an_answer_that_was_cut_is_unreadable(probe: str) -> None:
     cut = replace(result("whatever was kept\n"), stdout_bytes=OUTPUT_KEPT + 1)
     with pytest.raises(Unreadable, match=f"too long: {OUTPUT_KEPT + 1} bytes, of which {OUTPUT_KEPT} are kept"):
@@ -40,3 +42,11 @@ def test_no_user_is_named_where_the_sessions_cannot_be_counted() -> None:
     with pytest.raises(Unreadable) as wrong:
         PROBES["proxied-sessions"].read(target(), {}, result("somebody@example.org\n"))
     assert "somebody" not in str(wrong.value)
+
+
+def test_a_folder_with_more_entries_than_are_kept_is_there_and_is_not_empty() -> None:
+    """A backend's metacache may have a folder for each of its users."""
+    cut = replace(result("d\t/x\nd\t/x/somebody\nd\t/x/some"), stdout_bytes=100 * OUTPUT_KEPT)
+    reading = PROBES["files"].read(lab_target(), {"path": "/x"}, cut)
+    assert reading["exists"] is True
+    assert int(reading["count"]) > 0

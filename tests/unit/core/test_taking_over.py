@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,9 +18,10 @@ from bot.core.decisions.decide import (
 from bot.core.decisions.goback import going_back
 from bot.core.decisions.upnext import Sleep, next_action
 from bot.core.runs import events as fact
+from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
 from bot.errors import Refused
-from tests.build import SECOND, THIRD, Story
+from tests.build import NOON, SECOND, THIRD, Story
 from tests.unit.core.test_decide import asking, person
 
 REACHED = {
@@ -95,19 +97,19 @@ def test_a_run_that_had_not_taken_its_backend_out_says_so_and_ends_on_the_word_t
         assert ended.reason == f"<@{SECOND}> says that the work by hand is done"
 
 
-def test_a_run_that_has_given_its_users_back_does_not_know_its_backend_to_be_out() -> None:
-    """Also on its way back; until then it does, in the middle of the restore too."""
+def test_a_backend_that_was_taken_out_is_out_until_it_was_seen_back() -> None:
+    """Also on the way back: what gave it users is no proof, the check behind that is."""
     back = Story().until("drain", on=Status.WAITING).tell(fact.GoBackAsked(by=SECOND, reason="x"))
     way_back = going_back(back.run)
     assert way_back is not None
     back.tell(fact.TurnedBack(plan=way_back))
     assert back.run.was_out
-    assert not back.until("users-come-back").run.was_out
+    assert back.until("users-come-back").run.was_out
     for step, out in (
         ("set-vhosts-to-zero", False),
         ("drain", True),
         ("director-up", True),
-        ("users-come-back", False),
+        ("users-come-back", True),
     ):
         assert Story().until(step).run.was_out is out, step
 
@@ -128,3 +130,11 @@ def test_a_backend_stays_out_only_by_the_word_of_somebody_who_may_once_it_was_ta
         decide(asking().run, LeaveOut(person=person(SECOND)), Story().at)
     with pytest.raises(Refused, match="neither"):
         decide(taken().run, LeaveOut(person=person(THIRD, may_approve=False, may_ask=False)), Story().at)
+
+
+def test_a_backend_that_was_in_use_is_out_since_it_was_taken_out_by_hand() -> None:
+    """Not since the run had taken it out, hours before."""
+    began, given, by_hand = (NOON + timedelta(hours=hours) for hours in (0, 1, 6))
+    before = RingState(out_since=began, out_until=given)
+    assert before.taken_out_by_hand(by_hand).out_since == by_hand
+    assert replace(before, out_until=None).taken_out_by_hand(by_hand).out_since == began

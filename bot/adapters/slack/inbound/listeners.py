@@ -100,8 +100,9 @@ class Listeners:
         except ERRORS as error:
             _log.info("the form to ask with was not shown: %s", name_of(error))
             with suppress(*ERRORS):  # else it would say for ever that it looks at the rings
-                if shown:
-                    await self._client.views_update(view_id=shown["id"], view=asking.no_form(request))
+                if shown:  # by the hash, so that a form that Slack has taken, and whose answer was lost, stays
+                    view = asking.no_form(request)
+                    await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
             return usage
         return None
 

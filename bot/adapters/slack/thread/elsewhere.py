@@ -39,7 +39,7 @@ def calls(message: Message) -> bool:
 def waits_for_people(run: Run) -> bool:
     """Whether what it called people for is still so."""
     low = run.ring.others_low and run.status is not Status.ENDED
-    return run.status in {Status.HELD, Status.ASKING} or low
+    return run.status in {Status.HELD, Status.ASKING} or low or bool(run.ring.not_back)
 
 
 def unreached(run: Run, call: Message, *, failing: str) -> Message:
@@ -57,7 +57,7 @@ def unreached(run: Run, call: Message, *, failing: str) -> Message:
 
 def unwatched(runs: Sequence[Run], damaged: Sequence[Damaged], mistake: str, *, approvers: str) -> Message:
     """The message to a channel about its runs that are under way while the bot cannot start."""
-    called = " ".join(dict.fromkeys((approvers, *(callers(run) for run in runs))))
+    called = " ".join(dict.fromkeys(filter(None, (approvers, *(callers(run) for run in runs)))))
     builder = MessageBuilder(f"{called} The bot does not start, and nobody watches the runs that are under way.")
     builder.paragraph(f":rotating_light: {called} *The bot does not start, and nobody watches the runs below*")
     builder.quote("*Why it does not start*", mistake[:600])
