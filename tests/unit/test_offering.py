@@ -70,6 +70,7 @@ async def test_an_answer_is_read_once_for_all_backends_and_others_have_their_tur
         read_in.append(turn)
         return listed_hosts(result)
 
+    # No port stands there: what is asked is how often, and in how many turns of the loop, it is read.
     monkeypatch.setattr(offering, "listed_hosts", read)
     other = asyncio.create_task(other_work())
     found = await standing(Inventory(rings=rings), FakeHosts(lambda _host, _command: status), {})
