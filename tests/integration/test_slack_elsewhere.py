@@ -26,6 +26,14 @@ def archive(place: Place, *, archived: bool = True) -> None:
     place.slack.add_channel(CHANNEL, name="mail-ops", is_archived=archived)
 
 
+async def posted_and_archived(place: Place, thread: SlackAnnouncer, story: Story) -> Story:
+    """The channel is archived once all of the run was posted there."""
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    archive(place)
+    return story
+
+
 async def elsewhere(place: Place, count: int) -> list[Message]:
     async with asyncio.timeout(SECONDS):
         while len(there := await said(place, HOME)) < count:
@@ -37,10 +45,7 @@ async def test_each_call_of_a_run_whose_channel_is_archived_is_posted_once_in_th
     place: Place, thread: SlackAnnouncer
 ) -> None:
     """Users of a stopped dovecot wait; what calls nobody is not said there, and all comes in the thread later."""
-    story = Story().until("director-down")
-    tell(place, thread, story)
-    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
-    archive(place)
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
     tell(place, thread, story.fail("director-1: users is 19, expected 0"))
     (call,) = await elsewhere(place, 1)
     for part in (f"<@{REQUESTER}>", "backend-3", "holds", "users is 19, expected 0"):
@@ -57,10 +62,7 @@ async def test_each_call_of_a_run_whose_channel_is_archived_is_posted_once_in_th
 
 
 async def test_a_run_that_calls_nobody_is_said_nowhere_else(place: Place, thread: SlackAnnouncer) -> None:
-    story = Story().until("director-down")
-    tell(place, thread, story)
-    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
-    archive(place)
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
     tell(place, thread, story.until("mask-dovecot"))
     tried = len(place.slack.calls)
     await place.slack.until(lambda: len(place.slack.calls) > tried + 2)
@@ -77,10 +79,7 @@ async def test_a_call_that_is_answered_before_any_channel_takes_it_is_not_posted
     place: Place, thread: SlackAnnouncer
 ) -> None:
     """Nor is it after a restart: people would be called to what is over."""
-    story = Story().until("director-down")
-    tell(place, thread, story)
-    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
-    archive(place)
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
     place.slack.add_channel(HOME, name="home", is_archived=True)
     for _ in range(2):
         tell(place, thread, story.fail("director-1: users is 19, expected 0"))
@@ -102,10 +101,7 @@ async def test_nobody_outside_reads_what_a_run_is_about(place: Place) -> None:
     place.slack.add_channel("C0SHARED", name="shared", is_ext_shared=True)
     place.slack.add_channel(HOME, name="home")
     thread = announcer(place, home=["C0SHARED", HOME], may_be_told=place.people.may_be_told)
-    story = Story().until("director-down")
-    tell(place, thread, story)
-    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
-    archive(place)
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
     tell(place, thread, story.fail("director-1: users is 19, expected 0"))
     await said(place, HOME)
     await thread.close()
@@ -118,9 +114,7 @@ async def test_who_is_called_at_the_end_of_a_run_that_was_not_seen_back_is_calle
     """Nobody looks at it after that."""
     story = Story().until("users-come-back").fail("director-1: state is down, expected up")
     story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="seen by hand"))
-    tell(place, thread, story)
-    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
-    archive(place)
+    await posted_and_archived(place, thread, story)
     tell(place, thread, story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED))
     (call,) = await elsewhere(place, 1)
     assert "was not seen to be back" in call.text
