@@ -174,13 +174,13 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             people=people,
             threads=thread,
         )
+        # Before any run is taken up: a bot whose token is refused would begin something in each life, and drop it.
+        await app.sign_in()
         alarms.start()
         stack.push_async_callback(alarms.stop)
         stack.push_async_callback(service.close)
         await thread.start(await opened.open_runs())
-        # Before Slack is asked for anything: users of a stopped backend wait for nobody's answer.
         taken = await recover(ports, service)
-        await app.sign_in()
         # Only now: a run that was asked for meanwhile would be taken up twice, and a click would find no run.
         stack.push_async_callback(app.close)
         await app.listen()
@@ -197,19 +197,27 @@ async def serve(config: Path, tokens: Tokens) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    if why := mistake(config):
-        await call_people(config, tokens, why, stop)
-        raise Misconfigured(why)
-    async with joined(read_settings(config), tokens) as app:
-        stopped = asyncio.create_task(stop.wait())
-        either: set[asyncio.Future[Any]] = {stopped, app.failed}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
-            log.info("told to stop: what is under way is finished first")
-            return 0
-        stopped.cancel()
-        log.error("leaving, to be started anew: %s", app.failed.result())
-        return 1
+    why = mistake(config)
+    if not why:
+        try:
+            async with joined(read_settings(config), tokens) as app:
+                return await _served(app, stop)
+        except Misconfigured as wrong:
+            why = str(wrong)
+    await call_people(config, tokens, why, stop)
+    raise Misconfigured(why)
+
+
+async def _served(app: SlackApp, stop: asyncio.Event) -> int:
+    stopped = asyncio.create_task(stop.wait())
+    either: set[asyncio.Future[Any]] = {stopped, app.failed}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        log.info("told to stop: what is under way is finished first")
+        return 0
+    stopped.cancel()
+    log.error("leaving, to be started anew: %s", app.failed.result())
+    return 1
 
 
 async def dry_run(settings: Settings, request: Request) -> DryRun:

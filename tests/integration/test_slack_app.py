@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.slack.app import SlackApp, web_client
+from bot.adapters.slack.app import SlackApp, sign_in, web_client
 from bot.errors import Misconfigured, Refused
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.context import Fault
@@ -163,11 +163,23 @@ async def test_tokens_that_cannot_be_used_are_said_at_the_start_and_never_shown(
     assert "secret" not in str(caught.value)
 
 
-async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(slack: LocalSlack) -> None:
-    """A socket can look connected and be dead; only being started anew helps then."""
+async def test_a_slack_that_hangs_at_the_start_is_waited_for_once_and_believed(place: Place) -> None:
+    """Users of a stopped backend wait meanwhile: seconds, and not as long as a call may take, for each token."""
+    place.slack.fault(Fault(method="auth.test", what="hang", times=None))
+    assert await asyncio.wait_for(sign_in(place.client, APP_TOKEN), SECONDS) is None
+    assert [call.method for call in place.slack.calls] == ["auth.test"]
+
+
+@pytest.mark.parametrize("answer", ["ok", "token_revoked"])
+async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(
+    slack: LocalSlack, answer: str
+) -> None:
+    """A socket can look connected and be dead; only being started anew helps then, or calls people."""
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
         app = app_of(place, silence=timedelta(seconds=0.4))
         await app.start()
+        if answer != "ok":
+            slack.fault(Fault(method="auth.test", what="error", error=answer, times=None))
         assert "though Slack answers" in await asyncio.wait_for(app.failed, SECONDS)
         await app.close()
 

@@ -43,9 +43,37 @@ async def test_who_somebody_is_comes_from_slack_and_the_group(place: Place) -> N
 
 async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
-    may_ask, may_approve, barred = await people_of(place, SECOND)
-    assert (may_ask, may_approve) == (False, False)
-    assert "try again" in barred
+    assert await people_of(place, SECOND) == (False, False, "")
+    assert "try again in a minute" in (await place.people.person(SECOND)).unknown
+
+
+def with_groups(place: Place, requesters: Allowed, approvers: Allowed) -> SlackPeople:
+    return SlackPeople(client=place.client, requesters=requesters, approvers=approvers, channels=frozenset({CHANNEL}))
+
+
+GONE = Allowed(usergroup="S0GONE")
+"""Slack disables a user group that is emptied."""
+
+
+async def test_a_requester_named_by_id_may_still_steer_once_the_approvers_group_is_gone(place: Place) -> None:
+    """Take over, abort, not now, retry: nothing of it needs the approvers' group."""
+    known = await with_groups(place, Allowed(users=frozenset({REQUESTER})), GONE).person(REQUESTER)
+    assert (known.may_ask, known.may_approve, known.barred, known.unsure) == (True, False, "", False)
+    assert "S0GONE of people.approvers" in known.approve_unknown
+
+
+async def test_an_approver_named_by_id_may_approve_once_the_requesters_group_is_gone(place: Place) -> None:
+    """The restore waits for that approval, with the backend out."""
+    known = await with_groups(place, GONE, Allowed(users=frozenset({SECOND}))).person(SECOND)
+    assert (known.may_ask, known.may_approve, known.barred) == (False, True, "")
+
+
+async def test_a_group_that_is_gone_is_named_and_no_reason_to_try_again_in_a_minute(place: Place) -> None:
+    known = await with_groups(place, GONE, GONE).person(SECOND)
+    assert (known.may_ask, known.may_approve, known.unsure) == (False, False, False)
+    for part in ("S0GONE of people.requesters", "S0GONE of people.approvers", "no_such_subteam", "What to do"):
+        assert part in known.unknown
+    assert "try again in a minute" not in known.unknown
 
 
 async def test_a_right_that_was_taken_away_is_gone_after_a_minute(place: Place) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from bot.adapters.slack.inbound.slash import Commands
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.people import SlackPeople
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.engine.planning import Request
+from bot.errors import Refused
 from bot.practice.slack.context import Fault
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_clicks import asking, question
-from tests.integration.workspace import CHANNEL, Place, app, place, slack
+from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, begun, place, slack
 from tests.unit.stories import on_its_way_back
 
 __all__ = ["app", "place", "slack"]
@@ -129,3 +134,26 @@ async def test_buttons_that_were_posted_again_go_with_those_of_the_first_message
     await app.tell(app.service.story.tell(fact.TakenOver(by=THIRD, reason="I do the rest")))
     await app.slack.until(lambda: "can no longer be steered here" in str(again.blocks))
     assert "actions" not in str(again.blocks)
+
+
+async def test_a_run_can_be_steered_in_its_own_channel_once_the_settings_name_another(place: Place) -> None:
+    """Its thread, its questions and its buttons stay there; whoever types needs their rights as ever."""
+    people = SlackPeople(client=place.client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({"C0NEW"}))
+    commands = Commands(service=place.service, people=people, threads=place.thread)
+    await place.tell(begun())
+
+    async def respond(_message: Message) -> None:
+        """Nobody reads it."""
+
+    async def typed(text: str, user: str = SECOND) -> None:
+        request = Request(command="/dovecot-upgrade", text=text, requester=user, team="T0", channel=CHANNEL)
+        await commands.do(request, respond)
+
+    for text in ("backend-3", "plan backend-3"):
+        with pytest.raises(Refused, match="not one of the channels"):
+            await typed(text)
+    with pytest.raises(Refused, match="neither among those who may ask"):
+        await typed(f"abort {place.run}", "U0DAVE")
+    for text in ("status", "list", f"repost {place.run}", f"abort {place.run}"):
+        await typed(text)
+    assert place.service.story.run.back_asked_by == SECOND

@@ -117,7 +117,8 @@ def examined(
 def decide_release(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
     """What is to be written when this person releases a damaged run; raises Refused."""
     if not person.may_approve or person.barred:
-        raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
+        why = person.barred or person.approve_unknown or "you are not among the approvers"
+        raise Refused(f"Not done: {why}.")
     if found is None or not (found.flaw or found.release):
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:

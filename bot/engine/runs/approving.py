@@ -157,10 +157,11 @@ class Approvals:
             return ""
         person, now = await self._ports.people.person(run.grant.by), self._ports.clock.now()
         judged = (run.judged_since, run.grant.digest)
-        if not person.unsure or self._unsure is None or self._unsure[0] != judged:
-            self._unsure = (judged, now) if person.unsure else None
+        if not person.may_yet_approve or self._unsure is None or self._unsure[0] != judged:
+            self._unsure = (judged, now) if person.may_yet_approve else None
         if self._unsure and now - self._unsure[1] < _UNSURE:
-            log.warning("waits: who approved cannot be looked up now: %s", person.barred, extra=fields(run))
+            why = person.barred or person.approve_unknown
+            log.warning("waits: who approved cannot be looked up now: %s", why, extra=fields(run))
             return self._ports.timings.shown_within
         against = still_good(run, run.grant, person, now) or await self._not_so(run, run.grant)
         if against:

@@ -24,7 +24,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS
+from bot.adapters.slack.errors import ERRORS, passes
 
 _REMEMBERED = 2_000
 """Envelopes whose ids are kept; a repeat comes within seconds."""
@@ -158,8 +158,8 @@ class Socket(AsyncBaseSocketModeHandler):
     async def _answers(self) -> bool:
         try:
             await self._web.auth_test()
-        except ERRORS:
-            return False
+        except ERRORS as error:
+            return not passes(error)  # that it does not take the token is an answer, too
         return True
 
     def _fail(self, reason: str) -> None:
