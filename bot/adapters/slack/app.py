@@ -101,7 +101,14 @@ class SlackApp:
         """Take commands and clicks from here on; goes on trying where Slack is away."""
         # Bolt's own client: without a token it signs in nowhere by itself, and nothing is ever called through it.
         bolts = AsyncWebClient(base_url=self._client.base_url, session=self._client.session)
-        app = AsyncApp(client=bolts, authorize=_authorize, signing_secret="", request_verification_enabled=False)
+        # Named, as it would else look for the module that called it in all that is imported: half a second.
+        app = AsyncApp(
+            name="dovecot-bot",
+            client=bolts,
+            authorize=_authorize,
+            signing_secret="",
+            request_verification_enabled=False,
+        )
         self._listeners.listen(app, self._service.commands)
         self._socket = Socket(app=app, client=self._client, app_token=self._app_token, silence=self._silence)
         await self._socket.open(self._address)
