@@ -192,3 +192,30 @@ async def test_whoever_wants_the_buttons_while_slack_takes_nothing_is_told_so(ap
     await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", f"repost {app.run}")
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "Slack has not yet taken what was said" in answer.text
+
+
+# Slack limits
+
+
+async def test_whoever_clicks_while_slack_limits_who_they_are_is_told_in_some_seconds(app: Place) -> None:
+    """They saw nothing for minutes, and then it counted. What Slack wants for a moment is waited for."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    question = next(message for message in app.said if "'approve'" in str(message.blocks))
+    app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=3600))
+    await app.slack.click(SECOND, question, "approve")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "Slack did not say who you are" in answer.text
+    assert "ratelimited" in answer.text
+    assert asked_about(app, "users.info") == 1
+    app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=0))
+    await app.slack.click(SECOND, question, "approve")
+    await app.slack.until(lambda: app.service.story.run.grants)
+
+
+async def test_whoever_wants_a_form_while_slack_limits_views_is_told_what_does_the_same(app: Place) -> None:
+    """Slack opens none three seconds after the click."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.fault(Fault(method="views.open", what="rate_limited", retry_after=3600))
+    await app.slack.click(SECOND, app.said[0], "take_over")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "Slack did not open the form (ratelimited)" in answer.text

@@ -7,6 +7,7 @@ import pytest
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import SlackPeople
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Request
@@ -50,6 +51,21 @@ async def test_buttons_that_are_wanted_twice_of_a_deleted_thread_have_one_first_
         await answered(app, f"repost {app.run}")
     assert len([one for one in app.said if one.thread_ts is None]) == 1
     assert len([one for one in app.said if "'approve'" in str(one.blocks)]) == 2
+
+
+async def test_a_question_that_is_open_is_there_again_where_its_whole_thread_was_deleted(app: Place) -> None:
+    """By hand, or by the workspace's retention: the reminder called the approvers to a thread without a button."""
+    asked = (await asking(app)).ts
+    app.slack.messages.clear()
+    again = fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False)
+    await app.tell(app.service.story.tell(again))
+    first, buttons, reminder = app.said
+    assert "The first message of this thread was deleted" in first.text
+    assert "Posted again, because the thread that it stood in was deleted" in buttons.text
+    assert buttons.ts != asked
+    assert APPROVERS.mention in reminder.text
+    await app.slack.click(SECOND, buttons, "approve")
+    await app.slack.until(lambda: "*Approved*" in str(buttons.blocks) and "actions" not in str(buttons.blocks))
 
 
 # Slack takes nothing

@@ -14,6 +14,7 @@ from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import passes
+from bot.adapters.slack.waits import impatient
 from bot.core.decisions.approval import Person
 from bot.errors import SlackAway
 
@@ -111,7 +112,7 @@ class SlackPeople:
         team: str | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self._client = impatient(client)
         self._requesters = requesters
         self._approvers = approvers
         self._channels = channels

@@ -289,11 +289,3 @@ def never_begun(run: Run) -> Message:
         " is free."
     )
     return builder.message()
-
-
-def warning(run: str, text: str) -> Message:
-    """Something that stands in no journal."""
-    warning = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
-    builder = MessageBuilder(spoken(warning))
-    builder.paragraph(warning)
-    return builder.message()

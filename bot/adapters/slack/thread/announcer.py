@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -111,13 +112,24 @@ class SlackAnnouncer:
         return str(answer["permalink"])
 
     def warn(self, run: str, text: str) -> None:
-        """Post something in the thread that the journal cannot hold now; the same text once in ten minutes."""
+        """Call people for what the journal cannot hold now; once it is posted, not for ten minutes again.
+
+        Where the thread does not take it, it is posted in the bot's channels, until the run goes on.
+        """
         now = asyncio.get_running_loop().time()
         if self._closed or now < self._warned.get((run, text), 0.0):
             return
         recent = {key: until for key, until in self._warned.items() if until > now}
-        self._warned = recent | {(run, text): now + _ONCE_IN}
-        self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
+        self._warned = recent | {(run, text): math.inf}
+        self._beside(self._warn(run, text), f"warning of {run}")
+
+    async def _warn(self, run: str, text: str) -> None:
+        until = 0.0
+        try:
+            if await self._writer(run).warn(redact_in_words(text)):
+                until = asyncio.get_running_loop().time() + _ONCE_IN
+        finally:
+            self._warned[run, text] = until
 
     def damaged(self, found: Damaged) -> None:
         """Post in the channel that a run is damaged, or was released; returns at once, is tried until it was posted."""

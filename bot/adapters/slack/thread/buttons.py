@@ -21,6 +21,7 @@ _REPOSTED = 1_000
 """Parts from here on are buttons that were posted again."""
 
 _AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
+_GONE = "Posted again, because the thread that it stood in was deleted."
 _OVER = "The run can no longer be steered here."
 
 _DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
@@ -62,9 +63,18 @@ class Buttons:
         if not again:
             raise Refused(f"Run {run.id} has no buttons that count now.")
         for seq, message in again:
-            part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
-            await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+            await self._post_again(seq, message, _AGAIN)
         return f"Posted again at the end of the thread: {len(again)} messages with buttons."
+
+    async def ask_again(self, run: Run) -> None:
+        """Post the open questions again whose messages were deleted with their thread. Raises RootGone."""
+        for asked in run.open_questions:
+            if self._outbox.of(asked.seq):
+                await self._post_again(asked.seq, self._question(asked), _GONE)
+
+    async def _post_again(self, seq: int, message: Message, remark: str) -> None:
+        part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
+        await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark))
 
     def _question(self, asked: Entry) -> Message:
         return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]

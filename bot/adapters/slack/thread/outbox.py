@@ -16,7 +16,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, in_words, name_of, of_its_own
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
-from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.edits import Edits
 from bot.adapters.slack.thread.pace import Pace
 from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
@@ -168,11 +167,15 @@ class Outbox:
             else:
                 return True
 
-    async def warn(self, root: Post, text: str) -> bool:
-        """Post a line that no fact stands for; once, and not again when it went wrong. Never raises."""
+    async def warn(self, root: Post, message: Message) -> bool:
+        """Post what no fact stands for; once, and not again when it went wrong. Never raises."""
         try:
             await self._client.chat_postMessage(
-                channel=root.channel, thread_ts=root.ts, text=f":warning: {escape(text)} (Not in the journal.)"
+                channel=root.channel,
+                thread_ts=root.ts,
+                reply_broadcast=message.broadcast or None,
+                text=message.text,
+                blocks=list(message.blocks),
             )
         except ERRORS as error:
             _log.warning("a warning was not posted: %s", name_of(error), extra=self._fields)

@@ -13,13 +13,14 @@ from typing import TypeVar
 
 from bot.adapters.slack.messages.blocks import File, Message, marked
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.root import never_begun, root, warning
+from bot.adapters.slack.messages.root import never_begun, root
 from bot.adapters.slack.thread.buttons import Buttons
 from bot.adapters.slack.thread.elsewhere import Calls, Tell, Untaken
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
-from bot.core.runs.events import Entry, RunEnded, RunRequested
+from bot.adapters.slack.thread.unwritten import Unwritten
+from bot.core.runs.events import Entry, RunEnded
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -72,6 +73,14 @@ class ThreadWriter:
         self._outbox = outbox
         self._outbox.on_refused = self._call_elsewhere
         self._calls = Calls(approvers=approvers, post=elsewhere, untaken=self._untaken)
+        self._unwritten = Unwritten(
+            run=run,
+            journal=journal,
+            outbox=outbox,
+            approvers=approvers,
+            elsewhere=elsewhere,
+            read=lambda: (self._read, len(self._entries)),
+        )
         self._buttons = Buttons(outbox=outbox, approvers=approvers)
         self._approvers = approvers
         self._pace = pace
@@ -107,7 +116,7 @@ class ThreadWriter:
                 await self._wait(pause)
             except Illegal as error:
                 _log.exception("cannot be told: its journal is damaged", extra={"run": self._run})
-                await self.warn(_DAMAGED.format(error=error))
+                await self._unwritten.say(_DAMAGED.format(error=error))
                 return
             except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
                 _log.exception("telling failed, it is tried again", extra={"run": self._run})
@@ -186,19 +195,23 @@ class ThreadWriter:
             self._drawn = root(after)
             await self._outbox.post_root(after.request.channel, self._drawn, after.began)
             self._pause_edits()
-        await self._in_thread(after, lambda: self._post_replies(entry, before, after))
+        await self._in_thread(after, lambda: self._post_replies(entry, before, after), self._buttons.ask_again)
         if after.status is Status.ENDED:
             await self._draw_at_last(after)
         await self._posts.advance(self._run, entry.seq)
         await self._reached(entry.seq)
 
-    async def _in_thread(self, run: Run, posting: Callable[[], Awaitable[_T]]) -> _T:
-        """What is posted into the thread; where its first message was deleted, below another one."""
+    async def _in_thread(
+        self, run: Run, posting: Callable[[], Awaitable[_T]], first: Callable[[Run], Awaitable[None]] | None = None
+    ) -> _T:
+        """What is posted into the thread; where its first message was deleted, below another one, after `first`."""
         try:
             return await posting()
         except RootGone:
             _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
             await self._outbox.post_root(run.request.channel, marked(root(run), _GONE), run.began, again=True)
+            if first:
+                await first(run)
             return await posting()
 
     async def _post_replies(self, entry: Entry, before: Run | None, after: Run) -> None:
@@ -247,13 +260,8 @@ class ThreadWriter:
         return Untaken(run=self._read, before=self._written, entries=entries, failing=self.failing)
 
     async def warn(self, text: str) -> bool:
-        """Post something that stands in no journal; False when it could not be posted. Never raises."""
-        if root := self._outbox.root:
-            return await self._outbox.warn(root, text)
-        asked = self._entries[0].fact if self._entries else None
-        if not isinstance(asked, RunRequested):
-            return False
-        return await self._outbox.post_ephemeral(asked.channel, asked.requester, warning(self._run, text), once=True)
+        """Call people for something that stands in no journal; False when it could not be posted."""
+        return await self._unwritten.call(text)
 
     @property
     def failing(self) -> str:
