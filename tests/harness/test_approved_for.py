@@ -208,3 +208,41 @@ async def test_a_bot_that_is_told_to_end_moves_users_first_also_where_an_approva
         await asyncio.sleep(60)
         assert "director-down" in play.run_now.seen_done
         assert play.ring.users_on("backend-3") == 0
+
+
+def director_2_goes(play: Drill) -> None:
+    play.ring.state.set_away("director-2", play.ring.now(), away=True)
+    play.network.away("director-2", timedelta(days=30))
+
+
+@pytest.mark.parametrize("after", ["a restart", "a retry"])
+@pytest.mark.parametrize("step", ["install-packages", "start-dovecot"])
+@virtually
+async def test_a_director_that_is_gone_keeps_no_stopped_dovecot_from_being_started_once_users_are_moved(
+    step: str, after: str
+) -> None:
+    """Nothing left concerns directors, yet the approval lapsed at the count of users, and could not be asked for."""
+    async with a_run() as play:
+        await play.reaches(step)
+        if after == "a retry":
+            play.fails(step)
+            await play.held()
+        director_2_goes(play)
+        await (play.restart_bot() if after == "a restart" else play.retry())
+        run = await play.reaches("approve-restore")
+        assert "start-dovecot" in run.seen_done
+        assert play.facts(fact.ApprovalLapsed) == []
+
+
+@virtually
+async def test_an_approval_is_asked_for_again_without_a_director_where_nothing_left_concerns_it() -> None:
+    """What it does not say is an alarm."""
+    async with a_run() as play:
+        await play.reaches("start-dovecot")
+        play.fails("start-dovecot")
+        await play.held()
+        director_2_goes(play)
+        await play.retry(after=LONG)
+        await play.asks()
+        assert "cannot be read now: director-2: no SSH connection" in play.facts(fact.ApprovalAsked)[-1].alarms
+        await play.reaches("approve-restore")

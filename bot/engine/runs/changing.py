@@ -63,13 +63,15 @@ class Changing:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def make(self, step: PlannedChange, decided: Run, word: str = "") -> None:
+    async def make(self, step: PlannedChange, decided: Run, word: str = "", against: str = "") -> None:
         """Find it done already, or do it; every way it can come out is recorded as a fact.
 
-        `decided`: the run as it was when this was decided; `word`: see StepStarted.
+        `decided`: the run as it was when this was decided; `word`: see StepStarted; `against`: see MakeChange.
         """
         deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
+        if against and not isinstance(ready, fact.StepDone):
+            ready = fact.StepFailed(step=step.name, reason=f"not begun: {against}")
         judged = self._ports.clock.now()
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
             # The watch may have kept it waiting: then what it was judged on is old.
