@@ -74,7 +74,7 @@ async def test_a_name_that_leads_to_another_backend_is_refused_before_anything_i
         reason = await refused(play)
         assert "192.0.2.12" in reason, "what it said"
         assert "192.0.2.13" in reason, "what was expected"
-        assert "correct `ssh` or `ip` of backend-3" in reason
+        assert "correct `ssh` of backend-3" in reason
         assert "set `machine_id =" in reason
         (told,) = play.thread(fact.StepFailed)
         assert "does not prove to be backend-3" in told

@@ -260,7 +260,7 @@ def _by_hand(found: Damaged) -> str:
             "Look by hand: `doveadm director status` on every director of that ring: which backend has vhosts 0, or is"
             " down? `systemctl status dovecot` there: does it run, is it masked?"
         )
-    target = found.last.request.target
+    target = found.last.target
     directors = ", ".join(director.address for director in target.ring.directors)
     ip, vhosts = target.backend.ip, target.backend.vhosts
     return (

@@ -178,7 +178,7 @@ class Changing:
         exited = self._run.exited
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
-        backend = self._run.request.target.backend.name
+        backend = self._run.target.backend.name
         may_run = "" if over else f", and it may still run there: see at the console of {backend}"
         what = (
             "it is not known whether it was done"
@@ -259,7 +259,7 @@ class Changing:
 
         None where the backend does not say.
         """
-        backend = run.request.target.backend
+        backend = run.target.backend
         try:
             identity = await self._ports.hosts.identity(backend)
             if not_proved_to_be(backend, identity):

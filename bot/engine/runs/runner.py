@@ -53,7 +53,7 @@ class Runner:
         self._ports = ports
         self._runlog = runlog
         self._rules = rules
-        self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.request.target)
+        self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.target)
         self._look.expect(runlog.run.proved.directors if runlog.run.proved else {})
         deciding = asyncio.Lock()
         self._watch = Watch(ports, runlog, self._look, deciding, self.wake)
@@ -177,7 +177,7 @@ class Runner:
 
     async def _prove(self, run: Run) -> None:
         assert run.step is not None
-        proof = await prove(run.request.target, self._ports.hosts, self._look)
+        proof = await prove(run.target, self._ports.hosts, self._look)
         reason = f"it is not seen that every host is the one that the settings mean: {proof.reason}"
         try:
             if proof.proved:
@@ -285,7 +285,7 @@ class Runner:
                 return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing that needs undoing had been changed")
             # Users who wait are not kept waiting for what comes later: that holds before it is sent.
             first = replace(plan, stages=plan.stages[:1]) if started_first(run, plan) else plan
-            check_rules(first, self._rules, str(run.request.target.backend.ip))
+            check_rules(first, self._rules, str(run.target.backend.ip))
         except Refused as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")
         except Misconfigured as broken:

@@ -87,6 +87,8 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
             return ring.taken_over(entry, taken, after)
         case fact.SeenOut() as out:
             return ring.seen_out(entry, out, after)
+        case fact.SettingsChanged() as changed:
+            return ring.settings_changed(entry, changed, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
@@ -197,6 +199,9 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
             builder.quote("*Reason given*", reason)
         case _:
             builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
+    seen = needed and isinstance(entry.fact, fact.StepFailed | fact.RunHeld)
+    if seen and (differs := ring.not_for_this_run(run)):
+        builder.paragraph(differs)
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
