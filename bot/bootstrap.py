@@ -154,6 +154,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             record=markdown,
             home=settings.slack.channels,
             may_be_told=people.may_be_told,
+            now=clock.now,
         )
         stack.push_async_callback(thread.close)
         alarms = ApsAlarms(clock)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from bot.adapters.slack.messages.blocks import Message as Blocks
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.thread import elsewhere as outside
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
@@ -183,3 +190,47 @@ async def test_a_warning_that_was_posted_nowhere_is_posted_when_the_run_says_it_
             thread.warn(story.run.id, FULL)
             await asyncio.sleep(0)
     await thread.close()
+
+
+async def test_a_thread_that_takes_nothing_is_not_told_anew_from_its_beginning_at_every_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is tried each minute; that was a second of the loop for two days of setting back."""
+    told: list[int] = []
+
+    def counted(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Blocks, ...]:
+        told.append(entry.seq)
+        return replies(entry, before, after, approvers=approvers)
+
+    monkeypatch.setattr(outside, "replies", counted)
+    story = Story().until("install-packages")
+    before = story.run
+    story.fail("no space left on device")
+    for _ in range(10):
+        seen = "director-1: vhosts is 100, state is up, users is 1"
+        story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=seen, given=("director-1",)))
+        story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="director-1: vhosts is 0"))
+    posted: list[Blocks] = []
+
+    async def post(tell: outside.Tell) -> bool:
+        posted.extend(filter(None, [tell()]))
+        return True
+
+    calls = outside.Calls(
+        approvers="<!subteam^S0MAIL>",
+        post=lambda _channel, tell: asyncio.ensure_future(post(tell)),
+        untaken=lambda: outside.Untaken(
+            run=story.run, before=before, entries=story.entries[before.seq :], failing="is_archived"
+        ),
+    )
+    for _ in range(10):
+        calls.make()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert sorted(told) == list(range(before.seq + 1, story.run.seq + 1)), "each once"
+    (call,) = posted
+    assert "no space left on device" in call.text
+    story.tell(fact.RetryChosen(by=REQUESTER)).until("install-packages").fail("it is full again")
+    calls.make()
+    await asyncio.sleep(0)
+    assert "it is full again" in posted[-1].text

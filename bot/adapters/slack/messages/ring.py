@@ -46,12 +46,23 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) ->
     if seen.helpless:
         builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
-        times = f"Time {run.ring.times}; at time {DEVIATIONS} the run holds"
         then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
-        builder.paragraph(f"{then}. {times}.")
+        builder.paragraph(f"{then}. {_times(run)}.")
     if seen.reason not in seen.helpless:
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
+
+
+def _times(run: Run) -> str:
+    """How often so far, and what comes of it."""
+    times, called = f"Time {run.ring.times}", run.ring.times_reported >= DEVIATIONS
+    if run.status is Status.HELD:
+        return f"{times}; the run holds already" if called else f"{times}; at time {DEVIATIONS} it holds for this, too"
+    return (
+        f"{times}; the run holds as soon as it may"
+        if run.ring.times > DEVIATIONS
+        else f"{times}; at time {DEVIATIONS} the run holds"
+    )
 
 
 def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:

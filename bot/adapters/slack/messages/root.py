@@ -13,7 +13,6 @@ from bot.adapters.slack.messages.markup import escape, inline, prose, short, spo
 from bot.adapters.slack.messages.text import (
     known,
     moment,
-    now,
     place,
     stamp,
     steps_done,
@@ -276,7 +275,7 @@ def never_begun(run: Run) -> Message:
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
     builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
     builder.paragraph(
-        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}"
+        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {moment(run.at)}"
     )
     if run.outcome is Outcome.ABORTED:
         builder.paragraph(f"By {who(run.back_asked_by or '')}, while it still looked.")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -24,9 +25,6 @@ from bot.engine.posts import Post, Posts
 from bot.errors import JournalError
 
 __all__ = ["Pace", "Post", "Posts", "SlackAnnouncer"]
-
-_RECENT = 20
-"""Runs that are looked at when starting though they have ended: their last facts may not have been posted."""
 
 _ONCE_IN = 600.0
 """Seconds before the same warning is posted again."""
@@ -47,7 +45,7 @@ class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
     `home`: the channels of the settings, for messages about a run whose own channel is not known or takes none.
-    `may_be_told` says of a channel whether what runs are about may be said there.
+    `may_be_told` says of a channel whether what runs are about may be said there. `now`: the clock that dates facts.
     """
 
     def __init__(
@@ -61,6 +59,7 @@ class SlackAnnouncer:
         home: Sequence[str] = (),
         may_be_told: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._home = tuple(home)
         self._may_be_told = may_be_told
@@ -70,6 +69,7 @@ class SlackAnnouncer:
         self._posts = posts
         self._approvers = approvers
         self._pace = pace or Pace()
+        self._now = now
         self._budget = EditBudget(self._pace.together)
         self._writers: dict[str, tuple[ThreadWriter, asyncio.Task[None]]] = {}
         self._closed = False
@@ -77,8 +77,8 @@ class SlackAnnouncer:
         self._warnings: set[asyncio.Task[Any]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
-        """Go on posting these runs, and those that ended lately; raises JournalError."""
-        for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
+        """Go on posting these runs, and those that have ended and were not told to their end; raises JournalError."""
+        for run in dict.fromkeys((*open_runs, *await self._posts.behind())):
             self.wake(run)
 
     async def close(self) -> None:
@@ -185,6 +185,7 @@ class SlackAnnouncer:
             pace=self._pace,
             budget=self._budget,
             elsewhere=self._post_elsewhere,
+            now=self._now,
         )
         task = asyncio.create_task(writer.write(), name=f"thread of {run}")
         self._writers[run] = writer, task

@@ -5,14 +5,16 @@ It remembers of each open question the state that it was asked in, to write its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, marked, without_buttons
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import steering
-from bot.adapters.slack.thread.outbox import Outbox
+from bot.adapters.slack.thread.outbox import Outbox, posted_at
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.errors import Refused
@@ -30,9 +32,10 @@ _DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
 class Buttons:
     """Of one run; for the task that writes its thread, and for whoever holds its lock."""
 
-    def __init__(self, *, outbox: Outbox, approvers: str) -> None:
+    def __init__(self, *, outbox: Outbox, approvers: str, now: Callable[[], datetime]) -> None:
         self._outbox = outbox
         self._approvers = approvers
+        self._now = now
         self._asked: dict[int, tuple[Run | None, Run]] = {}
 
     def told(self, entry: Entry, before: Run | None, after: Run) -> None:
@@ -46,9 +49,9 @@ class Buttons:
             if asked in after.open_questions:
                 continue
             _, then = self._asked[asked.seq]
-            message = self._question(asked)
             for post in self._outbox.of(asked.seq):
                 if post.part == 1 or post.part >= _REPOSTED:
+                    message = self._question(asked, posted_at(post))
                     await self._outbox.edit(post, ended(message, asked, then, ending))
         if steering(after) != steering(before):
             left = _steers(after) if steering(after) else without_buttons(_steers(before), _OVER, "Over:")
@@ -76,8 +79,9 @@ class Buttons:
         part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
         await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark))
 
-    def _question(self, asked: Entry) -> Message:
-        return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
+    def _question(self, asked: Entry, told: datetime | None = None) -> Message:
+        """As it is told now, or was then."""
+        return replies(asked, *self._asked[asked.seq], approvers=self._approvers, told=told or self._now())[0]
 
 
 def _steers(run: Run) -> Message:

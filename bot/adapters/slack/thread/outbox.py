@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -23,6 +23,9 @@ from bot.engine.posts import Post, Posts
 from bot.errors import SlackAway
 
 ROOT: Place = (1, 0)
+
+Anew = Callable[[], Awaitable[Message]]
+"""What a message says by now: Slack may take it days after it was first tried."""
 
 _CLOCKS_DIFFER = 300.0
 """Seconds that Slack's clock may be behind this one."""
@@ -50,6 +53,7 @@ class _Delivery:
     message: Message
     send: Callable[[Message], Awaitable[str]]
     find: Callable[[], Awaitable[str | None]]
+    anew: Anew | None = None
 
 
 class Outbox:
@@ -104,8 +108,8 @@ class Outbox:
             )
         )
 
-    async def reply(self, place: Place, message: Message) -> None:
-        """Post one reply into the thread; raises RootGone."""
+    async def reply(self, place: Place, message: Message, anew: Anew | None = None) -> None:
+        """Post one reply into the thread, without its files; where it is tried again, `anew`. Raises RootGone."""
         channel, thread = self._thread()
         await self._deliver(
             _Delivery(
@@ -114,6 +118,7 @@ class Outbox:
                 message=replace(message, files=()),
                 send=lambda message: self._post(place, channel, thread, message),
                 find=lambda: self._search.reply(channel, thread, place),
+                anew=anew,
             )
         )
 
@@ -205,10 +210,9 @@ class Outbox:
 
     async def _until_taken(self, delivery: _Delivery, *, doubt: bool) -> tuple[str, bool]:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
-        message, failures, uploads, was_marked = delivery.message, 0, 0, False
-        failed_at = 0
+        failures, uploads, failed_at, plainer_by, was_marked = 0, 0, 0, 0, False
         while True:
-            sent, answers = message, False
+            answers = unsure = False
             if doubt:
                 try:
                     if found := await delivery.find():
@@ -216,20 +220,21 @@ class Outbox:
                     answers = True
                 except SlackAway as away:
                     _log.warning("%s: message %s.%s may be posted twice", away, *delivery.place, extra=self._fields)
-                    sent, was_marked = marked(message, _REPEAT), True
+                    unsure = was_marked = True
+            message = _made_plainer(await _by_now(delivery, failures), plainer_by)
             try:
-                return await delivery.send(sent), sent is not message
+                return await delivery.send(marked(message, _REPEAT) if unsure else message), unsure
             except ERRORS as error:
                 failure = self._failure_of(error, delivery.place)
                 failed_at = failed_at + 1 if answers and of_its_own(error) else 0
             doubt = failure is DeliveryFailure.UNKNOWN or (doubt and failure is DeliveryFailure.REFUSED)
             if message.files and (failure in _FILES_NEVER or uploads >= _UPLOADS):
-                message = plainer(message)  # at once: where Slack is away, it takes this no more than the file
+                plainer_by += 1  # at once: where Slack is away, it takes this no more than the file
                 continue
             uploads = uploads + 1 if message.files else 0
-            message = _next(delivery.message, message, failure)
+            plainer_by = _next(delivery.message, plainer_by, failure)
             if failed_at >= _AS_IT_IS:
-                message, failed_at = plainer(message), 0
+                plainer_by, failed_at = plainer_by + 1, 0
             if failure is DeliveryFailure.REFUSED and self.on_refused:
                 await self.on_refused()
             await self._pace.rest(failures)
@@ -257,9 +262,27 @@ class Outbox:
         return str(answer["ts"])
 
 
-def _next(whole: Message, message: Message, failure: DeliveryFailure) -> Message:
-    """What is tried after this failure of a message."""
+def posted_at(post: Post) -> datetime:
+    """How Slack dates a message that it has taken."""
+    return datetime.fromtimestamp(float(post.ts or 0), UTC)
+
+
+async def _by_now(delivery: _Delivery, failures: int) -> Message:
+    """What is to be said, where it is tried again as it is by then."""
+    if delivery.anew is None or not failures:
+        return delivery.message
+    return replace(await delivery.anew(), files=())
+
+
+def _made_plainer(message: Message, times: int) -> Message:
+    for _ in range(times):
+        message = plainer(message)
+    return message
+
+
+def _next(whole: Message, times: int, failure: DeliveryFailure) -> int:
+    """How often a message is made plainer for the try after this failure."""
     if failure is DeliveryFailure.CONTENT:
-        return plainer(message)
+        return times + 1
     # A file is given up only where a message is taken in its place: a Slack that takes neither is waited for.
-    return whole if whole.files else message
+    return 0 if whole.files else times
