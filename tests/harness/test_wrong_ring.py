@@ -15,6 +15,7 @@ from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.errors import Refused
 from tests.build import SECOND
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.test_wrong_host import refused, settings
@@ -71,15 +72,14 @@ async def test_a_backend_of_the_ring_and_tag_that_is_not_in_the_settings_is_refu
 
 
 @pytest.mark.parametrize("names", ["the same", "others"])
-@virtually
-async def test_two_rings_of_the_same_directors_never_have_two_backends_out(names: str) -> None:
+@from_step("drain")
+async def test_two_rings_of_the_same_directors_never_have_two_backends_out(play: Drill, names: str) -> None:
     """Seen: two rings put two backends of one ring to 0; where the ssh names differ, the directors' own rows tell."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.WAITING)
-        told = await second_ring(play, names)
-        assert RUN in told
-        assert play.began("director update 192.0.2.12 0") == []
-        assert await play.ends() == "done"
+    await play.until(lambda run: run.status is Status.WAITING)
+    told = await second_ring(play, names)
+    assert RUN in told
+    assert play.began("director update 192.0.2.12 0") == []
+    assert await play.ends() == "done"
 
 
 async def second_ring(play: Drill, names: str) -> str:
