@@ -9,7 +9,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-_EVERY = 0.002
+_EVERY = 0.005
+"""Seconds: a wake costs a hundred times what a look does."""
 
 
 class RunOver(Exception):
