@@ -10,7 +10,7 @@ from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
-from bot.core.text.duration import length
+from bot.core.text.duration import between
 from bot.record.escape import block, cell, code, name, prose
 
 _DAMAGED = "The journal of this run is damaged. Below stands what is sound."
@@ -44,7 +44,7 @@ def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator
     yield from (f"- Brings: {code(line)}" for line in request.plan.brings)
     for left in request.plan.left_out:
         yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
-    ended = f"{run.outcome}, {date_and_time(run.at)}, after {length(run.at - run.began)}" if run.outcome else "not yet"
+    ended = f"{run.outcome}, {date_and_time(run.at)}, after {between(run.began, run.at)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
     if run.ring.not_back and run.ring.not_back_at:
         seen = f"{code(run.ring.not_back)}, {date_and_time(run.ring.not_back_at)}"

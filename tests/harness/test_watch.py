@@ -110,7 +110,7 @@ async def test_people_are_called_at_once_and_once_when_the_others_get_too_few(at
         ready = "approve the restore" if at == "approve-restore" else "go back"
         assert ready in said
         play.others_back()
-        await play.until(lambda run: not run.ring.others_low, within=timedelta(seconds=ROUND + 5))
+        await play.until(lambda run: not run.ring.others_low, within=timedelta(seconds=12 * ROUND))
         assert "can be used again" in play.thread(fact.OthersCounted)[-1]
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import asyncssh
 import pytest
 
-from bot.adapters.ssh import connections
+from bot.adapters.ssh import configuration
 from bot.core.hosts.inventory import Host
 from bot.errors import MayHaveRun, NotRun
 from tests.integration.machines import Site, relay, run, silent, site
@@ -66,9 +68,43 @@ async def test_an_ssh_config_that_hangs_is_given_up_and_told_apart_from_a_host_t
 ) -> None:
     config = site.folder / "hangs"
     config.write_text('Match exec "sleep 1"\n')
-    monkeypatch.setattr(connections, "READING", timedelta(seconds=0.1))  # nobody waits ten seconds for a test
+    monkeypatch.setattr(configuration, "READING", timedelta(seconds=0.1))  # nobody waits ten seconds for a test
     with pytest.raises(NotRun, match=r"SSH configuration .* backend-1 within 0.1 s.*Match exec"):
         await site.hosts(config=[config]).run(Host(name="backend-1"), run("say"))
+
+
+async def test_an_ssh_config_that_hangs_for_one_host_keeps_no_other_from_being_reached(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Match exec` asks whether a jump host is there, and its line is cut; the watch of that run tries again and again.
+
+    Each try had a thread of the pool that all of the bot shares, until none was left.
+    """
+    monkeypatch.setattr(configuration, "READING", timedelta(seconds=0.02))
+    asked, goes_on = site.folder / "asked", site.folder / "goes on"
+    os.mkfifo(goes_on)
+    site.config.write_text(f"Match host backend-1 exec \"echo once >> {asked}; read line < '{goes_on}'\"\nMatch all\n")
+    machine = await site.machine("backend-2")
+    other, hosts = site.reach("backend-2", machine.port), site.hosts()
+    threads = threading.active_count()
+    try:
+        for _ in range(20):
+            with pytest.raises(NotRun, match=r"says nothing of backend-1 within .* end that program"):
+                await hosts.run(Host(name="backend-1"), run("say"))
+        assert threading.active_count() - threads <= 1
+        assert asked.read_text() == "once\n"
+        monkeypatch.setattr(configuration, "READING", PATIENCE)
+        assert (await hosts.run(other, run("say", "there"))).stdout == "there"
+    finally:
+        os.close(os.open(goes_on, os.O_WRONLY | os.O_NONBLOCK))
+
+
+async def test_what_an_ssh_config_says_is_read_once_for_a_connection(site: Site) -> None:
+    """asyncssh would read it again, in the pool: there nobody gives a `Match exec` up that hangs the second time."""
+    machine, asked = await site.machine("backend-1"), site.folder / "asked"
+    site.config.write_text(f'Match host backend-1 exec "echo once >> {asked}"\nMatch all\n')
+    assert (await site.hosts().run(site.reach("backend-1", machine.port), run("say", "x"))).stdout == "x"
+    assert asked.read_text() == "once\n"
 
 
 @pytest.mark.parametrize("answers", ["no session", "no command"])

@@ -20,9 +20,10 @@ from typing import Any
 
 import asyncssh
 
+from bot.adapters.ssh.configuration import Configuration, Configured, Unreached
 from bot.adapters.ssh.connection import Connection
-from bot.adapters.ssh.errors import FOREIGN, Endpoint, Shown, explained, key_refused
-from bot.adapters.ssh.route import Route, jump_of
+from bot.adapters.ssh.errors import FOREIGN, Shown, explained, key_refused
+from bot.adapters.ssh.route import Route
 from bot.engine.ports import Clock
 
 _KEEPALIVES_MISSED = 2
@@ -35,9 +36,6 @@ later. The fence is for what lies in the network's. Behind a jump host or a Prox
 the fence helps.
 """
 
-READING = timedelta(seconds=10)
-"""How long OpenSSH's configuration may take to read: a `Match exec` in it runs whatever it names."""
-
 IDLE = timedelta(minutes=30)
 """How long nothing has run over a connection that is closed: else those of a few hundred hosts would use up the bot's
 file descriptors, and each keep a process of its host's sshd.
@@ -48,20 +46,6 @@ it goes, as looking at it was using it. And longer than a drain, so that what fo
 
 _PROBES = {"TCP_KEEPIDLE": 3, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 2}
 """How the kernel finds out that a peer is gone while nothing is sent: in seconds, and tries; within the same time."""
-
-
-class Unreached(Exception):
-    """There is no connection; the text says why, and what to do."""
-
-
-@dataclass(frozen=True)
-class _Configured:
-    """What OpenSSH's configuration says of a host."""
-
-    route: Route
-    jump: Route | None
-    known_hosts: tuple[Path, ...]
-    where: Endpoint
 
 
 @dataclass
@@ -81,7 +65,6 @@ class Connections:
         keepalive: timedelta,
         clock: Clock,
     ) -> None:
-        self._known_hosts = known_hosts
         self._known = _Known()
         self._patience = connect_timeout.total_seconds()
         self._connections: dict[Route, _Pooled] = {}
@@ -102,6 +85,7 @@ class Connections:
             "send_env": None,
             "command": None,
         }
+        self._configuration = Configuration(self._fixed, known_hosts, self._patience)
 
     def live(self, name: str) -> Connection | None:
         """The connection to a host that there is, if it lives."""
@@ -112,7 +96,8 @@ class Connections:
         """The connection to a host, the kept one if it lives; raises Unreached."""
         if live := self.live(name):
             return live
-        host = await self._configured(Route(host=name))  # before the clock starts: it is the host's time, not ours
+        # Before the clock starts: it is the host's time, not ours.
+        host = await self._configuration.of(Route(host=name))
         try:
             async with asyncio.timeout(self._patience):
                 return await self._pooled(host, ())
@@ -140,7 +125,7 @@ class Connections:
                     pooled.connection = None  # first: asyncssh says some turns of the loop later that it is closed
                     connection.ssh.close()
 
-    async def _pooled(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
+    async def _pooled(self, host: Configured, before: tuple[Route, ...]) -> Connection:
         route = host.route
         if route in before:
             raise Unreached(
@@ -152,16 +137,15 @@ class Connections:
                 pooled.connection = await self._connect(host, (*before, route))
             return pooled.connection
 
-    async def _connect(self, host: _Configured, before: tuple[Route, ...]) -> Connection:
+    async def _connect(self, host: Configured, before: tuple[Route, ...]) -> Connection:
         witness = _Witness()
         try:
             witness.known = await asyncio.to_thread(self._known.of, host.known_hosts)
-            jump = await self._pooled(await self._configured(host.jump), before) if host.jump else None
+            jump = await self._pooled(await self._configuration.of(host.jump), before) if host.jump else None
             if jump is not None:
                 jump.use()
             ssh = await asyncssh.connect(
-                **self._fixed,
-                **host.route.options,
+                **self._fixed | host.route.options | host.read,
                 tunnel=jump.ssh if jump else None,
                 known_hosts=witness.known,
                 client_factory=lambda: witness,
@@ -177,57 +161,6 @@ class Connections:
         self._closes_idle = self._closes_idle or asyncio.create_task(self._close_the_idle())
         name = f"{host.route.host}#{secrets.token_hex(6)}"
         return Connection(name=name, ssh=ssh, clock=self._clock, through=jump)
-
-    async def _configured(self, route: Route) -> _Configured:
-        limit = READING.total_seconds()
-        try:
-            async with asyncio.timeout(limit):
-                options = await asyncssh.SSHClientConnectionOptions.construct(**self._fixed, **route.options)
-            jump = jump_of(route, options.tunnel)
-            files = self._files(options.known_hosts)
-        except TimeoutError as error:
-            raise Unreached(
-                f"the SSH configuration of the bot's machine says nothing of {route.host} within {limit:g} s. What to"
-                " do: see which `Match exec` in it hangs"
-            ) from error
-        except FOREIGN as error:
-            raise Unreached(explained(error, self._guess(route))) from error
-        return _Configured(route, jump, files, self._where(route, options, jump, files))
-
-    def _files(self, configured: object) -> tuple[Path, ...]:
-        """The known_hosts files: the bot's own setting first, then what the SSH config names, else OpenSSH's default.
-
-        asyncssh gives None for `UserKnownHostsFile none`, an empty list when nothing is configured.
-        """
-        own = (self._known_hosts,) if self._known_hosts else ()
-        named = tuple(Path(str(name)) for name in configured) if isinstance(configured, list) else ()
-        default = (Path("~/.ssh/known_hosts"),) if configured == [] and not own else ()
-        return tuple(path.expanduser() for path in (*own, *named, *default))
-
-    def _guess(self, route: Route) -> Endpoint:
-        """What is known of a route before its configuration is read."""
-        return Endpoint(
-            name=route.host,
-            host=route.host,
-            port=route.port or 22,
-            user=route.user or "the user of the SSH config",
-            jump="",
-            seconds=self._patience,
-            known_hosts=self._known_hosts or Path("~/.ssh/known_hosts"),
-        )
-
-    def _where(
-        self, route: Route, options: asyncssh.SSHClientConnectionOptions, jump: Route | None, files: Sequence[Path]
-    ) -> Endpoint:
-        return Endpoint(
-            name=route.host,
-            host=options.host,
-            port=options.port,
-            user=options.username,
-            jump=jump.host if jump else "",
-            seconds=self._patience,
-            known_hosts=next(iter(files), Path("~/.ssh/known_hosts")),
-        )
 
 
 class _Witness(asyncssh.SSHClient):

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from bot.adapters.ssh.configuration import Unreached
 from bot.adapters.ssh.connection import Connection, NotEnded
-from bot.adapters.ssh.connections import Connections, Unreached
+from bot.adapters.ssh.connections import Connections
 from bot.adapters.ssh.session import CommandSession
 from bot.core.hosts.command import Command, Result
 from bot.core.hosts.fence import LATE, LOCKED, Fence, fenced

@@ -16,6 +16,11 @@ from bot.core.runs import events as fact
 DEVIATIONS = 3
 """How often the ring is set back before a person is asked."""
 
+UNHEARD = 6
+"""How many commands to one director it is remembered of that their end was not heard: more than are under way at once,
+so that the end of one of these takes no other one away.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RingState:
@@ -45,7 +50,7 @@ class RingState:
     """The directors that were last seen to give it users again, and not seen to be set back since."""
     unheard: tuple[tuple[str, int], ...] = ()
     """Commands that take users away and whose end was not heard: the director, and until when each may still begin
-    there, by the director's own clock.
+    there, by the director's own clock. Of many, those that may begin last: when they are over, all are.
     """
     deviations: int = 0
     """How often it was seen not to be as it was made, since somebody last dealt with that."""
@@ -61,8 +66,8 @@ class RingState:
     """Whether people were called about a ring that cannot be set back, and neither they nor the watch did so since."""
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
-    others_low: bool = False
-    """Whether fewer other backends were last seen usable than the ring needs."""
+    others_left: int | None = None
+    """How many other backends people were last told can be used, where the ring needs more; None where it does not."""
     monitor_reported: bool = False
     """Whether the thread says already that something reports the backend up."""
 
@@ -87,6 +92,11 @@ class RingState:
         """The same, and they were not called about it yet."""
         return self.times >= DEVIATIONS > self.times_reported
 
+    @property
+    def others_low(self) -> bool:
+        """Whether fewer other backends were last told to be usable than the ring needs."""
+        return self.others_left is not None
+
     def calm(self) -> RingState:
         """People have dealt with what kept changing it."""
         calm = replace(self, deviations=0, times=0, times_reported=0, left=frozenset())
@@ -102,7 +112,7 @@ class RingState:
 
     def others_counted(self, new: fact.OthersCounted) -> RingState:
         """The other backends became fewer than the ring needs, or enough again."""
-        return replace(self, others_low=new.usable < new.needed)
+        return replace(self, others_left=new.usable if new.usable < new.needed else None)
 
     def reported_up(self) -> RingState:
         """Something was seen to report the backend up at vhosts 0."""
@@ -153,7 +163,11 @@ class RingState:
 
     def sent(self, host: str, not_after: int, times: int = 1) -> RingState:
         """Commands that take users away go out to this director."""
-        return replace(self, unheard=(*self.unheard, *((host, not_after),) * times))
+        there = sorted(one for one in self.unheard if one[0] == host)
+        kept = list(self.unheard)
+        for one in there[: max(0, len(there) + times - UNHEARD)]:
+            kept.remove(one)
+        return replace(self, unheard=(*kept, *((host, not_after),) * times))
 
     def heard(self, hosts: Collection[str]) -> RingState:
         """The end of the last such command was heard at each of these; an older one there may still be on its way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
@@ -111,17 +112,52 @@ def in_use(seen: Sequence[Seen]) -> bool:
     return len(read) == len(seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
 
 
-def others_counted(run: Run, ring: RingSeen) -> OthersCounted | None:
-    """The fact to be written when the others became fewer than the ring needs, or enough again."""
-    needed = run.request.target.ring.usable_others
-    if ring.usable_others is None or not run.enforced or (ring.usable_others < needed) == run.ring.others_low:
-        return None
-    return OthersCounted(usable=ring.usable_others, needed=needed, reason=ring.others)
+@dataclass(frozen=True, kw_only=True)
+class Others:
+    """What the looks of one watch have shown of the other backends since that was last told.
+
+    Those that flap call people once, and not at each of their turns. `enough_since`: since when no look has shown fewer
+    than the ring needs; `fell`: since when each one has, after they had been enough and people were not told so.
+    """
+
+    enough_since: datetime | None = None
+    fell: datetime | None = None
+
+    def seen(self, run: Run, ring: RingSeen, now: datetime) -> Others:
+        """After one more look; a silence shows nothing."""
+        if ring.usable_others is None:
+            return self
+        if not _too_few(run, ring.usable_others):
+            return Others(enough_since=self.enough_since or now)
+        return Others(fell=now if self.enough_since and run.ring.others_low else self.fell)
+
+    def told(self, run: Run, ring: RingSeen, now: datetime, calm: timedelta) -> OthersCounted | None:
+        """The fact to be written: at once when they became fewer than the ring needs, or than was told.
+
+        What is told anew, that they are enough again, or too few again, has to be so for `calm` before.
+        """
+        usable, left = ring.usable_others, run.ring.others_left
+        if usable is None or not run.enforced:
+            return None
+        if not _too_few(run, usable):
+            tells = left is not None and _long(self.enough_since, now, calm)
+        else:
+            tells = left is None or usable < left or _long(self.fell, now, calm)
+        needed = run.target.ring.usable_others
+        return OthersCounted(usable=usable, needed=needed, reason=ring.others) if tells else None
+
+
+def _long(since: datetime | None, now: datetime, calm: timedelta) -> bool:
+    return since is not None and now - since >= calm
+
+
+def _too_few(run: Run, usable: int) -> bool:
+    return usable < run.target.ring.usable_others
 
 
 def nowhere_to_go(run: Run, ring: RingSeen) -> str:
     """Why nothing is set back: users must have somewhere to go."""
-    name = run.request.target.backend.name
+    name = run.target.backend.name
     return (
         f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
         f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
@@ -147,7 +183,7 @@ def nameless(host: str) -> str:
 
 def nobody_knows(run: Run, ring: RingSeen) -> str:
     """Why users are not moved: none that serves is flushed, nor what may serve."""
-    backend = run.request.target.backend
+    backend = run.target.backend
     return (
         f"users are mapped to {backend.name} ({'; '.join(ring.given_users.values())}), and whether its dovecot runs"
         f" cannot be seen, so they are not moved. What to do: see whether {backend.name} serves; where it does not,"
@@ -159,6 +195,6 @@ def unapproved(run: Run, steps: Sequence[PlannedChange]) -> str:
     """Why nothing is set back: nobody's word stands for it any more."""
     commands = ", ".join(f"`{step.action.command.text}`" for step in steps)
     return (
-        f"{run.request.target.backend.name} has users again, and what sets that back needs an approval that does not"
+        f"{run.target.backend.name} has users again, and what sets that back needs an approval that does not"
         f" count any more: {commands}. What to do: do that by hand on a director, or take over by hand"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -20,6 +20,11 @@ def length(took: timedelta) -> str:
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     parts = (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{rest} s" if rest else "")
     return " ".join(part for part in parts[: 2 if hours else 3] if part) or "0 s"
+
+
+def between(since: datetime, until: datetime) -> str:
+    """How long it was from one date to another, by a clock that may have been set back meanwhile."""
+    return length(until - since) if since <= until else "an unknown time (the bot's clock was set back)"
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}

@@ -62,14 +62,21 @@ class Sending:
             raise StillRuns(f"{host.name}: an earlier change of this bot still runs there; it holds {path}.")
         return Fence(connection=connection, not_after=now + self._seconds, lock=path)
 
-    async def over(self, host: Host, not_after: int, lock: str) -> bool:
+    async def over(self, backend: Backend, not_after: int, lock: str) -> bool:
         """Whether nothing that was sent there can begin or run any more; raises HostError where that cannot be seen."""
-        answer = await self.asked(host)
-        if isinstance(host, Backend):
-            _, now, free = locked_by(host, answer, lock)
-            return free and now > not_after
-        now_there = read_clock(answer.stdout)
-        return now_there is not None and now_there >= not_after + self._seconds
+        _, now, free = locked_by(backend, await self.asked(backend), lock)
+        return free and now > not_after
+
+    async def clock(self, director: Host) -> int:
+        """What time it has; raises HostError."""
+        now = read_clock((await self.asked(director)).stdout)
+        if now is None:
+            raise NotRun(f"{director.name} does not say what time it has.")
+        return now
+
+    def carried_out_until(self, not_after: int) -> int:
+        """Until when, by its clock, a director may carry out what may begin there until `not_after`."""
+        return not_after + self._seconds
 
 
 class Early:

@@ -171,6 +171,10 @@ class Approvals:
         self._judged = (run.judged_since, run.grant.digest)
         return ""
 
+    def judge_again(self) -> None:
+        """What was judged before is old, as the run has waited since."""
+        self._judged = None
+
     async def _not_so(self, run: Run, grant: Grant) -> str:
         """What the approval showed and is not so any more; counts that move by themselves are not judged."""
         assert run.step is not None

@@ -6,7 +6,7 @@ Whether it may be made is judged elsewhere (judging.py).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 from bot.core.decisions.guards import is_itself, standing_configuration
@@ -93,27 +93,36 @@ class Readying:
 
     async def settled(self) -> None:
         """Wait until nothing that takes users away may still come; raises NotRun when it may."""
+        timings, clock = self._ports.timings, self._ports.clock
+        last: dict[str, int] = {}
         for name, not_after in self._run.ring.unheard:
+            last[name] = max(not_after, last.get(name, 0))
+        for name, not_after in last.items():
             host = self._run.target.host(name)
-            timings = self._ports.timings
-            give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience
-            while not await self._passed(host, not_after):
-                if self._ports.clock.now() >= give_up:
-                    raise NotRun(
-                        f"{name} may still carry out what was sent to it before, whose end was not heard. What to do:"
-                        " see that its director answers, then click Retry; or put it back by hand on another"
-                        " director and click Retry at once; or take over"
-                    )
-                await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
+            give_up = clock.now() + 2 * timings.not_after + timings.patience
+            while why := await self._may_still_come(host, not_after):
+                if clock.now() >= give_up:
+                    raise NotRun(why)
+                await clock.sleep(timings.look_again.total_seconds())
 
-    async def _passed(self, host: Host, not_after: int) -> bool:
-        """Whether the director has answered a look that began long enough after that."""
+    async def _may_still_come(self, host: Host, not_after: int) -> str:
+        """Why, and what to do; empty where the director has answered a look that began long enough after that."""
+        by_hand = "put it back by hand on another director and click Retry at once; or take over"
+        silent = (
+            f"{host.name} may still carry out what was sent to it before, whose end was not heard. What to do: see"
+            f" that its director answers, then click Retry; or {by_hand}"
+        )
         try:
-            if not await self._sending.over(host, not_after, ""):
-                return False
+            now, until = await self._sending.clock(host), self._sending.carried_out_until(not_after)
         except HostError:
-            return False
-        return await self._looking.answers(host)
+            return silent
+        if now < until:  # where that lasts, no clock that runs on says so
+            return (
+                f"{host.name} may still carry out what was sent to it before, whose end was not heard, until its clock"
+                f" says {_date(until)}; it says {_date(now)}, so it was set back. What to do: if it is wrong now, set"
+                f" it right and click Retry; if not, {by_hand}"
+            )
+        return "" if await self._looking.answers(host) else silent
 
     async def material(self, action: Action) -> bytes:
         """What its command reads: the configuration that it brings, or nothing; raises NotRun."""
@@ -133,3 +142,10 @@ class Readying:
         if not observation.verdict.holds:
             raise NotRun(f"it cannot be seen whose the configuration in place is: {observation.verdict.reason}")
         return observation.remembered({"in_place": "listing"})["in_place"]
+
+
+def _date(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:  # behind the year 9999
+        return f"{seconds} s after 1970"

@@ -255,6 +255,7 @@ class Runner:
             log.warning(
                 "Slack has not taken the announcement of stage %s", run.plan.stage_of(step).name, extra=fields(run)
             )
+            self._approvals.judge_again()  # Slack may be away for days, and an approval expires
             self._alarm_in(bound)
             return False
         return True

@@ -143,3 +143,10 @@ def set_back_on(run: Run, ring: RingSeen, observation: Observation) -> tuple[str
     if host:
         return host, ""
     return stranger or first, another_director(stranger) if stranger else nameless(first)
+
+
+def is_known(run: Run, ring: RingSeen, observation: Observation) -> bool:
+    """Whether one of the directors that give users proves to be itself, or none does and each says which one it is."""
+    given = to_be_sent_to(ring)
+    own = [own_row(host, observation.seen) is not None for host in given]
+    return all(own) or any(is_itself(run, host, observation.seen) for host in given)

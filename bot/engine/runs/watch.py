@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from bot.core.decisions.guards import WHO_THEY_ARE, is_itself, own_row
+from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
 from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.fence import Fence
 from bot.core.hosts.identity import not_proved_to_be
@@ -24,14 +24,13 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import (
+    Others,
     RingSeen,
     all_at_zero,
     in_use,
     judge_ring,
     nobody_knows,
     only_mapped,
-    others_counted,
-    to_be_sent_to,
     to_make_again,
     unapproved,
 )
@@ -41,13 +40,15 @@ from bot.engine.looks.observation import Observation
 from bot.engine.looks.rebooting import after_boot
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
-from bot.engine.runs.setting_back import SettingBack, TooLate, set_back_on
+from bot.engine.runs.setting_back import SettingBack, TooLate, is_known, set_back_on
 from bot.errors import HostError, NotRun
 
 log = logging.getLogger(__name__)
 
 _CALM = 10
-"""So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought."""
+"""So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought.
+For so many pauses the others have to be enough before that is told.
+"""
 
 _LATE = timedelta(seconds=10)
 """How long a slow director is waited for, in a round that nobody waits for and that shows nothing else."""
@@ -74,6 +75,7 @@ class Watch:
         self._setting_back = SettingBack(ports, runlog, looking)
         self._asking: asyncio.Task[None] | None = None
         self._rounds = 0
+        self._others = Others()
         self._unknown_since: datetime | None = None
         """Since when users are mapped, and nobody knows whether the backend serves."""
 
@@ -147,15 +149,18 @@ class Watch:
             if only_mapped(run, ring):
                 observation = await self._looking.look([*asks, _DOVECOT], grace)
                 ring = judge_ring(run, observation.seen)
-            if _is_known(run, ring, observation):
+            if is_known(run, ring, observation):
                 break
         return observation
 
     async def _judge(self, run: Run, observation: Observation, *, last: bool) -> Host | None:
         """Set back what has to be; the director on which its users are to be moved then. Raises TooLate, but `last`."""
         ring = judge_ring(run, observation.seen)
-        if (now := others_counted(run, ring)) is not None:
-            await self._runlog.record(now)
+        now = self._ports.clock.now()
+        self._others = self._others.seen(run, ring, now)
+        if (told := self._others.told(run, ring, now, _CALM * self._ports.timings.watch_every)) is not None:
+            await self._runlog.record(told)
+            self._others = Others()
         if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
@@ -289,10 +294,3 @@ class Watch:
 def _serves(observation: Observation) -> bool | None:
     """Whether dovecot was seen to run; None where it was not read, or not looked at."""
     return observation.part([_DOVECOT]).verdict.holds
-
-
-def _is_known(run: Run, ring: RingSeen, observation: Observation) -> bool:
-    """Whether one of the directors that give users proves to be itself, or none does and each says which one it is."""
-    given = to_be_sent_to(ring)
-    own = [own_row(host, observation.seen) is not None for host in given]
-    return all(own) or any(is_itself(run, host, observation.seen) for host in given)

@@ -13,7 +13,7 @@ from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero
-from bot.core.runs.ring_state import DEVIATIONS
+from bot.core.runs.ring_state import DEVIATIONS, UNHEARD
 from bot.core.runs.transitions import Status
 from bot.errors import Illegal
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story
@@ -219,6 +219,36 @@ def test_what_the_watch_sent_may_still_come_as_well() -> None:
     heard = fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="0", not_after=90, ran=(_on_director(0),))
     assert Story().until("approve-flush").tell(silent).run.ring.unheard == (("director-1", 90),)
     assert Story().until("approve-flush").tell(heard).run.ring.unheard == ()
+
+
+def set_back(status: int | None, not_after: int) -> tuple[fact.Fact, fact.Fact]:
+    """The watch sends one command, whose end is heard or not."""
+    deviated = fact.RingDeviated(
+        step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", sends=1, not_after=not_after
+    )
+    came = fact.RingSetBack(
+        step="set-vhosts-to-zero", holds=True, reason="0", not_after=not_after, ran=(_on_director(status),)
+    )
+    return deviated, came
+
+
+def test_of_a_night_of_commands_that_were_not_heard_those_are_remembered_that_may_begin_last() -> None:
+    """Days of setting back: each of them was looked at, one after the other, before the restore."""
+    story = Story().until("approve-flush").tell(*set_back(None, 9000))  # then the clock there is set back
+    for number in range(50):
+        story.tell(*set_back(None, 70 + number))
+    assert len(story.run.ring.unheard) == UNHEARD
+    assert {("director-1", 9000), ("director-1", 119)} <= set(story.run.ring.unheard)
+
+
+def test_what_is_heard_takes_itself_away_also_where_many_are_remembered() -> None:
+    story = Story().until("approve-flush")
+    for number in range(10):
+        story.tell(*set_back(None, 9000 + number))
+    before = story.run.ring.unheard
+    for number in range(10):  # the clock there was set back
+        story.tell(*set_back(0, 70 + number))
+    assert story.run.ring.unheard == before[1:]
 
 
 def _on_director(status: int | None) -> fact.Ran:

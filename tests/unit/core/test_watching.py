@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,8 +13,8 @@ from bot.core.runs.events import Seen
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.runs.watching import judge_ring, others_counted
-from tests.build import THIRD, Story
+from bot.core.runs.watching import Others, judge_ring
+from tests.build import NOON, THIRD, Story
 
 
 def says(vhosts: int = 0, state: str = "down", users: int = 0, *, host: str = "director-1", usable: int = 2) -> Seen:
@@ -73,31 +74,52 @@ def test_the_others_are_as_few_as_the_director_says_that_knows_the_fewest() -> N
     assert ring.usable_others == 1
 
 
-def count(run: Run, usable: int) -> fact.OthersCounted | None:
-    return others_counted(run, judge_ring(run, [says(usable=usable)]))
+def needing_two(story: Story) -> Story:
+    asked = story.run.request
+    ring = asked.target.ring.model_copy(update={"usable_others": 2})
+    story.run = replace(story.run, request=replace(asked, target=asked.target.model_copy(update={"ring": ring})))
+    return story
 
 
-def test_people_hear_once_that_the_others_are_too_few_and_once_that_they_are_enough() -> None:
-    story = Story().until("approve-restore", on=Status.ASKING)
-    assert count(story.run, 1) is None
-    few = count(story.run, 0)
-    assert few is not None
-    assert (few.usable, few.needed) == (0, 1)
-    story.tell(few)
-    assert count(story.run, 0) is None
-    enough = count(story.run, 1)
-    assert enough is not None
-    story.tell(enough)
-    assert count(story.run, 1) is None
+def told(story: Story, *minutes: int | None) -> list[int]:
+    """The counts that are told where each minute's look has these others; five minutes are long enough."""
+    others, said = Others(), []
+    for minute, usable in enumerate(minutes):
+        now = NOON + timedelta(minutes=minute)
+        ring = judge_ring(story.run, [SILENT if usable is None else says(usable=usable)])
+        others = others.seen(story.run, ring, now)
+        if (counted := others.told(story.run, ring, now, timedelta(minutes=5))) is not None:
+            story.tell(counted)
+            others = Others()
+            said.append(counted.usable)
+    return said
 
 
-def test_a_silence_is_no_count() -> None:
-    assert others_counted(out(), judge_ring(out(), [SILENT])) is None
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ((2, 2, 2, 2, 2, 2, 2), []),
+        ((0, 0, 0, 0, 0, 0, 0, 0), [0]),
+        ((1, 0), [1, 0]),  # it gets worse: the ring needs two
+        ((1, 2, 0, 2, 1, 2, 0), [1, 0]),
+        ((0, 2, 0, 2, 2, 0, 0, 0, 0, 2, 0, 2), [0]),  # they flap
+        ((0, 2, 2, 2, 2, 2), [0]),
+        ((0, 2, 2, 2, 2, 2, 2, 2), [0, 2]),
+        ((0, 2, 2, 2, 2, 2, 2, 0), [0, 2, 0]),
+        ((0, 2, 0, 0, 0, 0, 0, 0, 0), [0, 0]),  # and stay away then: whoever had mended them has left
+        ((None, 0, 2, None, 2, None, 2, 2), [0, 2]),  # a silence is no count
+        ((None,), []),
+    ],
+)
+def test_people_hear_at_once_when_the_others_get_fewer_and_later_what_lasts(
+    minutes: tuple[int | None, ...], said: list[int]
+) -> None:
+    assert told(needing_two(Story().until("approve-restore", on=Status.ASKING)), *minutes) == said
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-to-zero", "users-come-back"])
 def test_the_others_are_this_runs_affair_only_while_its_backend_is_out(step: str) -> None:
-    assert count(Story().until(step).run, 0) is None
+    assert told(Story().until(step), 0) == []
 
 
 def test_whoever_has_taken_over_is_not_fought() -> None:

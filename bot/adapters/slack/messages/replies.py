@@ -30,7 +30,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
-from bot.core.text.duration import length
+from bot.core.text.duration import between
 
 _OUTCOMES = {
     Outcome.DONE: ":white_check_mark: *Done*",
@@ -245,7 +245,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
             f" director says of {name}, and whether it serves."
         )
     lines = [
-        f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {length(entry.at - run.began)}",
+        f"*Began* {moment(run.began)}, *ended* {moment(entry.at)}, after {between(run.began, entry.at)}",
         steps_done(run),
     ]
     if left := left_there(run):

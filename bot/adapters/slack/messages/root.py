@@ -29,7 +29,7 @@ from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Outcome, SkipProposed
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
-from bot.core.text.duration import length
+from bot.core.text.duration import between
 
 _SHOWN = 20
 """Runs in a list, at most: it shows as many as a message has room for."""
@@ -116,7 +116,7 @@ def _out(run: Run) -> Iterator[str]:
     if run.ring.not_back:
         return  # since when it is back, nobody has seen
     if since and until:
-        yield f"*Out* for {length(until - since)}, from {moment(since)} to {moment(until)}"
+        yield f"*Out* for {between(since, until)}, from {moment(since)} to {moment(until)}"
     elif zero_since and at_zero(run) and not run.taken:  # by hand it is given users unseen, also after the run's end
         yield f"*Out*, without new users, since {moment(zero_since)}"
 
@@ -134,7 +134,7 @@ def _users(run: Run) -> Iterator[str]:
 def _progress(run: Run) -> str:
     done = steps_done(run)
     if run.status is Status.ENDED:
-        return f"{done} · ended {moment(run.at)}, after {length(run.at - run.began)}"
+        return f"{done} · ended {moment(run.at)}, after {between(run.began, run.at)}"
     return f"{done} · like this since {moment(run.since)}"
 
 
