@@ -75,9 +75,9 @@ def test_the_others_are_as_few_as_the_director_says_that_knows_the_fewest() -> N
 
 
 def needing_two(story: Story) -> Story:
-    asked = story.run.request
-    ring = asked.target.ring.model_copy(update={"usable_others": 2})
-    story.run = replace(story.run, request=replace(asked, target=asked.target.model_copy(update={"ring": ring})))
+    target = story.run.target
+    ring = target.ring.model_copy(update={"usable_others": 2})
+    story.run = replace(story.run, target=target.model_copy(update={"ring": ring}))
     return story
 
 
