@@ -169,7 +169,7 @@ class Play:
     async def _users_live(self) -> None:
         """Somebody new comes to a backend that is given users and has none: the last step looks for that."""
         while True:
-            await asyncio.sleep(2)
+            await asyncio.sleep(5)
             self.ring.tick()
             ip, state = self.backend.ip, self.ring.state
             if self._new_users and state.usable(ip) and not any(one.backend == ip for one in state.mapped.values()):

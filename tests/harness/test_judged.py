@@ -11,7 +11,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import SECOND
-from tests.examples import pairs
+from tests.examples import MANY, pairs
 from tests.harness.branches import from_step
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import Hook
@@ -196,7 +196,7 @@ def test_a_wish_to_go_back_stops_a_change_that_was_decided_and_has_not_begun(ste
     reviewed()
     gap = run_virtual(_gap(step, None))
     assert len(gap) > 5
-    for number, call in enumerate(gap):
+    for number, call in list(enumerate(gap))[:: 1 if MANY else 3]:
         if not call.startswith("journal."):  # while that writes, nobody is heard
             run_virtual(_gap(step, number))
 

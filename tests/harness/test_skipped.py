@@ -17,7 +17,7 @@ from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import SECOND, THIRD
 from tests.harness.branches import from_step
-from tests.harness.drill import GROUP, ROUND, Drill
+from tests.harness.drill import A_WHILE, GROUP, ROUND, Drill
 from tests.harness.hooks import wording
 from tests.harness.play import RUN
 from tests.harness.test_deeds_in_trouble import nobody_knows
@@ -38,7 +38,7 @@ async def test_a_skip_is_not_agreed_to_whose_proposer_has_lost_every_right_since
     """As an approval whose giver left: two who may say so stand for it. Somebody else may propose the same."""
     ask = await a_skip_is_proposed(play)
     play.leaves_the_company(THIRD)
-    await asyncio.sleep(12 * 3600)
+    await asyncio.sleep(A_WHILE.total_seconds())
     with pytest.raises(Refused, match=f"<@{THIRD}>, who proposed this, may not steer runs any more: this account"):
         await play.say(AgreeToSkip(person=play.people[SECOND], ask=ask))
     run = await play.held()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import Directory, File
 from tests.harness.branches import from_step
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.play import RUN, now
 
 STAGED = f"/etc/dovecot.{RUN}.proposed"
@@ -37,7 +36,7 @@ async def test_an_edit_of_the_copy_while_the_run_holds_is_found_before_anybody_i
     await play.put_off()
     await play.held()
     edited(play)
-    await asyncio.sleep(timedelta(hours=6).total_seconds())
+    await asyncio.sleep(LONG.total_seconds())
     await play.retry()
     run = await play.until(lambda run: run.status in {Status.HELD, Status.ASKING})
     assert run.reason.startswith("what the approval is to show is not so: ")

@@ -23,6 +23,8 @@ from bot.errors import NotRun, Unreadable
 
 _LOOKS_AT_LEAST = 3
 _LONGEST_PAUSE = timedelta(seconds=2)
+_LOOKS_AT_MOST = 180
+"""About: what may take a quarter of an hour is not looked at every two seconds."""
 _GRACE = timedelta(seconds=3)
 """How long a director is waited for once another one has answered, where those that answer are enough."""
 
@@ -146,7 +148,7 @@ class Looking:
             if enough(observation) or (self._clock.now() >= give_up and not unread):
                 return observation
             await self._clock.sleep(pause.total_seconds())
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, max(_LONGEST_PAUSE, within / _LOOKS_AT_MOST))
 
     def there(self, hosts: Sequence[Host]) -> Sequence[Host]:
         """Those that are not known to be away; all, where every one is."""
