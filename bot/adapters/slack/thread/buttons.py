@@ -57,13 +57,13 @@ class Buttons:
 
     async def post_again(self, run: Run) -> str:
         """Post those that count now, as new messages; says what was posted. Raises Refused for none, and RootGone."""
-        again = [(asked.seq, self._question(asked)) for asked in run.open_questions]
-        again += [(1, _steers(run))] if steering(run) else []
+        again = [(asked.seq, asked.mark, self._question(asked)) for asked in run.open_questions]
+        again += [(1, "", _steers(run))] if steering(run) else []
         if not again:
             raise Refused(f"Run {run.id} has no buttons that count now.")
-        for seq, message in again:
+        for seq, mark, message in again:
             part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
-            await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), _AGAIN))
+            await self._outbox.reply((seq, part), mark, marked(replace(message, broadcast=False), _AGAIN))
         return f"Posted again at the end of the thread: {len(again)} messages with buttons."
 
     def _question(self, asked: Entry) -> Message:

@@ -2,7 +2,7 @@
 
 A row is written as *sending* before Slack hears of a message, and as *sent*, with its ts, after. Where it is not known
 what became of one (a crash, a connection that dropped, a server error) Slack is searched for it first. It knows
-nothing of facts: a message has a place (seq, part), and that is all.
+nothing of facts: a message has a place (seq, part) and the mark of its fact, and that is all.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from bot.errors import SlackAway
 
 ROOT: Place = (1, 0)
 
-_CLOCKS_DIFFER = 300.0
-"""Seconds that Slack's clock may be behind this one."""
+_CLOCKS_DIFFER = 86_400.0
+"""Seconds that Slack's clock may be behind this one: a day, as the search is for the run's id and only so bounded."""
 
 _UPLOADS = 3
 """How often an upload that fails is tried again before a message is tried in its place."""
@@ -100,12 +100,12 @@ class Outbox:
                 place=ROOT,
                 channel=channel,
                 message=message,
-                send=lambda message: self._post(ROOT, channel, None, message),
-                find=lambda: self._search.root(channel, ROOT, began.timestamp() - _CLOCKS_DIFFER),
+                send=lambda message: self._post(ROOT, "", channel, None, message),
+                find=lambda: self._search.root(channel, ROOT, "", began.timestamp() - _CLOCKS_DIFFER),
             )
         )
 
-    async def reply(self, place: Place, message: Message) -> None:
+    async def reply(self, place: Place, mark: str, message: Message) -> None:
         """Post one reply into the thread; raises RootGone."""
         channel, thread = self._thread()
         await self._deliver(
@@ -113,19 +113,19 @@ class Outbox:
                 place=place,
                 channel=channel,
                 message=replace(message, files=()),
-                send=lambda message: self._post(place, channel, thread, message),
-                find=lambda: self._search.reply(channel, thread, place),
+                send=lambda message: self._post(place, mark, channel, thread, message),
+                find=lambda: self._search.reply(channel, thread, place, mark),
             )
         )
 
-    async def share(self, place: Place, file: File) -> None:
+    async def share(self, place: Place, mark: str, file: File) -> None:
         """Post a file into the thread; one that Slack will not take is posted in a reply instead. Raises RootGone."""
         channel, thread = self._thread()
         text = f"The file {file.name} could not be posted. What it holds is in the journal."
 
         async def send(message: Message) -> str:
             if not message.files:
-                return await self._post(place, channel, thread, message)
+                return await self._post(place, mark, channel, thread, message)
             answer = await self._client.files_upload_v2(
                 channel=channel, thread_ts=thread, filename=file.name, title=file.name, content=file.content or "-"
             )
@@ -133,7 +133,7 @@ class Outbox:
 
         async def find() -> str | None:
             found = await self._search.file(channel, thread, file.name)
-            return found or await self._search.reply(channel, thread, place)
+            return found or await self._search.reply(channel, thread, place, mark)
 
         message = Message(text=text, blocks=(), files=(file,))
         await self._deliver(_Delivery(place=place, channel=channel, message=message, send=send, find=find))
@@ -240,14 +240,14 @@ class Outbox:
             raise RootGone from error
         return failure
 
-    async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
+    async def _post(self, place: Place, mark: str, channel: str, thread: str | None, message: Message) -> str:
         answer = await self._client.chat_postMessage(
             channel=channel,
             thread_ts=thread,
             reply_broadcast=message.broadcast or None,
             text=message.text,
             blocks=list(message.blocks) or None,
-            metadata=metadata(self._run, place),
+            metadata=metadata(self._run, place, mark),
             unfurl_links=False,
             unfurl_media=False,
         )

@@ -206,12 +206,13 @@ class ThreadWriter:
             await self._buttons.take(before, after, entry)
         for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
             first = 1 + number * _PARTS
-            await self._outbox.reply((entry.seq, first), message)
+            await self._outbox.reply((entry.seq, first), entry.mark, message)
             for which, file in enumerate(message.files[: _PARTS - 1]):
-                await self._outbox.share((entry.seq, first + 1 + which), file)
+                await self._outbox.share((entry.seq, first + 1 + which), entry.mark, file)
         if isinstance(entry.fact, RunEnded):
             whole = self._record(self._entries[: entry.seq])
-            await self._outbox.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
+            file = File(name=f"change-record-{self._run}.md", content=whole)
+            await self._outbox.share((entry.seq, _PARTS - 1), entry.mark, file)
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
