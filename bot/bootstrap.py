@@ -39,7 +39,7 @@ from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
 from bot.errors import Misconfigured, Refused
 from bot.library import Library, procedures_folder, read_library
-from bot.missing import mistake, unread_config
+from bot.missing import unread_config
 from bot.record.markdown import markdown
 from bot.unwatched import call_people
 
@@ -129,12 +129,13 @@ def log_to(stream: TextIO) -> logging.Handler:
 @asynccontextmanager
 async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     """A whole bot, started; on leaving, what is under way is finished, recorded and posted, then all is closed."""
+    # What the settings name is read first: a bot that cannot start opens and makes nothing.
+    known, clock = catalogue(settings), SystemClock()
+    reach = hosts(settings, clock)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(reach.close)
         stack.enter_context(single_instance(settings.bot.journal))
         opened = await stack.enter_async_context(journal(settings))
-        clock = SystemClock()
-        reach = hosts(settings, clock)
-        stack.push_async_callback(reach.close)
         token = tokens.bot_token.get_secret_value()
         client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
         approvers = _allowed(settings.people.approvers)
@@ -153,6 +154,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             record=markdown,
             home=settings.slack.channels,
             may_be_told=people.may_be_told,
+            now=clock.now,
         )
         stack.push_async_callback(thread.close)
         alarms = ApsAlarms(clock)
@@ -166,7 +168,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             proposals=FolderProposals(settings.bot.configs),
             timings=timings(settings),
         )
-        service = Service(ports, catalogue(settings), new_id)
+        service = Service(ports, known, new_id)
         app = SlackApp(
             client=client,
             app_token=tokens.app_token.get_secret_value(),
@@ -174,13 +176,13 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             people=people,
             threads=thread,
         )
+        # Before any run is taken up: a bot whose token is refused would begin something in each life, and drop it.
+        await app.sign_in()
         alarms.start()
         stack.push_async_callback(alarms.stop)
         stack.push_async_callback(service.close)
         await thread.start(await opened.open_runs())
-        # Before Slack is asked for anything: users of a stopped backend wait for nobody's answer.
         taken = await recover(ports, service)
-        await app.sign_in()
         # Only now: a run that was asked for meanwhile would be taken up twice, and a click would find no run.
         stack.push_async_callback(app.close)
         await app.listen()
@@ -197,19 +199,24 @@ async def serve(config: Path, tokens: Tokens) -> int:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    if why := mistake(config):
-        await call_people(config, tokens, why, stop)
-        raise Misconfigured(why)
-    async with joined(read_settings(config), tokens) as app:
-        stopped = asyncio.create_task(stop.wait())
-        either: set[asyncio.Future[Any]] = {stopped, app.failed}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if stopped.done():
-            log.info("told to stop: what is under way is finished first")
-            return 0
-        stopped.cancel()
-        log.error("leaving, to be started anew: %s", app.failed.result())
-        return 1
+    try:
+        async with joined(read_settings(config), tokens) as app:
+            return await _served(app, stop)
+    except Misconfigured as wrong:
+        await call_people(config, tokens, str(wrong), stop)
+        raise
+
+
+async def _served(app: SlackApp, stop: asyncio.Event) -> int:
+    stopped = asyncio.create_task(stop.wait())
+    either: set[asyncio.Future[Any]] = {stopped, app.failed}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        log.info("told to stop: what is under way is finished first")
+        return 0
+    stopped.cancel()
+    log.error("leaving, to be started anew: %s", app.failed.result())
+    return 1
 
 
 async def dry_run(settings: Settings, request: Request) -> DryRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
@@ -229,10 +229,15 @@ def read_settings(path: Path) -> Settings:
         return part and beside / part.expanduser()
 
     bot = settings.bot
-    placed = {name: anchored(getattr(bot, name)) for name in ("journal", "configs", "procedures")}
+    at = {name: anchored(getattr(bot, name)) for name in ("journal", "configs", "procedures")}
     ssh = settings.ssh
     reached = {"config": tuple(anchored(one) for one in ssh.config), "known_hosts": anchored(ssh.known_hosts)}
-    return settings.model_copy(update={"bot": bot.model_copy(update=placed), "ssh": ssh.model_copy(update=reached)})
+    return settings.model_copy(update={"bot": _placed(bot, at), "ssh": _placed(ssh, reached)})
+
+
+def _placed(part: Model, paths: Mapping[str, object]) -> Model:
+    """The part with these paths in it; what the settings do not name is not among what they name afterwards either."""
+    return part.model_construct(part.model_fields_set, **{**dict(part), **paths})
 
 
 def read_toml(text: str) -> Any:

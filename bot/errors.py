@@ -15,6 +15,10 @@ class Misconfigured(BotError):
     """Settings, inventory, rules or a procedure cannot be used; nothing was started."""
 
 
+class InUse(Misconfigured):
+    """Another bot is using this journal."""
+
+
 class Unprinted(BotError):
     """Standard output did not take what was to be printed; the text says why."""
 

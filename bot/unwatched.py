@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.journal import SqlJournal
 from bot.adapters.single_instance import single_instance
-from bot.adapters.slack.app import web_client
+from bot.adapters.slack.app import sign_in, web_client
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.elsewhere import post, unwatched
@@ -26,12 +27,14 @@ from bot.core.decisions.damage import Damaged
 from bot.core.decisions.summary import RunList, summary_of
 from bot.core.runs.run import Run
 from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import BotError
+from bot.errors import BotError, InUse, Misconfigured
 from bot.missing import mistake
 
 log = logging.getLogger(__name__)
 
 _TRIED_AGAIN = timedelta(seconds=5)
+_SLACK_TRIED_AGAIN = timedelta(minutes=1)
+"""Slack takes few questions about an app-level token in a minute."""
 _SAID_AGAIN = timedelta(minutes=15)
 """After so long the bot ends, and its next start calls people again."""
 
@@ -78,14 +81,18 @@ def _valid(kind: Any, values: Any) -> tuple[str, ...]:
 async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event) -> None:
     """Say which runs nobody watches, in the log and in their channels; returns at once where there are none.
 
-    Else when the bot is told to stop, when something else keeps it from starting than `why`, or to say it again.
+    So it does where another bot is there, which watches them. Else when the bot is told to stop, when something else
+    keeps it from starting than `why`, or to say it again.
     """
     reachable = _reachable(config)
     if reachable is None:
         return
     async with AsyncExitStack() as stack:
         try:
-            stack.enter_context(single_instance(reachable.journal))
+            locked = _locked(stack, reachable.journal)
+        except InUse:
+            return
+        try:
             opened = await stack.enter_async_context(
                 SqlJournal(f"sqlite:///{reachable.journal.resolve()}", only_looks=True)
             )
@@ -110,7 +117,9 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
             for channels, message in _messages(found, why, reachable)
         ]
         try:
-            await _until_something_changes(config, why, stop)
+            here = functools.partial(asyncio.to_thread, _here, config, None if locked else reachable.journal)
+            slack = functools.partial(_slack, client, tokens, why)
+            await _until_something_changes(here, slack, why, stop)
         finally:
             for task in calling:
                 task.cancel()
@@ -137,12 +146,46 @@ def _messages(found: Survey, why: str, reachable: _Reachable) -> Iterator[tuple[
         yield tuple(dict.fromkeys((channel, *reachable.channels))), message
 
 
-async def _until_something_changes(config: Path, why: str, stop: asyncio.Event) -> None:
-    """What mends itself, a folder that is mounted late, is not waited for longer than a moment."""
+async def _until_something_changes(
+    here: Callable[[], Awaitable[str]], slack: Callable[[], Awaitable[str]], why: str, stop: asyncio.Event
+) -> None:
+    """Ask what a start asks, in its order. A folder that is mounted late is not waited for longer than a moment."""
     loop = asyncio.get_running_loop()
     give_up = loop.time() + _SAID_AGAIN.total_seconds()
-    while not stop.is_set() and loop.time() < give_up and await asyncio.to_thread(mistake, config) == why:
+    rest = _TRIED_AGAIN if await here() else _SLACK_TRIED_AGAIN
+    while not stop.is_set() and loop.time() < give_up and (await here() or await slack()) == why:
         try:
-            await asyncio.wait_for(stop.wait(), _TRIED_AGAIN.total_seconds())
+            await asyncio.wait_for(stop.wait(), rest.total_seconds())
         except TimeoutError:
             continue
+
+
+def _locked(stack: AsyncExitStack, journal: Path) -> bool:
+    """Whether the lock of the journal is held from now on; not where it cannot be opened. Raises InUse."""
+    try:
+        stack.enter_context(single_instance(journal))
+    except InUse:
+        raise
+    except Misconfigured:
+        return False
+    return True
+
+
+def _here(config: Path, unlocked: Path | None) -> str:
+    """What on this machine keeps a bot from starting; `unlocked`: a journal whose lock was not there to be held."""
+    if found := mistake(config):
+        return found
+    try:
+        with single_instance(unlocked) if unlocked else nullcontext():
+            return ""
+    except Misconfigured as wrong:
+        return str(wrong)
+
+
+async def _slack(client: AsyncWebClient, tokens: Tokens, why: str) -> str:
+    """Why Slack takes a token not; `why`, as before, where it does not say now."""
+    try:
+        address = await sign_in(client, tokens.app_token.get_secret_value())
+    except Misconfigured as refused:
+        return str(refused)
+    return "" if address else why

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bot.errors import Misconfigured
+from bot.errors import InUse, Misconfigured
 
 
 @contextmanager
 def single_instance(journal: Path) -> Iterator[None]:
-    """Hold the lock; raises Misconfigured when another process has it, by whatever name it calls the journal."""
+    """Hold the lock; raises InUse when another process has it, by whatever name it calls the journal.
+
+    Raises Misconfigured when there can be none.
+    """
     itself = Path(os.path.realpath(journal))
     path = itself.with_name(itself.name + ".lock")
     try:
@@ -32,7 +35,7 @@ def single_instance(journal: Path) -> Iterator[None]:
     except OSError:
         other = os.read(lock, 32).decode(errors="replace").strip()
         os.close(lock)
-        raise Misconfigured(f"{journal}: another bot (process {other or 'unknown'}) is using this journal") from None
+        raise InUse(f"{journal}: another bot (process {other or 'unknown'}) is using this journal") from None
     try:
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())

@@ -41,4 +41,7 @@ class Posts(Protocol):
         """The last fact that was posted whole; 0 at first."""
 
     async def advance(self, run: str, seq: int) -> None:
-        """Everything up to this fact was posted."""
+        """Everything up to this fact was posted; 0 notes that this run is shown from now on."""
+
+    async def behind(self) -> Sequence[str]:
+        """The runs that have ended and whose last fact was not posted; none of which nothing was ever noted."""

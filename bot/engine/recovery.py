@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 
 from bot.core.decisions.damage import damage_in_words
-from bot.core.runs.events import StepUnclear
+from bot.core.hosts.inventory import Inventory
+from bot.core.hosts.since import since
+from bot.core.runs.events import SettingsChanged, StepUnclear
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import fields
 from bot.engine.service import Service
-from bot.errors import Illegal, JournalError
+from bot.errors import Illegal, JournalError, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +35,34 @@ async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
                 run = apply(run, entry)
             except JournalError:
                 log.exception("its doubt cannot be written down now; it is looked up all the same", extra=fields(run))
-        service.take_up(run)
+        service.take_up(await _with_settings(ports, service, run))
         taken.append(run_id)
     return tuple(taken)
+
+
+async def _with_settings(ports: Ports, service: Service, run: Run) -> Run:
+    """The run with its hosts reached as the settings say now; as they were, where that cannot be written down."""
+    changed = _changed(run, service.inventory)
+    if changed is None or run.status is Status.ENDED:
+        return run
+    try:
+        (entry,) = await ports.journal.append(run.id, run.seq, ports.clock.now(), (changed,))
+    except RingClaimed as error:
+        ports.announcer.warn(run.id, f"The settings have changed. For this run hosts are reached as before: {error}.")
+    except JournalError:
+        log.exception("that the settings have changed cannot be written down now", extra=fields(run))
+    else:
+        return apply(run, entry)
+    return run
+
+
+def _changed(run: Run, inventory: Inventory) -> SettingsChanged | None:
+    """What the settings say otherwise than this run knows, None where that is nothing."""
+    machine_id = run.proved.machine_id if run.proved else "" if run.only_looked else None
+    now = since(run.request.target, inventory, machine_id=machine_id)
+    known = run.settings or SettingsChanged(directors={}, backends={}, stays=())
+    changed = SettingsChanged(directors=now.directors, backends=now.backends, stays=now.stays)
+    return None if changed == known else changed
 
 
 async def _readable(ports: Ports, run: str) -> Run | None:

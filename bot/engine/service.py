@@ -14,7 +14,7 @@ from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
 from bot.core.decisions.decide import AgreeToSkip, Steering
 from bot.core.decisions.summary import RunList
-from bot.core.hosts.inventory import Target
+from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
@@ -55,6 +55,11 @@ class Service:
     def commands(self) -> Mapping[str, str]:
         """Every procedure's slash command, with its summary."""
         return {procedure.command: procedure.summary for procedure in self._catalogue.procedures}
+
+    @property
+    def inventory(self) -> Inventory:
+        """The hosts of the site, as the settings name them now."""
+        return self._catalogue.inventory
 
     @property
     def backends(self) -> Sequence[str]:
@@ -106,7 +111,7 @@ class Service:
             return f"{what} is claimed by run {claimed.run}.\n{damage_in_words(run)}"
         if run is None:
             return f"{what} is claimed by run {claimed.run}, which has released it meanwhile: ask again."
-        target = run.request.target
+        target = run.target
         other = "" if claimed.ring else f" of ring {target.ring.name}"
         link = await self._ports.announcer.permalink(run.id)
         return (
@@ -212,8 +217,8 @@ def _claims_of(known: Run | Damaged | None) -> tuple[Sequence[str], Sequence[str
     match known:
         case Damaged(rings=rings, keys=keys):
             return rings, keys
-        case Run(outcome=None, request=request):
-            return (request.target.ring.name,), keys_of(request.target)
+        case Run(outcome=None, target=target):
+            return (target.ring.name,), keys_of(target)
         case _:
             return (), ()
 

@@ -87,6 +87,8 @@ def _lines(entry: Entry, run: Run) -> Iterator[str]:
             | fact.SkipAgreed()
         ):
             yield approval(entry).removeprefix(f"- {date_and_time(entry.at)}: ")
+        case fact.SettingsChanged() as changed:
+            yield from _settings(changed)
         case fact.UsersCounted():
             return  # in a table of its own
         case _:
@@ -193,6 +195,17 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             never = [one for one in ran if never_set_back(one)]
             yield from _commands([one for one in ran if one not in never])
             yield from _not_sent(never)
+
+
+def _settings(changed: fact.SettingsChanged) -> Iterator[str]:
+    """What differs from the settings that the run was asked for with."""
+    ways = {**changed.directors, **changed.backends}
+    yield f"The settings are {'not' if ways or changed.stays else 'again'} as when the run was asked for"
+    for host, way in ways.items():
+        sudo = ", with sudo" if way.sudo else ""
+        machine = f", machine-id {way.machine_id}" if way.machine_id else ""
+        yield f"- From here on {name(host)} is reached by {code(f'ssh {way.ssh}')}{sudo}{machine}"
+    yield from (f"- Stays for this run as it was; in the settings of now {prose(one)}" for one in changed.stays)
 
 
 def _of_people(entry: Entry) -> Iterator[str]:

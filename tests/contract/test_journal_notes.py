@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bot.adapters.journal import SqlJournal
+from bot.core.runs.events import Outcome, RunEnded, StageBegan
 from bot.engine.posts import Post
-from tests.contract.journals import path, sql, url
+from tests.contract.journals import path, requested, sql, url
+from tests.fakes import MORNING
 
 __all__ = ["path", "sql"]
 
@@ -50,3 +52,14 @@ async def test_the_notes_are_there_after_a_restart(path: Path) -> None:
         await journal.posts.advance("r1", 7)
     async with SqlJournal(url(path)) as journal:
         assert (await journal.posts.cursor("r1"), len(await journal.posts.of("r1"))) == (7, 1)
+
+
+async def test_what_has_ended_and_was_not_shown_to_its_end_is_known(sql: SqlJournal) -> None:
+    """But not what was never noted: an older version may have shown it."""
+    for run in ("behind", "shown", "unnoted", "open"):
+        await sql.append(run, 0, MORNING, [requested(run), StageBegan(stage="drain")])
+        if run != "open":
+            await sql.append(run, 2, MORNING, [RunEnded(outcome=Outcome.ABORTED, reason="")])
+    for run, seq in (("behind", 0), ("shown", 3), ("open", 1), ("gone", 1)):
+        await sql.posts.advance(run, seq)
+    assert await sql.posts.behind() == ["behind"]

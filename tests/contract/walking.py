@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -181,10 +181,11 @@ Told = dict[str, tuple[bool | None, list[Shape]]]
 
 @dataclass
 class Walk:
-    """Follows plans on a ring; `told` grows with each change."""
+    """Follows plans on a ring; `told` grows with each change, or with those of these names."""
 
     ring: EitherRing
     brought: Material | None = None
+    tells: Sequence[str] = ()
     told: Told = field(default_factory=dict)
     observed: dict[str, str] = field(default_factory=dict)
 
@@ -221,15 +222,20 @@ class Walk:
         result = await self.ring.run(host.name, action.command, material=sent)
         assert result.exit_status == 0, (step.name, result)
         if not action.done_when:  # its exit is all that shows it
-            self.told[step.name] = (None, await panorama(self.ring, changing(self.ring, self.brought)))
+            await self._tell(step, None)
             return before
         observation = await self._see(
             step, await self.ring.looking.until_seen(action.done_when, action.within, action.steady)
         )
+        await self._tell(step, before.verdict.holds)
+        return observation
+
+    async def _tell(self, step: PlannedChange, done_before: bool | None) -> None:
+        if self.tells and step.name not in self.tells:
+            return
         stops_or_starts = "stop-" in step.name or "start-" in step.name
         looks = [*changing(self.ring, self.brought), *(serving(self.ring) if stops_or_starts else ())]
-        self.told[step.name] = (before.verdict.holds, await panorama(self.ring, looks))
-        return observation
+        self.told[step.name] = (done_before, await panorama(self.ring, looks))
 
     async def _see(self, step: PlannedStep, observation: Observation) -> Observation:
         assert observation.verdict.holds, (step.name, observation.verdict, [ran.output for ran in observation.ran])

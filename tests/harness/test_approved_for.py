@@ -12,6 +12,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from tests.harness.branches import from_step
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
 from tests.harness.play import now
@@ -38,106 +39,104 @@ async def a_lapsed_change_is_skipped(play: Drill, *, started: bool) -> None:
     await play.skip()
 
 
-@virtually
-async def test_a_restore_question_that_is_put_for_the_first_time_is_not_said_to_be_asked_again() -> None:
-    async with a_run() as play:
-        await a_lapsed_change_is_skipped(play, started=True)
-        await play.until(lambda run: asks_for(run, Gate.RESTORE))
-        (_, message), *_ = reversed(play.messages(fact.ApprovalAsked))
-        assert "Asked again" not in wording(message)
-        assert "has lapsed" not in wording(message)
+@from_step("start-dovecot")
+async def test_a_restore_question_that_is_put_for_the_first_time_is_not_said_to_be_asked_again(play: Drill) -> None:
+    await a_lapsed_change_is_skipped(play, started=True)
+    await play.until(lambda run: asks_for(run, Gate.RESTORE))
+    (_, message), *_ = reversed(play.messages(fact.ApprovalAsked))
+    assert "Asked again" not in wording(message)
+    assert "has lapsed" not in wording(message)
 
 
-@virtually
-async def test_a_restore_is_not_put_to_people_with_mail_that_cannot_be_read_because_a_flush_had_lapsed() -> None:
+@from_step("start-dovecot")
+async def test_a_restore_is_not_put_to_people_with_mail_that_cannot_be_read_because_a_flush_had_lapsed(
+    play: Drill,
+) -> None:
     """Without that lapse it holds."""
-    async with a_run() as play:
-        await a_lapsed_change_is_skipped(play, started=True)
-        await play.until(lambda run: run.step is not None and run.step.name == "approve-restore")
-        play.backend.dovecot.mailboxes_empty = True
-        run = await play.until(lambda run: run.status in {Status.ASKING, Status.HELD})
-        assert run.status is Status.HELD, play.facts(fact.ApprovalAsked)[-1].alarms
+    await a_lapsed_change_is_skipped(play, started=True)
+    await play.until(lambda run: run.step is not None and run.step.name == "approve-restore")
+    play.backend.dovecot.mailboxes_empty = True
+    run = await play.until(lambda run: run.status in {Status.ASKING, Status.HELD})
+    assert run.status is Status.HELD, play.facts(fact.ApprovalAsked)[-1].alarms
 
 
-@virtually
-async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_whom_a_colleague_sent_there() -> None:
+@from_step("drain")
+async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_whom_a_colleague_sent_there(
+    play: Drill,
+) -> None:
     """Between the reading and the click somebody gave it vhosts, and the watch took them; who came meanwhile stays."""
-    async with a_run() as play:
-        await play.reaches("drain")
-        play.nobody_logs_in()
-        play.ring.state.flush(play.backend.ip, now=now())
-        await play.reaches("approve-flush")
-        await play.asks()
-        assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[-1].brief
-        play._new_users = True
-        play.colleague_gives()
-        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
-        await play.approve()
-        stands = {Status.ASKING, Status.HELD}
-        await play.until(lambda run: run.status in stands or play.sent("stop-dovecot"))
-        mapped = [one for one in play.ring.state.mapped.values() if one.backend == play.backend.ip]
-        assert mapped, "so this is not what was approved"
-        assert not play.sent("stop-dovecot")
+    play.nobody_logs_in()
+    play.ring.state.flush(play.backend.ip, now=now())
+    await play.reaches("approve-flush")
+    await play.asks()
+    assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[-1].brief
+    play._new_users = True
+    play.colleague_gives()
+    await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
+    await play.approve()
+    stands = {Status.ASKING, Status.HELD}
+    await play.until(lambda run: run.status in stands or play.sent("stop-dovecot"))
+    mapped = [one for one in play.ring.state.mapped.values() if one.backend == play.backend.ip]
+    assert mapped, "so this is not what was approved"
+    assert not play.sent("stop-dovecot")
 
 
-@virtually
-async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_new_users_since_before_that() -> None:
+@from_step("approve-restore")
+async def test_a_backend_that_served_for_ten_minutes_meanwhile_was_not_without_new_users_since_before_that(
+    play: Drill,
+) -> None:
     """A colleague gave it users while no other could take them; the others came back, and the watch set it back."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        taken = play.run_now.ring.out_since
-        assert taken is not None
-        play.others_out()
-        play.colleague_gives()
-        await play.until(lambda run: run.status is Status.HELD)
-        await asyncio.sleep(600)
-        assert play.ring.state.usable(play.backend.ip), "so everybody is there"
-        play.others_back()
-        back = timedelta(minutes=20)
-        await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)), within=back)
-        await play.retry()
-        await play.until(lambda run: run.status is Status.ASKING)
-        asked = play.facts(fact.ApprovalAsked)[-1]
-        await play.put_off()
-        await play.held()
-        since = f"since {taken:%H:%M:%S} UTC"
-        said = [*asked.brief, play.thread(fact.Postponed)[-1], wording(root(play.run_now))]
-        false = [line for one in said for line in one.splitlines() if since in line]
-        assert not false, false
+    await play.asks()
+    taken = play.run_now.ring.out_since
+    assert taken is not None
+    play.others_out()
+    play.colleague_gives()
+    await play.until(lambda run: run.status is Status.HELD)
+    await asyncio.sleep(600)
+    assert play.ring.state.usable(play.backend.ip), "so everybody is there"
+    play.others_back()
+    back = timedelta(minutes=20)
+    await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)), within=back)
+    await play.retry()
+    await play.until(lambda run: run.status is Status.ASKING)
+    asked = play.facts(fact.ApprovalAsked)[-1]
+    await play.put_off()
+    await play.held()
+    since = f"since {taken:%H:%M:%S} UTC"
+    said = [*asked.brief, play.thread(fact.Postponed)[-1], wording(root(play.run_now))]
+    false = [line for one in said for line in one.splitlines() if since in line]
+    assert not false, false
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
-@virtually
-async def test_nor_where_lmtp_was_stopped_by_hand_before(by_hand: bool) -> None:
+@from_step("drain")
+async def test_nor_where_lmtp_was_stopped_by_hand_before(play: Drill, by_hand: bool) -> None:
     """That this run found it stopped does not mean that anybody approved to cut users off."""
-    async with a_run() as play:
-        await nobody_is_mapped(play)
-        await play.asks()
-        if by_hand:
-            play.backend.dovecot.stopped_services.add("lmtp")
-        await play.approve()
-        users_come_as_the_take_down_begins(play)
-        await asyncio.sleep(100)
-        assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[0].brief
-        assert play.sent("stop-dovecot") == []
+    await nobody_is_mapped(play)
+    await play.asks()
+    if by_hand:
+        play.backend.dovecot.stopped_services.add("lmtp")
+    await play.approve()
+    users_come_as_the_take_down_begins(play)
+    await asyncio.sleep(100)
+    assert "no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[0].brief
+    assert play.sent("stop-dovecot") == []
 
 
-@virtually
-async def test_where_nobody_had_counted_users_no_lapse_says_that_there_were_none() -> None:
-    async with a_run() as play:
-        await nobody_is_mapped(play)
-        await asyncio.sleep(35)
-        play.others_out("backend-1")
-        await play.held()
-        await play.skip()
-        await play.asks()
-        play.others_back("backend-1")
-        await play.approve()
-        users_come_as_the_take_down_begins(play)
-        await asyncio.sleep(100)
-        assert "were not counted for this question" in play.thread(fact.ApprovalAsked)[0]
-        assert not any("none when it was asked for" in one.reason for one in play.facts(fact.ApprovalLapsed))
+@from_step("drain")
+async def test_where_nobody_had_counted_users_no_lapse_says_that_there_were_none(play: Drill) -> None:
+    await nobody_is_mapped(play)
+    await asyncio.sleep(35)
+    play.others_out("backend-1")
+    await play.held()
+    await play.skip()
+    await play.asks()
+    play.others_back("backend-1")
+    await play.approve()
+    users_come_as_the_take_down_begins(play)
+    await asyncio.sleep(100)
+    assert "were not counted for this question" in play.thread(fact.ApprovalAsked)[0]
+    assert not any("none when it was asked for" in one.reason for one in play.facts(fact.ApprovalLapsed))
 
 
 async def nobody_is_mapped(play: Drill) -> None:
@@ -208,3 +207,37 @@ async def test_a_bot_that_is_told_to_end_moves_users_first_also_where_an_approva
         await asyncio.sleep(60)
         assert "director-down" in play.run_now.seen_done
         assert play.ring.users_on("backend-3") == 0
+
+
+def director_2_goes(play: Drill) -> None:
+    play.ring.state.set_away("director-2", play.ring.now(), away=True)
+    play.network.away("director-2", timedelta(days=30))
+
+
+@pytest.mark.parametrize("after", ["a restart", "a retry"])
+@pytest.mark.parametrize("step", ["install-packages", "start-dovecot"])
+@from_step()
+async def test_a_director_that_is_gone_keeps_no_stopped_dovecot_from_being_started_once_users_are_moved(
+    play: Drill, step: str, after: str
+) -> None:
+    """Nothing left concerns directors, yet the approval lapsed at the count of users, and could not be asked for."""
+    if after == "a retry":
+        play.fails(step)
+        await play.held()
+    director_2_goes(play)
+    await (play.restart_bot() if after == "a restart" else play.retry())
+    run = await play.reaches("approve-restore")
+    assert "start-dovecot" in run.seen_done
+    assert play.facts(fact.ApprovalLapsed) == []
+
+
+@from_step("start-dovecot")
+async def test_an_approval_is_asked_for_again_without_a_director_where_nothing_left_concerns_it(play: Drill) -> None:
+    """What it does not say is an alarm."""
+    play.fails("start-dovecot")
+    await play.held()
+    director_2_goes(play)
+    await play.retry(after=LONG)
+    await play.asks()
+    assert "cannot be read now: director-2: no SSH connection" in play.facts(fact.ApprovalAsked)[-1].alarms
+    await play.reaches("approve-restore")

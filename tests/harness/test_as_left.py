@@ -13,6 +13,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import ApprovalAsked
 from bot.practice.ring.packages import OLD
 from tests.examples import named
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.shown import NEWER, Happens, hotfix, is_upgraded_further, upgrades_itself
 
@@ -45,31 +46,27 @@ async def test_what_has_changed_since_the_run_made_it_is_an_alarm_and_no_line_cl
         assert await play.ends() == "done", "whoever was shown it may approve it"
 
 
-@virtually
-async def test_where_nothing_has_changed_both_are_shown_and_nothing_is_an_alarm() -> None:
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        for _, claim in FORWARD.values():
-            assert any(line.startswith(claim) for line in question(play).brief)
-        assert question(play).alarms == ()
+@from_step("approve-restore")
+async def test_where_nothing_has_changed_both_are_shown_and_nothing_is_an_alarm(play: Drill) -> None:
+    await play.asks()
+    for _, claim in FORWARD.values():
+        assert any(line.startswith(claim) for line in question(play).brief)
+    assert question(play).alarms == ()
 
 
 @pytest.mark.parametrize("happens", [upgrades_itself, hotfix], ids=named)
-@virtually
-async def test_on_the_way_back_too(happens: Happens) -> None:
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        await play.go_back()
-        await play.reaches("test-user-reads-mail")
-        happens(play)
-        await play.reaches("approve-restore")
-        await play.asks()
-        asked = question(play)
-        assert any(one.startswith("not as it was left: ") for one in asked.alarms)
-        assert "packages and configuration as before the run" not in asked.brief
-        assert await play.ends() == "went back"
+@from_step("approve-restore")
+async def test_on_the_way_back_too(play: Drill, happens: Happens) -> None:
+    await play.asks()
+    await play.go_back()
+    await play.reaches("test-user-reads-mail")
+    happens(play)
+    await play.reaches("approve-restore")
+    await play.asks()
+    asked = question(play)
+    assert any(one.startswith("not as it was left: ") for one in asked.alarms)
+    assert "packages and configuration as before the run" not in asked.brief
+    assert await play.ends() == "went back"
 
 
 @virtually

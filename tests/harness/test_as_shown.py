@@ -19,6 +19,7 @@ from bot.core.runs.events import Entry
 from bot.practice.ring.packages import NEW, OLD
 from bot.practice.site import CONFIG
 from tests.examples import named, pairs
+from tests.harness.branches import from_step
 from tests.harness.drill import TEXT, Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.shown import (
@@ -54,19 +55,18 @@ SAID: dict[Happens, str] = {
 
 
 @pytest.mark.parametrize("happens", SAID, ids=named)
-@virtually
+@from_step("stop-lmtp")
 async def test_what_is_not_as_the_approval_showed_it_is_asked_about_again_before_users_are_disturbed(
+    play: Drill,
     happens: Happens,
 ) -> None:
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        happens(play)
-        await play.asks()
-        assert asked(play) == ["approve-flush", "stop-lmtp"]
-        assert play.sent("stop-lmtp") == []
-        (reason,) = lapses(play)
-        assert SAID[happens] in reason
-        assert reason in play.thread(fact.ApprovalLapsed)[-1]
+    happens(play)
+    await play.asks()
+    assert asked(play) == ["approve-flush", "stop-lmtp"]
+    assert play.sent("stop-lmtp") == []
+    (reason,) = lapses(play)
+    assert SAID[happens] in reason
+    assert reason in play.thread(fact.ApprovalLapsed)[-1]
 
 
 @pytest.mark.parametrize(
@@ -105,28 +105,26 @@ async def test_a_restart_is_asked_about_again_as_well(happens: Happens) -> None:
     pairs([upgrades_itself, loses_the_old, is_disabled], ["killed", "Slack away", "held"]),
     ids=named,
 )
-@virtually
-async def test_whatever_made_the_approval_old_it_is_asked_about_again(happens: Happens, how: str) -> None:
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        if how == "killed":
-            play.stop_bot()
-        elif how == "Slack away":
-            play.slack.go_away()
-        else:
-            play.fails("stop-lmtp")
-            await play.held()
-        happens(play)
-        await asyncio.sleep(60)
-        if how == "killed":
-            await play.start_bot()
-        elif how == "Slack away":
-            play.slack.come_back()
-        else:
-            await play.retry()
-        await play.asks()
-        assert asked(play) == ["approve-flush", "stop-lmtp"]
-        assert SAID[happens] in lapses(play)[0]
+@from_step("stop-lmtp")
+async def test_whatever_made_the_approval_old_it_is_asked_about_again(play: Drill, happens: Happens, how: str) -> None:
+    if how == "killed":
+        play.stop_bot()
+    elif how == "Slack away":
+        play.slack.go_away()
+    else:
+        play.fails("stop-lmtp")
+        await play.held()
+    happens(play)
+    await asyncio.sleep(60)
+    if how == "killed":
+        await play.start_bot()
+    elif how == "Slack away":
+        play.slack.come_back()
+    else:
+        await play.retry()
+    await play.asks()
+    assert asked(play) == ["approve-flush", "stop-lmtp"]
+    assert SAID[happens] in lapses(play)[0]
 
 
 @pytest.mark.parametrize(
@@ -134,29 +132,29 @@ async def test_whatever_made_the_approval_old_it_is_asked_about_again(happens: H
     pairs(["stop-dovecot", "mask-dovecot", "install-packages"], [upgrades_one, loses_the_new]),
     ids=named,
 )
-@virtually
-async def test_packages_and_downloads_are_as_shown_up_to_the_installation(step: str, happens: Happens) -> None:
-    async with a_run() as play:
-        await play.reaches(step)
-        happens(play)
-        await play.asks()
-        assert asked(play) == ["approve-flush", step]
-        assert SAID[happens] in lapses(play)[0]
-        assert await play.ends() == "done"
-        assert set(play.backend.packages.installed.values()) == {NEW}
-        assert play.broken() == []
+@from_step()
+async def test_packages_and_downloads_are_as_shown_up_to_the_installation(
+    play: Drill, step: str, happens: Happens
+) -> None:
+    happens(play)
+    await play.asks()
+    assert asked(play) == ["approve-flush", step]
+    assert SAID[happens] in lapses(play)[0]
+    assert await play.ends() == "done"
+    assert set(play.backend.packages.installed.values()) == {NEW}
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("happens", [upgrades_one, loses_the_new], ids=named)
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])
-@virtually
-async def test_users_who_wait_for_a_stopped_dovecot_come_before_the_question(step: str, happens: Happens) -> None:
-    async with a_run() as play:
-        await play.reaches(step)
-        happens(play)
-        await play.asks()
-        assert asked(play) == ["approve-flush", "mask-dovecot"]
-        assert len(play.sent(step)) == 1
+@from_step()
+async def test_users_who_wait_for_a_stopped_dovecot_come_before_the_question(
+    play: Drill, step: str, happens: Happens
+) -> None:
+    happens(play)
+    await play.asks()
+    assert asked(play) == ["approve-flush", "mask-dovecot"]
+    assert len(play.sent(step)) == 1
 
 
 @virtually
@@ -188,40 +186,36 @@ async def test_packages_that_were_upgraded_in_the_drain_are_shown_with_the_quest
         assert play.sent("install-packages") == []
 
 
-@virtually
-async def test_the_question_says_which_downloads_are_gone_and_where_they_come_from_then() -> None:
-    async with a_run() as play:
-        await play.asks()
-        assert "the downloaded packages: all there" in evidence(play)
-        loses_the_new(play)
-        await play.approve()
-        await play.asks()
-        gone = f"dovecot-core={NEW}, dovecot-imapd={NEW}, dovecot-lmtpd={NEW}"
-        assert f"the downloaded packages: without {gone}; the installation asks the mirror for it" in evidence(play)
-        assert await play.ends() == "done"
+@from_step("approve-flush")
+async def test_the_question_says_which_downloads_are_gone_and_where_they_come_from_then(play: Drill) -> None:
+    await play.asks()
+    assert "the downloaded packages: all there" in evidence(play)
+    loses_the_new(play)
+    await play.approve()
+    await play.asks()
+    gone = f"dovecot-core={NEW}, dovecot-imapd={NEW}, dovecot-lmtpd={NEW}"
+    assert f"the downloaded packages: without {gone}; the installation asks the mirror for it" in evidence(play)
+    assert await play.ends() == "done"
 
 
-@virtually
-async def test_the_question_says_that_there_is_no_way_back_once_the_packages_of_before_are_gone() -> None:
-    async with a_run() as play:
-        await play.asks()
-        loses_the_old(play)
-        await play.approve()
-        await play.asks()
-        assert "no way back for the packages" in evidence(play)
+@from_step("approve-flush")
+async def test_the_question_says_that_there_is_no_way_back_once_the_packages_of_before_are_gone(play: Drill) -> None:
+    await play.asks()
+    loses_the_old(play)
+    await play.approve()
+    await play.asks()
+    assert "no way back for the packages" in evidence(play)
 
 
-@virtually
-async def test_what_differs_after_the_question_has_been_asked_again_is_asked_about_once_more() -> None:
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        is_disabled(play)
-        await play.asks()
-        upgrades_one(play)
-        await play.approve()
-        await play.asks()
-        assert asked(play) == ["approve-flush", "stop-lmtp", "stop-lmtp"]
-        assert await play.ends() == "done"
+@from_step("stop-lmtp")
+async def test_what_differs_after_the_question_has_been_asked_again_is_asked_about_once_more(play: Drill) -> None:
+    is_disabled(play)
+    await play.asks()
+    upgrades_one(play)
+    await play.approve()
+    await play.asks()
+    assert asked(play) == ["approve-flush", "stop-lmtp", "stop-lmtp"]
+    assert await play.ends() == "done"
 
 
 @pytest.mark.parametrize("text", [TEXT, RESTART])
@@ -245,14 +239,12 @@ async def test_where_no_packages_are_installed_their_versions_count_until_users_
 
 
 @pytest.mark.parametrize("step", ["drain", "stop-lmtp"])
-@virtually
-async def test_a_restart_by_needrestart_changes_nothing_that_was_shown(step: str) -> None:
-    async with a_run() as play:
-        await play.reaches(step)
-        await play.backend.dovecot_unit.stop()
-        play.backend.dovecot_unit.start()
-        assert await play.ends() == "done"
-        assert asked(play) == ["approve-flush"]
+@from_step()
+async def test_a_restart_by_needrestart_changes_nothing_that_was_shown(play: Drill) -> None:
+    await play.backend.dovecot_unit.stop()
+    play.backend.dovecot_unit.start()
+    assert await play.ends() == "done"
+    assert asked(play) == ["approve-flush"]
 
 
 @pytest.mark.parametrize("start", [a_run, a_move])
@@ -277,18 +269,16 @@ async def test_a_flush_unit_that_is_disabled_after_the_approval_holds_the_run_be
         assert asked(play) == ["approve-flush"]
 
 
-@virtually
-async def test_an_approval_of_an_older_version_is_held_against_what_it_showed_and_no_more() -> None:
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        play.stop_bot()
-        play.journal.facts[RUN] = [as_written_then(entry) for entry in play.journal.facts[RUN]]
-        play.reader._run = None
-        upgrades_one(play)
-        is_disabled(play)
-        await play.start_bot()
-        assert await play.ends() == "done"
-        assert asked(play) == ["approve-flush"]
+@from_step("stop-lmtp")
+async def test_an_approval_of_an_older_version_is_held_against_what_it_showed_and_no_more(play: Drill) -> None:
+    play.stop_bot()
+    play.journal.facts[RUN] = [as_written_then(entry) for entry in play.journal.facts[RUN]]
+    play.reader._run = None
+    upgrades_one(play)
+    is_disabled(play)
+    await play.start_bot()
+    assert await play.ends() == "done"
+    assert asked(play) == ["approve-flush"]
 
 
 def as_written_then(entry: Entry) -> Entry:

@@ -16,6 +16,7 @@ from bot.errors import MayHaveRun
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Answer, Call
 from tests.examples import named, pairs
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 
 DELETIONS = ("rm -f", "-delete")
@@ -76,60 +77,56 @@ ORDERS = [
 
 
 @pytest.mark.parametrize(("how", "call"), ORDERS)
-@virtually
+@from_step("approve-flush")
 async def test_a_stop_that_is_no_flush_is_held_before_the_first_deletion(
-    how: Callable[[Drill], None], call: str
+    play: Drill, how: Callable[[Drill], None], call: str
 ) -> None:
     """In every order: the users come first and are moved, and then nothing is deleted; the reason says what to do."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.ASKING)
-        play.before(call, lambda: how(play))
-        await play.reaches("remove-old-metacache-database")
-        assert play.ring.users_on("backend-3") == 0
-        run = await play.held()
-        assert "was not seen to be flushed" in run.reason
-        assert "go back" in run.reason
-        assert nothing_deleted(play)
-        await play.retry()
-        await play.held()
-        assert nothing_deleted(play), "however often somebody retries"
-        await play.go_back()
-        assert await play.ends() == "went back"
-        assert nothing_deleted(play)
-        assert play.backend.serving
-        assert not play.backend.dovecot_unit.masked
+    await play.until(lambda run: run.status is Status.ASKING)
+    play.before(call, lambda: how(play))
+    await play.reaches("remove-old-metacache-database")
+    assert play.ring.users_on("backend-3") == 0
+    run = await play.held()
+    assert "was not seen to be flushed" in run.reason
+    assert "go back" in run.reason
+    assert nothing_deleted(play)
+    await play.retry()
+    await play.held()
+    assert nothing_deleted(play), "however often somebody retries"
+    await play.go_back()
+    assert await play.ends() == "went back"
+    assert nothing_deleted(play)
+    assert play.backend.serving
+    assert not play.backend.dovecot_unit.masked
 
 
 @pytest.mark.parametrize("how", [disable, stop_by_hand])
-@virtually
+@from_step("stop-lmtp")
 async def test_a_unit_that_ended_while_a_failed_stop_was_held_makes_the_next_stop_no_flush(
+    play: Drill,
     how: Callable[[Drill], None],
 ) -> None:
     """It was active before the first stop, which stopped nothing; minutes later somebody has stopped it by hand."""
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        play.fails("stop-dovecot")
-        await play.held()
-        how(play)
-        await play.retry(after=timedelta(minutes=8))
-        await play.reaches("remove-old-metacache-database")
-        run = await play.held()
-        assert "was not seen to be flushed" in run.reason
-        assert nothing_deleted(play)
+    play.fails("stop-dovecot")
+    await play.held()
+    how(play)
+    await play.retry(after=timedelta(minutes=8))
+    await play.reaches("remove-old-metacache-database")
+    run = await play.held()
+    assert "was not seen to be flushed" in run.reason
+    assert nothing_deleted(play)
 
 
-@virtually
-async def test_a_stop_that_was_not_clean_is_held_before_anything_is_installed() -> None:
+@from_step("stop-dovecot")
+async def test_a_stop_that_was_not_clean_is_held_before_anything_is_installed(play: Drill) -> None:
     """Its users are moved all the same; what follows waits for people."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        unclean(play)
-        await play.reaches("stop-was-clean")
-        await play.held()
-        assert play.ring.users_on("backend-3") == 0
-        await play.go_back()
-        assert await play.ends() == "went back"
-        assert nothing_deleted(play)
+    unclean(play)
+    await play.reaches("stop-was-clean")
+    await play.held()
+    assert play.ring.users_on("backend-3") == 0
+    await play.go_back()
+    assert await play.ends() == "went back"
+    assert nothing_deleted(play)
 
 
 def unheard() -> None:
@@ -160,39 +157,33 @@ async def test_one_answer_that_is_lost_around_a_clean_stop_does_not_keep_a_run_f
         assert play.broken() == []
 
 
-@virtually
-async def test_an_unflushed_metacache_is_deleted_only_when_two_engineers_say_so() -> None:
+@from_step("stop-dovecot")
+async def test_an_unflushed_metacache_is_deleted_only_when_two_engineers_say_so(play: Drill) -> None:
     """The way on without going back: each deletion is skipped by hand, and the run ends well."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        play.before("StepStarted:stop-dovecot", lambda: disable(play))
-        await play.reaches("remove-old-metacache-database")
-        for _ in range(2):
-            await play.held()
-            await play.skip()
-        assert await play.ends() == "done"
-        assert nothing_deleted(play)
+    play.before("StepStarted:stop-dovecot", lambda: disable(play))
+    await play.reaches("remove-old-metacache-database")
+    for _ in range(2):
+        await play.held()
+        await play.skip()
+    assert await play.ends() == "done"
+    assert nothing_deleted(play)
 
 
-@virtually
-async def test_a_restart_between_stop_and_deletion_forgets_no_flush_and_invents_none() -> None:
+@from_step("remove-old-metacache-database")
+async def test_a_restart_between_stop_and_deletion_forgets_no_flush_and_invents_none(play: Drill) -> None:
     """What was read around the stop is in the facts."""
-    async with a_run() as play:
-        await play.reaches("remove-old-metacache-database")
-        await play.restart_bot()
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    await play.restart_bot()
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_stop_that_is_repeated_after_a_crash_is_still_the_flush_that_it_was() -> None:
+@from_step("stop-dovecot")
+async def test_a_stop_that_is_repeated_after_a_crash_is_still_the_flush_that_it_was(play: Drill) -> None:
     """The first one flushed and its end was not heard; the unit is inactive then, and rightly so."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        await play.until(lambda run: run.status is Status.BUSY)
-        await play.restart_bot()
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    await play.until(lambda run: run.status is Status.BUSY)
+    await play.restart_bot()
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("at", ["install-packages", "install-config", "clean-metacache", "unmask-dovecot"])
@@ -247,20 +238,18 @@ BACK_FROM = (
 
 
 @pytest.mark.parametrize("step", BACK_FROM)
-@virtually
-async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_serves(step: str) -> None:
+@from_step()
+async def test_the_way_back_from_every_step_leaves_no_mask_and_a_backend_that_serves(play: Drill, step: str) -> None:
     """A mask that was forgotten would keep dovecot down at the next start."""
-    async with a_run() as play:
-        await play.reaches(step)
-        if isinstance(play.step(step), PlannedChange):
-            play.fails(step)
-            await play.held()
-        await play.go_back()
-        assert await play.ends() in {"went back", "aborted"}
-        assert not play.backend.dovecot_unit.masked
-        assert play.backend.serving
-        assert play.ring.state.usable(play.backend.ip)
-        assert play.broken() == []
+    if isinstance(play.step(step), PlannedChange):
+        play.fails(step)
+        await play.held()
+    await play.go_back()
+    assert await play.ends() in {"went back", "aborted"}
+    assert not play.backend.dovecot_unit.masked
+    assert play.backend.serving
+    assert play.ring.state.usable(play.backend.ip)
+    assert play.broken() == []
 
 
 def flushed_by_dovecot(made: Catalogue) -> Catalogue:
@@ -281,11 +270,9 @@ async def test_a_clean_stop_of_dovecot_alone_is_no_flush_whatever_unit_the_setti
         assert play.sent("stop-lmtp") == []
 
 
-@virtually
-async def test_the_old_database_is_not_said_to_be_removed_while_it_is_there() -> None:
-    async with a_run() as play:
-        await play.reaches("remove-old-metacache-database")
-        play.becomes_a_link("/var/lib/dovecot/metacache")
-        run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
-        assert (run.status, run.step and run.step.name) == (Status.HELD, "remove-old-metacache-database")
-        assert "remove-old-metacache-database" not in run.seen_done
+@from_step("remove-old-metacache-database")
+async def test_the_old_database_is_not_said_to_be_removed_while_it_is_there(play: Drill) -> None:
+    play.becomes_a_link("/var/lib/dovecot/metacache")
+    run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+    assert (run.status, run.step and run.step.name) == (Status.HELD, "remove-old-metacache-database")
+    assert "remove-old-metacache-database" not in run.seen_done

@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.practice.ring.ring import PracticeRing
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
 
@@ -30,48 +31,44 @@ TAKE_DOWN = ("stop-lmtp", "stop-dovecot", "director-down", "flush-users", "mask-
     ],
     ids=["UsersCounted", "RingDeviated", "OthersCounted", "MonitorSaysUp"],
 )
-@virtually
-async def test_what_only_tells_something_between_look_and_change_starves_no_take_down(told: Any) -> None:
+@from_step("stop-lmtp")
+async def test_what_only_tells_something_between_look_and_change_starves_no_take_down(play: Drill, told: Any) -> None:
     """A flapping director would else keep the users of a stopped dovecot waiting for as long as it flaps."""
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        number = 0
+    number = 0
 
-        async def tell() -> None:
-            nonlocal number
-            number += 1
-            runlog = play._services[-1]._live[RUN].runlog
-            if number <= 2 or not isinstance(told(0), fact.RingDeviated):
-                await runlog.record(told(number))
+    async def tell() -> None:
+        nonlocal number
+        number += 1
+        runlog = play._services[-1]._live[RUN].runlog
+        if number <= 2 or not isinstance(told(0), fact.RingDeviated):
+            await runlog.record(told(number))
 
-        hook = play.before("hosts.run", tell, always=True)
-        began = now()
-        await play.reaches("stop-was-clean")
-        assert number >= 2
-        assert now() - began < timedelta(seconds=3)
-        play.points.hooks.remove(hook)
-        for step in TAKE_DOWN:
-            assert len(play.sent(step)) == 1, step
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    hook = play.before("hosts.run", tell, always=True)
+    began = now()
+    await play.reaches("stop-was-clean")
+    assert number >= 2
+    assert now() - began < timedelta(seconds=3)
+    play.points.hooks.remove(hook)
+    for step in TAKE_DOWN:
+        assert len(play.sent(step)) == 1, step
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_director_that_restarts_all_the_time_starves_no_take_down() -> None:
+@from_step("stop-dovecot")
+async def test_a_director_that_restarts_all_the_time_starves_no_take_down(play: Drill) -> None:
     """Each time it says 100 and up of everything for a second; those that know are right again at once."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        restarting = asyncio.ensure_future(_restarts(play))
-        began = now()
-        while play.ring.users_on("backend-3"):
-            await asyncio.sleep(0.1)
-        assert now() - began < timedelta(seconds=10)
-        restarting.cancel()
-        await asyncio.sleep(5)
-        while (run := await play.until(lambda run: run.status in _STANDS)).status is not Status.ENDED:
-            await (play.approve() if run.status is Status.ASKING else play.retry())
-        assert str(run.outcome) == "done"
-        assert play.broken() == []
+    restarting = asyncio.ensure_future(_restarts(play))
+    began = now()
+    while play.ring.users_on("backend-3"):
+        await asyncio.sleep(0.1)
+    assert now() - began < timedelta(seconds=10)
+    restarting.cancel()
+    await asyncio.sleep(5)
+    while (run := await play.until(lambda run: run.status in _STANDS)).status is not Status.ENDED:
+        await (play.approve() if run.status is Status.ASKING else play.retry())
+    assert str(run.outcome) == "done"
+    assert play.broken() == []
 
 
 async def _restarts(play: Drill) -> None:
@@ -124,32 +121,28 @@ async def test_a_procedure_of_ones_own_adds_to_the_guards_and_takes_none_away(lo
 @pytest.mark.parametrize(
     "step", ["set-vhosts-to-zero", "director-down", "flush-users", "set-vhosts-back", "director-up"]
 )
-@virtually
-async def test_a_directors_name_that_leads_into_another_ring_changes_nothing_there(step: str) -> None:
+@from_step()
+async def test_a_directors_name_that_leads_into_another_ring_changes_nothing_there(play: Drill) -> None:
     """A ring that knows the same addresses, as a copy of the site does: who was proved is not who is there now."""
-    async with a_run() as play:
-        await play.reaches(step)
-        _another_ring(play)
-        await play.until(lambda run: run.status in _STANDS)
-        assert [one.text for one in play.watching.begun if one.ran.host.startswith("other") and one.ran.not_after] == []
+    _another_ring(play)
+    await play.until(lambda run: run.status in _STANDS)
+    assert [one.text for one in play.watching.begun if one.ran.host.startswith("other") and one.ran.not_after] == []
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-back", "director-up"])
-@virtually
-async def test_what_another_ring_says_is_never_found_done(step: str) -> None:
+@from_step()
+async def test_what_another_ring_says_is_never_found_done(play: Drill) -> None:
     """It says 100 and up, as every ring does of a backend; the true one would have been forgotten at 0."""
-    async with a_run() as play:
-        await play.reaches(step)
-        _another_ring(play)
-        run = await play.held()
-        assert "is another director" in run.reason
-        for name in play.ring.directors:
-            del play.network.reaches[name]
-            play.network.drop(f"other-{name}")
-        await play.retry()
-        assert await play.ends() == "done"
-        ip = play.ring.backends["backend-3"].ip
-        assert [view.backends[ip].usable for view in play.ring.state.directors.values()] == [True, True]
+    _another_ring(play)
+    run = await play.held()
+    assert "is another director" in run.reason
+    for name in play.ring.directors:
+        del play.network.reaches[name]
+        play.network.drop(f"other-{name}")
+    await play.retry()
+    assert await play.ends() == "done"
+    ip = play.ring.backends["backend-3"].ip
+    assert [view.backends[ip].usable for view in play.ring.state.directors.values()] == [True, True]
 
 
 def _another_ring(play: Drill) -> None:

@@ -18,6 +18,7 @@ from bot.library import procedures_folder, read_library
 from bot.practice.machine.files import File
 from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Answer, Call, Program, failed
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.shown import HOTFIX, asked, hotfix
@@ -34,23 +35,22 @@ def closes(play: Drill, path: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "mask-dovecot", "install-packages"])
-@virtually
+@from_step()
 async def test_what_was_changed_on_the_host_after_the_approval_is_asked_about_again_before_it_is_replaced(
+    play: Drill,
     step: str,
 ) -> None:
     """Seen: a hotfix that came while the run was under way was replaced, and nobody had been told of it."""
-    async with a_run() as play:
-        await play.reaches(step)
-        hotfix(play)
-        await play.asks()
-        assert asked(play) == ["approve-flush", step]
-        assert play.sent(step) == []
-        (lapsed,) = play.facts(fact.ApprovalLapsed)
-        assert lapsed.reason.endswith(f"difference is added {HOTFIX}, expected none")
-        assert f"added {HOTFIX}" in play.thread(fact.ApprovalAsked)[-1]
-        assert await play.ends() == "done"
-        assert len(play.facts(fact.ApprovalLapsed)) == 1
-        assert play.broken() == []
+    hotfix(play)
+    await play.asks()
+    assert asked(play) == ["approve-flush", step]
+    assert play.sent(step) == []
+    (lapsed,) = play.facts(fact.ApprovalLapsed)
+    assert lapsed.reason.endswith(f"difference is added {HOTFIX}, expected none")
+    assert f"added {HOTFIX}" in play.thread(fact.ApprovalAsked)[-1]
+    assert await play.ends() == "done"
+    assert len(play.facts(fact.ApprovalLapsed)) == 1
+    assert play.broken() == []
 
 
 @virtually
@@ -106,62 +106,53 @@ def half_done(usual: Program) -> Program:
 
 
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])
-@virtually
-async def test_users_who_wait_for_a_stopped_dovecot_are_moved_first(step: str) -> None:
+@from_step()
+async def test_users_who_wait_for_a_stopped_dovecot_are_moved_first(play: Drill, step: str) -> None:
     """They wait for that click otherwise; what was changed is asked about once they are away."""
-    async with a_run() as play:
-        await play.reaches(step)
-        hotfix(play)
-        await play.asks()
-        assert asked(play) == ["approve-flush", "mask-dovecot"]
-        assert len(play.sent(step)) == 1
-        assert await play.ends() == "done"
+    hotfix(play)
+    await play.asks()
+    assert asked(play) == ["approve-flush", "mask-dovecot"]
+    assert len(play.sent(step)) == 1
+    assert await play.ends() == "done"
 
 
-@virtually
-async def test_what_was_changed_before_the_question_is_shown_with_it() -> None:
+@from_step("drain")
+async def test_what_was_changed_before_the_question_is_shown_with_it(play: Drill) -> None:
     """The comparison is from before the drain."""
-    async with a_run() as play:
-        await play.reaches("drain")
-        hotfix(play)
-        await play.asks()
-        (question,) = play.facts(fact.ApprovalAsked)
-        assert any(f"/etc/dovecot difference added {HOTFIX}" in line for line in question.evidence)
-        assert await play.ends() == "done"
-        assert play.facts(fact.ApprovalLapsed) == []
+    hotfix(play)
+    await play.asks()
+    (question,) = play.facts(fact.ApprovalAsked)
+    assert any(f"/etc/dovecot difference added {HOTFIX}" in line for line in question.evidence)
+    assert await play.ends() == "done"
+    assert play.facts(fact.ApprovalLapsed) == []
 
 
-@virtually
-async def test_a_change_between_the_question_and_the_click_is_not_approved_by_it() -> None:
-    async with a_run() as play:
-        await play.asks()
-        hotfix(play)
-        await play.approve()
-        await play.asks()
-        assert asked(play) == ["approve-flush", "stop-lmtp"]
+@from_step("approve-flush")
+async def test_a_change_between_the_question_and_the_click_is_not_approved_by_it(play: Drill) -> None:
+    await play.asks()
+    hotfix(play)
+    await play.approve()
+    await play.asks()
+    assert asked(play) == ["approve-flush", "stop-lmtp"]
 
 
-@virtually
-async def test_while_nothing_is_changed_nobody_is_asked_twice_and_a_touch_is_no_change() -> None:
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        node = play.backend.disk.look("/etc/dovecot/dovecot.conf")
-        assert isinstance(node, File)
-        node.changed += timedelta(minutes=5)
-        assert await play.ends() == "done"
-        assert asked(play) == ["approve-flush"]
+@from_step("stop-lmtp")
+async def test_while_nothing_is_changed_nobody_is_asked_twice_and_a_touch_is_no_change(play: Drill) -> None:
+    node = play.backend.disk.look("/etc/dovecot/dovecot.conf")
+    assert isinstance(node, File)
+    node.changed += timedelta(minutes=5)
+    assert await play.ends() == "done"
+    assert asked(play) == ["approve-flush"]
 
 
-@virtually
-async def test_where_it_cannot_be_seen_what_is_in_place_the_run_holds() -> None:
+@from_step("stop-lmtp")
+async def test_where_it_cannot_be_seen_what_is_in_place_the_run_holds(play: Drill) -> None:
     """What is not read is not as it was shown."""
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        kept = play.backend.disk.remove("/etc/dovecot")
-        assert kept is not None
-        run = await play.held()
-        assert "what is there now cannot be read" in run.reason
-        assert play.sent("stop-lmtp") == []
+    kept = play.backend.disk.remove("/etc/dovecot")
+    assert kept is not None
+    run = await play.held()
+    assert "what is there now cannot be read" in run.reason
+    assert play.sent("stop-lmtp") == []
 
 
 @virtually
@@ -196,18 +187,16 @@ async def test_what_the_packages_change_in_the_configuration_is_told(text: str) 
         assert asked(play) == ["approve-flush"]
 
 
-@virtually
-async def test_a_bot_that_was_away_judges_what_is_in_place_as_well() -> None:
-    async with a_run() as play:
-        await play.reaches("mask-dovecot")
-        play.stop_bot()
-        hotfix(play)
-        await asyncio.sleep(10)
-        await play.start_bot()
-        await play.asks()
-        assert asked(play)[0] == "approve-flush"
-        assert len(asked(play)) == 2
-        assert await play.ends() == "done"
+@from_step("mask-dovecot")
+async def test_a_bot_that_was_away_judges_what_is_in_place_as_well(play: Drill) -> None:
+    play.stop_bot()
+    hotfix(play)
+    await asyncio.sleep(10)
+    await play.start_bot()
+    await play.asks()
+    assert asked(play)[0] == "approve-flush"
+    assert len(asked(play)) == 2
+    assert await play.ends() == "done"
 
 
 # owners and modes on the way

@@ -7,7 +7,8 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.fixtures import MOUNTS, VMAIL
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.branches import from_step
+from tests.harness.drill import Drill
 
 
 def bound_into_the_metacache(play: Drill) -> None:
@@ -16,26 +17,22 @@ def bound_into_the_metacache(play: Drill) -> None:
     disk.write(MOUNTS, f"{before}23 22 8:1 /srv/mail {VMAIL}/shared\\040mail rw shared:1 - ext4 /dev/sda1 rw\n")
 
 
-@virtually
-async def test_what_is_mounted_into_the_metacache_refuses_a_run_before_anybody_is_disturbed() -> None:
-    async with a_run() as play:
-        await play.reaches("one-backend-at-a-time")
-        bound_into_the_metacache(play)
-        run = await play.until(lambda run: run.status is Status.ENDED)
-        assert run.outcome is fact.Outcome.REFUSED
-        assert f"below is {VMAIL}/shared mail" in run.reason
+@from_step("one-backend-at-a-time")
+async def test_what_is_mounted_into_the_metacache_refuses_a_run_before_anybody_is_disturbed(play: Drill) -> None:
+    bound_into_the_metacache(play)
+    run = await play.until(lambda run: run.status is Status.ENDED)
+    assert run.outcome is fact.Outcome.REFUSED
+    assert f"below is {VMAIL}/shared mail" in run.reason
 
 
-@virtually
-async def test_what_was_mounted_into_it_since_holds_the_run_before_it_is_emptied() -> None:
-    async with a_run() as play:
-        await play.reaches("remove-old-metacache-database")
-        bound_into_the_metacache(play)
-        run = await play.held()
-        assert run.step is not None
-        assert run.step.name == "clean-metacache"
-        assert f"below is {VMAIL}/shared mail" in run.reason
-        assert play.sent("clean-metacache") == []
+@from_step("remove-old-metacache-database")
+async def test_what_was_mounted_into_it_since_holds_the_run_before_it_is_emptied(play: Drill) -> None:
+    bound_into_the_metacache(play)
+    run = await play.held()
+    assert run.step is not None
+    assert run.step.name == "clean-metacache"
+    assert f"below is {VMAIL}/shared mail" in run.reason
+    assert play.sent("clean-metacache") == []
 
 
 def filled(play: Drill) -> None:
@@ -45,10 +42,8 @@ def filled(play: Drill) -> None:
 
 
 @pytest.mark.parametrize("step", ["one-backend-at-a-time", "stop-lmtp"])
-@virtually
-async def test_a_metacache_of_two_thousand_users_is_emptied(step: str) -> None:
+@from_step()
+async def test_a_metacache_of_two_thousand_users_is_emptied(play: Drill) -> None:
     """Whether it is there, and empty, is all that is wanted of it; it may grow after preflight."""
-    async with a_run() as play:
-        await play.reaches(step)
-        filled(play)
-        assert await play.ends() == "done"
+    filled(play)
+    assert await play.ends() == "done"

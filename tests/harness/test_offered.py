@@ -10,6 +10,7 @@ from bot.errors import Refused
 from bot.practice.scene import CHANNEL
 from bot.practice.site import CONFIG
 from tests.build import REQUESTER
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 
@@ -26,13 +27,11 @@ async def offered(play: Drill) -> dict[str, str]:
     return {one.backend: one.state for one in states}
 
 
-@virtually
-async def test_a_claimed_ring_says_by_which_run_and_a_free_one_how_its_backends_stand() -> None:
-    async with a_run() as play:
-        await play.reaches("drain")
-        assert set((await offered(play)).values()) == {f"its ring is claimed by run {RUN}"}
-        assert await play.ends() == "done"
-        assert (await offered(play))["backend-3"].startswith("up, vhosts 100, ")
+@from_step("drain")
+async def test_a_claimed_ring_says_by_which_run_and_a_free_one_how_its_backends_stand(play: Drill) -> None:
+    assert set((await offered(play)).values()) == {f"its ring is claimed by run {RUN}"}
+    assert await play.ends() == "done"
+    assert (await offered(play))["backend-3"].startswith("up, vhosts 100, ")
 
 
 @virtually

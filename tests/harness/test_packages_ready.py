@@ -9,6 +9,7 @@ import pytest
 
 from bot.core.runs import events as fact
 from tests.examples import named, pairs
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.shown import (
     ONLY_PACKAGES,
@@ -31,20 +32,20 @@ KEEPS: dict[Happens, str] = {
 
 
 @pytest.mark.parametrize("keeps", KEEPS, ids=named)
-@virtually
-async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_asked(keeps: Happens) -> None:
+@from_step("drain")
+async def test_what_would_keep_packages_from_being_installed_is_seen_when_it_is_asked(
+    play: Drill, keeps: Happens
+) -> None:
     """It came during the drain. The run holds while the backend serves, and goes on once it is mended."""
-    async with a_run() as play:
-        await play.reaches("drain")
-        keeps(play)
-        run = await play.held()
-        assert KEEPS[keeps] in run.reason
-        assert asked(play) == []
-        packages = play.backend.packages
-        packages.locked_by, packages.interrupted = "", False
-        packages.free |= dict.fromkeys(packages.free, 5_000)
-        await play.retry()
-        assert await play.ends() == "done"
+    keeps(play)
+    run = await play.held()
+    assert KEEPS[keeps] in run.reason
+    assert asked(play) == []
+    packages = play.backend.packages
+    packages.locked_by, packages.interrupted = "", False
+    packages.free |= dict.fromkeys(packages.free, 5_000)
+    await play.retry()
+    assert await play.ends() == "done"
 
 
 @pytest.mark.parametrize(("keeps", "start"), pairs([*KEEPS], [a_run, a_move]), ids=named)
@@ -64,15 +65,13 @@ async def test_what_would_keep_packages_from_being_installed_is_asked_about_befo
         assert play.began("service stop lmtp") == []
 
 
-@virtually
-async def test_a_lock_that_is_held_for_a_minute_is_waited_for_before_it_is_asked() -> None:
+@from_step("count-mapped-users")
+async def test_a_lock_that_is_held_for_a_minute_is_waited_for_before_it_is_asked(play: Drill) -> None:
     """apt's daily job takes that long, and nobody is to be called for it."""
-    async with a_run() as play:
-        await play.reaches("count-mapped-users")
-        locks_for(60, play)
-        await play.asks()
-        assert await play.ends() == "done"
-        assert asked(play) == ["approve-flush"]
+    locks_for(60, play)
+    await play.asks()
+    assert await play.ends() == "done"
+    assert asked(play) == ["approve-flush"]
 
 
 @pytest.mark.parametrize("step", ["download-packages", "download-packages-of-before", "install-packages"])
@@ -101,14 +100,15 @@ async def test_a_lock_that_is_held_for_longer_than_the_installation_waits_holds_
         assert await play.ends() == "done"
 
 
-@virtually
-async def test_of_two_things_that_keep_packages_from_being_installed_the_first_that_was_checked_is_told() -> None:
+@from_step("approve-flush")
+async def test_of_two_things_that_keep_packages_from_being_installed_the_first_that_was_checked_is_told(
+    play: Drill,
+) -> None:
     """They are looked at side by side; an interrupted dpkg is waited for longer than an offer that was withdrawn."""
-    async with a_run() as play:
-        await play.asks()
-        is_interrupted(play)
-        play.backend.packages.offered["dovecot-core"].pop()
-        await play.approve()
-        await play.asks()
-        assert "dpkg was interrupted" in lapses(play)[0]
-        assert "missing is dovecot-core" in evidence(play)
+    await play.asks()
+    is_interrupted(play)
+    play.backend.packages.offered["dovecot-core"].pop()
+    await play.approve()
+    await play.asks()
+    assert "dpkg was interrupted" in lapses(play)[0]
+    assert "missing is dovecot-core" in evidence(play)

@@ -14,6 +14,7 @@ from bot.core.runs.transitions import Status
 from bot.practice.machine.files import File
 from bot.practice.ring.packages import LISTS, NAMES, NEW, OLD
 from tests.examples import named
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import now
 from tests.harness.shown import (
@@ -44,12 +45,11 @@ def is_gone(play: Drill) -> None:
     play.backend.disk.remove(LIST)
 
 
-@virtually
-async def test_the_age_of_the_package_lists_stands_on_the_approval() -> None:
-    async with a_run() as play:
-        await play.asks()
-        assert "*Evidence* backend-3: package lists less than an hour old" in question(play)
-        assert ":warning: old package lists" not in question(play)
+@from_step("approve-flush")
+async def test_the_age_of_the_package_lists_stands_on_the_approval(play: Drill) -> None:
+    await play.asks()
+    assert "*Evidence* backend-3: package lists less than an hour old" in question(play)
+    assert ":warning: old package lists" not in question(play)
 
 
 ALARMS: dict[Callable[[Drill], None], str] = {
@@ -62,42 +62,37 @@ ALARMS: dict[Callable[[Drill], None], str] = {
 
 
 @pytest.mark.parametrize("happens", ALARMS, ids=named)
-@virtually
-async def test_what_who_approves_must_not_overlook_is_marked(happens: Callable[[Drill], None]) -> None:
-    async with a_run() as play:
-        await play.reaches("drain")
-        happens(play)
-        await play.asks()
-        assert f":warning: {ALARMS[happens]}" in question(play)
+@from_step("drain")
+async def test_what_who_approves_must_not_overlook_is_marked(play: Drill, happens: Callable[[Drill], None]) -> None:
+    happens(play)
+    await play.asks()
+    assert f":warning: {ALARMS[happens]}" in question(play)
 
 
-@virtually
-async def test_what_the_run_brings_is_said_of_the_versions_that_are_installed_now() -> None:
+@from_step("drain")
+async def test_what_the_run_brings_is_said_of_the_versions_that_are_installed_now(play: Drill) -> None:
     """Of those that it was planned from, once: a version that would go down again looked like an upgrade."""
-    async with a_run() as play:
-        await play.reaches("drain")
-        upgrades_one(play)
-        await play.asks()
-        lines = play.facts(fact.ApprovalAsked)[-1].brief
-        assert f"dovecot-core and 1 more: {OLD} → {NEW}" in lines
-        assert f"dovecot-imapd: {NEW} already" in lines
-        await play.reaches("set-vhosts-back")
-        play.backend.disk.write("/etc/dovecot/local.conf", "# by Puppet\n")
-        await play.asks()
-        again = play.facts(fact.ApprovalAsked)[-1]
-        assert (again.gate, again.step) == (Gate.RESTORE, "set-vhosts-back")
-        assert f"dovecot-imapd: {NEW} already" in again.brief
+    upgrades_one(play)
+    await play.asks()
+    lines = play.facts(fact.ApprovalAsked)[-1].brief
+    assert f"dovecot-core and 1 more: {OLD} → {NEW}" in lines
+    assert f"dovecot-imapd: {NEW} already" in lines
+    await play.reaches("set-vhosts-back")
+    play.backend.disk.write("/etc/dovecot/local.conf", "# by Puppet\n")
+    await play.asks()
+    again = play.facts(fact.ApprovalAsked)[-1]
+    assert (again.gate, again.step) == (Gate.RESTORE, "set-vhosts-back")
+    assert f"dovecot-imapd: {NEW} already" in again.brief
 
 
-@virtually
-async def test_the_question_says_how_long_the_installation_waits_for_dpkgs_lock() -> None:
-    async with a_run() as play:
-        await play.asks()
-        assert "*Waits* up to 2 min for dpkg's lock, where another program holds it" in question(play)
-        await play.approve()
-        await play.reaches("approve-restore")
-        await play.asks()
-        assert "dpkg's lock" not in question(play)
+@from_step("approve-flush")
+async def test_the_question_says_how_long_the_installation_waits_for_dpkgs_lock(play: Drill) -> None:
+    await play.asks()
+    assert "*Waits* up to 2 min for dpkg's lock, where another program holds it" in question(play)
+    await play.approve()
+    await play.reaches("approve-restore")
+    await play.asks()
+    assert "dpkg's lock" not in question(play)
 
 
 @virtually

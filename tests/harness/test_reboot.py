@@ -9,7 +9,8 @@ import pytest
 
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
-from tests.harness.drill import Drill, a_run, virtually
+from tests.harness.branches import from_step
+from tests.harness.drill import Drill
 
 STOPPED = (
     "mask-dovecot",
@@ -24,140 +25,124 @@ STOPPED = (
 
 
 @pytest.mark.parametrize("step", STOPPED)
-@virtually
-async def test_a_boot_that_started_dovecot_in_the_upgrade_is_said_and_retry_stops_it_again(step: str) -> None:
+@from_step()
+async def test_a_boot_that_started_dovecot_in_the_upgrade_is_said_and_retry_stops_it_again(play: Drill) -> None:
     """The mask of that boot is gone, and dovecot may have started half upgraded: nothing goes on under it."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.reboots_now()
-        assert play.backend.serving
-        await play.held()  # a check may see the running dovecot first; why it runs is told in the watch's next round
-        run = await play.until(lambda run: "was booted, and" in run.reason, within=timedelta(minutes=2))
-        assert "Retry goes on from “Stop dovecot on backend-3” again" in run.reason
-        (told,) = play.thread(fact.BackendRebooted)
-        assert "does not hold any more" in told
-        deleted = len(play.began("-delete"))
-        await play.retry()
-        assert await play.ends() == "done"
-        assert len(play.began("systemctl stop dovecot")) == 2
-        assert len(play.began("-delete")) - deleted <= 1
-        assert play.ring.losses == []
-        assert play.broken() == []
+    play.reboots_now()
+    assert play.backend.serving
+    await play.held()  # a check may see the running dovecot first; why it runs is told in the watch's next round
+    run = await play.until(lambda run: "was booted, and" in run.reason, within=timedelta(minutes=2))
+    assert "Retry goes on from “Stop dovecot on backend-3” again" in run.reason
+    (told,) = play.thread(fact.BackendRebooted)
+    assert "does not hold any more" in told
+    deleted = len(play.began("-delete"))
+    await play.retry()
+    assert await play.ends() == "done"
+    assert len(play.began("systemctl stop dovecot")) == 2
+    assert len(play.began("-delete")) - deleted <= 1
+    assert play.ring.losses == []
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])
-@virtually
-async def test_a_boot_before_the_users_are_moved_is_seen_and_the_run_ends_well(step: str) -> None:
+@from_step()
+async def test_a_boot_before_the_users_are_moved_is_seen_and_the_run_ends_well(play: Drill) -> None:
     """The users come first: they are moved, and the run looks again after that."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.reboots_now()
-        run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
-        assert run.status is Status.HELD
-        assert "was booted" in run.reason
-        await play.retry()
-        assert await play.ends() == "done"
-        assert play.ring.losses == []
-        assert play.broken() == []
+    play.reboots_now()
+    run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+    assert run.status is Status.HELD
+    assert "was booted" in run.reason
+    await play.retry()
+    assert await play.ends() == "done"
+    assert play.ring.losses == []
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("step", ["set-vhosts-to-zero", "drain", "approve-flush", "ring-is-still-whole", "stop-lmtp"])
-@virtually
-async def test_a_boot_before_anything_was_stopped_loses_nothing_and_the_run_goes_on(step: str) -> None:
+@from_step()
+async def test_a_boot_before_anything_was_stopped_loses_nothing_and_the_run_goes_on(play: Drill) -> None:
     """Dovecot is as it was: started with the host. It is said, and nobody is called."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.reboots_now()
-        assert await play.ends() == "done"
-        (booted,) = play.facts(fact.BackendRebooted)
-        assert booted.lost == ""
-        assert play.broken() == []
+    play.reboots_now()
+    assert await play.ends() == "done"
+    (booted,) = play.facts(fact.BackendRebooted)
+    assert booted.lost == ""
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "install-packages", "start-dovecot", "clean-metacache"])
-@virtually
-async def test_a_boot_while_a_command_runs_is_found_when_its_end_is_looked_up(step: str) -> None:
+@from_step()
+async def test_a_boot_while_a_command_runs_is_found_when_its_end_is_looked_up(play: Drill, step: str) -> None:
     """Its end is never heard: what came of it is looked at, with a boot in mind."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.backend.packages.takes = timedelta(seconds=20)
-        await play.until(lambda run: run.status is Status.BUSY and run.step is not None and run.step.name == step)
-        await asyncio.sleep(0.003)
-        play.reboots_now()
-        run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
-        for _ in range(3):
-            if run.status is Status.HELD:
-                await play.retry()
-                run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
-        assert await play.ends() == "done"
-        assert len(play.facts(fact.BackendRebooted)) == 1
-        assert play.ring.losses == []
-        assert play.broken() == []
+    play.backend.packages.takes = timedelta(seconds=20)
+    await play.until(lambda run: run.status is Status.BUSY and run.step is not None and run.step.name == step)
+    await asyncio.sleep(0.003)
+    play.reboots_now()
+    run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+    for _ in range(3):
+        if run.status is Status.HELD:
+            await play.retry()
+            run = await play.until(lambda run: run.status in {Status.HELD, Status.ENDED, Status.ASKING})
+    assert await play.ends() == "done"
+    assert len(play.facts(fact.BackendRebooted)) == 1
+    assert play.ring.losses == []
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_boot_at_the_restore_gate_is_said_and_what_serves_is_put_back() -> None:
+@from_step("approve-restore")
+async def test_a_boot_at_the_restore_gate_is_said_and_what_serves_is_put_back(play: Drill) -> None:
     """Dovecot was started by the boot as it is now: the approval shows it, and its guards look at it."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        play.reboots_now()
-        await asyncio.sleep(70)
-        (booted,) = play.facts(fact.BackendRebooted)
-        assert booted.lost == ""
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    await play.asks()
+    play.reboots_now()
+    await asyncio.sleep(70)
+    (booted,) = play.facts(fact.BackendRebooted)
+    assert booted.lost == ""
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_boot_at_the_restore_gate_after_which_dovecot_does_not_run_holds_before_users_come() -> None:
+@from_step("approve-restore")
+async def test_a_boot_at_the_restore_gate_after_which_dovecot_does_not_run_holds_before_users_come(play: Drill) -> None:
     """Retry starts it again; it is verified again, and asked for again."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        play.backend.dovecot_unit.file_state = "disabled"
-        play.reboots_now()
-        run = await play.until(lambda run: run.status is Status.HELD)
-        assert "Retry goes on from “Start dovecot on backend-3” again" in run.reason
-        assert "take_over" in play.buttons()
-        await play.retry()
-        assert await play.ends() == "done"
-        assert len(play.facts(fact.Approved)) == 2, "the flush, and the restore that was asked for again"
-        assert play.broken() == []
+    await play.asks()
+    play.backend.dovecot_unit.file_state = "disabled"
+    play.reboots_now()
+    run = await play.until(lambda run: run.status is Status.HELD)
+    assert "Retry goes on from “Start dovecot on backend-3” again" in run.reason
+    assert "take_over" in play.buttons()
+    await play.retry()
+    assert await play.ends() == "done"
+    assert len(play.facts(fact.Approved)) == 2, "the flush, and the restore that was asked for again"
+    assert play.broken() == []
 
 
-@virtually
-async def test_going_back_after_a_boot_undoes_what_is_left_to_undo() -> None:
+@from_step("clean-metacache")
+async def test_going_back_after_a_boot_undoes_what_is_left_to_undo(play: Drill) -> None:
     """The other way out of that hold."""
-    async with a_run() as play:
-        await play.reaches("clean-metacache")
-        play.reboots_now()
-        await play.held()
-        await play.go_back()
-        assert await back_at_last(play) == "went back"
-        assert play.backend.serving
-        assert not play.backend.dovecot_unit.masked
-        assert play.ring.state.usable(play.backend.ip)
-        assert play.broken() == []
+    play.reboots_now()
+    await play.held()
+    await play.go_back()
+    assert await back_at_last(play) == "went back"
+    assert play.backend.serving
+    assert not play.backend.dovecot_unit.masked
+    assert play.ring.state.usable(play.backend.ip)
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("number", range(6))
-@virtually
-async def test_a_boot_on_the_way_back_leaves_a_way_to_its_end(number: int) -> None:
+@from_step("unmask-dovecot")
+async def test_a_boot_on_the_way_back_leaves_a_way_to_its_end(play: Drill, number: int) -> None:
     """What a boot has undone by itself may keep an undo from being seen done: then two engineers go on without it."""
-    async with a_run() as play:
-        await play.reaches("unmask-dovecot")
-        play.fails("unmask-dovecot")
-        await play.held()
-        await play.go_back()
-        await play.until(lambda run: run.plan.back)
-        steps = [step.name for step in play.run_now.plan.changes]
-        await play.reaches(steps[min(number, len(steps) - 1)])
-        play.reboots_now()
-        assert await back_at_last(play) == "went back"
-        assert play.ring.state.usable(play.backend.ip)
-        assert play.backend.serving
-        assert play.broken() == []
+    play.fails("unmask-dovecot")
+    await play.held()
+    await play.go_back()
+    await play.until(lambda run: run.plan.back)
+    steps = [step.name for step in play.run_now.plan.changes]
+    await play.reaches(steps[min(number, len(steps) - 1)])
+    play.reboots_now()
+    assert await back_at_last(play) == "went back"
+    assert play.ring.state.usable(play.backend.ip)
+    assert play.backend.serving
+    assert play.broken() == []
 
 
 async def back_at_last(play: Drill) -> str:

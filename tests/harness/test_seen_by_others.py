@@ -19,6 +19,7 @@ from bot.core.runs.transitions import Status
 from bot.errors import NotRun, Refused
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.harness.branches import from_step
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
 from tests.harness.play import RUN, now
@@ -54,23 +55,21 @@ def dialog_of_retry(play: Drill, kind: type[fact.Fact]) -> str:
     return str(dialog["text"]["text"])
 
 
-@virtually
-async def test_a_metacache_that_was_never_emptied_is_not_said_to_be_empty() -> None:
+@from_step("clean-metacache")
+async def test_a_metacache_that_was_never_emptied_is_not_said_to_be_empty(play: Drill) -> None:
     """The old database was removed, emptying the directory failed, and the run went back."""
-    async with a_run() as play:
-        await play.reaches("clean-metacache")
-        play.fails("clean-metacache")
-        await play.held()
-        await play.go_back()
-        await play.asks()
-        await play.approve()
-        await play.reaches("approve-restore")
-        await play.asks()
-        root_of = "/var/dovecot/vmail"
-        assert [path for path, _ in play.backend.disk.tree(root_of) if path != root_of], "it is full"
-        asked = play.facts(fact.ApprovalAsked)[-1]
-        assert not any("is empty" in line for line in (*asked.brief, *asked.alarms))
-        assert any("metacache was flushed, and was emptied in part" in line for line in asked.alarms)
+    play.fails("clean-metacache")
+    await play.held()
+    await play.go_back()
+    await play.asks()
+    await play.approve()
+    await play.reaches("approve-restore")
+    await play.asks()
+    root_of = "/var/dovecot/vmail"
+    assert [path for path, _ in play.backend.disk.tree(root_of) if path != root_of], "it is full"
+    asked = play.facts(fact.ApprovalAsked)[-1]
+    assert not any("is empty" in line for line in (*asked.brief, *asked.alarms))
+    assert any("metacache was flushed, and was emptied in part" in line for line in asked.alarms)
 
 
 def test_the_record_of_a_run_that_went_on_does_not_say_of_what_was_never_sent_that_its_end_was_not_heard() -> None:
@@ -85,103 +84,92 @@ def test_the_record_of_a_run_that_went_on_does_not_say_of_what_was_never_sent_th
     assert f"`{text}`: end not heard" not in markdown(story.entries)
 
 
-@virtually
-async def test_nor_does_the_record_of_a_whole_run_whose_connection_was_gone_before_the_stop() -> None:
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
+@from_step("stop-dovecot")
+async def test_nor_does_the_record_of_a_whole_run_whose_connection_was_gone_before_the_stop(play: Drill) -> None:
 
-        def gone() -> None:
-            raise NotRun("backend-3: the connection is gone; nothing was run")
+    def gone() -> None:
+        raise NotRun("backend-3: the connection is gone; nothing was run")
 
-        play.before("hosts.run backend-3 systemctl stop dovecot", gone)
-        assert await play.ends() == "done"
-        assert "`systemctl stop dovecot`: end not heard" not in record(play)
+    play.before("hosts.run backend-3 systemctl stop dovecot", gone)
+    assert await play.ends() == "done"
+    assert "`systemctl stop dovecot`: end not heard" not in record(play)
 
 
-@virtually
-async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_as_asked_for_again() -> None:
+@from_step("ring-is-still-whole")
+async def test_an_approval_that_nobody_was_asked_for_again_is_not_in_the_record_as_asked_for_again(play: Drill) -> None:
     """It lapsed, and somebody took over in that second."""
-    async with a_run() as play:
-        await play.reaches("ring-is-still-whole")
-        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
-        await play.until(lambda _run: play.facts(fact.ApprovalLapsed))
-        await play.take_over()
-        await play.leave_out()
-        await play.until(lambda run: run.status is Status.ENDED)
-        assert len(play.facts(fact.ApprovalAsked)) == 1
-        assert "is asked for again" not in record(play)
+    play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+    await play.until(lambda _run: play.facts(fact.ApprovalLapsed))
+    await play.take_over()
+    await play.leave_out()
+    await play.until(lambda run: run.status is Status.ENDED)
+    assert len(play.facts(fact.ApprovalAsked)) == 1
+    assert "is asked for again" not in record(play)
 
 
-@virtually
-async def test_retry_at_a_check_is_not_said_to_ask_the_approvers() -> None:
+@from_step("start-dovecot")
+async def test_retry_at_a_check_is_not_said_to_ask_the_approvers(play: Drill) -> None:
     """It looks again, and no more, although the approval has lapsed."""
-    async with a_run() as play:
-        await a_lapsed_change_is_skipped(play, started=False)
-        await play.held()
-        said, asked = play.thread(fact.StepFailed)[-1], len(play.facts(fact.ApprovalAsked))
-        await play.retry()
-        await play.until(lambda run: run.status is Status.READY)
-        await play.until(lambda run: run.status is Status.HELD)
-        assert len(play.facts(fact.ApprovalAsked)) == asked, "nobody was asked"
-        assert "ask the approvers again" not in said
-        assert dialog_of_retry(play, fact.StepFailed).startswith("Look again: ")
+    await a_lapsed_change_is_skipped(play, started=False)
+    await play.held()
+    said, asked = play.thread(fact.StepFailed)[-1], len(play.facts(fact.ApprovalAsked))
+    await play.retry()
+    await play.until(lambda run: run.status is Status.READY)
+    await play.until(lambda run: run.status is Status.HELD)
+    assert len(play.facts(fact.ApprovalAsked)) == asked, "nobody was asked"
+    assert "ask the approvers again" not in said
+    assert dialog_of_retry(play, fact.StepFailed).startswith("Look again: ")
 
 
-@virtually
-async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_that_it_is_given() -> None:
-    async with a_run() as play:
-        await play.reaches("approve-flush")
-        run = await play.asks()
-        assert run.asked is not None
-        await play.reaches("ring-is-still-whole")
-        play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
-        await play.asks()
-        await play.put_off()
-        assert Gate.FLUSH not in (await play.held()).granted
-        said = await approves_an_old_question(play, run.asked.seq, THIRD)
-        assert "gave the flush approval" in said
-        assert "which has lapsed since" in said
+@from_step("approve-flush")
+async def test_whoever_clicks_on_an_approval_that_has_lapsed_since_is_not_told_that_it_is_given(play: Drill) -> None:
+    run = await play.asks()
+    assert run.asked is not None
+    await play.reaches("ring-is-still-whole")
+    play.backend.disk.write("/etc/dovecot/conf.d/99-hotfix.conf", b"x = 5\n")
+    await play.asks()
+    await play.put_off()
+    assert Gate.FLUSH not in (await play.held()).granted
+    said = await approves_an_old_question(play, run.asked.seq, THIRD)
+    assert "gave the flush approval" in said
+    assert "which has lapsed since" in said
 
 
-@virtually
-async def test_an_approval_that_counts_no_more_as_the_run_turned_round_is_not_said_to_have_lapsed() -> None:
-    async with a_run() as play:
-        ask = await at_the_restore_question(play)
-        await play.approve()
-        play.dovecot_dies()
-        await play.held()
-        await play.go_back()
-        await play.until(lambda run: run.plan.back)
-        said = await approves_an_old_question(play, ask, THIRD)
-        assert "gave the restore approval" in said
-        assert "counts no more: the run has turned round since" in said
+@from_step("approve-restore")
+async def test_an_approval_that_counts_no_more_as_the_run_turned_round_is_not_said_to_have_lapsed(play: Drill) -> None:
+    ask = await at_the_restore_question(play)
+    await play.approve()
+    play.dovecot_dies()
+    await play.held()
+    await play.go_back()
+    await play.until(lambda run: run.plan.back)
+    said = await approves_an_old_question(play, ask, THIRD)
+    assert "gave the restore approval" in said
+    assert "counts no more: the run has turned round since" in said
 
 
-@virtually
-async def test_a_question_is_not_said_to_be_asked_anew_once_the_run_goes_back() -> None:
-    async with a_run() as play:
-        await play.reaches("approve-flush")
-        run = await play.asks()
-        assert run.asked is not None
-        await play.wait_longer()
-        await play.until(lambda run: run.status is Status.WAITING)
-        await play.go_back()
-        await play.until(lambda run: run.plan.back)
-        assert "is asked anew" not in await approves_an_old_question(play, run.asked.seq, SECOND)
+@from_step("approve-flush")
+async def test_a_question_is_not_said_to_be_asked_anew_once_the_run_goes_back(play: Drill) -> None:
+    run = await play.asks()
+    assert run.asked is not None
+    await play.wait_longer()
+    await play.until(lambda run: run.status is Status.WAITING)
+    await play.go_back()
+    await play.until(lambda run: run.plan.back)
+    assert "is asked anew" not in await approves_an_old_question(play, run.asked.seq, SECOND)
 
 
-@virtually
-async def test_a_run_that_goes_on_again_is_not_said_to_be_held() -> None:
-    async with a_run() as play:
-        ask = await at_the_restore_question(play)
-        play.others_out()
-        play.colleague_gives()
-        await play.until(lambda run: run.status is Status.HELD)
-        play.others_back()
-        await asyncio.sleep(600)
-        await play.retry()
-        await play.until(lambda run: run.status is Status.ASKING)
-        assert "an older question: the run held, " in await approves_an_old_question(play, ask, SECOND)
+@from_step("approve-restore")
+async def test_a_run_that_goes_on_again_is_not_said_to_be_held(play: Drill) -> None:
+    ask = await at_the_restore_question(play)
+    play.others_out()
+    play.colleague_gives()
+    await play.until(lambda run: run.status is Status.HELD)
+    play.others_back()
+    await asyncio.sleep(600)
+    await play.retry()
+    await play.until(lambda run: run.status is Status.ASKING)
+    assert "an older question: the run held, " in await approves_an_old_question(play, ask, SECOND)
 
 
 @virtually
@@ -198,103 +186,94 @@ async def test_a_run_that_has_undone_all_is_not_said_to_have_changed_nothing() -
         assert "All that was seen to be changed is undone." in play.thread(fact.StepFailed)[-1]
 
 
-@virtually
-async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_users_for_ever() -> None:
+@from_step("approve-restore")
+async def test_a_backend_that_was_left_out_unseen_is_not_said_to_be_without_new_users_for_ever(play: Drill) -> None:
     """It was given users by hand; a director is away, so that somebody ends the run; its first message stays so."""
-    async with a_run() as play:
-        await at_the_restore_question(play)
-        play.ring.state.set_away("director-2", now(), away=True)
-        await play.take_over()
-        play.colleague_gives()
-        await asyncio.sleep(600)
-        await play.leave_out()
-        await play.until(lambda run: run.status is Status.ENDED)
-        assert play.ring.state.usable(play.backend.ip)
-        assert "without new users" not in wording(root(play.run_now))
+    await at_the_restore_question(play)
+    play.ring.state.set_away("director-2", now(), away=True)
+    await play.take_over()
+    play.colleague_gives()
+    await asyncio.sleep(600)
+    await play.leave_out()
+    await play.until(lambda run: run.status is Status.ENDED)
+    assert play.ring.state.usable(play.backend.ip)
+    assert "without new users" not in wording(root(play.run_now))
 
 
-@virtually
-async def test_a_hold_does_not_promise_to_set_back_what_the_watch_would_leave() -> None:
+@from_step("install-packages")
+async def test_a_hold_does_not_promise_to_set_back_what_the_watch_would_leave(play: Drill) -> None:
     """No other backend can be used, and everybody was told so."""
-    async with a_run() as play:
-        await play.reaches("install-packages")
-        play.fails("install-packages")
-        play.others_out()
-        await play.held()
-        await play.until(lambda run: run.ring.others_low, within=timedelta(minutes=5))
-        await play.retry()
-        await at_the_restore_question(play)
-        await play.put_off()
-        await play.held()
-        said = play.thread(fact.Postponed)[-1]
-        play.colleague_gives()
-        await play.until(lambda _run: play.facts(fact.RingDeviated), within=timedelta(minutes=5))
-        assert play.facts(fact.RingDeviated)[-1].helpless
-        assert "what gives it users again is set back" not in said
+    play.fails("install-packages")
+    play.others_out()
+    await play.held()
+    await play.until(lambda run: run.ring.others_low, within=timedelta(minutes=5))
+    await play.retry()
+    await at_the_restore_question(play)
+    await play.put_off()
+    await play.held()
+    said = play.thread(fact.Postponed)[-1]
+    play.colleague_gives()
+    await play.until(lambda _run: play.facts(fact.RingDeviated), within=timedelta(minutes=5))
+    assert play.facts(fact.RingDeviated)[-1].helpless
+    assert "what gives it users again is set back" not in said
 
 
-@virtually
-async def test_users_are_not_said_to_wait_for_a_dovecot_that_a_colleague_has_started() -> None:
-    async with a_run() as play:
-        await play.reaches("director-down")
-        play.fails("director-down")
-        await play.held()
-        play.backend.dovecot_unit.start()
-        await asyncio.sleep(300)
-        await play.go_back()
-        await play.asks()
-        said = "users may wait: dovecot was last seen stopped, and was not looked at for this question"
-        assert said in play.facts(fact.ApprovalAsked)[-1].alarms
+@from_step("director-down")
+async def test_users_are_not_said_to_wait_for_a_dovecot_that_a_colleague_has_started(play: Drill) -> None:
+    play.fails("director-down")
+    await play.held()
+    play.backend.dovecot_unit.start()
+    await asyncio.sleep(300)
+    await play.go_back()
+    await play.asks()
+    said = "users may wait: dovecot was last seen stopped, and was not looked at for this question"
+    assert said in play.facts(fact.ApprovalAsked)[-1].alarms
 
 
-@virtually
-async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count() -> None:
+@from_step("install-packages")
+async def test_whoever_asked_to_go_back_is_told_that_this_is_why_it_does_not_count(play: Drill) -> None:
     """Also where that is the run's requester, who may approve a way back that somebody else asked for."""
-    async with a_run() as play:
-        await play.reaches("install-packages")
-        play.fails("install-packages")
-        await play.held()
-        await play.go_back(by=REQUESTER)
-        await play.asks()
-        with pytest.raises(Refused):
-            await play.approve_as(REQUESTER)
-        assert "whoever asked to go back cannot approve it" in play.thread(fact.ApprovalRefused)[-1]
+    play.fails("install-packages")
+    await play.held()
+    await play.go_back(by=REQUESTER)
+    await play.asks()
+    with pytest.raises(Refused):
+        await play.approve_as(REQUESTER)
+    assert "whoever asked to go back cannot approve it" in play.thread(fact.ApprovalRefused)[-1]
 
 
-@virtually
-async def test_the_dialog_of_a_retry_that_asks_the_approvers_does_not_ask_to_give_users() -> None:
+@from_step("approve-restore")
+async def test_the_dialog_of_a_retry_that_asks_the_approvers_does_not_ask_to_give_users(play: Drill) -> None:
     """“Try this step again: Put backend-3 back at vhost count 100?”, where all it does is ask."""
-    async with a_run() as play:
-        await at_the_restore_question(play)
-        await play.put_off()
-        await play.held()
-        assert dialog_of_retry(play, fact.Postponed).startswith("Ask the approvers again?")
+    await at_the_restore_question(play)
+    await play.put_off()
+    await play.held()
+    assert dialog_of_retry(play, fact.Postponed).startswith("Ask the approvers again?")
 
 
-@virtually
-async def test_the_dialog_of_a_retry_does_not_say_that_it_sends_what_needs_a_new_approval_by_then() -> None:
+@from_step("stop-lmtp")
+async def test_the_dialog_of_a_retry_does_not_say_that_it_sends_what_needs_a_new_approval_by_then(play: Drill) -> None:
     """It is still shown when the approval has expired."""
-    async with a_run() as play:
-        await play.reaches("stop-lmtp")
-        play.fails("stop-lmtp")
-        await play.held()
-        dialog = dialog_of_retry(play, fact.StepFailed)
-        await play.retry(after=LONG)
-        await play.asks()
-        assert play.sent("stop-lmtp") == []
-        assert "and sends, unless its approval has lapsed by then: doveadm service stop lmtp" in dialog
+    play.fails("stop-lmtp")
+    await play.held()
+    dialog = dialog_of_retry(play, fact.StepFailed)
+    await play.retry(after=LONG)
+    await play.asks()
+    assert play.sent("stop-lmtp") == []
+    assert "and sends, unless its approval has lapsed by then: doveadm service stop lmtp" in dialog
 
 
-@virtually
-async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_users_were_last_seen_given() -> None:
-    async with a_run() as play:
-        await at_the_restore_question(play)
-        play.others_out()
-        play.colleague_gives()
-        await play.until(lambda run: run.status is Status.HELD)
-        assert play.run_now.ring.given_users
-        found = examined(RUN, tuple(play.journal.facts[RUN]), "fact 99: its chain is broken", rings=("practice",))
-        assert found is not None
-        said = damage_in_words(found)
-        assert "so no new users" not in said
-        assert "it had vhosts 0, and was last seen to be given users again" in said
+@from_step("approve-restore")
+async def test_whoever_releases_a_damaged_run_is_not_told_of_vhosts_0_where_users_were_last_seen_given(
+    play: Drill,
+) -> None:
+    await at_the_restore_question(play)
+    play.others_out()
+    play.colleague_gives()
+    await play.until(lambda run: run.status is Status.HELD)
+    assert play.run_now.ring.given_users
+    found = examined(RUN, tuple(play.journal.facts[RUN]), "fact 99: its chain is broken", rings=("practice",))
+    assert found is not None
+    said = damage_in_words(found)
+    assert "so no new users" not in said
+    assert "it had vhosts 0, and was last seen to be given users again" in said

@@ -12,6 +12,7 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.ring.hosts import FLUSH_UNIT
 from bot.practice.values import Call, Sent
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 
 
@@ -39,29 +40,25 @@ def at_an_end(run: Run) -> bool:
 @pytest.mark.parametrize(
     "step", ["install-packages", "install-config", "remove-old-metacache-database", "clean-metacache"]
 )
-@virtually
-async def test_what_a_dovecot_wrote_that_served_while_the_run_held_is_not_deleted(step: str) -> None:
+@from_step()
+async def test_what_a_dovecot_wrote_that_served_while_the_run_held_is_not_deleted(play: Drill, step: str) -> None:
     """Unmasked and tried for five minutes, stopped and masked again: each look of the run finds it as it was."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.fails(step)
-        await play.held()
-        await systemctl(play, "unmask", "--runtime", "dovecot")
-        await serves_and_is_stopped_without_a_flush(play, 300)
-        await systemctl(play, "mask", "--runtime", "dovecot")
-        await play.retry()
-        run = await play.until(at_an_end)
-        assert "dovecot was started since its stop flushed the metacache" in run.reason
-        await play.retry()
-        run = await play.until(at_an_end)
-        assert "the metacache was not seen to be flushed" in run.reason
-        await play.go_back()
-        while (
-            run := await play.until(lambda run: run.status in {Status.ASKING, Status.ENDED})
-        ).status is Status.ASKING:
-            await play.approve()
-        assert str(run.outcome) == "went back"
-        assert play.ring.losses == []
+    play.fails(step)
+    await play.held()
+    await systemctl(play, "unmask", "--runtime", "dovecot")
+    await serves_and_is_stopped_without_a_flush(play, 300)
+    await systemctl(play, "mask", "--runtime", "dovecot")
+    await play.retry()
+    run = await play.until(at_an_end)
+    assert "dovecot was started since its stop flushed the metacache" in run.reason
+    await play.retry()
+    run = await play.until(at_an_end)
+    assert "the metacache was not seen to be flushed" in run.reason
+    await play.go_back()
+    while (run := await play.until(lambda run: run.status in {Status.ASKING, Status.ENDED})).status is Status.ASKING:
+        await play.approve()
+    assert str(run.outcome) == "went back"
+    assert play.ring.losses == []
 
 
 @pytest.mark.parametrize("order", list(TakeDown))
@@ -76,15 +73,13 @@ async def test_nor_what_one_wrote_that_served_for_a_moment_before_the_mask(order
         assert play.ring.losses == []
 
 
-@virtually
-async def test_a_start_that_systemd_does_not_name_is_not_said_to_be_another() -> None:
+@from_step("install-packages")
+async def test_a_start_that_systemd_does_not_name_is_not_said_to_be_another(play: Drill) -> None:
     """Nothing is deleted then, as nothing is known."""
-    async with a_run() as play:
-        await play.reaches("install-packages")
-        play.fails("install-packages")
-        await play.held()
-        play.backend.dovecot_unit.invocation = ""
-        await play.retry()
-        run = await play.until(at_an_end)
-        assert "systemd does not say which start of dovecot was the last" in run.reason
-        assert play.ring.losses == []
+    play.fails("install-packages")
+    await play.held()
+    play.backend.dovecot_unit.invocation = ""
+    await play.retry()
+    run = await play.until(at_an_end)
+    assert "systemd does not say which start of dovecot was the last" in run.reason
+    assert play.ring.losses == []

@@ -10,6 +10,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.machine.files import Directory, File
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
 
@@ -29,37 +30,35 @@ def in_place(play: Drill) -> bytes:
     return play.backend.disk.read("/etc/dovecot/dovecot.conf") or b""
 
 
-@virtually
-async def test_an_edit_of_the_copy_while_the_run_holds_is_found_before_anybody_is_asked() -> None:
+@from_step("approve-flush")
+async def test_an_edit_of_the_copy_while_the_run_holds_is_found_before_anybody_is_asked(play: Drill) -> None:
     """It was approved by its digest; what only its host has seen would come in place with dovecot stopped."""
-    async with a_run() as play:
-        await play.reaches("approve-flush")
-        await play.asks()
-        await play.put_off()
-        await play.held()
-        edited(play)
-        await asyncio.sleep(timedelta(hours=6).total_seconds())
-        await play.retry()
-        run = await play.until(lambda run: run.status in {Status.HELD, Status.ASKING})
-        assert run.reason.startswith("what the approval is to show is not so: ")
-        assert f"{STAGED} contents is" in run.reason
+    await play.asks()
+    await play.put_off()
+    await play.held()
+    edited(play)
+    await asyncio.sleep(timedelta(hours=6).total_seconds())
+    await play.retry()
+    run = await play.until(lambda run: run.status in {Status.HELD, Status.ASKING})
+    assert run.reason.startswith("what the approval is to show is not so: ")
+    assert f"{STAGED} contents is" in run.reason
 
 
-@virtually
-async def test_one_while_the_question_is_open_is_shown_when_it_is_asked_again_and_never_comes_in_place() -> None:
-    async with a_run() as play:
-        await play.reaches("approve-flush")
-        await play.asks()
-        before = in_place(play)
-        edited(play)
-        await play.approve()
-        run = await play.until(lambda _run: len(play.facts(fact.ApprovalAsked)) == 2)
-        assert not run.may_have_disturbed
-        assert f"{STAGED} contents is" in play.facts(fact.ApprovalAsked)[-1].alarms[0]
-        await play.approve()
-        run = await play.held()
-        assert f"{STAGED} contents is" in run.reason
-        assert in_place(play) == before
+@from_step("approve-flush")
+async def test_one_while_the_question_is_open_is_shown_when_it_is_asked_again_and_never_comes_in_place(
+    play: Drill,
+) -> None:
+    await play.asks()
+    before = in_place(play)
+    edited(play)
+    await play.approve()
+    run = await play.until(lambda _run: len(play.facts(fact.ApprovalAsked)) == 2)
+    assert not run.may_have_disturbed
+    assert f"{STAGED} contents is" in play.facts(fact.ApprovalAsked)[-1].alarms[0]
+    await play.approve()
+    run = await play.held()
+    assert f"{STAGED} contents is" in run.reason
+    assert in_place(play) == before
 
 
 @virtually

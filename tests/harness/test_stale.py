@@ -11,6 +11,7 @@ import pytest
 
 from bot.core.hosts.inventory import TakeDown
 from bot.core.runs.transitions import Status
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 
 CONFIGURATION = "hosts.run backend-3 find /etc/dovecot"
@@ -55,27 +56,25 @@ def directors_are(play: Drill, how: str, length: int) -> None:
 
 @pytest.mark.parametrize(("how", "length"), [("silent", 45), ("away", 25)])
 @pytest.mark.parametrize("step", ["director-down", "flush-users"])
-@virtually
+@from_step()
 async def test_directors_gone_for_some_seconds_leave_no_user_for_people_to_move(
-    step: str, how: str, length: int
+    play: Drill, step: str, how: str, length: int
 ) -> None:
     """Dovecot is stopped and users wait; silent directors are waited for as a silent backend is."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.before(f"journal.append StepStarted:{step}", lambda: directors_are(play, how, length))
-        await asyncio.sleep(400)
-        assert play.ring.users_on("backend-3") == 0, told(play)
+    play.before(f"journal.append StepStarted:{step}", lambda: directors_are(play, how, length))
+    await asyncio.sleep(400)
+    assert play.ring.users_on("backend-3") == 0, told(play)
 
 
-@virtually
-async def test_a_network_gone_for_100_seconds_right_after_the_stop_leaves_no_user_for_people_to_move() -> None:
+@from_step("director-down")
+async def test_a_network_gone_for_100_seconds_right_after_the_stop_leaves_no_user_for_people_to_move(
+    play: Drill,
+) -> None:
     """All hosts at once, as when the bot's own uplink is cut; users wait, and all is well a moment later."""
-    async with a_run() as play:
-        await play.reaches("director-down")
-        for name in play.network.machines:
-            play.network.silence(name, timedelta(seconds=100))
-        await asyncio.sleep(400)
-        assert play.ring.users_on("backend-3") == 0, told(play)
+    for name in play.network.machines:
+        play.network.silence(name, timedelta(seconds=100))
+    await asyncio.sleep(400)
+    assert play.ring.users_on("backend-3") == 0, told(play)
 
 
 def silent_once_it_exited(play: Drill, step: str, first_look: str, silent: Callable[[], object]) -> None:
@@ -88,33 +87,31 @@ def silent_once_it_exited(play: Drill, step: str, first_look: str, silent: Calla
 
 
 @pytest.mark.parametrize("length", [25, 90])
-@virtually
-async def test_a_backend_silent_right_after_its_stop_exited_leaves_no_user_for_people_to_move(length: int) -> None:
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        silent = timedelta(seconds=length)
-        silent_once_it_exited(play, "stop-dovecot", UNITS, lambda: play.network.silence("backend-3", silent))
-        await asyncio.sleep(400)
-        assert play.ring.users_on("backend-3") == 0, told(play)
+@from_step("stop-dovecot")
+async def test_a_backend_silent_right_after_its_stop_exited_leaves_no_user_for_people_to_move(
+    play: Drill, length: int
+) -> None:
+    silent = timedelta(seconds=length)
+    silent_once_it_exited(play, "stop-dovecot", UNITS, lambda: play.network.silence("backend-3", silent))
+    await asyncio.sleep(400)
+    assert play.ring.users_on("backend-3") == 0, told(play)
 
 
-@virtually
-async def test_directors_silent_right_after_down_exited_leave_no_user_for_people_to_move() -> None:
-    async with a_run() as play:
-        await play.reaches("director-down")
-        silent_once_it_exited(play, "director-down", STATUS, lambda: directors_are(play, "silent", 60))
-        await asyncio.sleep(400)
-        assert play.ring.users_on("backend-3") == 0, told(play)
+@from_step("director-down")
+async def test_directors_silent_right_after_down_exited_leave_no_user_for_people_to_move(play: Drill) -> None:
+    silent_once_it_exited(play, "director-down", STATUS, lambda: directors_are(play, "silent", 60))
+    await asyncio.sleep(400)
+    assert play.ring.users_on("backend-3") == 0, told(play)
 
 
-@virtually
-async def test_a_backend_silent_between_its_two_stops_does_not_leave_lmtp_stopped_until_somebody_wakes() -> None:
+@from_step("stop-dovecot")
+async def test_a_backend_silent_between_its_two_stops_does_not_leave_lmtp_stopped_until_somebody_wakes(
+    play: Drill,
+) -> None:
     """LMTP is stopped, mail is deferred; the backend is back after 100 s."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        play.network.silence("backend-3", timedelta(seconds=100))
-        await asyncio.sleep(400)
-        assert play.run_now.status is not Status.HELD, told(play)
+    play.network.silence("backend-3", timedelta(seconds=100))
+    await asyncio.sleep(400)
+    assert play.run_now.status is not Status.HELD, told(play)
 
 
 # a change that is sent on what was read many seconds ago, in the same look
@@ -131,32 +128,28 @@ async def test_dovecot_is_not_stopped_on_a_count_of_other_backends_that_is_eight
         assert not play.sent("stop-dovecot"), f"{play.broken()}\n{told(play)}"
 
 
-@virtually
-async def test_dovecot_is_not_stopped_on_vhosts_that_were_zero_seven_seconds_ago() -> None:
+@from_step("stop-dovecot")
+async def test_dovecot_is_not_stopped_on_vhosts_that_were_zero_seven_seconds_ago(play: Drill) -> None:
     """Five users are mapped and served when it is stopped."""
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
 
-        def given() -> None:
-            play.colleague_gives()
-            for number in range(3):
-                play.ring.state.move(f"somebody-{number}", play.backend.ip, play.ring.now())
+    def given() -> None:
+        play.colleague_gives()
+        for number in range(3):
+            play.ring.state.move(f"somebody-{number}", play.backend.ip, play.ring.now())
 
-        play.before(CONFIGURATION, slowly(7, given))
-        stopped: list[bool] = []
-        play.before("systemctl stop dovecot", lambda: stopped.append(play.ring.state.usable(play.backend.ip)))
-        await asyncio.sleep(100)
-        assert stopped == [False], told(play)
+    play.before(CONFIGURATION, slowly(7, given))
+    stopped: list[bool] = []
+    play.before("systemctl stop dovecot", lambda: stopped.append(play.ring.state.usable(play.backend.ip)))
+    await asyncio.sleep(100)
+    assert stopped == [False], told(play)
 
 
-@virtually
-async def test_users_are_not_sent_to_a_dovecot_that_greeted_eight_seconds_ago() -> None:
+@from_step("director-up")
+async def test_users_are_not_sent_to_a_dovecot_that_greeted_eight_seconds_ago(play: Drill) -> None:
     """It greeted in the look before `director up`; it died while /etc/dovecot was still being read for that look."""
-    async with a_run() as play:
-        await play.reaches("director-up")
-        play.before(CONFIGURATION, slowly(9, play.dovecot_dies))
-        await asyncio.sleep(60)
-        assert not play.ring.state.usable(play.backend.ip), told(play)
+    play.before(CONFIGURATION, slowly(9, play.dovecot_dies))
+    await asyncio.sleep(60)
+    assert not play.ring.state.usable(play.backend.ip), told(play)
 
 
 def watched_every_two_seconds(play: Drill) -> None:
@@ -188,37 +181,34 @@ async def test_users_are_not_left_to_a_dovecot_that_died_while_the_watch_kept_di
 # a person's word waits for a look
 
 
-@virtually
-async def test_an_abort_in_the_drain_does_not_wait_for_a_count_of_users() -> None:
+@from_step("drain")
+async def test_an_abort_in_the_drain_does_not_wait_for_a_count_of_users(play: Drill) -> None:
     """Directors take 25 s to answer."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.WAITING)
-        await asyncio.sleep(31)
-        for name in play.ring.directors:
-            play.before(f"hosts.run {name} {STATUS}", lambda: asyncio.sleep(25), always=True)
-        await asyncio.sleep(31)
-        await play.go_back()
-        asked = play.ring.now()
-        await play.until(lambda run: run.plan.back)
-        waited = play.ring.now() - asked
-        assert waited < timedelta(seconds=5), f"{waited}\n{told(play)}"
+    await play.until(lambda run: run.status is Status.WAITING)
+    await asyncio.sleep(31)
+    for name in play.ring.directors:
+        play.before(f"hosts.run {name} {STATUS}", lambda: asyncio.sleep(25), always=True)
+    await asyncio.sleep(31)
+    await play.go_back()
+    asked = play.ring.now()
+    await play.until(lambda run: run.plan.back)
+    waited = play.ring.now() - asked
+    assert waited < timedelta(seconds=5), f"{waited}\n{told(play)}"
 
 
-@virtually
-async def test_a_run_that_was_taken_over_and_left_out_looks_at_no_host_any_more() -> None:
+@from_step("users-come-back")
+async def test_a_run_that_was_taken_over_and_left_out_looks_at_no_host_any_more(play: Drill) -> None:
     """Taken over in its last check, which goes on for a quarter of an hour after the run has ended."""
-    async with a_run() as play:
-        await play.reaches("users-come-back")
-        play.dovecot_dies()
-        await asyncio.sleep(5)
-        await play.take_over()
-        await play.leave_out()
-        await asyncio.sleep(40)
-        calls = len(play.points.calls)
-        await asyncio.sleep(60)
-        asked = [one for one in play.points.calls[calls:] if one.startswith("hosts.run")]
-        assert play.run_now.status is Status.ENDED
-        assert asked == [], f"{len(asked)} commands a minute"
+    play.dovecot_dies()
+    await asyncio.sleep(5)
+    await play.take_over()
+    await play.leave_out()
+    await asyncio.sleep(40)
+    calls = len(play.points.calls)
+    await asyncio.sleep(60)
+    asked = [one for one in play.points.calls[calls:] if one.startswith("hosts.run")]
+    assert play.run_now.status is Status.ENDED
+    assert asked == [], f"{len(asked)} commands a minute"
 
 
 # what is asked again is old by the time that all is answered
@@ -234,20 +224,18 @@ def then(play: Drill, first: float, text: str, second: float, meanwhile: Callabl
     return slow
 
 
-@virtually
-async def test_users_are_not_given_to_a_dovecot_that_died_while_directors_were_asked_again() -> None:
+@from_step("director-up")
+async def test_users_are_not_given_to_a_dovecot_that_died_while_directors_were_asked_again(play: Drill) -> None:
     """Asked for once only, what was read of dovecot was seven seconds old as users were sent to it."""
-    async with a_run() as play:
-        await play.reaches("director-up")
 
-        async def slow() -> None:
-            await asyncio.sleep(8)
-            play.before(f"director-1 {STATUS}", slowly(8, play.dovecot_dies))
-            play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
+    async def slow() -> None:
+        await asyncio.sleep(8)
+        play.before(f"director-1 {STATUS}", slowly(8, play.dovecot_dies))
+        play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
 
-        play.before(CONFIGURATION, slow)
-        await asyncio.sleep(100)
-        assert not play.sent("director-up"), told(play)
+    play.before(CONFIGURATION, slow)
+    await asyncio.sleep(100)
+    assert not play.sent("director-up"), told(play)
 
 
 @pytest.mark.parametrize(
@@ -255,24 +243,20 @@ async def test_users_are_not_given_to_a_dovecot_that_died_while_directors_were_a
     [(f"director-1 {STATUS}", CONFIGURATION), (LOCKS, LOCKS)],
     ids=["in the look", "as its host is asked for the fence"],
 )
-@virtually
+@from_step("stop-dovecot")
 async def test_dovecot_is_not_stopped_on_a_count_of_other_backends_of_before_a_second_slow_answer(
-    first: str, second: str
+    play: Drill, first: str, second: str
 ) -> None:
-    async with a_run() as play:
-        await play.reaches("stop-dovecot")
-        play.before(first, then(play, 8, second, 8, play.others_out))
-        if first != LOCKS:
-            play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
-        await asyncio.sleep(100)
-        assert not play.sent("stop-dovecot"), f"{play.broken()}\n{told(play)}"
+    play.before(first, then(play, 8, second, 8, play.others_out))
+    if first != LOCKS:
+        play.before(f"director-2 {STATUS}", lambda: asyncio.sleep(8))
+    await asyncio.sleep(100)
+    assert not play.sent("stop-dovecot"), f"{play.broken()}\n{told(play)}"
 
 
-@virtually
-async def test_a_backend_whose_disk_is_slow_is_upgraded_all_the_same() -> None:
+@from_step("approve-flush")
+async def test_a_backend_whose_disk_is_slow_is_upgraded_all_the_same(play: Drill) -> None:
     """Two of its answers always take long, and not as long as each other."""
-    async with a_run() as play:
-        await play.reaches("approve-flush")
-        play.before(CONFIGURATION, lambda: asyncio.sleep(4), always=True)
-        play.before("hosts.run backend-3 dpkg-query", lambda: asyncio.sleep(7), always=True)
-        assert await play.ends() == "done"
+    play.before(CONFIGURATION, lambda: asyncio.sleep(4), always=True)
+    play.before("hosts.run backend-3 dpkg-query", lambda: asyncio.sleep(7), always=True)
+    assert await play.ends() == "done"

@@ -16,6 +16,7 @@ from bot.engine.planning import Request
 from bot.errors import Refused
 from bot.practice.scene import CHANNEL
 from tests.build import THIRD
+from tests.harness.branches import from_step
 from tests.harness.drill import ROUND, Drill, a_run, virtually
 from tests.harness.hooks import wording
 
@@ -94,40 +95,38 @@ async def test_who_takes_over_what_was_not_out_has_the_ring_until_they_say_that_
         assert play.journal.rings == {}
 
 
-@virtually
-async def test_what_is_taken_out_by_hand_after_the_take_over_is_released_once_it_is_in_use_again() -> None:
+@from_step("set-vhosts-to-zero")
+async def test_what_is_taken_out_by_hand_after_the_take_over_is_released_once_it_is_in_use_again(play: Drill) -> None:
     """A restarted bot knows that it was out; until it is seen back on every director, the ring is claimed."""
-    async with a_run() as play:
-        await no_vhosts_are_taken(play)
-        await play.take_over()
-        await asyncio.sleep(2 * ROUND)
-        play.colleague_gives(vhosts=0, up=None)
-        await asyncio.sleep(2 * ROUND)
-        assert [one.reason.count("vhosts is 0") for one in play.facts(fact.SeenOut)] == [2]
-        assert "is seen out" in play.thread(fact.SeenOut)[0]
-        assert "It was seen out" in wording(root(play.run_now))
-        await play.restart_bot()
-        await asyncio.sleep(2 * ROUND)
-        with pytest.raises(Refused, match="is claimed by run"):
-            await second_run(play)
-        play.colleague_gives()
-        run = await play.until(lambda run: run.status is Status.ENDED, within=_SOON)
-        assert "every director gives the backend users again" in run.reason
-        assert len(play.facts(fact.SeenOut)) == 1
+    await no_vhosts_are_taken(play)
+    await play.take_over()
+    await asyncio.sleep(2 * ROUND)
+    play.colleague_gives(vhosts=0, up=None)
+    await asyncio.sleep(2 * ROUND)
+    assert [one.reason.count("vhosts is 0") for one in play.facts(fact.SeenOut)] == [2]
+    assert "is seen out" in play.thread(fact.SeenOut)[0]
+    assert "It was seen out" in wording(root(play.run_now))
+    await play.restart_bot()
+    await asyncio.sleep(2 * ROUND)
+    with pytest.raises(Refused, match="is claimed by run"):
+        await second_run(play)
+    play.colleague_gives()
+    run = await play.until(lambda run: run.status is Status.ENDED, within=_SOON)
+    assert "every director gives the backend users again" in run.reason
+    assert len(play.facts(fact.SeenOut)) == 1
 
 
-@virtually
-async def test_what_a_monitor_says_is_down_is_not_out_by_hand() -> None:
+@from_step("download-packages")
+async def test_what_a_monitor_says_is_down_is_not_out_by_hand(play: Drill) -> None:
     """Down and up again by itself, before anybody has begun: the ring stays with whoever took over."""
-    async with a_run() as play:
-        await nothing_is_downloaded(play)
-        await play.take_over()
-        play.colleague_gives(vhosts=None, up=False)
-        await asyncio.sleep(2 * ROUND)
-        play.colleague_gives(vhosts=None, up=True)
-        await asyncio.sleep(2 * ROUND)
-        assert play.facts(fact.SeenOut) == []
-        assert play.run_now.status is Status.TAKEN
+    await nothing_is_downloaded(play)
+    await play.take_over()
+    play.colleague_gives(vhosts=None, up=False)
+    await asyncio.sleep(2 * ROUND)
+    play.colleague_gives(vhosts=None, up=True)
+    await asyncio.sleep(2 * ROUND)
+    assert play.facts(fact.SeenOut) == []
+    assert play.run_now.status is Status.TAKEN
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.errors import Refused
+from tests.harness.branches import from_step
 from tests.harness.drill import ROUND, Drill, a_run, virtually
 
 
@@ -37,62 +38,58 @@ def others_fail(play: Drill, *names: str) -> None:
     play.watching.look()
 
 
-@virtually
-async def test_the_last_backend_that_serves_is_not_taken_back_by_the_watch() -> None:
+@from_step("approve-restore")
+async def test_the_last_backend_that_serves_is_not_taken_back_by_the_watch(play: Drill) -> None:
     """Seen: 1,103 failed logins in 25 s, and again: a colleague had given the verified backend its vhosts."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        others_fail(play)
-        play.colleague_gives()
-        begun = len(play.watching.begun)
-        run = await play.until(lambda run: run.status is Status.HELD)
-        assert "no other backend can be used" in run.reason
-        assert "left as it is" in run.reason
-        await asyncio.sleep(5 * ROUND)
-        assert play.ring.state.usable(play.backend.ip)
-        assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
-        assert len(play.facts(fact.RingDeviated)) == 1, "people were called once, and are at it"
-        (told,) = play.thread(fact.RunHeld)
-        assert "<@U0ALICE>" in told
-        # The second try: Retry asks for the restore again, and nothing is taken meanwhile.
-        await play.retry()
-        await asyncio.sleep(3 * ROUND)
-        assert play.ring.state.usable(play.backend.ip)
-        assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
-        assert play.broken() == []
+    await play.asks()
+    others_fail(play)
+    play.colleague_gives()
+    begun = len(play.watching.begun)
+    run = await play.until(lambda run: run.status is Status.HELD)
+    assert "no other backend can be used" in run.reason
+    assert "left as it is" in run.reason
+    await asyncio.sleep(5 * ROUND)
+    assert play.ring.state.usable(play.backend.ip)
+    assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
+    assert len(play.facts(fact.RingDeviated)) == 1, "people were called once, and are at it"
+    (told,) = play.thread(fact.RunHeld)
+    assert "<@U0ALICE>" in told
+    # The second try: Retry asks for the restore again, and nothing is taken meanwhile.
+    await play.retry()
+    await asyncio.sleep(3 * ROUND)
+    assert play.ring.state.usable(play.backend.ip)
+    assert [one.text for one in play.watching.begun[begun:] if one.ran.not_after] == []
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_held_run_that_kept_the_last_backend_is_ended_by_its_restore_when_the_others_come_back() -> None:
+@from_step("approve-restore")
+async def test_a_held_run_that_kept_the_last_backend_is_ended_by_its_restore_when_the_others_come_back(
+    play: Drill,
+) -> None:
     """The way out of that hold: it is found done, as the colleague did it."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        others_fail(play)
-        play.colleague_gives()
-        await play.until(lambda run: run.status is Status.HELD)
-        play.others_back()
-        for name in ("backend-1", "backend-2"):
-            play.ring.backends[name].dovecot_unit.start()
-        await play.retry()
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    await play.asks()
+    others_fail(play)
+    play.colleague_gives()
+    await play.until(lambda run: run.status is Status.HELD)
+    play.others_back()
+    for name in ("backend-1", "backend-2"):
+        play.ring.backends[name].dovecot_unit.start()
+    await play.retry()
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_serving_backend_is_set_back_without_a_flush() -> None:
+@from_step("approve-restore")
+async def test_a_serving_backend_is_set_back_without_a_flush(play: Drill) -> None:
     """With another backend usable the run's own state is kept, and whoever is connected stays connected."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        flushes = len(play.began("director flush"))
-        play.colleague_gives()
-        await play.until(lambda run: run.ring.deviations > 0)
-        await asyncio.sleep(ROUND)
-        assert not play.ring.state.usable(play.backend.ip)
-        assert len(play.began("director flush")) == flushes
-        assert {one.step for one in play.facts(fact.RingSetBack)} == {"set-vhosts-to-zero", "director-down"}
+    await play.asks()
+    flushes = len(play.began("director flush"))
+    play.colleague_gives()
+    await play.until(lambda run: run.ring.deviations > 0)
+    await asyncio.sleep(ROUND)
+    assert not play.ring.state.usable(play.backend.ip)
+    assert len(play.began("director flush")) == flushes
+    assert {one.step for one in play.facts(fact.RingSetBack)} == {"set-vhosts-to-zero", "director-down"}
 
 
 @pytest.mark.parametrize("at", ["drain", "approve-flush", "approve-restore"])
@@ -129,16 +126,14 @@ async def test_what_is_too_few_is_what_the_ring_needs_and_not_only_none() -> Non
         assert "the ring needs 2" in said
 
 
-@virtually
-async def test_people_are_called_while_the_run_holds_as_well() -> None:
+@from_step("start-dovecot")
+async def test_people_are_called_while_the_run_holds_as_well(play: Drill) -> None:
     """Who looks into a hold has to hear of it, too."""
-    async with a_run() as play:
-        await play.reaches("start-dovecot")
-        play.backend.dovecot.start_fails = True
-        await play.held()
-        others_fail(play)
-        await play.until(lambda run: run.ring.others_low, within=timedelta(seconds=ROUND + 5))
-        assert "going back starts it again" in play.thread(fact.OthersCounted)[-1]
+    play.backend.dovecot.start_fails = True
+    await play.held()
+    others_fail(play)
+    await play.until(lambda run: run.ring.others_low, within=timedelta(seconds=ROUND + 5))
+    assert "going back starts it again" in play.thread(fact.OthersCounted)[-1]
 
 
 @pytest.mark.parametrize("at", ["approve-restore", "install-packages"])
@@ -158,19 +153,18 @@ async def test_a_health_monitor_that_says_up_at_no_vhosts_is_told_once_and_fough
         assert play.broken() == []
 
 
-@virtually
-async def test_a_monitor_and_a_colleague_are_told_apart() -> None:
+@from_step("approve-flush")
+async def test_a_monitor_and_a_colleague_are_told_apart(play: Drill) -> None:
     """Vhosts are what gives users: that is set back, whoever says up besides."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.ASKING)
-        await play.approve()
-        await play.reaches("approve-restore")
-        play.colleague_gives(vhosts=None)
-        await play.until(lambda run: run.ring.monitor_reported)
-        play.colleague_gives()
-        await play.until(lambda run: run.ring.deviations == 1)
-        await asyncio.sleep(5)
-        assert not play.ring.state.usable(play.backend.ip)
+    await play.until(lambda run: run.status is Status.ASKING)
+    await play.approve()
+    await play.reaches("approve-restore")
+    play.colleague_gives(vhosts=None)
+    await play.until(lambda run: run.ring.monitor_reported)
+    play.colleague_gives()
+    await play.until(lambda run: run.ring.deviations == 1)
+    await asyncio.sleep(5)
+    assert not play.ring.state.usable(play.backend.ip)
 
 
 @pytest.mark.parametrize("at", ["drain", "approve-flush", "stop-dovecot", "install-packages", "approve-restore"])
@@ -203,47 +197,43 @@ async def test_who_takes_over_by_hand_is_left_alone_until_the_backend_is_seen_in
         assert "every director gives the backend users again" in play.thread(fact.RunEnded)[-1]
 
 
-@virtually
-async def test_who_took_over_may_say_that_the_backend_stays_out() -> None:
+@from_step("approve-flush")
+async def test_who_took_over_may_say_that_the_backend_stays_out(play: Drill) -> None:
     """Else its ring would be held for ever; whoever clicks anything else is told who has it."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.ASKING)
-        ask = play.run_now.asked
-        assert ask is not None
-        await play.take_over()
-        for refused in (play.retry, play.go_back, play.take_over):
-            with pytest.raises(Refused, match="taken backend-3 over by hand"):
-                await refused()
-        await play.leave_out()
-        run = await play.until(lambda run: run.status is Status.ENDED)
-        assert str(run.outcome) == "taken over"
-        assert play.journal.rings == {}
+    await play.until(lambda run: run.status is Status.ASKING)
+    ask = play.run_now.asked
+    assert ask is not None
+    await play.take_over()
+    for refused in (play.retry, play.go_back, play.take_over):
+        with pytest.raises(Refused, match="taken backend-3 over by hand"):
+            await refused()
+    await play.leave_out()
+    run = await play.until(lambda run: run.status is Status.ENDED)
+    assert str(run.outcome) == "taken over"
+    assert play.journal.rings == {}
 
 
-@virtually
-async def test_one_director_that_is_away_keeps_the_ring_until_somebody_says_so() -> None:
+@from_step("approve-flush")
+async def test_one_director_that_is_away_keeps_the_ring_until_somebody_says_so(play: Drill) -> None:
     """That a backend is in use is seen on every director: one that does not answer proves nothing."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.ASKING)
-        await play.take_over()
-        play.ring.directors["director-2"].hanging = True
-        play.colleague_gives()
-        await asyncio.sleep(10 * ROUND)
-        assert play.run_now.status is Status.TAKEN
-        play.ring.directors["director-2"].hanging = False
-        await play.until(lambda run: run.status is Status.ENDED, within=timedelta(minutes=3))
+    await play.until(lambda run: run.status is Status.ASKING)
+    await play.take_over()
+    play.ring.directors["director-2"].hanging = True
+    play.colleague_gives()
+    await asyncio.sleep(10 * ROUND)
+    assert play.run_now.status is Status.TAKEN
+    play.ring.directors["director-2"].hanging = False
+    await play.until(lambda run: run.status is Status.ENDED, within=timedelta(minutes=3))
 
 
-@virtually
-async def test_taking_over_in_the_middle_of_a_command_says_when_it_can_be_done() -> None:
+@from_step("install-packages")
+async def test_taking_over_in_the_middle_of_a_command_says_when_it_can_be_done(play: Drill) -> None:
     """What is under way is not left alone: its end is what whoever takes over has to know."""
-    async with a_run() as play:
-        await play.reaches("install-packages")
-        play.backend.packages.takes = timedelta(minutes=1)
-        await play.until(lambda run: run.status is Status.BUSY)
-        with pytest.raises(Refused, match="working at this moment"):
-            await play.take_over()
-        assert await play.ends() == "done"
+    play.backend.packages.takes = timedelta(minutes=1)
+    await play.until(lambda run: run.status is Status.BUSY)
+    with pytest.raises(Refused, match="working at this moment"):
+        await play.take_over()
+    assert await play.ends() == "done"
 
 
 @pytest.mark.parametrize("at", ["approve-flush", "approve-restore"])

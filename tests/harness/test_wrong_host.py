@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
 from tests.build import SECOND
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 
 OF_THE_BACKEND = (
@@ -74,7 +75,7 @@ async def test_a_name_that_leads_to_another_backend_is_refused_before_anything_i
         reason = await refused(play)
         assert "192.0.2.12" in reason, "what it said"
         assert "192.0.2.13" in reason, "what was expected"
-        assert "correct `ssh` or `ip` of backend-3" in reason
+        assert "correct `ssh` of backend-3" in reason
         assert "set `machine_id =" in reason
         (told,) = play.thread(fact.StepFailed)
         assert "does not prove to be backend-3" in told
@@ -129,26 +130,25 @@ async def test_sshds_own_address_of_the_connection_proves_a_host_without_ip() ->
 
 
 @pytest.mark.parametrize("step", OF_THE_BACKEND)
-@virtually
+@from_step()
 async def test_a_reconnect_to_another_host_changes_nothing_there_and_the_run_goes_on_once_it_is_mended(
+    play: Drill,
     step: str,
 ) -> None:
     """The identity is the connection's: none escapes it between the look and the change."""
-    async with a_run() as play:
-        await play.reaches(step)
-        play.network.reaches["backend-3"] = "backend-2"
-        play.network.drop("backend-3")
-        if step == "stage-config":
-            assert "does not prove to be backend-3" in await _ended(play)
-            return
-        run = await play.held()
-        assert "does not prove to be backend-3" in run.reason
-        assert changes_on(play, "backend-2") == []
-        del play.network.reaches["backend-3"]
-        play.network.drop("backend-2")
-        await play.retry()
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    play.network.reaches["backend-3"] = "backend-2"
+    play.network.drop("backend-3")
+    if step == "stage-config":
+        assert "does not prove to be backend-3" in await _ended(play)
+        return
+    run = await play.held()
+    assert "does not prove to be backend-3" in run.reason
+    assert changes_on(play, "backend-2") == []
+    del play.network.reaches["backend-3"]
+    play.network.drop("backend-2")
+    await play.retry()
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
 async def _ended(play: Drill) -> str:
@@ -158,74 +158,66 @@ async def _ended(play: Drill) -> str:
 
 
 @pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot", "mask-dovecot", "clean-metacache", "start-dovecot"])
-@virtually
-async def test_a_reconnect_between_the_look_and_the_change_sends_nothing(step: str) -> None:
+@from_step()
+async def test_a_reconnect_between_the_look_and_the_change_sends_nothing(play: Drill, step: str) -> None:
     """The very last moment: the clock of its fence was read over a connection that is gone."""
-    async with a_run() as play:
-        await play.reaches(step)
 
-        def elsewhere() -> None:
-            play.network.reaches["backend-3"] = "backend-2"
-            play.network.drop("backend-3")
+    def elsewhere() -> None:
+        play.network.reaches["backend-3"] = "backend-2"
+        play.network.drop("backend-3")
 
-        play.before(f"StepStarted:{step}", elsewhere)
-        run = await play.held()
-        assert changes_on(play, "backend-2") == []
-        assert play.sent(step) == []
-        assert run.step is not None
-        assert run.step.name == step
-        del play.network.reaches["backend-3"]
-        play.network.drop("backend-2")
-        await play.retry()
-        assert await play.ends() == "done"
-        assert play.broken() == []
+    play.before(f"StepStarted:{step}", elsewhere)
+    run = await play.held()
+    assert changes_on(play, "backend-2") == []
+    assert play.sent(step) == []
+    assert run.step is not None
+    assert run.step.name == step
+    del play.network.reaches["backend-3"]
+    play.network.drop("backend-2")
+    await play.retry()
+    assert await play.ends() == "done"
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("number", range(4))
-@virtually
-async def test_an_undo_goes_to_no_other_host_either(number: int) -> None:
+@from_step("unmask-dovecot")
+async def test_an_undo_goes_to_no_other_host_either(play: Drill, number: int) -> None:
     """The way back is made of changes like any other."""
-    async with a_run() as play:
-        await play.reaches("unmask-dovecot")
-        play.fails("unmask-dovecot")
-        await play.held()
-        await play.go_back()
-        await play.until(lambda run: run.plan.back)
-        undos = [
-            one.name for one in play.run_now.plan.steps if one.name.startswith("undo-") and "director" not in one.name
-        ]
-        of_the_backend = [name for name in undos if "vhosts" not in name]
-        await play.reaches(of_the_backend[min(number, len(of_the_backend) - 1)])
-        play.network.reaches["backend-3"] = "backend-2"
-        play.network.drop("backend-3")
-        run = await play.held()
-        assert "does not prove to be backend-3" in run.reason
-        assert changes_on(play, "backend-2") == []
-        del play.network.reaches["backend-3"]
-        play.network.drop("backend-2")
-        await play.retry()
-        assert await play.ends() == "went back"
-        assert play.broken() == []
+    play.fails("unmask-dovecot")
+    await play.held()
+    await play.go_back()
+    await play.until(lambda run: run.plan.back)
+    undos = [one.name for one in play.run_now.plan.steps if one.name.startswith("undo-") and "director" not in one.name]
+    of_the_backend = [name for name in undos if "vhosts" not in name]
+    await play.reaches(of_the_backend[min(number, len(of_the_backend) - 1)])
+    play.network.reaches["backend-3"] = "backend-2"
+    play.network.drop("backend-3")
+    run = await play.held()
+    assert "does not prove to be backend-3" in run.reason
+    assert changes_on(play, "backend-2") == []
+    del play.network.reaches["backend-3"]
+    play.network.drop("backend-2")
+    await play.retry()
+    assert await play.ends() == "went back"
+    assert play.broken() == []
 
 
-@virtually
-async def test_a_set_back_of_the_watch_goes_over_the_connection_that_was_looked_at() -> None:
+@from_step("approve-restore")
+async def test_a_set_back_of_the_watch_goes_over_the_connection_that_was_looked_at(play: Drill) -> None:
     """A director's name that leads elsewhere between the look and the set-back changes nothing there."""
-    async with a_run() as play:
-        await play.reaches("approve-restore")
-        await play.asks()
-        play.colleague_gives()
+    await play.asks()
+    play.colleague_gives()
 
-        def elsewhere() -> None:
-            play.network.reaches["director-1"] = "backend-2"
-            play.network.drop("director-1")
+    def elsewhere() -> None:
+        play.network.reaches["director-1"] = "backend-2"
+        play.network.drop("director-1")
 
-        play.before("RingDeviated", elsewhere)
-        await play.until(lambda run: run.ring.deviations > 0)
-        await asyncio.sleep(100)
-        assert changes_on(play, "backend-2") == []
-        (came, *_) = play.facts(fact.RingSetBack)
-        assert not came.holds
-        assert "director-1" in play.thread(fact.RingSetBack)[0]
-        # The next round sees to it over the director that answers.
-        assert not play.ring.state.usable(play.backend.ip)
+    play.before("RingDeviated", elsewhere)
+    await play.until(lambda run: run.ring.deviations > 0)
+    await asyncio.sleep(100)
+    assert changes_on(play, "backend-2") == []
+    (came, *_) = play.facts(fact.RingSetBack)
+    assert not came.holds
+    assert "director-1" in play.thread(fact.RingSetBack)[0]
+    # The next round sees to it over the director that answers.
+    assert not play.ring.state.usable(play.backend.ip)

@@ -15,6 +15,7 @@ from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.errors import Refused
 from tests.build import SECOND
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN
 from tests.harness.test_wrong_host import refused, settings
@@ -56,7 +57,10 @@ async def test_a_director_that_is_missing_from_the_settings_is_named() -> None:
     """Whoever is not asked would not be set to 0 in a look, and the ring would have another opinion."""
     async with a_run(settings(lambda table: table["directors"].pop())) as play:
         reason = await refused(play)
-        assert "192.0.2.2:9090 is a member of the ring, and no director of the settings answers as it" in reason
+        assert (
+            "192.0.2.2:9090 is a member of the ring, and no director that the settings had when this was asked for"
+            in reason
+        )
 
 
 @virtually
@@ -64,19 +68,18 @@ async def test_a_backend_of_the_ring_and_tag_that_is_not_in_the_settings_is_refu
     """It would be counted as somewhere to go, and nobody knows what it is."""
     async with a_run(settings(lambda table: table["backends"].pop(0))) as play:
         reason = await refused(play)
-        assert "192.0.2.11 is on the list but not in the inventory" in reason
+        assert "192.0.2.11 is on the list but was not in the settings" in reason
 
 
 @pytest.mark.parametrize("names", ["the same", "others"])
-@virtually
-async def test_two_rings_of_the_same_directors_never_have_two_backends_out(names: str) -> None:
+@from_step("drain")
+async def test_two_rings_of_the_same_directors_never_have_two_backends_out(play: Drill, names: str) -> None:
     """Seen: two rings put two backends of one ring to 0; where the ssh names differ, the directors' own rows tell."""
-    async with a_run() as play:
-        await play.until(lambda run: run.status is Status.WAITING)
-        told = await second_ring(play, names)
-        assert RUN in told
-        assert play.began("director update 192.0.2.12 0") == []
-        assert await play.ends() == "done"
+    await play.until(lambda run: run.status is Status.WAITING)
+    told = await second_ring(play, names)
+    assert RUN in told
+    assert play.began("director update 192.0.2.12 0") == []
+    assert await play.ends() == "done"
 
 
 async def second_ring(play: Drill, names: str) -> str:

@@ -11,12 +11,14 @@ from pydantic import SecretStr
 
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
+from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.thread.elsewhere import unwatched
 from bot.config import Tokens
 from bot.core.runs.transitions import Status
 from bot.errors import Misconfigured
 from bot.missing import mistake
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
+from bot.practice.slack.context import Fault
 from bot.practice.slack.server import LocalSlack
 from bot.unwatched import call_people
 from tests.build import REQUESTER, Story
@@ -29,6 +31,9 @@ __all__ = ["slack"]
 
 def tokens(slack: LocalSlack) -> Tokens:
     return Tokens(bot_token=SecretStr(BOT_TOKEN), app_token=SecretStr(APP_TOKEN), api_url=slack.api_url)
+
+
+TAKEN_NO_MORE = "xapp-revoked"
 
 
 def spoilt(folder: Path) -> Path:
@@ -74,6 +79,57 @@ async def test_it_ends_when_it_is_told_to_though_slack_takes_nothing(tmp_path: P
     await slack.until(lambda: slack.calls)
     stop.set()
     await asyncio.wait_for(serving, SECONDS)
+
+
+async def test_an_app_level_token_that_slack_takes_no_more_calls_people_where_runs_are_open(
+    tmp_path: Path, slack: LocalSlack
+) -> None:
+    """Revoked or rotated: nobody can click. No run is taken up, to be dropped in the same breath in each life."""
+    story, path = Story().until("director-down", on=Status.BUSY), settings(tmp_path, GOOD)
+    await recorded(story, tmp_path)
+    refused = tokens(slack).model_copy(update={"app_token": SecretStr(TAKEN_NO_MORE)})
+    serving = asyncio.create_task(bootstrap.serve(path, refused))
+    (call,) = await slack.until(lambda: slack.messages)
+    for part in ("The bot does not start", "app-level token: invalid", "SLACK_APP_TOKEN", "r2025a"):
+        assert part in str(call.blocks)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    async with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        assert len(await journal.entries(story.run.id)) == len(story.entries)
+
+
+async def test_people_are_called_as_long_as_slack_does_not_say_that_it_takes_the_token(
+    tmp_path: Path, slack: LocalSlack
+) -> None:
+    await recorded(Story().until("director-down"), tmp_path)
+    path, stop, why = settings(tmp_path, GOOD), asyncio.Event(), "Slack does not take the app-level token"
+    slack.fault(Fault(method="apps.connections.open", what="status_500", times=None))
+    serving = asyncio.create_task(call_people(path, tokens(slack), why, stop))
+    await slack.until(lambda: slack.messages)
+    assert not serving.done()
+    stop.set()
+    await asyncio.wait_for(serving, SECONDS)
+    slack.clear_faults()
+    await asyncio.wait_for(call_people(path, tokens(slack), why, asyncio.Event()), SECONDS)
+
+
+async def test_a_lock_that_cannot_be_opened_calls_people_until_it_can(tmp_path: Path, slack: LocalSlack) -> None:
+    """Somebody has started a bot by hand as another user, to whom the lock belongs since."""
+    await recorded(Story().until("director-down"), tmp_path)
+    (tmp_path / "journal.db.lock").mkdir()
+    serving = asyncio.create_task(bootstrap.serve(settings(tmp_path, GOOD), tokens(slack)))
+    (call,) = await slack.until(lambda: slack.messages)
+    assert "journal.db.lock: cannot be opened" in str(call.blocks)
+    (tmp_path / "journal.db.lock").rmdir()
+    with pytest.raises(Misconfigured, match="cannot be opened"):
+        await asyncio.wait_for(serving, SECONDS)
+
+
+async def test_beside_another_bot_nobody_is_called(tmp_path: Path, slack: LocalSlack) -> None:
+    await recorded(Story().until("director-down"), tmp_path)
+    with single_instance(tmp_path / "journal.db"), pytest.raises(Misconfigured, match="another bot"):
+        await asyncio.wait_for(bootstrap.serve(settings(tmp_path, GOOD), tokens(slack)), SECONDS)
+    assert slack.calls == []
 
 
 async def test_where_no_run_is_under_way_it_ends_at_once_and_calls_nobody(tmp_path: Path, slack: LocalSlack) -> None:

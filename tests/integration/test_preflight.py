@@ -92,7 +92,7 @@ CASES = {
         step=ONE,
         reason=(
             "director-1 and director-2 are one and the same director, 192.0.2.1:9090",
-            "192.0.2.2:9090 is a member of the ring, and no director of the settings answers as it",
+            "192.0.2.2:9090 is a member of the ring, and no director that the settings had when this was asked for",
         ),
     ),
     "a director that answers with something else": Case(

@@ -6,17 +6,19 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from bot.adapters.slack.app import SlackApp, web_client
+from bot.adapters.slack.app import SlackApp, sign_in, web_client
 from bot.errors import Misconfigured, Refused
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.context import Fault
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Ephemeral
-from tests.build import REQUESTER
+from tests.build import REQUESTER, SECOND, THIRD
 from tests.fakes import FakeJournal
+from tests.integration.test_slack_clicks import asking
 from tests.integration.workspace import (
     CHANNEL,
     FakePosts,
@@ -132,6 +134,45 @@ async def test_an_envelope_that_comes_twice_acts_once(app: Place) -> None:
     assert len([one for one in app.slack.ephemerals if "looks at everything" in one.text]) == 1
 
 
+async def test_the_repeat_of_a_form_is_answered_as_the_form_was(app: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack sends an envelope again whose acknowledgement was lost: an empty one would close the form as taken."""
+    asked = await asking(app)
+    await app.slack.click(THIRD, asked, "not_now")
+    (view,) = await app.slack.until(lambda: app.slack.views)
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: asked.edits)
+    answers: list[dict[str, Any]] = []
+    answered = app.slack._sockets._answered
+
+    def lost_once(frame: dict[str, Any]) -> None:
+        """The first acknowledgement went down with its socket."""
+        answers.append(frame)
+        if len(answers) > 1:
+            answered(frame)
+
+    # Frames of a socket are Slack's own, and no fault of the local one loses a single one of them.
+    monkeypatch.setattr(app.slack._sockets, "_answered", lost_once)
+    app.slack.send_envelopes_twice = True
+    reply = await app.slack.submit(THIRD, view, {"reason": {"reason": "it can wait"}})
+    assert answers[0] == answers[1]
+    assert "closed: @bob was first" in reply.errors["reason"]
+    assert view.shown
+
+
+async def test_a_click_that_was_acknowledged_and_not_done_is_told_where_the_bot_is_stopped(place: Place) -> None:
+    """Slack shows no error to whoever clicked: they would believe that they approved."""
+    app = app_of(place)
+    await app.start()
+    await place.slack.until(lambda: place.slack.sockets)
+    asked = await asking(place)
+    place.service.journal_answers.clear()
+    await place.slack.click(SECOND, asked, "approve")
+    await app.close()
+    (told,) = place.slack.ephemerals
+    assert told.user == SECOND
+    assert "The bot was stopped while it was at this. It may or may not have been done" in told.text
+
+
 async def test_the_bot_listens_again_after_slack_renewed_its_socket(app: Place) -> None:
     await app.slack.close_sockets()
     await app.slack.until(lambda: app.slack.sockets)
@@ -163,6 +204,13 @@ async def test_tokens_that_cannot_be_used_are_said_at_the_start_and_never_shown(
     assert "secret" not in str(caught.value)
 
 
+async def test_a_slack_that_hangs_at_the_start_is_waited_for_once_and_believed(place: Place) -> None:
+    """Users of a stopped backend wait meanwhile: seconds, and not as long as a call may take, for each token."""
+    place.slack.fault(Fault(method="auth.test", what="hang", times=None))
+    assert await asyncio.wait_for(sign_in(place.client, APP_TOKEN), SECONDS) is None
+    assert [call.method for call in place.slack.calls] == ["auth.test"]
+
+
 async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(slack: LocalSlack) -> None:
     """A socket can look connected and be dead; only being started anew helps then."""
     async with a_place(slack, FakeJournal(), FakePosts()) as place:
@@ -170,6 +218,37 @@ async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_u
         await app.start()
         assert "though Slack answers" in await asyncio.wait_for(app.failed, SECONDS)
         await app.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(method="auth.test", what="error", error="token_revoked", times=None),
+        Fault(method="auth.test", what="rate_limited", retry_after=3600, times=None),
+    ],
+)
+async def test_a_socket_that_is_dead_is_given_up_whatever_slack_answers(place: Place, fault: Fault) -> None:
+    """Also what refuses is an answer: the bot is started anew, and calls people there for what is wrong."""
+    app = app_of(place, silence=timedelta(seconds=0.2))
+    await app.sign_in()
+    place.slack.fault(fault)
+    await app.listen()
+    said = "token_revoked" if fault.what == "error" else "ratelimited"
+    assert f"though Slack answers: it says `{said}`" in await asyncio.wait_for(app.failed, SECONDS)
+    await app.close()
+
+
+async def test_a_slack_that_fails_by_itself_is_away_and_the_log_says_what_it_says(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_of(place, silence=timedelta(seconds=0.2))
+    await app.sign_in()
+    place.slack.fault(Fault(method="auth.test", what="error", error="internal_error", times=None))
+    await app.listen()
+    await place.slack.until(lambda: sum(call.method == "auth.test" for call in place.slack.calls) > 2)
+    assert not app.failed.done()
+    assert "Slack is away: it says `internal_error`" in caplog.text
+    await app.close()
 
 
 async def test_slack_being_away_is_no_reason_to_end_the_bot(slack: LocalSlack) -> None:

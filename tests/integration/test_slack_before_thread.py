@@ -100,7 +100,7 @@ async def test_whoever_has_left_the_channel_is_told_once_they_are_back_and_the_b
     journal.facts[story.run.id] = list(story.entries)
     slack.fault(Fault(method="chat.postEphemeral", what="error", error="user_not_in_channel"))
     async with a_place(slack, journal, posts) as first:
-        await first.thread.start([])
+        first.thread.wake(story.run.id)
         await slack.until(lambda: [call for call in slack.calls if call.method == "chat.postEphemeral"])
     assert slack.ephemerals == []
     async with a_place(slack, journal, posts) as second:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from bot.adapters.slack.messages.blocks import Message as Blocks
+from bot.adapters.slack.messages.replies import replies
+from bot.adapters.slack.thread import elsewhere as outside
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_damage import HOME, announcer, said, thread
-from tests.integration.workspace import CHANNEL, Place, place, slack
+from tests.integration.workspace import APPROVERS, CHANNEL, Place, begun, place, slack
 from tests.patience import SECONDS
 
 __all__ = ["place", "slack", "thread"]
@@ -118,3 +125,112 @@ async def test_who_is_called_at_the_end_of_a_run_that_was_not_seen_back_is_calle
     tell(place, thread, story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED))
     (call,) = await elsewhere(place, 1)
     assert "was not seen to be back" in call.text
+
+
+# what stands in no journal
+
+FULL = "This run cannot go on, and will try again: the journal cannot be used: disk is full."
+
+
+async def warned(place: Place, thread: SlackAnnouncer, story: Story) -> Message:
+    """What is said of it where all of the run was posted."""
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    thread.warn(story.run.id, FULL)
+    (said,) = await place.slack.until(lambda: [one for one in place.slack.messages if "cannot go on" in one.text])
+    assert isinstance(said, Message)
+    return said
+
+
+async def test_a_warning_that_nothing_can_be_written_in_the_take_down_calls_everybody(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Dovecot is stopped, and its users wait: a line that mentions nobody wakes nobody."""
+    said = await warned(place, thread, Story().until("director-down"))
+    assert said.text.startswith(f"<@{REQUESTER}> {APPROVERS.mention} ")
+    assert "disk is full" in said.text
+    assert "*State*" in str(said.blocks)
+    assert said.thread_ts
+    assert said.reply_broadcast
+
+
+async def test_a_warning_where_a_run_stands_safely_calls_whoever_asked_for_it(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    said = await warned(place, thread, begun())
+    assert said.text.startswith(f"<@{REQUESTER}> ")
+    assert APPROVERS.mention not in said.text
+    assert not said.reply_broadcast
+
+
+async def test_a_warning_that_the_thread_does_not_take_is_posted_in_the_bots_other_channel_once(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
+    thread.warn(story.run.id, FULL)
+    (call,) = await elsewhere(place, 1)
+    assert call.text.startswith(f"<@{REQUESTER}> {APPROVERS.mention} ")
+    assert "disk is full" in call.text
+    thread.warn(story.run.id, FULL)
+    thread.warn(story.run.id, "another")
+    first, last = await elsewhere(place, 2)
+    assert "disk is full" in first.text
+    assert "another" in last.text
+
+
+async def test_a_warning_that_was_posted_nowhere_is_posted_when_the_run_says_it_again(place: Place) -> None:
+    """There is one channel, and it takes nothing: ten minutes of silence would begin with nothing said."""
+    thread = announcer(place)
+    story = await posted_and_archived(place, thread, Story().until("director-down"))
+    thread.warn(story.run.id, FULL)
+    await place.slack.until(lambda: place.slack.calls[-1].status == "is_archived")
+    archive(place, archived=False)
+    async with asyncio.timeout(SECONDS):
+        while not any("disk is full" in one.text for one in place.slack.messages):
+            thread.warn(story.run.id, FULL)
+            await asyncio.sleep(0)
+    await thread.close()
+
+
+async def test_a_thread_that_takes_nothing_is_not_told_anew_from_its_beginning_at_every_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is tried each minute; that was a second of the loop for two days of setting back."""
+    told: list[int] = []
+
+    def counted(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Blocks, ...]:
+        told.append(entry.seq)
+        return replies(entry, before, after, approvers=approvers)
+
+    monkeypatch.setattr(outside, "replies", counted)
+    story = Story().until("install-packages")
+    before = story.run
+    story.fail("no space left on device")
+    for _ in range(10):
+        seen = "director-1: vhosts is 100, state is up, users is 1"
+        story.tell(fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason=seen, given=("director-1",)))
+        story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="director-1: vhosts is 0"))
+    posted: list[Blocks] = []
+
+    async def post(tell: outside.Tell) -> bool:
+        posted.extend(filter(None, [tell()]))
+        return True
+
+    calls = outside.Calls(
+        approvers="<!subteam^S0MAIL>",
+        post=lambda _channel, tell: asyncio.ensure_future(post(tell)),
+        untaken=lambda: outside.Untaken(
+            run=story.run, before=before, entries=story.entries[before.seq :], failing="is_archived"
+        ),
+    )
+    for _ in range(10):
+        calls.make()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert sorted(told) == list(range(before.seq + 1, story.run.seq + 1)), "each once"
+    (call,) = posted
+    assert "no space left on device" in call.text
+    story.tell(fact.RetryChosen(by=REQUESTER)).until("install-packages").fail("it is full again")
+    calls.make()
+    await asyncio.sleep(0)
+    assert "it is full again" in posted[-1].text

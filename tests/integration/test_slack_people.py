@@ -43,9 +43,37 @@ async def test_who_somebody_is_comes_from_slack_and_the_group(place: Place) -> N
 
 async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
-    may_ask, may_approve, barred = await people_of(place, SECOND)
-    assert (may_ask, may_approve) == (False, False)
-    assert "try again" in barred
+    assert await people_of(place, SECOND) == (False, False, "")
+    assert "try again in a minute" in (await place.people.person(SECOND)).unknown
+
+
+def with_groups(place: Place, requesters: Allowed, approvers: Allowed) -> SlackPeople:
+    return SlackPeople(client=place.client, requesters=requesters, approvers=approvers, channels=frozenset({CHANNEL}))
+
+
+GONE = Allowed(usergroup="S0GONE")
+"""Slack disables a user group that is emptied."""
+
+
+async def test_a_requester_named_by_id_may_still_steer_once_the_approvers_group_is_gone(place: Place) -> None:
+    """Take over, abort, not now, retry: nothing of it needs the approvers' group."""
+    known = await with_groups(place, Allowed(users=frozenset({REQUESTER})), GONE).person(REQUESTER)
+    assert (known.may_ask, known.may_approve, known.barred, known.unsure) == (True, False, "", False)
+    assert "S0GONE of people.approvers" in known.approve_unknown
+
+
+async def test_an_approver_named_by_id_may_approve_once_the_requesters_group_is_gone(place: Place) -> None:
+    """The restore waits for that approval, with the backend out."""
+    known = await with_groups(place, GONE, Allowed(users=frozenset({SECOND}))).person(SECOND)
+    assert (known.may_ask, known.may_approve, known.barred) == (False, True, "")
+
+
+async def test_a_group_that_is_gone_is_named_and_no_reason_to_try_again_in_a_minute(place: Place) -> None:
+    known = await with_groups(place, GONE, GONE).person(SECOND)
+    assert (known.may_ask, known.may_approve, known.unsure) == (False, False, False)
+    for part in ("S0GONE of people.requesters", "S0GONE of people.approvers", "no_such_subteam", "What to do"):
+        assert part in known.unknown
+    assert "try again in a minute" not in known.unknown
 
 
 async def test_a_right_that_was_taken_away_is_gone_after_a_minute(place: Place) -> None:
@@ -164,3 +192,30 @@ async def test_whoever_wants_the_buttons_while_slack_takes_nothing_is_told_so(ap
     await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", f"repost {app.run}")
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
     assert "Slack has not yet taken what was said" in answer.text
+
+
+# Slack limits
+
+
+async def test_whoever_clicks_while_slack_limits_who_they_are_is_told_in_some_seconds(app: Place) -> None:
+    """They saw nothing for minutes, and then it counted. What Slack wants for a moment is waited for."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    question = next(message for message in app.said if "'approve'" in str(message.blocks))
+    app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=3600))
+    await app.slack.click(SECOND, question, "approve")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "Slack did not say who you are" in answer.text
+    assert "ratelimited" in answer.text
+    assert asked_about(app, "users.info") == 1
+    app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=0))
+    await app.slack.click(SECOND, question, "approve")
+    await app.slack.until(lambda: app.service.story.run.grants)
+
+
+async def test_whoever_wants_a_form_while_slack_limits_views_is_told_what_does_the_same(app: Place) -> None:
+    """Slack opens none three seconds after the click."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.fault(Fault(method="views.open", what="rate_limited", retry_after=3600))
+    await app.slack.click(SECOND, app.said[0], "take_over")
+    (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
+    assert "Slack did not open the form (ratelimited)" in answer.text

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from bot.adapters.slack.inbound.slash import Commands
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.people import SlackPeople
+from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.engine.planning import Request
+from bot.errors import Refused
 from bot.practice.slack.context import Fault
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_clicks import asking, question
-from tests.integration.workspace import CHANNEL, Place, app, place, slack
+from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, begun, place, slack
 from tests.unit.stories import on_its_way_back
 
 __all__ = ["app", "place", "slack"]
@@ -45,6 +51,21 @@ async def test_buttons_that_are_wanted_twice_of_a_deleted_thread_have_one_first_
         await answered(app, f"repost {app.run}")
     assert len([one for one in app.said if one.thread_ts is None]) == 1
     assert len([one for one in app.said if "'approve'" in str(one.blocks)]) == 2
+
+
+async def test_a_question_that_is_open_is_there_again_where_its_whole_thread_was_deleted(app: Place) -> None:
+    """By hand, or by the workspace's retention: the reminder called the approvers to a thread without a button."""
+    asked = (await asking(app)).ts
+    app.slack.messages.clear()
+    again = fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False)
+    await app.tell(app.service.story.tell(again))
+    first, buttons, reminder = app.said
+    assert "The first message of this thread was deleted" in first.text
+    assert "Posted again, because the thread that it stood in was deleted" in buttons.text
+    assert buttons.ts != asked
+    assert APPROVERS.mention in reminder.text
+    await app.slack.click(SECOND, buttons, "approve")
+    await app.slack.until(lambda: "*Approved*" in str(buttons.blocks) and "actions" not in str(buttons.blocks))
 
 
 # Slack takes nothing
@@ -129,3 +150,26 @@ async def test_buttons_that_were_posted_again_go_with_those_of_the_first_message
     await app.tell(app.service.story.tell(fact.TakenOver(by=THIRD, reason="I do the rest")))
     await app.slack.until(lambda: "can no longer be steered here" in str(again.blocks))
     assert "actions" not in str(again.blocks)
+
+
+async def test_a_run_can_be_steered_in_its_own_channel_once_the_settings_name_another(place: Place) -> None:
+    """Its thread, its questions and its buttons stay there; whoever types needs their rights as ever."""
+    people = SlackPeople(client=place.client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({"C0NEW"}))
+    commands = Commands(service=place.service, people=people, threads=place.thread)
+    await place.tell(begun())
+
+    async def respond(_message: Message) -> None:
+        """Nobody reads it."""
+
+    async def typed(text: str, user: str = SECOND) -> None:
+        request = Request(command="/dovecot-upgrade", text=text, requester=user, team="T0", channel=CHANNEL)
+        await commands.do(request, respond)
+
+    for text in ("backend-3", "plan backend-3"):
+        with pytest.raises(Refused, match="not one of the channels"):
+            await typed(text)
+    with pytest.raises(Refused, match="neither among those who may ask"):
+        await typed(f"abort {place.run}", "U0DAVE")
+    for text in ("status", "list", f"repost {place.run}", f"abort {place.run}"):
+        await typed(text)
+    assert place.service.story.run.back_asked_by == SECOND

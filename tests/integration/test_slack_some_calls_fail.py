@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
+from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.thread.edits import Edits
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.engine.posts import Post
 from bot.practice.slack.context import Fault
 from tests.build import SECOND, Story
 from tests.integration.test_slack_clicks import asking, question
-from tests.integration.workspace import Place, app, begun, place, slack
+from tests.integration.workspace import CHANNEL, FAST, Place, app, begun, place, slack
 from tests.patience import SECONDS
 
 __all__ = ["app", "place", "slack"]
@@ -94,6 +97,25 @@ async def test_an_approval_is_said_though_messages_cannot_be_edited(app: Place, 
     app.slack.clear_faults()
     await app.slack.until(lambda: "*Approved*" in str(asked.blocks))
     assert "actions" not in str(asked.blocks)
+
+
+async def test_an_edit_that_slack_limits_keeps_no_post_waiting(app: Place) -> None:
+    """However long Slack says: what is posted is the record, and the run goes on behind it."""
+    asked = await asking(app)
+    app.slack.fault(Fault(method="chat.update", what="rate_limited", retry_after=3600, times=None))
+    await app.slack.click(SECOND, asked, "approve")
+    await app.slack.until(lambda: app.said[-1].text.startswith("Approved: "))
+
+
+async def test_an_edit_that_slack_limits_is_tried_again_once_slack_says_that_it_may_be(place: Place) -> None:
+    edits = Edits(run=place.run, client=place.client, pace=FAST)
+    place.slack.fault(Fault(method="chat.update", what="rate_limited", retry_after=3600, times=None))
+    row = Post(run=place.run, seq=1, part=0, channel=CHANNEL, ts="1.1", state="sent")
+    await edits.make(row, Message(text="Done", blocks=()))
+    due = await edits.make_late()
+    assert due is not None
+    assert 0 < 3600 - due < SECONDS
+    assert [call.method for call in place.slack.calls] == ["chat.update"]
 
 
 @pytest.mark.parametrize("error", ["not_in_channel", "is_archived", "channel_not_found"])

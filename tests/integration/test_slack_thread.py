@@ -236,3 +236,19 @@ async def test_the_last_words_of_a_run_that_ended_with_the_bot_are_said_at_its_n
         await third.thread.start([])
         await asyncio.wait_for(third.thread.until_posted(story.run.id, story.run.seq), SECONDS)
     assert len([call for call in slack.calls if call.method == "chat.update"]) == edits, "nothing is drawn anew"
+
+
+async def test_the_end_of_a_run_that_was_open_for_weeks_is_told_by_a_bot_that_is_started_after_it(place: Place) -> None:
+    """Its end came with Slack away, and twenty rings have had a run each since it began; none of these is told anew."""
+    old = Story().until(None, on=Status.ENDED)
+    place.journal.facts[old.run.id] = list(old.entries)
+    place.posts.cursors[old.run.id] = 0
+    for number in range(21):
+        later = timedelta(hours=number + 1)
+        newer = [replace(entry, run=f"r2026{number:02}", at=entry.at + later) for entry in old.entries]
+        place.journal.facts[newer[0].run] = newer
+        if number:  # of the first, an older version has not noted that it was told
+            place.posts.cursors[newer[0].run] = newer[-1].seq
+    await place.thread.start([])
+    await place.slack.until(lambda: any("change-record" in one.name for one in place.slack.files), timeout=SECONDS)
+    assert {message.metadata["event_payload"]["run"] for message in place.said if message.metadata} == {old.run.id}

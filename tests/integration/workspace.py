@@ -44,10 +44,11 @@ APPROVERS = Allowed(usergroup="S0MAIL")
 
 @dataclass
 class FakePosts:
-    """Rows and cursors in memory; they outlive an announcer as the database does."""
+    """Rows and cursors in memory; they outlive an announcer as the database does. `facts` are the journal's."""
 
     rows: dict[tuple[str, int, int], Post] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
+    facts: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
 
     async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
         row = Post(run=run, seq=seq, part=part, channel=channel, ts=None, state="sending")
@@ -65,6 +66,11 @@ class FakePosts:
 
     async def advance(self, run: str, seq: int) -> None:
         self.cursors[run] = max(seq, self.cursors.get(run, 0))
+
+    async def behind(self) -> tuple[str, ...]:
+        lasts = {run: self.facts[run][-1] for run in self.cursors if self.facts.get(run)}
+        ended = {run: last for run, last in lasts.items() if isinstance(last.fact, fact.RunEnded)}
+        return tuple(run for run, last in ended.items() if self.cursors[run] < last.seq)
 
 
 @dataclass
@@ -210,6 +216,7 @@ def workspace(slack: LocalSlack) -> None:
 
 @asynccontextmanager
 async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> AsyncIterator[Place]:
+    posts.facts = journal.facts
     async with web_client(token=BOT_TOKEN, api_url=slack.api_url) as client:
         thread = SlackAnnouncer(
             client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST

@@ -62,6 +62,7 @@ FREE: Mapping[str, frozenset[str]] = {
     "MonitorSaysUp": frozenset({"host", "reason"}),
     "TakenOver": frozenset({"reason"}),
     "SeenOut": frozenset({"reason"}),
+    "SettingsChanged": frozenset({"directors", "backends", "stays"}),
     "RunEnded": frozenset({"reason"}),
     "Ran": frozenset({"host", "command", "output"}),
     "Seen": frozenset({"host", "problem"}),

@@ -45,6 +45,21 @@ def test_an_approval_counts_as_long_from_its_click_as_its_question_was_open() ->
     assert "has expired" in still_good(story.run, grant, person(SECOND), grant.expires)
 
 
+def test_an_approval_is_looked_up_again_only_where_it_depends_on_what_slack_does_not_say_now() -> None:
+    """Whoever is known not to be an approver any more is none, whatever is not known of their other right."""
+    story = Story().until("approve-flush", on=Status.ASKING)
+    story.tell(*story.well())
+    grant, nobody = story.run.grant, person(SECOND, may_ask=False, may_approve=False)
+    assert grant is not None
+    away = replace(nobody, approve_unknown="Slack is away", unsure=True)
+    assert "cannot be looked up" in still_good(story.run, grant, away, story.at)
+    gone = replace(nobody, approve_unknown="the group is gone")
+    assert "may not approve any more: the group is gone" in still_good(story.run, grant, gone, story.at)
+    other = replace(nobody, ask_unknown="Slack is away", unsure=True)
+    assert "may not approve any more: not one of" in still_good(story.run, grant, other, story.at)
+    assert still_good(story.run, grant, replace(other, may_approve=True), story.at) == ""
+
+
 @pytest.mark.parametrize(
     ("step", "by"),
     [

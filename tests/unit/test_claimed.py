@@ -9,13 +9,16 @@ import pytest
 
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Host, Inventory, Ring
+from bot.core.runs.run import Run
 from bot.engine.planning import Catalogue, Request
+from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.errors import NotRun, Refused
 from bot.practice.ring.packages import NEW, OLD
 from tests.build import REQUESTER, Story, library, ring
 from tests.fakes import (
     MORNING,
+    FakeAnnouncer,
     FakeHosts,
     FakeJournal,
     fake_ports,
@@ -93,6 +96,29 @@ async def test_a_ring_that_is_taken_while_hosts_are_read_is_told_as_well() -> No
     with pytest.raises(Refused, match=r"^Ring main is claimed by run r2025a on backend-3"):
         await service(journal, (ring(),), hosts).request(request)
     assert hosts.log
+
+
+async def test_a_director_by_whose_new_name_another_run_reaches_one_is_reached_as_before_and_that_is_said() -> None:
+    """The settings were edited while both are open, and the bot was started anew."""
+    journal = FakeJournal()
+    story = Story()
+    await journal.append("r2025a", 0, MORNING, [story.entries[0].fact])
+    journal.claims["ssh director-9"] = "r2025b"
+    table = ring().model_dump(mode="json")
+    table["directors"][0]["ssh"] = "director-9"
+    world = fake_ports(journal)
+    taken: list[Run] = []
+
+    class Starting:
+        take_up = staticmethod(taken.append)
+        inventory = Inventory(rings=(Ring.model_validate(table),))
+
+    assert await recover(world, Starting()) == ("r2025a",)  # type: ignore[arg-type] # all that is asked of it
+    assert [run.target for run in taken] == [story.run.target]
+    assert isinstance(world.announcer, FakeAnnouncer)
+    ((run, said),) = world.announcer.warned
+    assert run == "r2025a"
+    assert "hosts are reached as before: the director that `ssh director-9` reaches is claimed by run r2025b" in said
 
 
 def bare(backend: str) -> Request:

@@ -14,7 +14,7 @@ from bot.config import MOST_CALLED, Tokens, read_settings, read_tokens
 from bot.core.hosts.inventory import Inventory
 from bot.errors import Misconfigured, Refused
 from bot.library import procedures_folder, read_library
-from bot.missing import missing
+from bot.missing import missing, mistake
 
 GOOD = """
 [bot]
@@ -84,6 +84,15 @@ def test_an_ssh_config_that_the_settings_name_has_to_be_there(tmp_path: Path) ->
     named = GOOD.replace("[slack]", '[ssh]\nconfig = "nowhere"\n[slack]')
     with pytest.raises(Misconfigured, match="nowhere: the settings name this SSH config"):
         bootstrap.hosts(read_settings(settings(tmp_path, named)), SystemClock())
+
+
+@pytest.mark.parametrize("part", ["", '[ssh]\nknown_hosts = "known_hosts"\n'])
+async def test_the_usual_ssh_config_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Whoever has a key in its usual place needs none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = settings(tmp_path, GOOD.replace("[slack]", f"{part}[slack]"))
+    assert await missing(read_settings(path)) == []
+    assert mistake(path) == ""
 
 
 async def test_what_the_settings_name_and_is_not_there_is_named_by_check(tmp_path: Path) -> None:

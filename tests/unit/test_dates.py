@@ -7,18 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from bot.adapters.slack.messages.blocks import Message
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten
 from bot.adapters.slack.messages.replies import answered, replies
 from bot.adapters.slack.messages.root import listing, root
-from bot.adapters.slack.messages.text import moment, stamp
+from bot.adapters.slack.messages.text import dated, moment, now, stamp
 from bot.core.decisions.approval import Person, asked_now, still_good
 from bot.core.decisions.brief import brief
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.errors import Refused
-from tests.build import SECOND, THIRD, Story
-from tests.unit.messages import GROUP, runs_after, seen
+from tests.build import NOON, SECOND, THIRD, Story
+from tests.unit.messages import GROUP, fits, runs_after, seen
 from tests.unit.stories import ALL
 
 _READ_BEFORE = timedelta(seconds=10)
@@ -46,6 +46,29 @@ def test_a_reply_has_no_time_without_its_date_but_that_of_its_fact() -> None:
             for message in replies(entry, runs.get(entry.seq - 1), runs[entry.seq], approvers=GROUP):
                 earliest = (entry.at - _READ_BEFORE).timestamp()
                 assert all(earliest <= at <= entry.at.timestamp() for at in times_alone(message)), seen(message)
+
+
+def test_what_is_told_long_after_it_came_has_a_date_with_every_time() -> None:
+    """Slack dates it by when it was told; within minutes that is the same."""
+    for story in [made() for made in ALL]:
+        runs = runs_after(story.entries)
+        for entry in story.entries:
+            facts = (entry, runs.get(entry.seq - 1), runs[entry.seq])
+            for message in replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=6)):
+                fits(message)
+                assert not times_alone(message)
+                assert message.text.endswith(f"Told late: it came at {stamp(entry.at)}.")
+        soon = replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=4))
+        assert soon == replies(*facts, approvers=GROUP)
+
+
+def test_no_date_is_cut_in_two_where_the_dates_make_a_paragraph_too_long() -> None:
+    builder = MessageBuilder("Many times.")
+    builder.paragraph("\n".join(f"• {'x' * 97} · read {now(NOON)}" for _ in range(16)))
+    message = rewritten(builder.message(), dated)
+    fits(message)
+    assert seen(message).count(moment(NOON)) == 16
+    assert len(message.blocks) == 2
 
 
 def test_how_a_question_ended_is_told_with_the_date() -> None:

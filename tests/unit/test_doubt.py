@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from bot.core.hosts.command import Command
-from bot.core.hosts.inventory import Host
+from bot.core.hosts.inventory import Host, Inventory
 from bot.core.plans.plan import Expected, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.readings.expect import Verdict
@@ -162,6 +162,7 @@ async def test_a_run_is_taken_up_though_its_doubt_cannot_be_written_down() -> No
 
     class Service:
         take_up = staticmethod(taken.append)
+        inventory = Inventory(rings=(story.run.target.ring,))
 
     assert await recover(here, Service()) == (story.run.id,)  # type: ignore[arg-type] # all that is asked of it
     assert [run.status for run in taken] == [Status.BUSY]

@@ -89,6 +89,20 @@ def test_a_ring_that_cannot_be_set_back_is_said_with_the_reason() -> None:
     assert "It is set back now" not in seen(message)
 
 
+def test_a_run_that_holds_already_is_not_said_to_hold_at_time_3() -> None:
+    """It is read in the night, beside the question."""
+    story = Story().until("approve-restore", on=Status.ASKING)
+    gives = fact.RingDeviated(step="set-vhosts-to-zero", host="director-1", reason="vhosts is 100", sends=1)
+    back = fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="vhosts is 0")
+    for times in (1, 2, 3):
+        assert f"Time {times}; at time 3 the run holds." in seen(last(story.tell(gives)))
+        story.tell(back)
+    story.tell(fact.RunHeld(reason="directors gave backend-3 users again 3 times"))
+    assert "Time 4; the run holds already." in seen(last(story.tell(gives)))
+    other = Story().until("install-packages").fail()
+    assert "Time 1; at time 3 it holds for this, too." in seen(last(other.tell(gives)))
+
+
 @pytest.mark.parametrize(("users", "title"), [(3, "Not all users are seen moved yet"), (0, "Not set back")])
 def test_a_flush_whose_proof_fails_for_the_vhosts_is_not_told_as_if_users_were_left(users: int, title: str) -> None:
     flush = command(text="doveadm director flush 192.0.2.13")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from collections.abc import Sequence
 
-from bot.adapters.journal.database import CURSORS, POSTS, Database
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+
+from bot.adapters.journal.database import CURSORS, EVENTS, POSTS, Database
+from bot.adapters.journal.ids import is_text
+from bot.core.runs.events import RunEnded
 from bot.engine.posts import Post
 
 
@@ -41,7 +45,7 @@ class SqlPosts:
         return await self._database.read(lambda connection: connection.execute(query).scalar() or 0)
 
     async def advance(self, run: str, seq: int) -> None:
-        """All messages up to this fact are shown; never goes back."""
+        """All messages up to this fact are shown; never goes back. 0 notes that the run is shown from now on."""
 
         def note(connection: Connection) -> None:
             if connection.execute(select(CURSORS.c.seq).where(CURSORS.c.run == run)).first() is None:
@@ -51,6 +55,17 @@ class SqlPosts:
                 connection.execute(update(CURSORS).where(further).values(seq=seq))
 
         await self._database.write(note)
+
+    async def behind(self) -> Sequence[str]:
+        """The ended runs of which not all is shown: two steps through the journal's key for each run with a cursor.
+
+        One without, of an older version of the bot, may have been shown whole.
+        """
+        of_run = EVENTS.c.run == CURSORS.c.run
+        last = select(func.max(EVENTS.c.seq)).where(of_run).scalar_subquery()
+        newest = select(EVENTS.c.kind).where(of_run).order_by(EVENTS.c.seq.desc()).limit(1).scalar_subquery()
+        query = select(CURSORS.c.run).where(CURSORS.c.seq < last, newest == RunEnded.__name__, is_text(CURSORS.c.run))
+        return await self._database.read(lambda connection: connection.execute(query).scalars().all())
 
 
 def _is(run: str, seq: int, part: int) -> ColumnElement[bool]:

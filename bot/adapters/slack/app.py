@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.adapters.slack.errors import ERRORS, name_of, passes
 from bot.adapters.slack.inbound.answers import Answers, Work
@@ -35,6 +36,11 @@ _CALL_WITHIN = aiohttp.ClientTimeout(total=30)
 """A session that is given to the SDK is used with its own bound, not with the SDK's."""
 
 _WORK_WITHIN = timedelta(seconds=1)
+
+_SAYS_WITHIN = 3.0
+"""Seconds that Slack has for its word on both tokens: runs that are under way, and their users, wait for it."""
+
+_TOKENS = {"bot token": "SLACK_BOT_TOKEN", "app-level token": "SLACK_APP_TOKEN"}
 
 _log = logging.getLogger(__name__)
 
@@ -87,16 +93,22 @@ class SlackApp:
     async def sign_in(self) -> None:
         """Show Slack both tokens; raises Misconfigured for those that it does not take. Nothing is listened to yet.
 
-        Where Slack is away they are believed: runs that are under way must not wait for it.
+        Where Slack is away, or slow, they are believed: runs that are under way must not wait for it.
         """
-        await self._sign_in()
-        self._address = await self._opened()
+        self._address = await sign_in(self._client, self._app_token)
 
     async def listen(self) -> None:
         """Take commands and clicks from here on; goes on trying where Slack is away."""
         # Bolt's own client: without a token it signs in nowhere by itself, and nothing is ever called through it.
         bolts = AsyncWebClient(base_url=self._client.base_url, session=self._client.session)
-        app = AsyncApp(client=bolts, authorize=_authorize, signing_secret="", request_verification_enabled=False)
+        # Named, as it would else look for the module that called it in all that is imported: half a second.
+        app = AsyncApp(
+            name="dovecot-bot",
+            client=bolts,
+            authorize=_authorize,
+            signing_secret="",
+            request_verification_enabled=False,
+        )
         self._listeners.listen(app, self._service.commands)
         self._socket = Socket(app=app, client=self._client, app_token=self._app_token, silence=self._silence)
         await self._socket.open(self._address)
@@ -113,28 +125,34 @@ class SlackApp:
             await self._socket.close()
         await self._work.close(_WORK_WITHIN)
 
-    async def _sign_in(self) -> None:
-        try:
-            known = await self._client.auth_test()
-        except ERRORS as error:
-            _may_pass("bot token", error)
-        else:
-            _log.info("signed in to Slack: workspace %s, user %s", known.get("team_id"), known.get("user_id"))
 
-    async def _opened(self) -> str | None:
-        """Where the socket is; None while Slack is away."""
-        try:
-            answer = await self._client.apps_connections_open(app_token=self._app_token)
-        except ERRORS as error:
-            _may_pass("app-level token", error)
-            return None
-        return str(answer["url"])
+async def sign_in(client: AsyncWebClient, app_token: str) -> str | None:
+    """Show Slack both tokens; where the socket is, None where Slack does not say now whether it takes them.
+
+    Raises Misconfigured for those that it does not take.
+    """
+    try:
+        async with asyncio.timeout(_SAYS_WITHIN):
+            known = await _taken("bot token", client.auth_test())
+            opened = await _taken("app-level token", client.apps_connections_open(app_token=app_token))
+    except TimeoutError:
+        _log.warning("Slack has not said within %g s whether it takes the tokens; it is tried again", _SAYS_WITHIN)
+        return None
+    if known:
+        _log.info("signed in to Slack: workspace %s, user %s", known.get("team_id"), known.get("user_id"))
+    return str(opened["url"]) if known and opened else None
 
 
-def _may_pass(what: str, error: BaseException) -> None:
-    if not passes(error):
-        raise Misconfigured(f"Slack does not take the {what}: {name_of(error)}") from error
-    _log.warning("Slack cannot be reached (%s); it is tried again", name_of(error))
+async def _taken(what: str, showing: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse | None:
+    """Slack's answer; None while it is away."""
+    try:
+        return await showing
+    except ERRORS as error:
+        if not passes(error):
+            mend = f"What to do: set {_TOKENS[what]} to one that it takes, and start the bot anew"
+            raise Misconfigured(f"Slack does not take the {what}: {name_of(error)}. {mend}") from error
+        _log.warning("Slack cannot be reached (%s); it is tried again", name_of(error))
+        return None
 
 
 async def _authorize() -> AuthorizeResult:

@@ -88,6 +88,11 @@ def passes(error: BaseException) -> bool:
     return delivery_failure(error) in {DeliveryFailure.NOT_TAKEN, DeliveryFailure.UNKNOWN}
 
 
+def answered(error: BaseException) -> bool:
+    """Whether Slack has answered, if only to refuse or to limit; not where it says that it has failed by itself."""
+    return isinstance(error, SlackApiError) and delivery_failure(error) is not DeliveryFailure.UNKNOWN
+
+
 def people_can_help(error: BaseException) -> bool:
     """Whether the same call may go well once somebody has done something about it."""
     return name_of(error) in _HELPS

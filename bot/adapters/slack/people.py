@@ -7,12 +7,14 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from slack_sdk.errors import SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.adapters.slack.errors import passes
+from bot.adapters.slack.waits import impatient
 from bot.core.decisions.approval import Person
 from bot.errors import SlackAway
 
@@ -23,6 +25,7 @@ _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
 _SHARED = ("is_ext_shared", "is_pending_ext_shared", "is_org_shared", "is_shared")
 
 _INVITE = "`/invite` it, and try again"
+_MINUTE = "try again in a minute"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,14 @@ class Allowed:
         """How they are called in a message, every one of them: the settings take no more users than it has room for."""
         group = (f"<!subteam^{self.usergroup}>",) if self.usergroup else ()
         return " ".join((*group, *(f"<@{user}>" for user in sorted(self.users))))
+
+
+class _Right(NamedTuple):
+    """Whether somebody is among the allowed; `unknown`: why that is not known; `passes`: it may be in a moment."""
+
+    had: bool
+    unknown: str = ""
+    passes: bool = False
 
 
 class _Cache:
@@ -101,7 +112,7 @@ class SlackPeople:
         team: str | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
+        self._client = impatient(client)
         self._requesters = requesters
         self._approvers = approvers
         self._channels = channels
@@ -127,16 +138,27 @@ class SlackPeople:
         return {"team": (await self._client.auth_test())["team_id"]}
 
     async def person(self, user: str) -> Person:
-        """What is known of this user, at most a minute old; what cannot be known bars them, with the reason."""
+        """What is known of this user, at most a minute old; a right that cannot be read they do not have."""
         try:
             barred, unsure = await self._against(user), False
-            may_ask = not barred and await self._is_among(user, self._requesters)
-            may_approve = not barred and await self._is_among(user, self._approvers)
         except SlackAway as away:
-            barred = f"Slack did not say who you are and what you may ({away}); try again in a minute"
-            may_ask = may_approve = False
-            unsure = True
-        return Person(id=user, may_ask=may_ask, may_approve=may_approve, barred=barred, unsure=unsure)
+            unsure = _passes(away)
+            barred = f"Slack did not say who you are ({away}); {_MINUTE}" if unsure else _not_said("who you are", away)
+        if barred:
+            return Person(id=user, may_ask=False, may_approve=False, barred=barred, unsure=unsure)
+        # Each by itself: a group that is gone takes away its own right alone.
+        asks, approves = await asyncio.gather(
+            self._right(user, self._requesters, "people.requesters"),
+            self._right(user, self._approvers, "people.approvers"),
+        )
+        return Person(
+            id=user,
+            may_ask=asks.had,
+            may_approve=approves.had,
+            ask_unknown=asks.unknown,
+            approve_unknown=approves.unknown,
+            unsure=asks.passes or approves.passes,
+        )
 
     async def name(self, user: str) -> str:
         """How this user is called, to be read and nothing else; the id where Slack does not say."""
@@ -162,10 +184,18 @@ class SlackPeople:
             return "people of other workspaces may not do this"
         return ""
 
-    async def _is_among(self, user: str, allowed: Allowed) -> bool:
-        if user in allowed.users:
-            return True
-        return allowed.usergroup is not None and user in (await self._groups.of(allowed.usergroup))["users"]
+    async def _right(self, user: str, allowed: Allowed, key: str) -> _Right:
+        """Whether the user is among them; `key`: where the settings name them."""
+        if user in allowed.users or allowed.usergroup is None:
+            return _Right(user in allowed.users)
+        try:
+            return _Right(user in (await self._groups.of(allowed.usergroup))["users"])
+        except SlackAway as away:
+            whom = f"who is in the user group {allowed.usergroup} of {key} in the settings"
+            if _passes(away):
+                return _Right(False, f"Slack did not say {whom} ({away}); {_MINUTE}", True)
+            mend = f"What to do: enable the group in Slack, or correct {key} and start the bot anew"
+            return _Right(False, f"{_not_said(whom, away)}. {mend}")
 
     async def may_be_told(self, channel: str) -> bool:
         """Whether what runs are about may be said in this channel; not where Slack does not say who reads it."""
@@ -175,16 +205,16 @@ class SlackPeople:
             return False
         return not any(known.get(name) for name in _SHARED)
 
-    async def channel_allowed(self, channel: str) -> str:
-        """Why nothing may be asked for in this channel, empty when it may."""
-        if channel not in self._channels:
+    async def channel_allowed(self, channel: str, *, of_a_run: bool = False) -> str:
+        """Why nothing may be asked for in this channel, empty when it may; `of_a_run`: whatever the settings say."""
+        if channel not in self._channels and not of_a_run:
             return "this is not one of the channels that the bot is set up for"
         try:
             known = await self._rooms.of(channel)
         except SlackAway as away:
             if str(away) == "channel_not_found":  # so Slack calls a private one that the bot is not in
                 return f"Slack does not show the bot this channel ({away}): {_INVITE}"
-            return f"Slack did not say who can read this channel ({away}); try again in a minute"
+            return f"Slack did not say who can read this channel ({away}); {_MINUTE}"
         if any(known.get(name) for name in _SHARED):
             return "this channel is shared with others outside; the change record is not for them"
         if known.get("is_archived"):
@@ -193,6 +223,15 @@ class SlackPeople:
             self._rooms.forget(channel)  # or whoever invites it would be refused for another minute
             return f"the bot is not in this channel and can post nothing here (not_in_channel): {_INVITE}"
         return ""
+
+
+def _passes(away: SlackAway) -> bool:
+    """Whether Slack may say it in a moment, with nothing done about it."""
+    return away.__cause__ is None or passes(away.__cause__)
+
+
+def _not_said(what: str, away: SlackAway) -> str:
+    return f"Slack does not say {what} ({away}), and will not by itself"
 
 
 def _belongs(user: Mapping[str, Any], home: str) -> bool:

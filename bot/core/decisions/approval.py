@@ -24,27 +24,40 @@ from bot.errors import Refused
 class Person:
     """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them.
 
-    `unsure`: barred only because it cannot be known now, as Slack does not answer.
+    `ask_unknown`, `approve_unknown`: why it is not known whether they have that right, which they then do not have.
+    `unsure`: some of what is not known may be known in a moment, as Slack only does not answer now.
     """
 
     id: str
     may_ask: bool
     may_approve: bool
     barred: str = ""
+    ask_unknown: str = ""
+    approve_unknown: str = ""
     unsure: bool = False
+
+    @property
+    def unknown(self) -> str:
+        """Why it is not known whether they may ask or approve, empty where both are known."""
+        return "; ".join(dict.fromkeys(filter(None, (self.ask_unknown, self.approve_unknown))))
+
+    @property
+    def may_yet_approve(self) -> bool:
+        """Whether they may not approve only as it cannot be known now."""
+        return self.unsure and not self.may_approve and bool(self.barred or self.approve_unknown)
 
 
 def may_steer(run: Run, person: Person) -> None:
     """Raises Refused, in words to them, where this person may not steer the run."""
     if against := _no_steering(run, person):
-        raise Refused(f"Not done: {'' if person.barred else 'you are '}{against}.")
+        raise Refused(f"Not done: {'' if person.barred or person.unknown else 'you are '}{against}.")
 
 
 def _no_steering(run: Run, person: Person) -> str:
     if person.barred:
         return person.barred
     if not (person.may_ask or person.may_approve or person.id == run.request.requester):
-        return "neither among those who may ask for runs nor among the approvers"
+        return person.unknown or "neither among those who may ask for runs nor among the approvers"
     return ""
 
 
@@ -186,7 +199,7 @@ def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) ->
         what = "to go back" if run.plan.back and person.id == run.back_asked_by else "for a run"
         return f"whoever asked {what} cannot approve it"
     if not person.may_approve:
-        return "not one of the approvers"
+        return person.approve_unknown or "not one of the approvers"
     if now >= asked.expires:
         return "the question has expired"
     return ""
@@ -211,10 +224,11 @@ def waits_for(run: Run, person: Person) -> bool:
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     """Why an approval that was given may not be acted on any more, empty when it may."""
-    if person.unsure:
-        return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {person.barred}"
+    unknown = person.barred or person.approve_unknown
+    if person.may_yet_approve:
+        return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {unknown}"
     if person.barred or not person.may_approve:
-        return f"<@{grant.by}>, who approved, may not approve any more: {person.barred or 'not one of the approvers'}"
+        return f"<@{grant.by}>, who approved, may not approve any more: {unknown or 'not one of the approvers'}"
     if now >= grant.expires:
         given = f"{grant.given:%Y-%m-%d %H:%M:%S} UTC"
         return f"the {grant.gate} approval of {given} has expired before all of it was acted on"

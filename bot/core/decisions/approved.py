@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import (
     Expected,
     Plan,
@@ -124,6 +124,18 @@ def _as_shown(thing: _Thing, shown: Mapping[str, str]) -> Expected:
         return Expected(probe="tree-changes", where=Where.BACKEND, asks=asks)
     there = {key: shown[name] for name, key in thing.fields.items()}
     return replace(thing.look, asks={**thing.look.asks, **there})
+
+
+def ring_is_past(run: Run) -> bool:
+    """Whether the users were moved, and nothing that is left behind the approval at hand has to do with directors."""
+    return run.made_by(Effect.FLUSH) is not None and not any(_of_the_ring(step) for step in run.covered)
+
+
+def _of_the_ring(step: PlannedStep) -> bool:
+    """Also a stop: where users would go is a guard of it."""
+    there = isinstance(step, PlannedChange) and step.where is not Where.BACKEND
+    does = step.does & {*TAKE_USERS_AWAY, Effect.STOP, Effect.RESTORE}
+    return there or bool(does) or any(look.where is not Where.BACKEND for look in step.looks)
 
 
 def as_left(run: Run) -> Iterator[tuple[PlannedChange, tuple[Expected, ...]]]:

@@ -117,7 +117,8 @@ def examined(
 def decide_release(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
     """What is to be written when this person releases a damaged run; raises Refused."""
     if not person.may_approve or person.barred:
-        raise Refused(f"Not done: {person.barred or 'you are not among the approvers'}.")
+        why = person.barred or person.approve_unknown or "you are not among the approvers"
+        raise Refused(f"Not done: {why}.")
     if found is None or not (found.flaw or found.release):
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:
@@ -259,7 +260,7 @@ def _by_hand(found: Damaged) -> str:
             "Look by hand: `doveadm director status` on every director of that ring: which backend has vhosts 0, or is"
             " down? `systemctl status dovecot` there: does it run, is it masked?"
         )
-    target = found.last.request.target
+    target = found.last.target
     directors = ", ".join(director.address for director in target.ring.directors)
     ip, vhosts = target.backend.ip, target.backend.vhosts
     return (

@@ -290,7 +290,8 @@ def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
     assert isinstance(run.skip.fact, fact.SkipProposed)
     person = command.person
     if person.barred or not person.may_approve:
-        raise Refused(f"Not done: {person.barred or 'you are not one of the approvers'}.")
+        why = person.barred or person.approve_unknown or "you are not one of the approvers"
+        raise Refused(f"Not done: {why}.")
     if person.id in {run.skip.fact.by, run.request.requester}:
         raise Refused("Not done: a second engineer has to agree, neither who proposed it nor who asked for the run.")
     if against := still_proposes(run, command.proposer):

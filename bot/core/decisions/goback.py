@@ -69,8 +69,14 @@ def going_back(run: Run) -> Plan | None:
 
 def can_start_first(run: Run) -> bool:
     """Whether users wait for a stopped dovecot, and the way back could start it before anything is asked."""
-    back = way_back_now(replace(run, start_first=True)) if run.users_wait else None
-    return back is not None and back.stages[0].name == _named("start")
+    first = replace(run, start_first=True)
+    back = way_back_now(first) if run.users_wait else None
+    return back is not None and started_first(first, back)
+
+
+def started_first(run: Run, back: Plan) -> bool:
+    """Whether this way back starts dovecot before anything is asked, as somebody wanted it."""
+    return run.start_first and back.stages[0].name == _named("start")
 
 
 def way_back_now(run: Run) -> Plan | None:

@@ -6,12 +6,12 @@ passed while the bot was down is measured by the hosts' clocks: see core/runs/wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.plans.laws import Harmless, gates_needed, needs_flush_approval
+from bot.core.plans.laws import Harmless, Rule, broken_by, gates_needed, needs_flush_approval
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
@@ -52,9 +52,10 @@ class SeeWaited:
 
 @dataclass(frozen=True, kw_only=True)
 class MakeChange:
-    """Look whether it is done already, else do it."""
+    """Look whether it is done already, else do it; where something is `against` sending it, hold instead."""
 
     step: PlannedChange
+    against: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +92,17 @@ class Sleep:
 Next = Record | Prove | RunCheck | BeginWait | SeeWaited | MakeChange | LookUp | Ask | Turn | Sleep
 
 
-def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, same_clock: bool = True) -> Next:
+def next_action(
+    run: Run,
+    now: datetime,
+    harmless: Iterable[Harmless] = (),
+    *,
+    rules: Collection[Rule] = (),
+    same_clock: bool = True,
+) -> Next:
     """What is to be done next, given the facts, the time, and what may be done before the flush approval.
 
+    `rules`: those of now, which may have come since the plan was made.
     `same_clock`: whether the date of the wait at hand is by the clock that `now` is from, which has run evenly since.
     """
     match run.status:
@@ -113,9 +122,9 @@ def next_action(run: Run, now: datetime, harmless: Iterable[Harmless] = (), *, s
         case Status.WAITING:
             return _while_waiting(run, now, same_clock=same_clock)
         case Status.ASKING:
-            return _while_asking(run, now)
+            return _while_asking(run, now, rules)
         case Status.READY:
-            return _when_ready(run, now, harmless)
+            return _when_ready(run, now, harmless, rules)
         case _:
             assert_never(run.status)
 
@@ -142,12 +151,14 @@ def _while_waiting(run: Run, now: datetime, *, same_clock: bool) -> Next:
     return Record(fact=fact.StepDone(step=step.name, how=fact.How.RAN, reason=f"{length(step.length)} have passed"))
 
 
-def _while_asking(run: Run, now: datetime) -> Next:
+def _while_asking(run: Run, now: datetime, rules: Collection[Rule]) -> Next:
     assert run.asked is not None
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
     if _must_hold(run):
         return Record(fact=_hold(run))
+    if against := _against_rules(run, rules):
+        return Record(fact=fact.RunHeld(reason=against))
     if now >= asked.expires:
         return Record(fact=fact.ApprovalExpired(step=asked.step, gate=asked.gate))
     due = sum(1 for at in asked.repeats if now >= at)
@@ -157,7 +168,7 @@ def _while_asking(run: Run, now: datetime) -> Next:
     return Sleep(until=min((at for at in (*asked.repeats, asked.expires) if at > now), default=asked.expires))
 
 
-def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
+def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless], rules: Collection[Rule]) -> Next:
     if run.turning and run.stands_safely:
         return Turn()
     if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
@@ -173,13 +184,40 @@ def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless]) -> Next:
         case PlannedCheck():
             return RunCheck(step=step)
         case PlannedChange():
-            return _change(run, step, harmless)
+            return _change(run, step, harmless, rules)
         case PlannedWait():
             return BeginWait(step=step, until=now + step.length)
         case PlannedApproval():
-            return Ask(gate=step.gate)
+            against = _against_rules(run, rules)
+            return Record(fact=fact.RunHeld(reason=against)) if against else Ask(gate=step.gate)
         case _:
             assert_never(step)
+
+
+def _against_rules(run: Run, rules: Collection[Rule]) -> str:
+    """What the rules of now have against what is left of the plan, which may be older; empty where it is nothing.
+
+    Until users were disturbed, that is all of it, as of a new plan. From then on it is the command at hand: what helps
+    users who wait is not kept back for what comes later, and only the step at hand can be skipped.
+    """
+    at_hand = run.plan.back or run.disturbed or run.may_have_disturbed
+    left = run.plan.steps[run.position : run.position + 1 if at_hand else None]
+    for step in left:
+        for action in step.actions[: 1 if at_hand else None]:
+            if broken := broken_by(action, rules):
+                what = f"{'' if action == step.actions[0] else 'what undoes '}{step.name}"
+                to_do = _BY_HAND if at_hand else _ANEW if run.only_looked else _BACK
+                return f"this plan is older than a rule of rules.yaml, which forbids {what}: {broken}. {to_do}"
+    return ""
+
+
+_CORRECTED = "Where the rule is what is wrong, correct it, start the bot anew, then"
+_ANEW = f"What to do: see that the procedure keeps the rule, and ask for a new run. {_CORRECTED} ask for one"
+_BACK = f"What to do: go back, and ask for a new run once the procedure keeps the rule. {_CORRECTED} click Retry"
+_BY_HAND = (
+    "What to do: do by hand what this step is for, as the rule allows it, then click Retry: it is found done."
+    f" {_CORRECTED} click Retry"
+)
 
 
 def _must_hold(run: Run) -> bool:
@@ -199,7 +237,9 @@ def _hold(run: Run) -> fact.RunHeld:
     return replace(held, reason=f"{reason}{again}")
 
 
-def _change(run: Run, step: PlannedChange, harmless: Iterable[Harmless]) -> Next:
+def _change(run: Run, step: PlannedChange, harmless: Iterable[Harmless], rules: Collection[Rule]) -> Next:
+    if against := _against_rules(run, rules):
+        return MakeChange(step=step, against=against)  # somebody may have done it by hand
     if run.lapsed is not None and not run.users_first:
         return Ask(gate=run.lapsed.gate)
     missing = missing_gates(run, step) | _unopened(run, step.action.command.text, harmless)

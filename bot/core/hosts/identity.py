@@ -26,6 +26,9 @@ QUESTION = Command(argv=("sh", "-c", _SCRIPT), root=False, timeout=timedelta(sec
 """Asked once per connection, before the first change goes over it."""
 
 
+_ANEW = "; the settings are read when the bot is started"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """What a host answered when it was asked who it is. `connection` names the connection, and no other one ever.
@@ -83,14 +86,15 @@ def not_proved_to_be(host: Host, identity: Identity) -> str:
         return (
             f"{host.name} is another machine: its machine-id is {identity.machine_id}, the settings expect"
             f" {host.machine_id}. Nothing is changed there. What to do: correct `ssh` of {host.name} (or its HostName"
-            " in the SSH config), or `machine_id` in the settings"
+            f" in the SSH config), or `machine_id` in the settings{_ANEW}"
         )
     if not isinstance(host, Backend) or str(host.ip) in {identity.reached, *identity.addresses}:
         return ""
     has = ", ".join(sorted({identity.reached, *identity.addresses} - {""})) or "no address that could be read"
     return (
         f"the host that `ssh {host.address}` reaches does not prove to be {host.name}: it has {has}, and the directors"
-        f" know {host.name} as {host.ip}. Nothing is changed there. What to do: correct `ssh` or `ip` of {host.name}"
+        f" know {host.name} as {host.ip}. Nothing is changed there. What to do: correct `ssh` of {host.name}"
         f" (or its HostName in the SSH config); where its address is translated on the way, set `machine_id ="
-        f' "{identity.machine_id}"` once you have seen that this is {host.name}'
+        f' "{identity.machine_id}"` once you have seen that this is {host.name}{_ANEW}. Another `ip` counts for runs'
+        " that are asked for from then on"
     )

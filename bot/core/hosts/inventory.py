@@ -41,6 +41,19 @@ class Host(_Part):
         return self.ssh or self.name
 
 
+class Way(_Part):
+    """How a host is reached and proves who it is, as of Host; `ssh` is its address there."""
+
+    ssh: str
+    sudo: bool
+    machine_id: str
+
+    @classmethod
+    def to(cls, host: Host) -> Self:
+        """The way to this host."""
+        return cls(ssh=host.address, sudo=host.sudo, machine_id=host.machine_id)
+
+
 class Director(Host):
     """A Dovecot director of a ring; which one of its members it is, its own row in the ring's status says."""
 

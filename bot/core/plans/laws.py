@@ -136,11 +136,20 @@ def _behind(opened: set[Gate], step: PlannedChange, rules: Rules) -> None:
         )
 
 
+def broken_by(action: Action, rules: Iterable[Rule]) -> str:
+    """Which rule the command breaks and what that means, in words; empty where it breaks none."""
+    text = action.command.text
+    lines = {text, " ".join(action.command.argv)}
+    for rule in rules:
+        if any(rule.never.search(line) for line in lines):
+            return f"`{text}` breaks the rule {rule.rule}: {rule.because}"
+    return ""
+
+
 def _hold_one(placed: _Placed, rules: Rules, ip: str) -> None:
     text = placed.action.command.text
-    for rule in rules.rules:
-        if any(rule.never.search(line) for line in (text, " ".join(placed.action.command.argv))):
-            raise Misconfigured(f"step {placed.step}: `{text}` breaks the rule {rule.rule}: {rule.because}")
+    if broken := broken_by(placed.action, rules.rules):
+        raise Misconfigured(f"step {placed.step}: {broken}")
     others = set(_ADDRESSED.findall(text)) - {ip}
     if others:
         raise Misconfigured(f"step {placed.step}: `{text}` is about {', '.join(sorted(others))}, which is not {ip}")

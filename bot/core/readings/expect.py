@@ -100,7 +100,10 @@ def _not_all(own: Mapping[str, str], members: Mapping[str, str], *, whole: bool)
     elif whole:
         known = {address for all_ in members.values() for address in all_.split()}
         for address in sorted(known - set(own.values())):
-            yield f"{address} is a member of the ring, and no director of the settings answers as it"
+            yield (
+                f"{address} is a member of the ring, and no director that the settings had when this was asked for"
+                " answers as it; one that is added to them counts for runs that are asked for from then on"
+            )
 
 
 def counts_only(check: PlannedCheck) -> bool:

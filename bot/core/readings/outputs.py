@@ -123,7 +123,7 @@ def _others(target: Target, by_ip: Mapping[str, Mapping[str, str]]) -> str:
         elif row["state"] != "up" or _count(row, "vhosts") != backend.vhosts:
             remarks.append(f"{backend.name} is {row['state']} with vhosts {row['vhosts']}")
     strangers = (ip for ip, row in by_ip.items() if ip not in known and _tag(row) == tag)
-    remarks += [f"{ip} is on the list but not in the inventory" for ip in strangers]
+    remarks += [f"{ip} is on the list but was not in the settings when this was asked for" for ip in strangers]
     return "; ".join(remarks) or "as usual"
 
 
@@ -137,7 +137,7 @@ def director_ring(target: Target, _asks: Asks, result: Result) -> Reading:
     away = sorted({row["director ip"] for row in rows if _is_away(row, len(members))})
     remarks += [f"{', '.join(away)} away"] if away else []
     known = len(target.ring.directors)
-    remarks += [f"{len(members)} directors, the inventory has {known}"] if len(members) != known else []
+    remarks += [f"{len(members)} directors, this was asked for with {known}"] if len(members) != known else []
     return {
         "synced": remarks == ["ring synced"],
         "status": "; ".join(remarks),

@@ -36,7 +36,14 @@ def begin(entry: Entry) -> Run:
     if not isinstance(entry.fact, RunRequested) or entry.seq != 1:
         raise Illegal(f"run {entry.run} does not begin with its request")
     run = Run(
-        id=entry.run, seq=1, request=entry.fact, began=entry.at, at=entry.at, since=entry.at, plan=entry.fact.plan
+        id=entry.run,
+        seq=1,
+        request=entry.fact,
+        target=entry.fact.target,
+        began=entry.at,
+        at=entry.at,
+        since=entry.at,
+        plan=entry.fact.plan,
     )
     return replace(run, in_channel=_more_than_looks(run))
 
@@ -116,6 +123,8 @@ def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case p
             return remember.others(run, new)
         case fact.MonitorSaysUp():
             return remember.monitor(run)
+        case fact.SettingsChanged() as new:
+            return remember.settings_changed(run, new)
         case fact.SeenOut():
             return remember.seen_out(run, entry)
         case fact.TakenOver() as new:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from bot.core.hosts.since import reached
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect, effects, takes_back
 from bot.core.plans.plan import Expected, PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -247,6 +248,10 @@ def others(run: Run, new: fact.OthersCounted) -> Run:
 
 def monitor(run: Run) -> Run:
     return replace(run, ring=run.ring.reported_up())
+
+
+def settings_changed(run: Run, new: fact.SettingsChanged) -> Run:
+    return replace(run, settings=new, target=reached(run.request.target, {**new.directors, **new.backends}))
 
 
 def seen_out(run: Run, entry: Entry) -> Run:

@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -47,6 +48,8 @@ class Run:
     id: str
     seq: int
     request: RunRequested
+    target: Target
+    """That of the request, with its hosts reached as the settings said when the bot was last started."""
     began: datetime
     at: datetime
     plan: Plan
@@ -113,6 +116,7 @@ class Run:
     reconfigured: bool = False
     """Whether something was sent, after the flush approval, that installs packages or changes the configuration."""
     taken: Entry | None = None
+    settings: fact.SettingsChanged | None = None
     outcome: fact.Outcome | None = None
     ended_by: str = ""
 
@@ -214,8 +218,7 @@ class Run:
     @property
     def disturbed(self) -> bool:
         """Whether a change that users notice was made already, or dovecot may have been stopped by hand."""
-        stops = any(Effect.STOP_DOVECOT in step.does for step in self.skipped)
-        return stops or any(step.disturbs for step in self.made)
+        return any(Effect.STOP_DOVECOT in one.does for one in self.skipped) or any(one.disturbs for one in self.made)
 
     @property
     def may_have_disturbed(self) -> bool:
@@ -231,8 +234,7 @@ class Run:
         for step in (*self.request.plan.steps, *(before if self.plan.back else ())):
             done = step.does if step.name in self.seen_done else frozenset()
             sent = (step == self.step and self.attempt) or (step.name in passed and not done)
-            if Effect.STOP_DOVECOT in (step.does if sent else done):
-                waiting = True
+            waiting = waiting or Effect.STOP_DOVECOT in (step.does if sent else done)
             if done & {Effect.FLUSH, Effect.START_DOVECOT}:
                 waiting = False
         return waiting
@@ -245,9 +247,7 @@ class Run:
 
     @property
     def covered(self) -> tuple[PlannedStep, ...]:
-        """The steps that an approval lets run where the run stands: those behind its own, or, asked for again, from the
-        change at hand on; up to the next approval, or the end.
-        """
+        """The steps that an approval lets run: behind its own, or, asked again, from that at hand on; to the next."""
         steps = self.plan.steps[self.position + isinstance(self.step, PlannedApproval) :]
         return tuple(takewhile(lambda step: not isinstance(step, PlannedApproval), steps))
 

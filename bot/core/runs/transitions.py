@@ -55,6 +55,7 @@ EVERYWHERE = frozenset(
         fact.BackendRebooted,
         fact.OthersCounted,
         fact.MonitorSaysUp,
+        fact.SettingsChanged,
     }
 )
 """Facts that report something and leave the status as it is; they may come until the run has ended."""

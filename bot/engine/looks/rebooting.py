@@ -15,7 +15,7 @@ from bot.engine.looks.looking import Looking
 async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRebooted:
     """The fact of a boot, with what is left of what this run made there. Changes nothing."""
     nothing = "each step looks again at what it needs" if run.made else "this run had changed nothing there"
-    host = run.request.target.backend.name
+    host = run.target.backend.name
     booted = fact.BackendRebooted(host=host, boot_id=boot_id, was=run.boot_id, reason=nothing)
     for step in _relied_on(run):
         observation = await looking.until_seen(step.action.done_when, step.action.within)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.core.decisions.approval import answered_already, approval_asked, felt, still_good
-from bot.core.decisions.approved import as_left, to_read
+from bot.core.decisions.approved import as_left, ring_is_past, to_read
 from bot.core.decisions.approved import evidence as standing
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
 from bot.core.plans.effects import Effect
@@ -68,24 +68,26 @@ class Approvals:
         not_so = {}
         anew = [check for check in checks if _is_due(gate, check, run)]
         asked_again = run.lapsed is not None and run.lapsed.gate is gate
-        async with beside(*(self._looked(check, run) for check in anew)) as looks:
+        async with beside(*(self._looked(gate, check, run) for check in anew)) as looks:
             for check, looking in zip(anew, looks, strict=True):
                 observation = await looking
                 holds, reason = observation.verdict.holds, observation.verdict.reason
                 # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-                if not counts_only(check) and (holds is None or (not holds and not asked_again)):
+                told = asked_again and (holds is False or _is_of_no_more_use(gate, check, run))
+                if not counts_only(check) and not holds and not told:
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
                 if not holds and not counts_only(check):
-                    not_so[check.name] = f"not so any more: {reason}"
+                    how = "not so any more" if holds is False else "cannot be read now"
+                    not_so[check.name] = f"{how}: {reason.rstrip('.')}"
                 # Once dovecot is stopped nothing can be counted there: what was counted last is shown.
                 if holds or not counts_only(check):
                     words[check.name] = reason
                 seen += observation.seen
         return [word for word in words.values() if word is not None], seen, not_so
 
-    async def _looked(self, check: PlannedCheck, run: Run) -> Observation:
-        if counts_only(check):
+    async def _looked(self, gate: Gate, check: PlannedCheck, run: Run) -> Observation:
+        if counts_only(check) or _is_of_no_more_use(gate, check, run):
             return await self._looking.look(check.expect)
         return await self._until_seen(run, expected_of(check, run.observed), check.within)
 
@@ -157,10 +159,11 @@ class Approvals:
             return ""
         person, now = await self._ports.people.person(run.grant.by), self._ports.clock.now()
         judged = (run.judged_since, run.grant.digest)
-        if not person.unsure or self._unsure is None or self._unsure[0] != judged:
-            self._unsure = (judged, now) if person.unsure else None
+        if not person.may_yet_approve or self._unsure is None or self._unsure[0] != judged:
+            self._unsure = (judged, now) if person.may_yet_approve else None
         if self._unsure and now - self._unsure[1] < _UNSURE:
-            log.warning("waits: who approved cannot be looked up now: %s", person.barred, extra=fields(run))
+            why = person.barred or person.approve_unknown
+            log.warning("waits: who approved cannot be looked up now: %s", why, extra=fields(run))
             return self._ports.timings.shown_within
         against = still_good(run, run.grant, person, now) or await self._not_so(run, run.grant)
         if against:
@@ -174,8 +177,8 @@ class Approvals:
         if Effect.RESTORE in run.step.does and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         evidence = [check for check in self._evidence(grant.gate, run) if _is_due(grant.gate, check, run)]
-        judged = [check for check in evidence if not counts_only(check)]
-        async with beside(*(self._looked(check, run) for check in judged)) as looks:
+        judged = [one for one in evidence if not (counts_only(one) or _is_of_no_more_use(grant.gate, one, run))]
+        async with beside(*(self._looked(grant.gate, check, run) for check in judged)) as looks:
             for looking in looks:
                 verdict = (await looking).verdict
                 if not verdict.holds and verdict.reason not in grant.evidence:
@@ -197,6 +200,12 @@ def _is_past(gate: Gate, check: PlannedCheck, run: Run) -> bool:
     """
     of_backend = any(expected.where is Where.BACKEND for expected in check.expect)
     return gate is Gate.FLUSH and run.reconfigured and of_backend
+
+
+def _is_of_no_more_use(gate: Gate, check: PlannedCheck, run: Run) -> bool:
+    """Whether it asks directors, who have nothing to do with what is left: none that is gone keeps dovecot stopped."""
+    of_ring = any(expected.where is not Where.BACKEND for expected in check.expect)
+    return gate is Gate.FLUSH and of_ring and ring_is_past(run)
 
 
 def _word(grant: Grant, how: str) -> str:

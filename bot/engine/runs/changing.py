@@ -63,13 +63,15 @@ class Changing:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def make(self, step: PlannedChange, decided: Run, word: str = "") -> None:
+    async def make(self, step: PlannedChange, decided: Run, word: str = "", against: str = "") -> None:
         """Find it done already, or do it; every way it can come out is recorded as a fact.
 
-        `decided`: the run as it was when this was decided; `word`: see StepStarted.
+        `decided`: the run as it was when this was decided; `word`: see StepStarted; `against`: see MakeChange.
         """
         deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
+        if against and not isinstance(ready, fact.StepDone):
+            ready = fact.StepFailed(step=step.name, reason=f"not begun: {against}")
         judged = self._ports.clock.now()
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
             # The watch may have kept it waiting: then what it was judged on is old.
@@ -176,7 +178,7 @@ class Changing:
         exited = self._run.exited
         observation, over = await self._until_over(step, step.action)
         found = observation.verdict.reason
-        backend = self._run.request.target.backend.name
+        backend = self._run.target.backend.name
         may_run = "" if over else f", and it may still run there: see at the console of {backend}"
         what = (
             "it is not known whether it was done"
@@ -257,7 +259,7 @@ class Changing:
 
         None where the backend does not say.
         """
-        backend = run.request.target.backend
+        backend = run.target.backend
         try:
             identity = await self._ports.hosts.identity(backend)
             if not_proved_to_be(backend, identity):

@@ -110,7 +110,7 @@ class Judging:
             looked += 1
             boot_id, connection = "", ""
             if step.where is Where.BACKEND:
-                backend = decided.request.target.backend
+                backend = decided.target.backend
                 identity = await self._readying.identity(backend, give_up)
                 boot_id, connection = identity.boot_id, identity.connection
                 if against := not_proved_to_be(backend, identity):
@@ -178,7 +178,7 @@ class Judging:
                 f"{host.name} takes more than {this.oldest.total_seconds():g} s to answer right before a change, and"
                 " what was seen is old by then; nothing was sent. What to do: see why it is slow, then click Retry"
             )
-        guarded = before.part([*_guards(decided), *flush_seen(decided.request.target)]).seen
+        guarded = before.part([*_guards(decided), *flush_seen(decided.target)]).seen
         return Ready(host=host, fence=fence, before=before, guarded=guarded, material=material)
 
     async def _looked(self, step: PlannedChange, action: Action, decided: Run, give_up: datetime) -> Observation | Fact:
@@ -218,7 +218,7 @@ class Judging:
         self, step: PlannedChange, action: Action, guards: tuple[Expected, ...], decided: Run, give_up: datetime
     ) -> Observation:
         """The look that decides: what is not as it has to be is set back in the ring, or passes; else the last one."""
-        flush = flush_seen(decided.request.target) if Effect.STOP_DOVECOT in action.does else ()
+        flush = flush_seen(decided.target) if Effect.STOP_DOVECOT in action.does else ()
 
         def decides(observation: Observation) -> bool:
             if self._run.last_decisive != decided.last_decisive:
@@ -262,7 +262,7 @@ class Judging:
 
         One answer that is lost would keep the run from ever deleting.
         """
-        wanted = flush_seen(self._run.request.target)
+        wanted = flush_seen(self._run.target)
         if Effect.STOP_DOVECOT not in step.does or not wanted:
             return None
         clock = self._ports.clock

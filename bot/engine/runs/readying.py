@@ -52,14 +52,14 @@ class Readying:
 
     def host(self, step: PlannedChange, observation: Observation) -> Host | None:
         """The host to do it on: one of the directors that just answered who they are."""
-        hosts = hosts_for(self._run.request.target, step.where)
+        hosts = hosts_for(self._run.target, step.where)
         if step.where is not Where.BACKEND:
             hosts = tuple(host for host in hosts if is_itself(self._run, host.name, observation.seen))
         return self._at_this_attempt(self._looking.there(hosts)) if hosts else None
 
     def meant(self, step: PlannedChange) -> Host:
         """The host that it will be done on if all that are not known to be away prove who they are."""
-        return self._at_this_attempt(self._looking.there(hosts_for(self._run.request.target, step.where)))
+        return self._at_this_attempt(self._looking.there(hosts_for(self._run.target, step.where)))
 
     def _at_this_attempt(self, hosts: Sequence[Host]) -> Host:
         """Another one at every attempt."""
@@ -94,7 +94,7 @@ class Readying:
     async def settled(self) -> None:
         """Wait until nothing that takes users away may still come; raises NotRun when it may."""
         for name, not_after in self._run.ring.unheard:
-            host = self._run.request.target.host(name)
+            host = self._run.target.host(name)
             timings = self._ports.timings
             give_up = self._ports.clock.now() + 2 * timings.not_after + timings.patience
             while not await self._passed(host, not_after):

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.core.decisions import upnext
-from bot.core.decisions.goback import going_back
+from bot.core.decisions.goback import going_back, started_first
 from bot.core.plans.laws import Rules, check_rules
 from bot.core.plans.observed import expected_of
 from bot.core.plans.plan import PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.engine.looks.beside import beside, give_up
@@ -39,6 +40,11 @@ log = logging.getLogger(__name__)
 _AGAIN = timedelta(seconds=30)
 _LOOK_AT_LEAST_EVERY = timedelta(seconds=60)
 
+_BY_HAND = (
+    "What to do: take over, and undo by hand what was done, as the rule allows it. Where the rule is what is wrong,"
+    " correct it, start the bot anew, and go back again"
+)
+
 
 class Runner:
     """Brings one run forward, as far as it can go, at every wake."""
@@ -47,7 +53,7 @@ class Runner:
         self._ports = ports
         self._runlog = runlog
         self._rules = rules
-        self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.request.target)
+        self._look = Looking(ports.hosts, ports.clock, ports.timings, runlog.run.target)
         self._look.expect(runlog.run.proved.directors if runlog.run.proved else {})
         deciding = asyncio.Lock()
         self._watch = Watch(ports, runlog, self._look, deciding, self.wake)
@@ -56,6 +62,7 @@ class Runner:
         self._waiting = Waiting(ports, runlog)
         self._woken = asyncio.Event()
         self._leaving = False
+        self._asked: Entry | None = None
 
     def wake(self) -> None:
         """Something happened, or it is time: look at the run again."""
@@ -125,7 +132,11 @@ class Runner:
         while not self._may_leave():
             run = self._runlog.run
             now, same_clock = self._ports.clock.now(), self._waiting.same_clock(run)
-            action = upnext.next_action(run, now, self._rules.harmless, same_clock=same_clock)
+            # They stand until the bot is started anew: an open question is held against them once.
+            asked = run.asked if run.status is Status.ASKING else None
+            rules = () if asked and asked is self._asked else self._rules.rules
+            action = upnext.next_action(run, now, self._rules.harmless, rules=rules, same_clock=same_clock)
+            self._asked = asked
             if not await self._do(action, run):
                 return
 
@@ -143,7 +154,7 @@ class Runner:
             case upnext.Ask():
                 return await self._ask(action.gate, run)
             case upnext.MakeChange():
-                return await self._change(action.step, run)
+                return await self._change(action, run)
             case upnext.LookUp():
                 await self._changing.look_up(action.step)
             case upnext.Turn():
@@ -166,7 +177,7 @@ class Runner:
 
     async def _prove(self, run: Run) -> None:
         assert run.step is not None
-        proof = await prove(run.request.target, self._ports.hosts, self._look)
+        proof = await prove(run.target, self._ports.hosts, self._look)
         reason = f"it is not seen that every host is the one that the settings mean: {proof.reason}"
         try:
             if proof.proved:
@@ -214,7 +225,11 @@ class Runner:
         await self._approvals.ask(gate, run)
         return True
 
-    async def _change(self, step: PlannedChange, run: Run) -> bool:
+    async def _change(self, action: upnext.MakeChange, run: Run) -> bool:
+        step = action.step
+        if action.against:
+            await self._changing.make(step, run, against=action.against)
+            return True
         if not await self._people_can_see(run, step):
             return False
         match await self._approvals.judged(run):
@@ -268,7 +283,13 @@ class Runner:
             plan = going_back(run)
             if plan is None:
                 return fact.RunEnded(outcome=fact.Outcome.ABORTED, reason="nothing that needs undoing had been changed")
-            check_rules(plan, self._rules, str(run.request.target.backend.ip))
-        except (Refused, Misconfigured) as error:
+            # Users who wait are not kept waiting for what comes later: that holds before it is sent.
+            first = replace(plan, stages=plan.stages[:1]) if started_first(run, plan) else plan
+            check_rules(first, self._rules, str(run.target.backend.ip))
+        except Refused as error:
             return fact.RunHeld(reason=f"No way back could be planned: {error}")
+        except Misconfigured as broken:
+            return fact.RunHeld(
+                reason=f"No way back could be planned, as rules.yaml forbids a part of it: {broken}. {_BY_HAND}"
+            )
         return fact.TurnedBack(plan=plan)

@@ -66,7 +66,7 @@ class Waiting:
 
     async def _clocks(self, run: Run) -> dict[str, int]:
         """What time it is on every host of the run that says so soon, in seconds since 1970."""
-        target = run.request.target
+        target = run.target
         asking = {
             asyncio.create_task(self._clock(host)): host.name for host in (*target.ring.directors, target.backend)
         }

@@ -140,7 +140,7 @@ class Watch:
             asks, grace = [_RING, WHO_THEY_ARE], None
             observation = await self._looking.look(asks)
             ring = judge_ring(run, observation.seen)
-            if late and not ring.given_users and len(ring.heard) < len(run.request.target.ring.directors):
+            if late and not ring.given_users and len(ring.heard) < len(run.target.ring.directors):
                 grace = late
                 observation = await self._looking.look(asks, grace)
                 ring = judge_ring(run, observation.seen)
@@ -190,7 +190,7 @@ class Watch:
         helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
         if helpless and run.ring.helpless_reported:
             return None  # people were called, and are at it
-        there, reason = run.request.target.host(host), "; ".join(ring.given_users.values())
+        there, reason = run.target.host(host), "; ".join(ring.given_users.values())
         # Whether it serves is old sooner: users are kept away also where the director always takes some seconds.
         oldest = OLDEST if last or not any(Effect.FLUSH in step.does for step in allowed) else OLD
         nothing = NotRun("nothing is to be sent")
@@ -256,10 +256,10 @@ class Watch:
         if not run.boot_id or run.status in {Status.BUSY, Status.DOUBT, Status.ENDED} or run.taken_by:
             return
         try:
-            identity = await self._ports.hosts.identity(run.request.target.backend)
+            identity = await self._ports.hosts.identity(run.target.backend)
         except HostError:
             return
-        if not_proved_to_be(run.request.target.backend, identity):
+        if not_proved_to_be(run.target.backend, identity):
             return  # another host answers to its name: its boots are not this backend's
         if identity.boot_id != run.boot_id:
             booted = await after_boot(run, identity.boot_id, self._looking)

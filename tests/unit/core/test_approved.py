@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.decisions.approved import as_shown, differences, evidence, kept, to_read
+from bot.core.decisions.approved import as_shown, differences, evidence, kept, ring_is_past, to_read
 from bot.core.plans.plan import Plan, PlannedCheck, PlannedStep
 from bot.core.readings.expect import Look, check_expectations
 from bot.core.readings.outputs import Reading
 from bot.core.runs.events import Seen
-from tests.build import STANDS, plan
+from tests.build import STANDS, Story, plan
 
 ALL = frozenset(STANDS)
 
@@ -34,6 +34,21 @@ def test_all_of_it_stays_until_users_are_disturbed_then_what_is_still_to_be_repl
     step: str, disturbed: bool, names: set[str]
 ) -> None:
     assert kept(ahead(plan(), step), config=True, disturbed=disturbed) == names
+
+
+@pytest.mark.parametrize(
+    ("step", "past"),
+    [
+        ("stop-lmtp", False),
+        ("flush-users", False),
+        ("mask-dovecot", True),
+        ("start-dovecot", True),
+        ("approve-restore", False),
+        ("set-vhosts-back", False),
+    ],
+)
+def test_directors_count_for_an_approval_until_users_are_moved_and_again_for_the_restore(step: str, past: bool) -> None:
+    assert ring_is_past(Story().until(step).run) is past
 
 
 def test_what_is_read_when_it_is_asked_is_all_that_is_held_against_it_later() -> None:

@@ -42,7 +42,7 @@ def test_backends_of_another_tag_belong_to_another_ring_of_the_settings() -> Non
 def test_a_backend_of_the_same_tag_that_the_settings_do_not_know_is_named() -> None:
     text = (RECORDED / "director-status.tab").read_text().replace("\t\t", "\tmain\t")
     reading = PROBES["director-hosts"].read(lab_target(), {}, result(text + "127.0.2.9\tmain\t100\tup\t-\t0\n"))
-    assert reading["others"] == "127.0.2.9 is on the list but not in the inventory"
+    assert reading["others"] == "127.0.2.9 is on the list but was not in the settings when this was asked for"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,10 @@ def test_one_director_asked_under_three_names_is_said_once() -> None:
 def test_a_member_that_no_director_of_the_settings_answers_as_is_named() -> None:
     verdict = judged(says(A, B, C), says(B, A, C))
     assert verdict.holds is False
-    assert verdict.reason == f"{C} is a member of the ring, and no director of the settings answers as it"
+    assert verdict.reason == (
+        f"{C} is a member of the ring, and no director that the settings had when this was asked for answers as it;"
+        " one that is added to them counts for runs that are asked for from then on"
+    )
 
 
 def test_directors_of_two_rings_are_not_one_ring() -> None:

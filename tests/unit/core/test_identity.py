@@ -108,7 +108,7 @@ def test_another_backend_is_objected_to_and_both_ways_to_mend_it_are_said() -> N
     text = not_proved_to_be(BACKEND, identity(reached="192.0.2.14", addresses=frozenset({"192.0.2.14", "127.0.0.1"})))
     assert "`ssh backend-3` reaches does not prove to be backend-3: it has 127.0.0.1, 192.0.2.14, and" in text
     assert "know backend-3 as 192.0.2.13. Nothing is changed there." in text
-    assert "correct `ssh` or `ip` of backend-3 (or its HostName in the SSH config)" in text
+    assert "correct `ssh` of backend-3 (or its HostName in the SSH config)" in text
     assert f'set `machine_id = "{MACHINE_ID}"` once you have seen that this is backend-3' in text
 
 

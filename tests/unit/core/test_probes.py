@@ -69,7 +69,7 @@ def test_another_backend_that_is_out_or_unknown_is_named() -> None:
     assert reading["others"] == "backend-3 is up with vhosts 0"
     assert reading["usable_others"] == 1
     stranger = text + "127.0.2.9\t\t100\tup\t-\t0\n"
-    assert "127.0.2.9 is on the list but not in the inventory" in str(
+    assert "127.0.2.9 is on the list but was not in the settings when this was asked for" in str(
         PROBES["director-hosts"].read(lab_target(), {}, result(stranger))["others"]
     )
 
@@ -103,7 +103,7 @@ def test_a_director_that_the_inventory_does_not_know_is_not_a_whole_ring() -> No
     """Nobody would ask it: its view of the backend would stay unseen."""
     reading = read("director-ring", "director-ring-status.tab", at=lab_target(directors=1))
     assert reading["synced"] is False
-    assert "2 directors, the inventory has 1" in str(reading["status"])
+    assert "2 directors, this was asked for with 1" in str(reading["status"])
 
 
 def test_in_a_large_ring_a_healthy_director_need_not_be_a_neighbour() -> None:

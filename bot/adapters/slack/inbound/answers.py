@@ -33,7 +33,11 @@ Doing = Callable[[], Coroutine[Any, Any, Answer]]
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
 """Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
 _FIRST_ANSWER_WITHIN = 3.0
-"""Seconds that work waits for a first answer to be taken."""
+"""Seconds that work waits for a first answer to be taken, or, as the bot is stopped, for its only one."""
+_STOPPED = (
+    "The bot was stopped while it was at this. It may or may not have been done: look at the thread once the bot is"
+    " back, and do it again if it was not."
+)
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +125,7 @@ class Work:
                 await self._answers.post(asker, message)
 
     async def close(self, within: timedelta) -> None:
-        """Let what was begun be finished, as long as `within`."""
+        """Let what was begun be finished, as long as `within`; whose was not is told so, in a moment more."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within.total_seconds())
             for task in late:
@@ -133,6 +137,10 @@ class Work:
             answer = await doing()
         except BotError as error:
             answer = note(redact_in_words(str(error)), ":no_entry:")
+        except asyncio.CancelledError:
+            # Slack was told that a click was taken, and shows no error: whoever clicked would believe that it counts.
+            await self.respond(asker, note(_STOPPED, ":x:"))
+            return
         except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked gets an answer, and the log has the rest
             reference = secrets.token_hex(4)
             _log.exception("error %s behind something that %s did", reference, asker.user)

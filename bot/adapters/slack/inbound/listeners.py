@@ -27,6 +27,7 @@ from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, 
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.markup import unescaped
+from bot.adapters.slack.waits import impatient
 from bot.core.text.redact import redact_in_words
 from bot.engine.planning import Request
 from bot.errors import BotError, Refused, SlackAway
@@ -42,7 +43,7 @@ class Listeners:
     """All that the bot listens to."""
 
     def __init__(self, *, client: AsyncWebClient, commands: Commands, clicks: Clicks, work: Work) -> None:
-        self._client = client
+        self._client = impatient(client)
         self._commands = commands
         self._clicks = clicks
         self._work = work

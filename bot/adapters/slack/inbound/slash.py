@@ -38,6 +38,8 @@ _LINK_WITHIN = 5.0
 
 _WHERE_SHOWN = "its thread says what happens or, while it has none, whoever asked for it is told"
 
+_ABOUT_OPEN_RUNS = frozenset({"abort", "repost", "status", "list"})
+
 _LISTED = 20
 
 _IN_FULL = 3
@@ -64,7 +66,10 @@ class Commands:
         """What was typed, by its first word; what is none of them is a request for a run."""
         if _subcommand(typed) == "help":
             return self._help(typed)
-        if against := await self._people.channel_allowed(typed.channel):
+        against = await self._people.channel_allowed(typed.channel)
+        if against and await self._about_runs_of(typed):
+            against = await self._people.channel_allowed(typed.channel, of_a_run=True)
+        if against:
             raise Refused(f"Not done: {against}.")
         person = await self._people.person(typed.requester)
         if person.barred:
@@ -73,12 +78,19 @@ class Commands:
             return await subcommand(typed, person)
         return await self._request(typed, person, respond)
 
+    async def _about_runs_of(self, typed: Request) -> bool:
+        """Whether it is about open runs and typed where one of them is, which may have left the settings since."""
+        if _subcommand(typed) not in _ABOUT_OPEN_RUNS:
+            return False
+        found = await self._service.survey(open_only=True)
+        return typed.channel in {run.request.channel for run in found.runs if isinstance(run, Run)}
+
     async def against(self, typed: Request) -> str:
         """Why this person may ask for nothing here, empty when they may."""
         if against := await self._people.channel_allowed(typed.channel):
             return against
         person = await self._people.person(typed.requester)
-        return person.barred or ("" if person.may_ask else "you are not among those who may ask for runs")
+        return person.barred or ("" if person.may_ask else _no_asking(person))
 
     async def offer(self, typed: Request) -> Offer:
         """What can be asked for; raises Refused."""
@@ -167,7 +179,8 @@ class Commands:
         run = await self._run(typed, _rest(typed))
         await self._service.entries(run)
         if not (person.may_ask or person.may_approve):
-            raise Refused("Not done: you are neither among those who may ask for runs nor among the approvers.")
+            neither = "you are neither among those who may ask for runs nor among the approvers"
+            raise Refused(f"Not done: {person.unknown or neither}.")
         return note(await self._threads.repost(run))
 
     async def _release(self, typed: Request, person: Person) -> Message:
@@ -226,7 +239,11 @@ def _alone(typed: Request, answer: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def _may_ask(person: Person) -> None:
     if not person.may_ask:
-        raise Refused("Not done: you are not among those who may ask for runs.")
+        raise Refused(f"Not done: {_no_asking(person)}.")
+
+
+def _no_asking(person: Person) -> str:
+    return person.ask_unknown or "you are not among those who may ask for runs"
 
 
 def _run_id(name: str, subcommand: str, more: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The socket that Slack sends commands and clicks over: repeats dropped, and noticed when nothing comes any more.
+"""The socket that Slack sends commands and clicks over: repeats known, and noticed when nothing comes any more.
 
 It carries envelopes to Bolt and knows nothing of what is in them.
 """
@@ -18,16 +18,17 @@ from aiohttp import WSMessage
 from slack_bolt.adapter.socket_mode.async_base_handler import AsyncBaseSocketModeHandler
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app, send_async_response
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.response import BoltResponse
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
-from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.slack.errors import ERRORS
+from bot.adapters.slack.errors import ERRORS, answered, in_words
+from bot.adapters.slack.waits import unwaiting
 
 _REMEMBERED = 2_000
-"""Envelopes whose ids are kept; a repeat comes within seconds."""
+"""Envelopes whose answers are kept; a repeat comes within seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,10 +74,10 @@ class Socket(AsyncBaseSocketModeHandler):
         ping_every: timedelta = timedelta(seconds=10),
     ) -> None:
         self.app: AsyncApp = app
-        self._web = client
+        self._web = unwaiting(client)
         self._silence = silence.total_seconds()
         self._last_traffic = time.monotonic()
-        self._seen: OrderedDict[str, asyncio.Event] = OrderedDict()
+        self._seen: OrderedDict[str, asyncio.Task[BoltResponse]] = OrderedDict()
         self._watching: asyncio.Task[None] | None = None
         self._connecting: asyncio.Task[None] | None = None
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -110,21 +111,20 @@ class Socket(AsyncBaseSocketModeHandler):
         await self.client.close()  # type: ignore[no-untyped-call]
 
     async def handle(self, client: AsyncBaseSocketModeClient, req: SocketModeRequest) -> None:
-        """Hand an envelope to Bolt once; its repeat is acknowledged when the first has been, and that is all."""
-        if (taken := self._seen.get(req.envelope_id)) is not None:
-            _log.info("envelope %s came again and was dropped", req.envelope_id)
-            await taken.wait()
-            await client.send_socket_mode_response(SocketModeResponse(envelope_id=req.envelope_id))
-            return
-        taken = self._seen[req.envelope_id] = asyncio.Event()
-        if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        """Hand an envelope to Bolt once; its repeat gets the same answer, as the first may not have arrived."""
         began = time.time()
-        try:
-            answer = await run_async_bolt_app(self.app, req)
-        finally:
-            taken.set()
-        await send_async_response(client, req, answer, began)
+        taken = self._seen.get(req.envelope_id)
+        if taken is None:
+            taken = self._seen[req.envelope_id] = asyncio.create_task(self._taken(req), name="take an envelope")
+            if len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+        else:
+            _log.info("envelope %s came again, and is answered as it was", req.envelope_id)
+        await send_async_response(client, req, await asyncio.shield(taken), began)
+
+    async def _taken(self, req: SocketModeRequest) -> BoltResponse:
+        answer: BoltResponse = await run_async_bolt_app(self.app, req)
+        return answer
 
     def _note_traffic(self) -> None:
         self._last_traffic = time.monotonic()
@@ -150,17 +150,16 @@ class Socket(AsyncBaseSocketModeHandler):
             await asyncio.sleep(self._silence / 4)
             if time.monotonic() - self._last_traffic < self._silence:
                 continue
-            if await self._answers():
-                self._fail(f"nothing has come over the socket for {self._silence:g} s, though Slack answers")
+            silent = f"nothing has come over the socket for {self._silence:g} s"
+            try:
+                await self._web.auth_test()
+            except ERRORS as error:
+                if answered(error):
+                    self._fail(f"{silent}, though Slack answers: {in_words(error)}")
+                else:
+                    _log.warning("%s; Slack is away: %s", silent, in_words(error))
             else:
-                _log.warning("nothing has come over the socket for %g s; Slack does not answer", self._silence)
-
-    async def _answers(self) -> bool:
-        try:
-            await self._web.auth_test()
-        except ERRORS:
-            return False
-        return True
+                self._fail(f"{silent}, though Slack answers")
 
     def _fail(self, reason: str) -> None:
         if not self.failed.done():

@@ -8,7 +8,7 @@ characters of JSON.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -205,6 +205,33 @@ def marked(message: Message, remark: str) -> Message:
     """The same message with a remark of the bot's own on top."""
     blocks = (context(remark), *message.blocks) if message.blocks else ()
     return replace(message, text=f"{remark} {message.text}"[:TEXT], blocks=blocks)
+
+
+def said_after(message: Message, remark: str) -> Message:
+    """The same message with a remark behind the sentence that stands for it, which begins with whom it calls."""
+    return replace(message, text=f"{message.text[: TEXT - len(remark) - 1]} {remark}")
+
+
+def rewritten(message: Message, change: Callable[[str], str]) -> Message:
+    """The same message with its markup changed; a text that grows too long for a block is divided."""
+    blocks: list[Json] = []
+    for block in message.blocks:
+        make, texts = _texts_of(block)
+        new = [change(text["text"]) if text["type"] == "mrkdwn" else text["text"] for text in texts]
+        same = new == [text["text"] for text in texts]
+        blocks += [block] if same else [make(piece) for text in new for piece in pieces(text)]
+    return replace(message, blocks=tuple(blocks))
+
+
+def _texts_of(block: Json) -> tuple[Callable[[str], Json], list[Json]]:
+    """What makes such a block, and the texts of this one; a heading and buttons have no markup."""
+    match block["type"]:
+        case "section":
+            return section, [block["text"]]
+        case "context":
+            return context, block["elements"]
+        case _:
+            return header, []
 
 
 def bare(message: Message) -> Message:

@@ -124,11 +124,11 @@ def shortened(text: str, most: int = BLOCK) -> tuple[str, int]:
 
 
 def pieces(text: str) -> list[str]:
-    """Text in pieces that fit a section each, cut between lines or words where there are any, and never in a span."""
+    """Text in pieces that fit a section each, cut between lines or words where there are any, never in span or date."""
     found: list[str] = []
     while len(text) > SECTION:
         at = SECTION
-        while at > 0 and (text[at] not in "\n " or text.count("`", 0, at) % 2):
+        while at > 0 and (text[at] not in "\n " or _in_one(text, at)):
             at -= 1
         if at <= 0:
             # Not inside of an escape such as &amp;
@@ -136,6 +136,11 @@ def pieces(text: str) -> list[str]:
         found.append(text[:at])
         text = text[at:].lstrip("\n ")
     return [*found, text] if text else found
+
+
+def _in_one(text: str, at: int) -> bool:
+    """Whether what is cut there is a code span, or a mention or date: in no text of others is a < left as it is."""
+    return bool(text.count("`", 0, at) % 2) or text.rfind("<", 0, at) > text.rfind(">", 0, at)
 
 
 def as_text(markup: str) -> str:

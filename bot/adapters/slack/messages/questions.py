@@ -22,6 +22,7 @@ from bot.adapters.slack.messages.text import (
     asked_for,
     callers,
     changes,
+    clock,
     file_name,
     known,
     moment,
@@ -220,9 +221,16 @@ def summary(approvals: Sequence[Entry]) -> str:
     return "\n".join(lines) or "• none were given"
 
 
-def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str) -> Message:
-    """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too."""
+def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool = False) -> Message:
+    """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
+
+    Told once the question is `closed`, it calls nobody: what counts by then is told below it.
+    """
     what = opens(again.gate, run)
+    if closed:
+        builder = MessageBuilder(f"A reminder of a question that is closed by now: {escape(what)}, {clock(entry.at)}.")
+        builder.paragraph(f":bell: *A reminder of a question that is closed by now*: {escape(what)} · {now(entry.at)}")
+        return builder.message(name=file_name(entry, "again"))
     asked = run.asked.fact if run.asked else None
     until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
     everybody = f"{approvers} {callers(run)}" if again.last else approvers

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from bot.adapters.slack.messages import plans, ring, steps
 from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten, said_after
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
     callers,
+    dated,
     file_name,
     known,
     moment,
     now,
     opens,
+    stamp,
     steps_done,
     title,
     users,
@@ -40,22 +42,42 @@ _OUTCOMES = {
 _TYPED = 2_500
 """Characters of a reason that was typed, once they are escaped: all 500 of it."""
 
+_LATE = timedelta(minutes=5)
+"""What is told so long after it came is not dated by Slack as it should be."""
+
 _MOVED = timedelta(seconds=5)
 """A wait whose date moves by less goes on as it was: the hosts print whole seconds, and take their time."""
 
 
-def replies(entry: Entry, before: Run | None, after: Run, *, approvers: str) -> tuple[Message, ...]:
+def replies(
+    entry: Entry,
+    before: Run | None,
+    after: Run,
+    *,
+    approvers: str,
+    told: datetime | None = None,
+    by_now: Run | None = None,
+) -> tuple[Message, ...]:
     """The messages of one fact, in order; `approvers` is how they are mentioned.
 
-    What it says itself, if anything, and the reply of the checks that end with it; a question comes first.
+    What it says itself, if anything, and the reply of the checks that end with it; a question comes first. `told`:
+    when that is, where it may be long after it came; `by_now`: the state by then.
     """
-    own = _own(entry, before, after, approvers)
+    own = _own(entry, before, after, approvers, by_now or after)
     checks = steps.checked(entry, before, after) if before else None
     both = (checks, own) if isinstance(entry.fact, fact.TurnedBack | fact.RunEnded) else (own, checks)
-    return tuple(message for message in both if message)
+    late = told is not None and told - entry.at > _LATE
+    return tuple(_late(message, entry.at) if late else message for message in both if message)
 
 
-def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Message | None:  # noqa: C901, PLR0912
+def _late(message: Message, at: datetime) -> Message:
+    """As it is told long after it came: its times have their date, which is not that of the message."""
+    return said_after(rewritten(message, dated), f"Told late: it came at {stamp(at)}.")
+
+
+def _own(  # noqa: C901, PLR0912
+    entry: Entry, before: Run | None, after: Run, approvers: str, by_now: Run
+) -> Message | None:
     """One case per kind, so that mypy names a new one."""
     if before is None or isinstance(entry.fact, fact.RunRequested):
         assert isinstance(entry.fact, fact.RunRequested)
@@ -74,7 +96,7 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
         case fact.ApprovalRefused() as attempt:
             return asking.refused(entry, attempt, after)
         case fact.ApprovalRepeated() as again:
-            return asking.repeated(entry, again, after, approvers)
+            return asking.repeated(entry, again, after, approvers, closed=after.asked not in by_now.open_questions)
         case fact.SkipProposed() as proposed:
             return asking.skip_proposed(entry, proposed, after, approvers)
         case fact.RunEnded() as end:
@@ -87,6 +109,8 @@ def _own(entry: Entry, before: Run | None, after: Run, approvers: str) -> Messag
             return ring.taken_over(entry, taken, after)
         case fact.SeenOut() as out:
             return ring.seen_out(entry, out, after)
+        case fact.SettingsChanged() as changed:
+            return ring.settings_changed(entry, changed, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
         case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
@@ -197,6 +221,9 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
             builder.quote("*Reason given*", reason)
         case _:
             builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
+    seen = needed and isinstance(entry.fact, fact.StepFailed | fact.RunHeld)
+    if seen and (differs := ring.not_for_this_run(run)):
+        builder.paragraph(differs)
     commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])

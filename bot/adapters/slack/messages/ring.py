@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import answers, callers, clock, file_name, now, who
+from bot.core.hosts.inventory import Way
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
@@ -45,12 +46,23 @@ def deviated(entry: Entry, seen: fact.RingDeviated, run: Run, approvers: str) ->
     if seen.helpless:
         builder.paragraph(f"*Not set back* {escape(seen.helpless)}.")
     else:
-        times = f"Time {run.ring.times}; at time {DEVIATIONS} the run holds"
         then = "It is set back now" if seen.sends else "Nothing can be sent there now; it is tried again"
-        builder.paragraph(f"{then}. {times}.")
+        builder.paragraph(f"{then}. {_times(run)}.")
     if seen.reason not in seen.helpless:
         builder.quote("*Seen*", seen.reason)
     return builder.message(name=file_name(entry, "ring"))
+
+
+def _times(run: Run) -> str:
+    """How often so far, and what comes of it."""
+    times, called = f"Time {run.ring.times}", run.ring.times_reported >= DEVIATIONS
+    if run.status is Status.HELD:
+        return f"{times}; the run holds already" if called else f"{times}; at time {DEVIATIONS} it holds for this, too"
+    return (
+        f"{times}; the run holds as soon as it may"
+        if run.ring.times > DEVIATIONS
+        else f"{times}; at time {DEVIATIONS} the run holds"
+    )
 
 
 def set_back(entry: Entry, came: fact.RingSetBack) -> MessageBuilder:
@@ -215,3 +227,43 @@ def seen_out(entry: Entry, out: fact.SeenOut, run: Run) -> Message:
     builder.quote("*Seen*", out.reason)
     builder.note(f"From here on the run releases the ring also when {_in_use(run)}.")
     return builder.message(name=file_name(entry, "out"))
+
+
+def settings_changed(entry: Entry, changed: fact.SettingsChanged, run: Run) -> Message:
+    """How hosts are reached from here on, and what of the settings does not count for a run that is open."""
+    ways = {**changed.directors, **changed.backends}
+    head = f"The settings are {'not' if ways or changed.stays else 'again'} as when this run was asked for"
+    builder = MessageBuilder(f"{head}, {clock(entry.at)}.")
+    builder.paragraph(f":gear: *{head}*, {now(entry.at)}")
+    if ways:
+        lines = "\n".join(f"• {inline(name)}: {_way(way)}" for name, way in ways.items())
+        builder.paragraph(f"*Reached so from here on*; each proves anew who it is\n{lines}")
+    if changed.stays:
+        lines = "\n".join(f"• {prose(one, None)}" for one in changed.stays)
+        builder.paragraph(f"*In the settings of now, and not for this run*\n{lines}")
+        builder.note(_goes_on(run))
+    return builder.message(name=file_name(entry, "settings"))
+
+
+def _way(way: Way) -> str:
+    """How a host is reached."""
+    machine = f", {inline(f'machine_id {way.machine_id}')}" if way.machine_id else ""
+    return f"{inline(f'ssh {way.ssh}')}{', with sudo' if way.sudo else ''}{machine}"
+
+
+def not_for_this_run(run: Run) -> str:
+    """What of the settings does not count for a run that holds, and what helps; empty where nothing differs."""
+    if run.settings is None or not run.settings.stays:
+        return ""
+    stays = prose("; ".join(run.settings.stays), None)
+    return f"*The settings have changed, and not for this run*: {stays}. {_goes_on(run)}"
+
+
+def _goes_on(run: Run) -> str:
+    """With whom, and what people can do about that."""
+    directors = ", ".join(escape(director.name) for director in run.target.ring.directors)
+    return (
+        f"It goes on with what it was asked for with: the directors {directors}, and no other member of the ring is"
+        " taken up. Where it holds for that, no edit of the settings helps: have the ring as it was until the run has"
+        " ended, skip the step where it is a check, go back, or take over by hand."
+    )

@@ -13,7 +13,6 @@ from bot.adapters.slack.messages.markup import escape, inline, prose, short, spo
 from bot.adapters.slack.messages.text import (
     known,
     moment,
-    now,
     place,
     stamp,
     steers,
@@ -276,7 +275,7 @@ def never_begun(run: Run) -> Message:
     how = "was aborted" if run.outcome is Outcome.ABORTED else "is refused"
     builder = MessageBuilder(f"Run {escape(run.id)} on {name} {how}; nothing was changed anywhere.")
     builder.paragraph(
-        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {now(run.at)}"
+        f":no_entry: *Run {inline(run.id)} on {name} {how}*; nothing was changed anywhere · {moment(run.at)}"
     )
     if run.outcome is Outcome.ABORTED:
         builder.paragraph(f"By {who(run.back_asked_by or '')}, while it still looked.")
@@ -288,12 +287,4 @@ def never_begun(run: Run) -> Message:
         f"It has no thread; it is on the record, and {listed} shows it. The ring {inline(run.request.target.ring.name)}"
         " is free."
     )
-    return builder.message()
-
-
-def warning(run: str, text: str) -> Message:
-    """Something that stands in no journal."""
-    warning = f":warning: Run {inline(run)}: {prose(text)} (Not in the journal.)"
-    builder = MessageBuilder(spoken(warning))
-    builder.paragraph(warning)
     return builder.message()

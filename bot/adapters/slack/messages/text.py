@@ -40,6 +40,20 @@ def now(at: datetime) -> str:
     return f"{clock(at)} (<!date^{int(at.timestamp())}^{{time_secs}}|{clock(at)}>)"
 
 
+_TIME_ALONE = re.compile(r"<!date\^([0-9]+)\^\{time_secs\}\|[^<>]*>")
+"""What `now` writes for Slack: no text of others holds it, as their < is escaped."""
+
+
+def dated(markup: str) -> str:
+    """The same with the date beside every time, for what Slack dates by when it was told, long after it came."""
+
+    def with_date(found: re.Match[str]) -> str:
+        at = datetime.fromtimestamp(int(found[1]), UTC)
+        return f"<!date^{found[1]}^{{date_num}} {{time_secs}}|{stamp(at)}>"
+
+    return _TIME_ALONE.sub(with_date, markup)
+
+
 def changes(count: int) -> str:
     """So many changes."""
     return "1 change" if count == 1 else f"{count} changes"

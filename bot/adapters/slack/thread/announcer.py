@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -23,9 +25,6 @@ from bot.engine.posts import Post, Posts
 from bot.errors import JournalError
 
 __all__ = ["Pace", "Post", "Posts", "SlackAnnouncer"]
-
-_RECENT = 20
-"""Runs that are looked at when starting though they have ended: their last facts may not have been posted."""
 
 _ONCE_IN = 600.0
 """Seconds before the same warning is posted again."""
@@ -46,7 +45,7 @@ class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
     `home`: the channels of the settings, for messages about a run whose own channel is not known or takes none.
-    `may_be_told` says of a channel whether what runs are about may be said there.
+    `may_be_told` says of a channel whether what runs are about may be said there. `now`: the clock that dates facts.
     """
 
     def __init__(
@@ -60,6 +59,7 @@ class SlackAnnouncer:
         home: Sequence[str] = (),
         may_be_told: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._home = tuple(home)
         self._may_be_told = may_be_told
@@ -69,6 +69,7 @@ class SlackAnnouncer:
         self._posts = posts
         self._approvers = approvers
         self._pace = pace or Pace()
+        self._now = now
         self._budget = EditBudget(self._pace.together)
         self._writers: dict[str, tuple[ThreadWriter, asyncio.Task[None]]] = {}
         self._closed = False
@@ -76,8 +77,8 @@ class SlackAnnouncer:
         self._warnings: set[asyncio.Task[Any]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
-        """Go on posting these runs, and those that ended lately; raises JournalError."""
-        for run in dict.fromkeys((*open_runs, *(await self._journal.all_runs())[-_RECENT:])):
+        """Go on posting these runs, and those that have ended and were not told to their end; raises JournalError."""
+        for run in dict.fromkeys((*open_runs, *await self._posts.behind())):
             self.wake(run)
 
     async def close(self) -> None:
@@ -111,13 +112,24 @@ class SlackAnnouncer:
         return str(answer["permalink"])
 
     def warn(self, run: str, text: str) -> None:
-        """Post something in the thread that the journal cannot hold now; the same text once in ten minutes."""
+        """Call people for what the journal cannot hold now; once it is posted, not for ten minutes again.
+
+        Where the thread does not take it, it is posted in the bot's channels, until the run goes on.
+        """
         now = asyncio.get_running_loop().time()
         if self._closed or now < self._warned.get((run, text), 0.0):
             return
         recent = {key: until for key, until in self._warned.items() if until > now}
-        self._warned = recent | {(run, text): now + _ONCE_IN}
-        self._beside(self._writer(run).warn(redact_in_words(text)), f"warning of {run}")
+        self._warned = recent | {(run, text): math.inf}
+        self._beside(self._warn(run, text), f"warning of {run}")
+
+    async def _warn(self, run: str, text: str) -> None:
+        until = 0.0
+        try:
+            if await self._writer(run).warn(redact_in_words(text)):
+                until = asyncio.get_running_loop().time() + _ONCE_IN
+        finally:
+            self._warned[run, text] = until
 
     def damaged(self, found: Damaged) -> None:
         """Post in the channel that a run is damaged, or was released; returns at once, is tried until it was posted."""
@@ -173,6 +185,7 @@ class SlackAnnouncer:
             pace=self._pace,
             budget=self._budget,
             elsewhere=self._post_elsewhere,
+            now=self._now,
         )
         task = asyncio.create_task(writer.write(), name=f"thread of {run}")
         self._writers[run] = writer, task

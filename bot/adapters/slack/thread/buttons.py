@@ -5,14 +5,16 @@ It remembers of each open question the state that it was asked in, to write its 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, marked, without_buttons
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import steering
-from bot.adapters.slack.thread.outbox import Outbox
+from bot.adapters.slack.thread.outbox import Outbox, posted_at
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.errors import Refused
@@ -21,6 +23,7 @@ _REPOSTED = 1_000
 """Parts from here on are buttons that were posted again."""
 
 _AGAIN = "Posted again, because somebody asked for the buttons; the older ones count too."
+_GONE = "Posted again, because the thread that it stood in was deleted."
 _OVER = "The run can no longer be steered here."
 
 _DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
@@ -29,9 +32,10 @@ _DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
 class Buttons:
     """Of one run; for the task that writes its thread, and for whoever holds its lock."""
 
-    def __init__(self, *, outbox: Outbox, approvers: str) -> None:
+    def __init__(self, *, outbox: Outbox, approvers: str, now: Callable[[], datetime]) -> None:
         self._outbox = outbox
         self._approvers = approvers
+        self._now = now
         self._asked: dict[int, tuple[Run | None, Run]] = {}
 
     def told(self, entry: Entry, before: Run | None, after: Run) -> None:
@@ -45,9 +49,9 @@ class Buttons:
             if asked in after.open_questions:
                 continue
             _, then = self._asked[asked.seq]
-            message = self._question(asked)
             for post in self._outbox.of(asked.seq):
                 if post.part == 1 or post.part >= _REPOSTED:
+                    message = self._question(asked, posted_at(post))
                     await self._outbox.edit(post, ended(message, asked, then, ending))
         if steering(after) != steering(before):
             left = _steers(after) if steering(after) else without_buttons(_steers(before), _OVER, "Over:")
@@ -57,17 +61,27 @@ class Buttons:
 
     async def post_again(self, run: Run) -> str:
         """Post those that count now, as new messages; says what was posted. Raises Refused for none, and RootGone."""
-        again = [(asked.seq, asked.mark, self._question(asked)) for asked in run.open_questions]
-        again += [(1, "", _steers(run))] if steering(run) else []
+        again = [(asked.seq, self._question(asked)) for asked in run.open_questions]
+        again += [(1, _steers(run))] if steering(run) else []
         if not again:
             raise Refused(f"Run {run.id} has no buttons that count now.")
-        for seq, mark, message in again:
-            part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
-            await self._outbox.reply((seq, part), mark, marked(replace(message, broadcast=False), _AGAIN))
+        for seq, message in again:
+            await self._post_again(seq, message, _AGAIN)
         return f"Posted again at the end of the thread: {len(again)} messages with buttons."
 
-    def _question(self, asked: Entry) -> Message:
-        return replies(asked, *self._asked[asked.seq], approvers=self._approvers)[0]
+    async def ask_again(self, run: Run) -> None:
+        """Post the open questions again whose messages were deleted with their thread. Raises RootGone."""
+        for asked in run.open_questions:
+            if self._outbox.of(asked.seq):
+                await self._post_again(asked.seq, self._question(asked), _GONE)
+
+    async def _post_again(self, seq: int, message: Message, remark: str) -> None:
+        part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
+        await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark))
+
+    def _question(self, asked: Entry, told: datetime | None = None) -> Message:
+        """As it is told now, or was then."""
+        return replies(asked, *self._asked[asked.seq], approvers=self._approvers, told=told or self._now())[0]
 
 
 def _steers(run: Run) -> Message:

@@ -14,6 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of, passes, people_can_help
 from bot.adapters.slack.messages.blocks import Message, plainer
 from bot.adapters.slack.thread.pace import Pace
+from bot.adapters.slack.waits import limited_for, unwaiting
 from bot.engine.posts import Post
 
 _TRIES = 20
@@ -37,7 +38,8 @@ class Edits:
 
     def __init__(self, *, run: str, client: AsyncWebClient, pace: Pace) -> None:
         self._fields = {"run": run}
-        self._client = client
+        # Where Slack limits edits, what is to be posted would wait for as long as that.
+        self._client = unwaiting(client)
         self._pace = pace
         self._late: dict[str, _Edit] = {}
 
@@ -68,10 +70,10 @@ class Edits:
                     message = plainer(message)
                     continue
                 if passes(error) or people_can_help(error):
-                    self._keep(replace(edit, message=message))
+                    self._keep(replace(edit, message=message), limited_for(error))
             return
 
-    def _keep(self, edit: _Edit) -> None:
+    def _keep(self, edit: _Edit, least: float) -> None:
         if edit.failures + 1 < _TRIES:
-            due = asyncio.get_running_loop().time() + self._pace.pause(edit.failures)
+            due = asyncio.get_running_loop().time() + max(least, self._pace.pause(edit.failures))
             self._late[edit.post.ts or ""] = replace(edit, failures=edit.failures + 1, due=due)

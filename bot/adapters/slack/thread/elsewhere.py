@@ -86,7 +86,10 @@ class Untaken:
 
 
 class Calls:
-    """The calls of one run while its thread takes nothing: each is posted once, by `post`, and the last one only."""
+    """The calls of one run while its thread takes nothing: each is posted once, by `post`, and the last one only.
+
+    It remembers up to which state it has looked for calls, and the last one: it is asked at each try of the thread.
+    """
 
     def __init__(
         self, *, approvers: str, post: Callable[[str, Tell], asyncio.Task[bool]], untaken: Callable[[], Untaken]
@@ -95,6 +98,8 @@ class Calls:
         self._post = post
         self._untaken = untaken
         self._called = 0
+        self._seen: Run | None = None
+        self._last: tuple[int, Message] | None = None
         self._calling: asyncio.Task[bool] | None = None
 
     def make(self) -> None:
@@ -121,14 +126,22 @@ class Calls:
         untaken = self._untaken()
         if untaken.run is None or not waits_for_people(untaken.run):
             return None
-        found, before = None, untaken.before
-        for entry in untaken.entries:
-            after = follow(before, entry)
-            for message in replies(entry, before, after, approvers=self._approvers):
-                if calls(message) and entry.seq > self._called:
-                    found = entry.seq, unreached(untaken.run, message, failing=untaken.failing)
-            before = after
-        return found
+        taken = untaken.before.seq if untaken.before else 0
+        self._look_on(untaken, taken)
+        if self._last is None or self._last[0] <= max(taken, self._called):
+            return None
+        seq, call = self._last
+        return seq, unreached(untaken.run, call, failing=untaken.failing)
+
+    def _look_on(self, untaken: Untaken, taken: int) -> None:
+        if self._seen is None or self._seen.seq < taken:
+            self._seen = untaken.before
+        looked = self._seen.seq if self._seen else 0
+        for entry in untaken.entries[looked - taken :]:
+            before, self._seen = self._seen, follow(self._seen, entry)
+            for message in replies(entry, before, self._seen, approvers=self._approvers):
+                if calls(message):
+                    self._last = entry.seq, message
 
 
 async def post(

@@ -10,20 +10,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, in_words, name_of, of_its_own
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
-from bot.adapters.slack.messages.markup import escape
 from bot.adapters.slack.thread.edits import Edits
 from bot.adapters.slack.thread.pace import Pace
-from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
+from bot.adapters.slack.thread.search import Metadata, Place, RootGone, Search, metadata
 from bot.engine.posts import Post, Posts
 from bot.errors import SlackAway
 
 ROOT: Place = (1, 0)
+
+Anew = Callable[[], Awaitable[Message]]
+"""What a message says by now: Slack may take it days after it was first tried."""
 
 _CLOCKS_DIFFER = 86_400.0
 """Seconds that Slack's clock may be behind this one: a day, as the search is for the run's id and only so bounded."""
@@ -51,13 +53,14 @@ class _Delivery:
     message: Message
     send: Callable[[Message], Awaitable[str]]
     find: Callable[[], Awaitable[str | None]]
+    anew: Anew | None = None
 
 
 class Outbox:
     """Posts for one run; not for several tasks at a time.
 
     `failing`: why Slack did not take what was tried last, for people; empty when it did. `on_refused` is awaited each
-    time Slack does not allow a message, before that is tried again.
+    time Slack does not allow a message, before that is tried again. `mark_of`: Entry.mark of a fact, by its number.
     """
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
@@ -66,11 +69,12 @@ class Outbox:
         self._client = client
         self._posts = posts
         self._pace = pace
-        self._search = Search(run=run, client=client, pace=pace)
+        self._search = Search(client=client, pace=pace)
         self._edits = Edits(run=run, client=client, pace=pace)
         self._rows: dict[Place, Post] = {}
         self.failing = ""
         self.on_refused: Callable[[], Awaitable[None]] | None = None
+        self.mark_of: Callable[[int], str] = lambda _seq: ""
 
     async def load(self) -> None:
         """Learn what was posted before."""
@@ -100,32 +104,33 @@ class Outbox:
                 place=ROOT,
                 channel=channel,
                 message=message,
-                send=lambda message: self._post(ROOT, "", channel, None, message),
-                find=lambda: self._search.root(channel, ROOT, "", began.timestamp() - _CLOCKS_DIFFER),
+                send=lambda message: self._post(ROOT, channel, None, message),
+                find=lambda: self._search.root(channel, self._metadata(ROOT), began.timestamp() - _CLOCKS_DIFFER),
             )
         )
 
-    async def reply(self, place: Place, mark: str, message: Message) -> None:
-        """Post one reply into the thread; raises RootGone."""
+    async def reply(self, place: Place, message: Message, anew: Anew | None = None) -> None:
+        """Post one reply into the thread, without its files; where it is tried again, `anew`. Raises RootGone."""
         channel, thread = self._thread()
         await self._deliver(
             _Delivery(
                 place=place,
                 channel=channel,
                 message=replace(message, files=()),
-                send=lambda message: self._post(place, mark, channel, thread, message),
-                find=lambda: self._search.reply(channel, thread, place, mark),
+                send=lambda message: self._post(place, channel, thread, message),
+                find=lambda: self._search.reply(channel, thread, self._metadata(place)),
+                anew=anew,
             )
         )
 
-    async def share(self, place: Place, mark: str, file: File) -> None:
+    async def share(self, place: Place, file: File) -> None:
         """Post a file into the thread; one that Slack will not take is posted in a reply instead. Raises RootGone."""
         channel, thread = self._thread()
         text = f"The file {file.name} could not be posted. What it holds is in the journal."
 
         async def send(message: Message) -> str:
             if not message.files:
-                return await self._post(place, mark, channel, thread, message)
+                return await self._post(place, channel, thread, message)
             answer = await self._client.files_upload_v2(
                 channel=channel, thread_ts=thread, filename=file.name, title=file.name, content=file.content or "-"
             )
@@ -133,7 +138,7 @@ class Outbox:
 
         async def find() -> str | None:
             found = await self._search.file(channel, thread, file.name)
-            return found or await self._search.reply(channel, thread, place, mark)
+            return found or await self._search.reply(channel, thread, self._metadata(place))
 
         message = Message(text=text, blocks=(), files=(file,))
         await self._deliver(_Delivery(place=place, channel=channel, message=message, send=send, find=find))
@@ -168,11 +173,15 @@ class Outbox:
             else:
                 return True
 
-    async def warn(self, root: Post, text: str) -> bool:
-        """Post a line that no fact stands for; once, and not again when it went wrong. Never raises."""
+    async def warn(self, root: Post, message: Message) -> bool:
+        """Post what no fact stands for; once, and not again when it went wrong. Never raises."""
         try:
             await self._client.chat_postMessage(
-                channel=root.channel, thread_ts=root.ts, text=f":warning: {escape(text)} (Not in the journal.)"
+                channel=root.channel,
+                thread_ts=root.ts,
+                reply_broadcast=message.broadcast or None,
+                text=message.text,
+                blocks=list(message.blocks),
             )
         except ERRORS as error:
             _log.warning("a warning was not posted: %s", name_of(error), extra=self._fields)
@@ -202,10 +211,9 @@ class Outbox:
 
     async def _until_taken(self, delivery: _Delivery, *, doubt: bool) -> tuple[str, bool]:
         """Try until Slack has it; `doubt`: it may have it already. Returns its ts, and whether it is marked."""
-        message, failures, uploads, was_marked = delivery.message, 0, 0, False
-        failed_at = 0
+        failures, uploads, failed_at, plainer_by, was_marked = 0, 0, 0, 0, False
         while True:
-            sent, answers = message, False
+            answers = unsure = False
             if doubt:
                 try:
                     if found := await delivery.find():
@@ -213,20 +221,21 @@ class Outbox:
                     answers = True
                 except SlackAway as away:
                     _log.warning("%s: message %s.%s may be posted twice", away, *delivery.place, extra=self._fields)
-                    sent, was_marked = marked(message, _REPEAT), True
+                    unsure = was_marked = True
+            message = _made_plainer(await _by_now(delivery, failures), plainer_by)
             try:
-                return await delivery.send(sent), sent is not message
+                return await delivery.send(marked(message, _REPEAT) if unsure else message), unsure
             except ERRORS as error:
                 failure = self._failure_of(error, delivery.place)
                 failed_at = failed_at + 1 if answers and of_its_own(error) else 0
             doubt = failure is DeliveryFailure.UNKNOWN or (doubt and failure is DeliveryFailure.REFUSED)
             if message.files and (failure in _FILES_NEVER or uploads >= _UPLOADS):
-                message = plainer(message)  # at once: where Slack is away, it takes this no more than the file
+                plainer_by += 1  # at once: where Slack is away, it takes this no more than the file
                 continue
             uploads = uploads + 1 if message.files else 0
-            message = _next(delivery.message, message, failure)
+            plainer_by = _next(delivery.message, plainer_by, failure)
             if failed_at >= _AS_IT_IS:
-                message, failed_at = plainer(message), 0
+                plainer_by, failed_at = plainer_by + 1, 0
             if failure is DeliveryFailure.REFUSED and self.on_refused:
                 await self.on_refused()
             await self._pace.rest(failures)
@@ -240,23 +249,44 @@ class Outbox:
             raise RootGone from error
         return failure
 
-    async def _post(self, place: Place, mark: str, channel: str, thread: str | None, message: Message) -> str:
+    def _metadata(self, place: Place) -> Metadata:
+        return metadata(self._run, place, "" if place == ROOT else self.mark_of(place[0]))
+
+    async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
         answer = await self._client.chat_postMessage(
             channel=channel,
             thread_ts=thread,
             reply_broadcast=message.broadcast or None,
             text=message.text,
             blocks=list(message.blocks) or None,
-            metadata=metadata(self._run, place, mark),
+            metadata=self._metadata(place),
             unfurl_links=False,
             unfurl_media=False,
         )
         return str(answer["ts"])
 
 
-def _next(whole: Message, message: Message, failure: DeliveryFailure) -> Message:
-    """What is tried after this failure of a message."""
+def posted_at(post: Post) -> datetime:
+    """How Slack dates a message that it has taken."""
+    return datetime.fromtimestamp(float(post.ts or 0), UTC)
+
+
+async def _by_now(delivery: _Delivery, failures: int) -> Message:
+    """What is to be said, where it is tried again as it is by then."""
+    if delivery.anew is None or not failures:
+        return delivery.message
+    return replace(await delivery.anew(), files=())
+
+
+def _made_plainer(message: Message, times: int) -> Message:
+    for _ in range(times):
+        message = plainer(message)
+    return message
+
+
+def _next(whole: Message, times: int, failure: DeliveryFailure) -> int:
+    """How often a message is made plainer for the try after this failure."""
     if failure is DeliveryFailure.CONTENT:
-        return plainer(message)
+        return times + 1
     # A file is given up only where a message is taken in its place: a Slack that takes neither is waited for.
-    return whole if whole.files else message
+    return 0 if whole.files else times

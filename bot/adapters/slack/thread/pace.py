@@ -1,11 +1,15 @@
-"""How fast Slack is talked to: pauses between edits and after failures, and the edits that all runs share."""
+"""How fast Slack is talked to: pauses between edits and after failures, the edits that all runs share, a run's own."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+
+from bot.adapters.slack.messages.blocks import Message
+from bot.engine.posts import Post
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +51,45 @@ class EditBudget:
 
 
 _MINUTE = 60.0
+
+
+class Drawing:
+    """The first message of one run, which is kept up to date: edited where that changes it, and when it is time."""
+
+    def __init__(self, *, pace: Pace, budget: EditBudget, edit: Callable[[Post, Message], Awaitable[None]]) -> None:
+        self._pace = pace
+        self._budget = budget
+        self._edit = edit
+        self._next = 0.0
+        self._drawn: Message | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was posted, or edited, by this bot since its start."""
+        return self._drawn is not None
+
+    def posted(self, message: Message) -> None:
+        """It stands there as that from now on."""
+        self._drawn = message
+        self._next = asyncio.get_running_loop().time() + self._pace.edits.total_seconds()
+
+    async def draw(self, post: Post | None, message: Message, *, last: bool = False) -> float | None:
+        """Edit it if it is time and if it would change; the `last` time, whatever other runs edit.
+
+        Returns in how many seconds it is due for that, None when it is up to date.
+        """
+        now = asyncio.get_running_loop().time()
+        if message == self._drawn or post is None:
+            return None
+        if (pause := max(self._next - now, 0.0 if last else self._budget.wait(now))) > 0:
+            return pause
+        self._budget.spend(now)
+        await self._edit(post, message)
+        self.posted(message)
+        return None
+
+    async def draw_at_last(self, post: Post | None, message: Message) -> None:
+        """Edit it for the last time, once it is time."""
+        if (pause := await self.draw(post, message, last=True)) is not None:
+            await asyncio.sleep(pause)
+            await self.draw(post, message, last=True)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from bot.adapters.slack.messages.blocks import File, Message, marked
 from bot.adapters.slack.messages.replies import replies
-from bot.adapters.slack.messages.root import never_begun, root, warning
+from bot.adapters.slack.messages.root import never_begun, root
 from bot.adapters.slack.thread.buttons import Buttons
 from bot.adapters.slack.thread.elsewhere import Calls, Tell, Untaken
 from bot.adapters.slack.thread.outbox import Outbox
-from bot.adapters.slack.thread.pace import EditBudget, Pace
+from bot.adapters.slack.thread.pace import Drawing, EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
-from bot.core.runs.events import Entry, RunEnded, RunRequested
+from bot.adapters.slack.thread.unwritten import Unwritten
+from bot.core.runs.events import ApprovalRepeated, Entry, RunEnded
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -63,19 +65,33 @@ class ThreadWriter:
         pace: Pace,
         budget: EditBudget,
         elsewhere: Callable[[str, Tell], asyncio.Task[bool]],
+        now: Callable[[], datetime],
     ) -> None:
-        """`elsewhere` posts in the bot's channels, but for the one that is named, what is to be told by then."""
+        """`elsewhere` posts in the bot's channels, but for the one that is named, what is to be told by then.
+
+        `now`: the time, by the clock that dates the facts.
+        """
         self._run = run
         self._record = record
         self._journal = journal
         self._posts = posts
         self._outbox = outbox
         self._outbox.on_refused = self._call_elsewhere
+        self._outbox.mark_of = lambda seq: self._entries[seq - 1].mark
         self._calls = Calls(approvers=approvers, post=elsewhere, untaken=self._untaken)
-        self._buttons = Buttons(outbox=outbox, approvers=approvers)
+        self._unwritten = Unwritten(
+            run=run,
+            journal=journal,
+            outbox=outbox,
+            approvers=approvers,
+            elsewhere=elsewhere,
+            read=lambda: (self._read, len(self._entries)),
+        )
+        self._buttons = Buttons(outbox=outbox, approvers=approvers, now=now)
         self._approvers = approvers
         self._pace = pace
-        self._budget = budget
+        self._now = now
+        self._drawing = Drawing(pace=pace, budget=budget, edit=outbox.edit)
         self._news = asyncio.Event()
         self._moved = asyncio.Condition()
         self._posting = asyncio.Lock()
@@ -83,8 +99,6 @@ class ThreadWriter:
         self._entries: list[Entry] = []
         self._read: Run | None = None
         self._written: Run | None = None
-        self._drawn: Message | None = None
-        self._next_edit = 0.0
 
     def wake(self) -> None:
         """There is more to write."""
@@ -107,7 +121,7 @@ class ThreadWriter:
                 await self._wait(pause)
             except Illegal as error:
                 _log.exception("cannot be told: its journal is damaged", extra={"run": self._run})
-                await self.warn(_DAMAGED.format(error=error))
+                await self._unwritten.say(_DAMAGED.format(error=error))
                 return
             except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
                 _log.exception("telling failed, it is tried again", extra={"run": self._run})
@@ -131,6 +145,8 @@ class ThreadWriter:
             await self._read_on()
             if self._cursor is None:
                 await self._outbox.load()
+                if self._entries:
+                    await self._posts.advance(self._run, 0)  # for a bot that is started after its end
                 await self._reached(await self._posts.cursor(self._run))
             if self._written is None and not await self._begins():
                 return None
@@ -174,7 +190,7 @@ class ThreadWriter:
     @property
     def _written_before(self) -> bool:
         """Whether the run was over and shown when this began; its root was drawn before its last fact was passed."""
-        return self._over and self._drawn is None
+        return self._over and not self._drawing.begun
 
     async def _reached(self, seq: int) -> None:
         async with self._moved:
@@ -183,60 +199,55 @@ class ThreadWriter:
 
     async def _post(self, entry: Entry, before: Run | None, after: Run) -> None:
         if entry.seq == 1:
-            self._drawn = root(after)
-            await self._outbox.post_root(after.request.channel, self._drawn, after.began)
-            self._pause_edits()
-        await self._in_thread(after, lambda: self._post_replies(entry, before, after))
+            drawn = root(after)
+            await self._outbox.post_root(after.request.channel, drawn, after.began)
+            self._drawing.posted(drawn)
+        await self._in_thread(after, lambda: self._post_replies(entry, before, after), self._buttons.ask_again)
         if after.status is Status.ENDED:
-            await self._draw_at_last(after)
+            await self._drawing.draw_at_last(self._outbox.root, root(after))
         await self._posts.advance(self._run, entry.seq)
         await self._reached(entry.seq)
 
-    async def _in_thread(self, run: Run, posting: Callable[[], Awaitable[_T]]) -> _T:
-        """What is posted into the thread; where its first message was deleted, below another one."""
+    async def _in_thread(
+        self, run: Run, posting: Callable[[], Awaitable[_T]], first: Callable[[Run], Awaitable[None]] | None = None
+    ) -> _T:
+        """What is posted into the thread; where its first message was deleted, below another one, after `first`."""
         try:
             return await posting()
         except RootGone:
             _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
             await self._outbox.post_root(run.request.channel, marked(root(run), _GONE), run.began, again=True)
+            if first:
+                await first(run)
             return await posting()
 
     async def _post_replies(self, entry: Entry, before: Run | None, after: Run) -> None:
         if before:
             await self._buttons.take(before, after, entry)
-        for number, message in enumerate(replies(entry, before, after, approvers=self._approvers)):
+        for number, message in enumerate(await self._told(entry, before, after)):
             first = 1 + number * _PARTS
-            await self._outbox.reply((entry.seq, first), entry.mark, message)
+
+            async def anew(number: int = number) -> Message:
+                return (await self._told(entry, before, after))[number]
+
+            await self._outbox.reply((entry.seq, first), message, anew)
             for which, file in enumerate(message.files[: _PARTS - 1]):
-                await self._outbox.share((entry.seq, first + 1 + which), entry.mark, file)
+                await self._outbox.share((entry.seq, first + 1 + which), file)
         if isinstance(entry.fact, RunEnded):
             whole = self._record(self._entries[: entry.seq])
-            file = File(name=f"change-record-{self._run}.md", content=whole)
-            await self._outbox.share((entry.seq, _PARTS - 1), entry.mark, file)
+            await self._outbox.share((entry.seq, _PARTS - 1), File(name=f"change-record-{self._run}.md", content=whole))
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
-    async def _draw(self, run: Run, *, last: bool = False) -> float | None:
-        """Edit the root if it is time and if it would change; the `last` time, whatever other runs edit."""
-        message, now = root(run), asyncio.get_running_loop().time()
-        post = self._outbox.root
-        if message == self._drawn or post is None:
-            return None
-        if (pause := max(self._next_edit - now, 0.0 if last else self._budget.wait(now))) > 0:
-            return pause
-        self._budget.spend(now)
-        await self._outbox.edit(post, message)
-        self._drawn = message
-        self._pause_edits()
-        return None
+    async def _told(self, entry: Entry, before: Run | None, after: Run) -> tuple[Message, ...]:
+        """What is said of a fact by now: Slack may not have taken it for days."""
+        if isinstance(entry.fact, ApprovalRepeated):
+            await self._read_on()
+        by_now = self._read or after
+        return replies(entry, before, after, approvers=self._approvers, told=self._now(), by_now=by_now)
 
-    def _pause_edits(self) -> None:
-        self._next_edit = asyncio.get_running_loop().time() + self._pace.edits.total_seconds()
-
-    async def _draw_at_last(self, run: Run) -> None:
-        if (pause := await self._draw(run, last=True)) is not None:
-            await asyncio.sleep(pause)
-            await self._draw(run, last=True)
+    async def _draw(self, run: Run) -> float | None:
+        return await self._drawing.draw(self._outbox.root, root(run))
 
     async def _call_elsewhere(self) -> None:
         """Whoever is called in a thread that takes nothing would not hear."""
@@ -248,13 +259,8 @@ class ThreadWriter:
         return Untaken(run=self._read, before=self._written, entries=entries, failing=self.failing)
 
     async def warn(self, text: str) -> bool:
-        """Post something that stands in no journal; False when it could not be posted. Never raises."""
-        if root := self._outbox.root:
-            return await self._outbox.warn(root, text)
-        asked = self._entries[0].fact if self._entries else None
-        if not isinstance(asked, RunRequested):
-            return False
-        return await self._outbox.post_ephemeral(asked.channel, asked.requester, warning(self._run, text), once=True)
+        """Call people for something that stands in no journal; False when it could not be posted."""
+        return await self._unwritten.call(text)
 
     @property
     def failing(self) -> str:

@@ -39,6 +39,7 @@ from bot.core.runs.events.ring import OthersCounted as OthersCounted
 from bot.core.runs.events.ring import RingDeviated as RingDeviated
 from bot.core.runs.events.ring import RingSetBack as RingSetBack
 from bot.core.runs.events.ring import SeenOut as SeenOut
+from bot.core.runs.events.ring import SettingsChanged as SettingsChanged
 from bot.core.runs.events.steps import How as How
 from bot.core.runs.events.steps import Outcome as Outcome
 from bot.core.runs.events.steps import RunEnded as RunEnded
@@ -90,6 +91,7 @@ Fact = (
     | OthersCounted
     | MonitorSaysUp
     | SeenOut
+    | SettingsChanged
     | TakenOver
     | RunEnded
 )

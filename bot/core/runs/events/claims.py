@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.core.hosts.inventory import Target
-from bot.core.runs.events import Fact, HostsProved, RunRequested
+from bot.core.runs.events import Fact, HostsProved, RunRequested, SettingsChanged
 
 
 def claims(fact: Fact) -> tuple[str, ...]:
@@ -19,14 +19,20 @@ def claims(fact: Fact) -> tuple[str, ...]:
             return keys_of(target)
         case HostsProved(directors=directors):
             return tuple(dict.fromkeys(f"director {address}" for address in directors.values()))
+        case SettingsChanged(directors=ways):
+            return tuple(dict.fromkeys(_ssh(way.ssh) for way in ways.values()))
         case _:
             return ()
 
 
 def keys_of(target: Target) -> tuple[str, ...]:
     """The keys that a run on this target claims from its beginning on."""
-    reached = (f"ssh {director.address.lower()}" for director in target.ring.directors)
+    reached = (_ssh(director.address) for director in target.ring.directors)
     return tuple(dict.fromkeys((f"backend {target.backend.ip}", *reached)))
+
+
+def _ssh(name: str) -> str:
+    return f"ssh {name.lower()}"
 
 
 def shared(target: Target, rings: Sequence[str], keys: Sequence[str]) -> tuple[str, str] | None:

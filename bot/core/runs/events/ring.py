@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bot.core.hosts.inventory import Way
 from bot.core.runs.events.evidence import Ran, Seen
 
 
@@ -95,3 +96,16 @@ class MonitorSaysUp:
 
     host: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsChanged:
+    """The bot was started, and its settings differ otherwise than it knew from those that the run was asked for with.
+
+    `directors`, `backends`: by name, those that are reached otherwise from here on. `stays`: all else that differs, in
+    words; for this run it is as when it was asked for.
+    """
+
+    directors: Mapping[str, Way]
+    backends: Mapping[str, Way]
+    stays: tuple[str, ...]
