@@ -15,8 +15,9 @@ import pytest
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
 from bot.config import Settings, read_settings
-from bot.errors import JournalError
-from tests.contract.journals import path, requested, url
+from bot.core.runs.events import RunHeld
+from bot.errors import Illegal, JournalError
+from tests.contract.journals import at_each_begin, begun, path, requested, url
 from tests.fakes import MORNING
 
 __all__ = ["path"]
@@ -133,3 +134,70 @@ def test_the_command_line_makes_no_journal_where_there_is_none(path: Path, comma
     )
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{path}: there is no journal yet\n")
     assert [one.name for one in path.parent.iterdir()] == [config.name]
+
+
+# replaced under a running bot
+
+
+def copied(path: Path) -> tuple[Path, bytes]:
+    """As `sqlite3 PATH '.backup copy.db'` does, under a running bot; returns where it is, and all of it."""
+    to = path.with_name("copy.db")
+    live, copy = sqlite3.connect(path), sqlite3.connect(to)
+    live.backup(copy)
+    live.close()
+    copy.close()
+    return to, to.read_bytes()
+
+
+def put(copy: Path, path: Path) -> None:
+    """As `mv`, if it is still to be put there."""
+    if copy.exists():
+        copy.replace(path)
+
+
+async def test_a_journal_whose_file_was_replaced_is_neither_written_nor_read_any_more(path: Path) -> None:
+    """What the bot wrote went into a file without a name, and its -wal damaged the other one at the next start."""
+    async with SqlJournal(url(path)) as journal:
+        sound = await begun(journal)
+        copy, older = copied(path)
+        for after in range(4, 60):
+            await journal.append("r1", after, MORNING, [RunHeld(reason="x" * 2000)])
+        written = state(path.parent)["journal.db-wal"]
+        put(copy, path)
+        with pytest.raises(JournalError, match=r"another file was put in its place.*stop the bot.*Backup and restore"):
+            await journal.append("r1", 60, MORNING, [RunHeld(reason="the last")])
+        with pytest.raises(JournalError, match="another file was put in its place"):
+            await journal.entries("r1")
+    left = state(path.parent)
+    assert left["journal.db"][2] == older
+    assert left["journal.db-wal.of-the-file-before"] == written
+    async with SqlJournal(url(path)) as journal:
+        assert await journal.entries("r1") == sound
+        await journal.append("r1", 4, MORNING, [RunHeld(reason="it goes on from the copy")])
+
+
+async def test_a_journal_that_was_moved_away_is_told_and_put_back_it_has_all_facts(path: Path) -> None:
+    async with SqlJournal(url(path)) as journal:
+        sound = await begun(journal)
+        put(path, path.with_name("elsewhere.db"))
+        with pytest.raises(JournalError, match=r"it was moved away.*Put back the file that was moved"):
+            await journal.append("r1", 4, MORNING, [RunHeld(reason="x")])
+    put(path.with_name("elsewhere.db"), path)
+    async with SqlJournal(url(path)) as journal:
+        assert await journal.entries("r1") == sound
+
+
+async def test_a_journal_whose_file_is_replaced_during_a_write_says_that_it_was_not_written(path: Path) -> None:
+    """A host hears of what is written; the next start has to know of it."""
+    async with SqlJournal(url(path)) as journal:
+        await begun(journal)
+        copy, _ = copied(path)
+        with at_each_begin(lambda _: put(copy, path)), pytest.raises(JournalError):
+            await journal.append("r1", 4, MORNING, [RunHeld(reason="x")])
+
+
+async def test_a_shorter_copy_that_was_written_over_a_journal_is_told_in_words(path: Path) -> None:
+    async with SqlJournal(url(path)) as journal:
+        await begun(journal)
+        with pytest.raises(Illegal, match=r"an older copy was written over.*stop the bot.*Backup and restore"):
+            await journal.append("r1", 9, MORNING, [RunHeld(reason="x")])

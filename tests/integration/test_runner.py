@@ -18,7 +18,7 @@ from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
 from bot.engine.recovery import recover
 from bot.engine.service import Service
-from bot.errors import JournalError
+from bot.errors import BotError, Illegal, JournalError
 from bot.practice.values import Fault
 from tests.build import REQUESTER, SECOND, library
 from tests.integration.place import QUICK, RUN, Place, a_place
@@ -95,17 +95,20 @@ async def test_who_approved_and_may_not_any_more_is_asked_about_again(place: Pla
     assert not place.ring.ran("service stop lmtp")
 
 
-async def test_a_journal_that_fails_in_the_take_down_is_tried_again_and_nothing_runs_twice(place: Place) -> None:
+@pytest.mark.parametrize("error", [JournalError("the disk is full"), Illegal("an older copy was written over it")])
+async def test_a_journal_that_fails_in_the_take_down_is_tried_again_and_nothing_runs_twice(
+    place: Place, error: BotError
+) -> None:
     place.ring.backends["backend-3"].dovecot_unit.stop_takes = timedelta(seconds=0.5)
     await place.approve()
     await place.until(
         lambda run: run.status is Status.BUSY and run.step is not None and run.step.name == "stop-dovecot"
     )
-    place.journal.fails = JournalError("the disk is full")
+    place.journal.fails = error
     await restored(place)
     assert len(place.ring.ran("systemctl stop dovecot")) == 1
     ((_, said),) = place.announcer.warned
-    assert said == "This run cannot go on, and will try again: the disk is full"
+    assert said == f"This run cannot go on, and will try again: {error}"
 
 
 async def test_a_bot_that_is_told_to_stop_in_the_take_down_moves_the_users_first(place: Place) -> None:

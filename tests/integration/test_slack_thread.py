@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -109,6 +109,13 @@ async def test_a_bot_killed_at_any_fact_goes_on_with_the_replies_that_it_would_h
                 await place.thread.start([story.run.id])
                 await asyncio.wait_for(place.thread.until_posted(story.run.id, known), SECONDS)
         assert place.places() == [(1, 0), *places(story.entries)]
+
+
+async def test_a_first_message_is_recognised_though_this_machines_clock_is_ahead(place: Place) -> None:
+    """By hours: after an answer that was lost, the channel had the run twice, and neither said so."""
+    place.slack.fault(Fault(method="chat.postMessage", what="drop_after_accept"))
+    await place.tell(begun(Story(at=datetime.now(UTC) + timedelta(hours=20))))
+    (_,) = (one for one in place.slack.messages if not one.thread_ts)
 
 
 async def test_where_slack_cannot_be_searched_a_message_says_that_it_may_be_a_repeat(place: Place) -> None:

@@ -59,7 +59,7 @@ def test_an_approval_asks_again_with_all_that_the_click_begins() -> None:
     assert GROUP in message.text
     assert GROUP in seen(message)
     button = buttons(message)["approve"]
-    assert (button["value"], button["style"]) == (f"{run.id}:{run.seq}", "danger")
+    assert (button["value"], button["style"]) == (f"{run.id}:{run.seq}:{story.entries[-1].mark}", "danger")
     confirm = json.dumps(button["confirm"])
     assert "take backend-3 down" in confirm
     for begun in (

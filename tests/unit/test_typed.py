@@ -31,7 +31,7 @@ def test_every_text_that_somebody_types_loses_its_secrets_before_it_is_decided_o
 def test_what_is_text_and_comes_from_nobodys_keyboard_is_named_here() -> None:
     """All else of a command is typed: its repr does not show it, and by that it is redacted."""
     texts = {(one.name, one.repr) for command in get_args(Steering) for one in fields(command) if one.type == "str"}
-    assert {name for name, shown in texts if shown} == {"message", "shown"}
+    assert {name for name, shown in texts if shown} == {"mark", "message", "shown"}
     assert {type(one) for one in typed("")} == {
         command for command in get_args(Steering) if not all(one.repr for one in fields(command))
     }

@@ -1,6 +1,6 @@
 """The tables, the connections and the transactions of the journal, in SQLite.
 
-It must not know what a fact is. Every foreign error becomes a JournalError here, by one table.
+It must not know what a fact is. Every foreign error becomes a JournalError here (errors.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Connection, Engine, Index, Integer, MetaData, String, Table, Text, create_engine, event
 from sqlalchemy import inspect as inspected
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from bot.adapters.journal import file
+from bot.adapters.journal.errors import only_read, translated
 from bot.errors import JournalError
 
 _T = TypeVar("_T")
@@ -116,20 +117,6 @@ _PRAGMAS = (
     "foreign_keys=ON",
 )
 
-_WHAT_TO_DO = (
-    ("is full", "the disk or the database's size limit is full: make room, then the run goes on by itself"),
-    ("is locked", "another program has held it for more than 5 seconds: find it (`fuser` on the file) and end it"),
-    ("readonly", "it cannot be written: give the file and its directory to the bot's user, and mount it writable"),
-    ("unable to open", "it cannot be opened: its directory must exist and belong to the bot's user"),
-    ("disk i/o error", "the disk failed: look at the kernel's log before anything else, and at the last backup"),
-    ("malformed", "the file is damaged: stop the bot, keep a copy, restore the last backup"),
-    ("not a database", "the file is no SQLite database: the `journal` setting names the wrong file"),
-    ("no such table", "its tables are gone: the `journal` setting names another file, or the file was replaced"),
-    ("connection refused", "the database server does not answer: start it, or correct its address in the URL"),
-)
-_ELSE = "see what the database says, and start the bot again when it answers"
-
-
 _READERS = 4
 """How many transactions are read side by side; each has a connection of its own."""
 
@@ -154,6 +141,7 @@ class Database:
         """Whether nothing is made and nothing written, the file neither."""
         self._reading: _Side | None = None
         self._writing: _Side | None = None
+        self._file: file.Opened | None = None
         self.there: frozenset[str] = frozenset()
         """The tables that can be read: one of an older version that is not written lacks some."""
 
@@ -189,6 +177,7 @@ class Database:
         try:
             path = Path(await asyncio.to_thread(os.path.realpath, database))
             await asyncio.to_thread(file.take, path, EVENTS.name, columns, only_looks=self.only_looks)
+            self._file = None if self.only_looks else file.Opened(Path(database))
         except (OSError, sqlite3.Error) as error:
             raise translated(error, self.name) from error
         if not self.only_looks:
@@ -214,6 +203,9 @@ class Database:
             if side is not None:
                 await asyncio.to_thread(side.threads.shutdown)
                 side.engine.dispose()
+        opened, self._file = self._file, None
+        if opened:
+            await asyncio.to_thread(opened.leave)
 
     @property
     def name(self) -> str:
@@ -235,9 +227,16 @@ class Database:
         if side is None:
             raise JournalError(f"the journal ({self.name}) is not open: the bot is starting or stopping")
 
+        opened = self._file
+
         def transaction() -> _T:
+            if opened:
+                opened.stands()
             with side.engine.begin() as connection:
-                return work(connection)
+                done = work(connection)
+            if opened:
+                opened.stands()  # what was committed into a file that is gone is not written
+            return done
 
         try:
             return await asyncio.get_running_loop().run_in_executor(side.threads, transaction)
@@ -284,17 +283,3 @@ def _readable(text: bytes) -> str:
 def _begin(connection: Connection) -> None:
     """A writer locks when it begins: one that read first and locks later can be refused for good."""
     connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")
-
-
-def only_read(error: JournalError) -> bool:
-    """Whether it could not be written because it may only be read: enough for whoever only looks."""
-    return "readonly" in str(error)
-
-
-def translated(error: Exception, name: str) -> JournalError:
-    """The error in the bot's words."""
-    message = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        message = f"unable to open: {message}"
-    to_do = next((text for sign, text in _WHAT_TO_DO if sign in message.lower()), _ELSE)
-    return JournalError(f"the journal ({name}) cannot be used: {message}. Nothing was written. What to do: {to_do}.")

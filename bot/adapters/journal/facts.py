@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, insert, sele
 from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal import claiming, releasing, summaries
-from bot.adapters.journal.database import EVENTS, HOLDS, Database, only_read
+from bot.adapters.journal.database import EVENTS, HOLDS, Database
+from bot.adapters.journal.errors import only_read, shortened
 from bot.adapters.journal.ids import is_of, is_one, shown
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
@@ -264,7 +265,7 @@ def _last_hash(connection: Connection, run: str, after: int) -> str:
     if last > after:
         raise Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
     if last < after:
-        raise Illegal(f"run {run}: fact {after} is not there to be followed")
+        raise shortened(run, after)
     return found
 
 

@@ -1,4 +1,5 @@
-"""The file of the journal: made where there is none, and otherwise taken only if it is a journal.
+"""The file of the journal: made where there is none, and otherwise taken only if it is a journal; and whether it is
+still the one that stands there.
 
 The setting may name any file by mistake: nothing of that one is changed, its mode neither, and nothing is made beside
 it.
@@ -7,6 +8,7 @@ It must not know what stands in a journal, only by which columns one is known.
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import stat
@@ -22,6 +24,11 @@ _SMALLEST = 512
 
 _OTHERS = 0o077
 """What a mode lets others do."""
+
+_ASIDE = ".of-the-file-before"
+"""What the name of a `-wal` ends with that belongs to no file that stands there."""
+
+log = logging.getLogger(__name__)
 
 
 def take(path: Path, table: str, columns: Collection[str], *, only_looks: bool) -> None:
@@ -45,6 +52,55 @@ def take(path: Path, table: str, columns: Collection[str], *, only_looks: bool) 
         )
     if not only_looks and found.st_mode & _OTHERS:
         path.chmod(0o600)
+
+
+class Opened:
+    """The file that was opened at a path, held against the one that stands there.
+
+    SQLite goes on with a file that was moved away or replaced: what it then commits, no other start will know of.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._real = Path(os.path.realpath(path))
+        self._known = _identity(path)
+        self._gone = ""
+
+    def stands(self) -> None:
+        """Raises JournalError, from the first time on, where another file stands there, or none."""
+        found = None if self._gone else _identity(self._path)
+        if not self._gone and found == self._known:
+            return
+        # For good: whatever has used the other file meanwhile may have taken the -wal of this one.
+        self._gone = self._gone or ("it was moved away" if found is None else "another file was put in its place")
+        raise JournalError(
+            f"the journal ({self._path}) cannot be used: {self._gone} while the bot had it open. Nothing is read or"
+            " written any more. What to do: stop the bot. Put back the file that was moved, with its -wal beside it;"
+            f" if it is gone, put a copy there, and remove {self._real.name}-wal and {self._real.name}-shm. Start the"
+            " bot. deploy/README.md has it step by step (Backup and restore)"
+        )
+
+    def leave(self) -> None:
+        """Once it is closed: what was not yet in the file would be written into another one by its next start."""
+        try:
+            if (found := _identity(self._real)) is None or found == self._known:
+                return
+            left = Path(f"{self._real}-wal")
+            if left.exists() and left.stat().st_size:
+                left.replace(f"{left}{_ASIDE}")
+                log.error("the journal's file was replaced; its last facts are in %s", f"{left}{_ASIDE}")
+            Path(f"{self._real}-shm").unlink(missing_ok=True)
+        except OSError:
+            log.exception("the journal's file was replaced, and what belongs to the one before may stand beside it")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The file that stands there now, links followed; None where there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def for_looking(path: Path) -> str:

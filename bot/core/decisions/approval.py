@@ -61,16 +61,26 @@ def _no_steering(run: Run, person: Person) -> str:
     return ""
 
 
-def asked_now(run: Run, ask: int) -> ApprovalAsked:
+def asked_now(run: Run, ask: int, mark: str = "") -> ApprovalAsked:
     """The open question that a click is about; raises Refused for one that is closed, or not the open one."""
     asked = run.asked if run.status is Status.ASKING else None
     if asked is not None and asked.seq == ask:
+        as_marked(asked, mark)
         assert isinstance(asked.fact, ApprovalAsked)
         return asked.fact
     happened = _closed(run.answers[ask], run) if ask in run.answers else f"the run is {run.status}"
     if asked is None:
         raise Refused(f"This question is closed: {happened}.")
     raise Refused(f"These buttons are of an older question: {happened}. The open one is further down in the thread.")
+
+
+def as_marked(entry: Entry | None, mark: str) -> None:
+    """Raises Refused for a button of another fact, which had this number before; one without a mark is of any."""
+    if entry and mark not in {"", entry.mark}:
+        raise Refused(
+            "This button is of what the journal does not have any more, as an older copy of it was put back. What is"
+            " asked now is further down in the thread."
+        )
 
 
 def _closed(entry: Entry, run: Run) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.decisions.approval import Person, asked_now, may_steer, still_proposes, why_not_by
+from bot.core.decisions.approval import Person, as_marked, asked_now, may_steer, still_proposes, why_not_by
 from bot.core.decisions.goback import can_start_first, gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
@@ -22,22 +22,28 @@ LONGER_WAITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Approve:
-    """A click on Approve: `ask` is the fact that asked, `message` the message that had the button."""
+class _Command:
+    """Who says it, and the mark of the fact it answers (Entry.mark), as its button has it; older buttons have none."""
 
     person: Person
+    mark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approve(_Command):
+    """A click on Approve: `ask` is the fact that asked, `message` the message that had the button."""
+
     ask: int
     message: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Postpone:
+class Postpone(_Command):
     """Not now, to the question of the fact `ask`, for a reason: the run holds as it is.
 
     `shown`: the digest of what was asked, as the person saw it; empty where it is not known.
     """
 
-    person: Person
     ask: int
     reason: str = field(repr=False)
     message: str
@@ -45,10 +51,9 @@ class Postpone:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitLonger:
+class WaitLonger(_Command):
     """Wait once more, and ask the question of the fact `ask` anew afterwards; `shown` as for Postpone."""
 
-    person: Person
     ask: int
     reason: str = field(repr=False)
     message: str
@@ -56,40 +61,36 @@ class WaitLonger:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retry:
+class Retry(_Command):
     """Try the step again that the run holds at; `held` is the fact that made it hold."""
 
-    person: Person
     held: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProposeSkip:
+class ProposeSkip(_Command):
     """Go on without the step that the run holds at (`held`, as for Retry), for a reason."""
 
-    person: Person
     held: int
     reason: str = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgreeToSkip:
+class AgreeToSkip(_Command):
     """A second engineer's yes to a skip; `ask` is the fact that proposed it, `proposer` who did, as Slack says now."""
 
-    person: Person
     ask: int
     proposer: Person | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class GoBack:
+class GoBack(_Command):
     """Turn round at the next safe point and undo what was done; `answers` is the hold or the question it answers.
 
     `start_first`: start a stopped dovecot at once, for the users who wait for it, and ask for the rest. `shown`: the
     digest of the way back that the person was shown before.
     """
 
-    person: Person
     reason: str = field(repr=False)
     answers: int | None = None
     start_first: bool = False
@@ -97,22 +98,19 @@ class GoBack:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeOver:
+class TakeOver(_Command):
     """Do the rest by hand, for a reason: the run changes nothing more and sets nothing back.
 
     `answers`: the hold it answers; None for what can be said at any time.
     """
 
-    person: Person
     reason: str = field(repr=False)
     answers: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaveOut:
+class LeaveOut(_Command):
     """Somebody says that what was taken over stays out, or that the work by hand is done: the ring is released."""
-
-    person: Person
 
 
 Steering = Approve | Postpone | WaitLonger | Retry | ProposeSkip | AgreeToSkip | GoBack | TakeOver | LeaveOut
@@ -132,7 +130,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
             return _answer(run, command, now)
         case Retry():
             may_steer(run, command.person)
-            _held(run, command.held)
+            _held(run, command.held, command.mark)
             return (fact.RetryChosen(by=command.person.id),)
         case ProposeSkip():
             return _propose_skip(run, command)
@@ -149,7 +147,7 @@ def decide(run: Run, command: Steering, now: datetime) -> tuple[Fact, ...]:
 
 
 def _answer(run: Run, command: Approve | Postpone | WaitLonger, now: datetime) -> tuple[Fact, ...]:
-    asked, by, message = asked_now(run, command.ask), command.person.id, command.message
+    asked, by, message = asked_now(run, command.ask, command.mark), command.person.id, command.message
     if not isinstance(command, Approve):
         return (_put_off(run, command, asked, now),)
     if against := why_not_by(run, asked, command.person, now):
@@ -196,9 +194,9 @@ def no_longer_wait(run: Run) -> str:
 def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
     may_steer(run, command.person)
     if command.answers is not None and (run.status is Status.ASKING or command.answers in run.answers):
-        asked_now(run, command.answers)
+        asked_now(run, command.answers, command.mark)
     elif command.answers is not None:
-        _held(run, command.answers)
+        _held(run, command.answers, command.mark)
     may_turn(run)
     if run.turning:
         raise Refused("Somebody has asked for that already.")
@@ -229,7 +227,7 @@ def _leave_out(run: Run, command: LeaveOut) -> tuple[Fact, ...]:
 def _take_over(run: Run, command: TakeOver) -> tuple[Fact, ...]:
     may_steer(run, command.person)
     if command.answers is not None:
-        _held(run, command.answers)
+        _held(run, command.answers, command.mark)
     if fact.TakenOver not in TRANSITIONS[run.status] or not run.stands_safely:
         raise Refused("The bot is working at this moment; take over when it holds, asks or waits.")
     return (fact.TakenOver(by=command.person.id, reason=_reason(command.reason, "Taking over needs a reason.")),)
@@ -242,18 +240,19 @@ def _reason(typed: str, without: str) -> str:
     return read[:500]
 
 
-def _held(run: Run, held: int) -> PlannedStep:
+def _held(run: Run, held: int, mark: str = "") -> PlannedStep:
     step = run.step
     if run.status is not Status.HELD or step is None:
         raise Refused(f"Run {run.id} does not hold; it is {run.status}.")
     if run.held != held:
         raise Refused("These buttons are of an older question; what counts now is further down in the thread.")
+    as_marked(run.held_at, mark)
     return step
 
 
 def _propose_skip(run: Run, command: ProposeSkip) -> tuple[Fact, ...]:
     may_steer(run, command.person)
-    step = _held(run, command.held)
+    step = _held(run, command.held, command.mark)
     if against := no_skip(step):
         raise Refused(against)
     reason = _reason(command.reason, "A skip needs a reason.")
@@ -287,6 +286,7 @@ def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
     step = _held(run, run.held)
     if run.skip is None or run.skip.seq != command.ask:
         raise Refused("There is no such proposal any more.")
+    as_marked(run.skip, command.mark)
     assert isinstance(run.skip.fact, fact.SkipProposed)
     person = command.person
     if person.barred or not person.may_approve:

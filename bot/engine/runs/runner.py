@@ -33,7 +33,7 @@ from bot.engine.runs.changing import Changing
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.waiting import Waiting
 from bot.engine.runs.watch import Watch
-from bot.errors import JournalError, Misconfigured, Refused, RingClaimed
+from bot.errors import Illegal, JournalError, Misconfigured, Refused, RingClaimed
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Runner:
     async def _go_on_if_written(self) -> None:
         try:
             await self._go_on()
-        except JournalError as error:
+        except (JournalError, Illegal) as error:  # Illegal: also where an older copy was written over the journal
             log.exception("cannot go on: its journal cannot be written", extra=fields(self._runlog.run))
             self._ports.announcer.warn(self._runlog.run.id, f"This run cannot go on, and will try again: {error}")
             await self._try_again()

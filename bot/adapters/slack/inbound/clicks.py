@@ -1,6 +1,7 @@
 """Clicks on buttons, done: who, on which run, answering which fact; returns what to answer. Knows nothing of Bolt.
 
-A button's value is RUN:SEQ, and both are looked up: a button of an older question counts for nothing.
+A button's value is RUN:SEQ:MARK, and all are looked up: a button of an older question counts for nothing, nor does one
+of a fact that the journal has lost. In threads that older versions began it is RUN:SEQ.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import SlackPeople
-from bot.core.decisions.approval import asked_now
+from bot.core.decisions.approval import as_marked, asked_now
 from bot.core.decisions.decide import (
     AgreeToSkip,
     Approve,
@@ -34,7 +35,7 @@ _FIRST = 1
 """The fact that the buttons of the first message are of, which answer nothing."""
 
 _MENTION = re.compile(r"<@([UW][A-Z0-9]{2,20})>")
-_VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})")
+_VALUE = re.compile(rf"({RUN_ID.pattern}):([1-9][0-9]{{0,8}})(?::([0-9a-f]{{8}}))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +50,20 @@ class Click:
     @property
     def place(self) -> tuple[str, int]:
         """The run, and the fact that the button is of; raises Refused for anything that this bot did not write."""
+        found = self._found
+        return found[1], int(found[2])
+
+    @property
+    def mark(self) -> str:
+        """That of the fact (Entry.mark); empty where the button has none. Raises Refused as `place` does."""
+        return self._found[3] or ""
+
+    @property
+    def _found(self) -> re.Match[str]:
         found = _VALUE.fullmatch(self.value)
         if not found:
             raise Refused("This button carries nothing that the bot knows.")
-        return found[1], int(found[2])
+        return found
 
 
 class Clicks:
@@ -64,19 +75,19 @@ class Clicks:
 
     async def do(self, click: Click) -> None:
         """Turn a click into a command of the core and give it to the service."""
-        run, seq = click.place
+        (run, seq), mark = click.place, click.mark
         person = await self._people.person(click.user)
         command: Steering
         match click.action:
             case "approve":
-                command = Approve(person=person, ask=seq, message=click.message)
+                command = Approve(person=person, ask=seq, message=click.message, mark=mark)
             case "agree_skip":
-                command = AgreeToSkip(person=person, ask=seq)
+                command = AgreeToSkip(person=person, ask=seq, mark=mark)
             case "retry":
-                command = Retry(person=person, held=seq)
+                command = Retry(person=person, held=seq, mark=mark)
             case "start_again":
                 reason = "Start dovecot again was clicked"
-                command = GoBack(person=person, reason=reason, answers=seq, start_first=True)
+                command = GoBack(person=person, reason=reason, answers=seq, start_first=True, mark=mark)
             case "stays_out":
                 command = LeaveOut(person=person)
             case _:
@@ -101,6 +112,7 @@ class Clicks:
         entries = await self._service.entries(run)
         if seq > len(entries) or not isinstance(entries[seq - 1].fact, ApprovalAsked):
             raise Refused("This button is of no question that the bot knows.")
+        as_marked(entries[seq - 1], click.mark)
         then, now = fold(entries[:seq]), fold(entries)
         assert then is not None
         assert now is not None
@@ -112,21 +124,24 @@ class Clicks:
 
     async def sent(self, click: Click, reason: str, shown: str) -> None:
         """The form that a button opened was sent; `shown` is the digest of what it was about."""
-        run, seq = click.place
+        (run, seq), mark = click.place, click.mark
         person = await self._people.person(click.user)
         reason = in_lines(reason).strip()  # what nobody sees is no reason
         command: Steering
         match click.action:
             case "take_over":
-                command = TakeOver(person=person, reason=reason, answers=seq if seq > _FIRST else None)
+                command = TakeOver(person=person, reason=reason, answers=seq if seq > _FIRST else None, mark=mark)
             case "skip":
-                command = ProposeSkip(person=person, held=seq, reason=reason)
+                command = ProposeSkip(person=person, held=seq, reason=reason, mark=mark)
             case "not_now" | "deny":
-                command = Postpone(person=person, ask=seq, reason=reason, message=click.message, shown=shown)
+                command = Postpone(person=person, ask=seq, reason=reason, message=click.message, shown=shown, mark=mark)
             case "wait_longer":
-                command = WaitLonger(person=person, ask=seq, reason=reason, message=click.message, shown=shown)
+                command = WaitLonger(
+                    person=person, ask=seq, reason=reason, message=click.message, shown=shown, mark=mark
+                )
             case "go_back":
-                command = GoBack(person=person, reason=reason or "Go back was clicked", answers=seq, shown=shown)
+                reason = reason or "Go back was clicked"
+                command = GoBack(person=person, reason=reason, answers=seq, shown=shown, mark=mark)
             case "abort":
                 command = GoBack(person=person, reason=reason or "Abort was clicked", shown=shown)
             case _:

@@ -137,7 +137,7 @@ def _about(click: Click, asks: Form, run: Run) -> tuple[Sequence[Json], str]:
     step = f"*{title(run.plan, run.step)}*" if run.step else "it is at its end"
     text = section(asks.text.format(run=escape(run.id), step=step)) if asks.text else None
     if seq in run.answers or asks in {_NOT_NOW, _WAIT_LONGER}:
-        asked = asked_now(run, seq)
+        asked = asked_now(run, seq, click.mark)
         if not asks.shows:
             return (text or section(_once_more(run)),), asked.digest
     if asks.shows:

@@ -13,6 +13,7 @@ from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuild
 from bot.adapters.slack.messages.markup import as_text, escape, inline, short
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
+    answers,
     asked_for,
     changes,
     file_name,
@@ -20,7 +21,6 @@ from bot.adapters.slack.messages.text import (
     opens,
     stamp,
     title,
-    value,
     who,
     why,
 )
@@ -59,7 +59,7 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
     terms = _terms(asked, run)
     builder.paragraph("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
     builder.paragraph("\n".join(terms))
-    buttons = () if asked.word_of else _answers(asked, run, value(run.id, entry.seq))
+    buttons = () if asked.word_of else _answers(asked, run, answers(entry))
     whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)
     return builder.message(broadcast=bool(buttons), buttons=buttons, files=(whole,))
 

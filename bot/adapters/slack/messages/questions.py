@@ -18,6 +18,7 @@ from bot.adapters.slack.messages.blocks import (
 )
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
+    answers,
     asked_for,
     callers,
     changes,
@@ -29,7 +30,6 @@ from bot.adapters.slack.messages.text import (
     opens,
     said,
     title,
-    value,
     who,
 )
 from bot.core.decisions.decide import no_skip
@@ -57,7 +57,7 @@ def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
     choices.append("*I take over by hand…*: the run changes nothing more, and the watch ends.")
     can_be_done = "*What can be done*\n" + "\n".join(f"• {choice}" for choice in choices)
     builder.ending(f"*What it means* {_meaning(run)}", can_be_done)
-    return _choices(run, value(run.id, entry.seq), back=not against)
+    return _choices(run, answers(entry), back=not against)
 
 
 def _wait(run: Run) -> str:
@@ -154,7 +154,7 @@ def skip_proposed(entry: Entry, proposed: SkipProposed, run: Run, approvers: str
     builder.paragraph(f"A second engineer has to agree, not {not_by}. Until then no step is begun{stays}.")
     text = f"Let run {run.id} go on without this step: {run.step.says}?"
     confirm = dialog(f"Skip on {name}", text, "Agree to skip", style="danger")
-    agree = button(f"Agree: skip on {name}", "agree_skip", value(run.id, entry.seq), style="danger", confirm=confirm)
+    agree = button(f"Agree: skip on {name}", "agree_skip", answers(entry), style="danger", confirm=confirm)
     return builder.message(name=file_name(entry, "skip"), buttons=(agree,))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import callers, clock, file_name, now, value, who
+from bot.adapters.slack.messages.text import answers, callers, clock, file_name, now, who
 from bot.core.hosts.inventory import Way
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
@@ -208,7 +208,7 @@ def _in_use(run: Run) -> str:
 
 def _over(run: Run, entry: Entry) -> Json:
     """The button by which a person ends the run."""
-    name, answer = run.request.target.backend.name, value(run.id, entry.seq)
+    name, answer = run.request.target.backend.name, answers(entry)
     then = f"The ring is claimed no more; runs are refused while {name} is out."
     if run.was_out:
         confirm = dialog(

@@ -15,10 +15,10 @@ from bot.adapters.slack.messages.text import (
     moment,
     place,
     stamp,
+    steers,
     steps_done,
     title,
     users,
-    value,
     who,
     why,
 )
@@ -85,12 +85,12 @@ def steering(run: Run) -> tuple[Json, ...]:
     """What can be asked of a run at any time: turn round, or take it over."""
     abort = () if no_way_back(run) or run.plan.back else (abort_button(run),)
     over = run.status in {Status.TAKEN, Status.ENDED}
-    return abort if over else (*abort, button("I take over by hand…", "take_over", value(run.id, 1)))
+    return abort if over else (*abort, button("I take over by hand…", "take_over", steers(run)))
 
 
 def abort_button(run: Run) -> Json:
     """Turn round at the next safe point."""
-    return button("Abort…", "abort", value(run.id, 1), style="danger")  # its dialog is the form that shows the way back
+    return button("Abort…", "abort", steers(run), style="danger")  # its dialog is the form that shows the way back
 
 
 def _checklist(run: Run) -> Iterator[str]:

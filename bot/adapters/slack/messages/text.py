@@ -160,6 +160,11 @@ def why(request: RunRequested | Summary, most: int = SPAN) -> str:
     return " · ".join(f"*{label}* {inline(text, most)}" for label, text in parts if text)
 
 
-def value(run: str, seq: int) -> str:
-    """What a button carries."""
-    return f"{run}:{seq}"
+def steers(run: Run) -> str:
+    """What a button of the first message carries, which answers nothing."""
+    return f"{run.id}:1"
+
+
+def answers(entry: Entry) -> str:
+    """What a button carries that answers this fact."""
+    return f"{entry.run}:{entry.seq}:{entry.mark}"

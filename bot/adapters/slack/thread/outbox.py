@@ -2,7 +2,7 @@
 
 A row is written as *sending* before Slack hears of a message, and as *sent*, with its ts, after. Where it is not known
 what became of one (a crash, a connection that dropped, a server error) Slack is searched for it first. It knows
-nothing of facts: a message has a place (seq, part), and that is all.
+nothing of facts: a message has a place (seq, part) and the mark of its fact, and that is all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure,
 from bot.adapters.slack.messages.blocks import File, Message, marked, plainer
 from bot.adapters.slack.thread.edits import Edits
 from bot.adapters.slack.thread.pace import Pace
-from bot.adapters.slack.thread.search import Place, RootGone, Search, metadata
+from bot.adapters.slack.thread.search import Metadata, Place, RootGone, Search, metadata
 from bot.engine.posts import Post, Posts
 from bot.errors import SlackAway
 
@@ -27,8 +27,8 @@ ROOT: Place = (1, 0)
 Anew = Callable[[], Awaitable[Message]]
 """What a message says by now: Slack may take it days after it was first tried."""
 
-_CLOCKS_DIFFER = 300.0
-"""Seconds that Slack's clock may be behind this one."""
+_CLOCKS_DIFFER = 86_400.0
+"""Seconds that Slack's clock may be behind this one: a day, as the search is for the run's id and only so bounded."""
 
 _UPLOADS = 3
 """How often an upload that fails is tried again before a message is tried in its place."""
@@ -60,7 +60,7 @@ class Outbox:
     """Posts for one run; not for several tasks at a time.
 
     `failing`: why Slack did not take what was tried last, for people; empty when it did. `on_refused` is awaited each
-    time Slack does not allow a message, before that is tried again.
+    time Slack does not allow a message, before that is tried again. `mark_of`: Entry.mark of a fact, by its number.
     """
 
     def __init__(self, *, run: str, client: AsyncWebClient, posts: Posts, pace: Pace) -> None:
@@ -69,11 +69,12 @@ class Outbox:
         self._client = client
         self._posts = posts
         self._pace = pace
-        self._search = Search(run=run, client=client, pace=pace)
+        self._search = Search(client=client, pace=pace)
         self._edits = Edits(run=run, client=client, pace=pace)
         self._rows: dict[Place, Post] = {}
         self.failing = ""
         self.on_refused: Callable[[], Awaitable[None]] | None = None
+        self.mark_of: Callable[[int], str] = lambda _seq: ""
 
     async def load(self) -> None:
         """Learn what was posted before."""
@@ -104,7 +105,7 @@ class Outbox:
                 channel=channel,
                 message=message,
                 send=lambda message: self._post(ROOT, channel, None, message),
-                find=lambda: self._search.root(channel, ROOT, began.timestamp() - _CLOCKS_DIFFER),
+                find=lambda: self._search.root(channel, self._metadata(ROOT), began.timestamp() - _CLOCKS_DIFFER),
             )
         )
 
@@ -117,7 +118,7 @@ class Outbox:
                 channel=channel,
                 message=replace(message, files=()),
                 send=lambda message: self._post(place, channel, thread, message),
-                find=lambda: self._search.reply(channel, thread, place),
+                find=lambda: self._search.reply(channel, thread, self._metadata(place)),
                 anew=anew,
             )
         )
@@ -137,7 +138,7 @@ class Outbox:
 
         async def find() -> str | None:
             found = await self._search.file(channel, thread, file.name)
-            return found or await self._search.reply(channel, thread, place)
+            return found or await self._search.reply(channel, thread, self._metadata(place))
 
         message = Message(text=text, blocks=(), files=(file,))
         await self._deliver(_Delivery(place=place, channel=channel, message=message, send=send, find=find))
@@ -248,6 +249,9 @@ class Outbox:
             raise RootGone from error
         return failure
 
+    def _metadata(self, place: Place) -> Metadata:
+        return metadata(self._run, place, "" if place == ROOT else self.mark_of(place[0]))
+
     async def _post(self, place: Place, channel: str, thread: str | None, message: Message) -> str:
         answer = await self._client.chat_postMessage(
             channel=channel,
@@ -255,7 +259,7 @@ class Outbox:
             reply_broadcast=message.broadcast or None,
             text=message.text,
             blocks=list(message.blocks) or None,
-            metadata=metadata(self._run, place),
+            metadata=self._metadata(place),
             unfurl_links=False,
             unfurl_media=False,
         )

@@ -1,7 +1,8 @@
 """Looks in Slack for what this bot has posted: how a repeat is recognised after a crash or a lost answer.
 
-Metadata holds a message's place (run, seq, part), and everybody in the workspace can read it: no secrets. A file is
-found by its name, which is as unique. A search that cannot be made raises SlackAway.
+Metadata holds a message's place (run, seq, part) and the mark of its fact, which another fact had not that stood there
+before an older copy of the journal was put back. Everybody in the workspace can read it: no secrets. A file is found by
+its name. A search that cannot be made raises SlackAway.
 """
 
 from __future__ import annotations
@@ -25,25 +26,26 @@ _PAGES = 50
 Place = tuple[int, int]
 """(seq, part) of a message in its run."""
 
+Metadata = dict[str, Any]
+
 
 class RootGone(Exception):
     """Somebody has deleted the first message of the thread."""
 
 
-def metadata(run: str, place: Place) -> dict[str, Any]:
+def metadata(run: str, place: Place, mark: str) -> Metadata:
     """What a message carries, unseen."""
-    return {"event_type": EVENT, "event_payload": {"run": run, "seq": place[0], "part": place[1]}}
+    return {"event_type": EVENT, "event_payload": {"run": run, "seq": place[0], "part": place[1], "mark": mark}}
 
 
 class Search:
-    """Looks for the messages of one run."""
+    """Looks for what this bot has posted."""
 
-    def __init__(self, *, run: str, client: AsyncWebClient, pace: Pace) -> None:
-        self._run = run
+    def __init__(self, *, client: AsyncWebClient, pace: Pace) -> None:
         self._client = client
         self._pace = pace
 
-    async def root(self, channel: str, place: Place, since: float) -> str | None:
+    async def root(self, channel: str, wanted: Metadata, since: float) -> str | None:
         """The ts of a message of the channel itself, posted since then (seconds since 1970)."""
 
         def page(cursor: str | None) -> Awaitable[Any]:
@@ -51,11 +53,11 @@ class Search:
                 channel=channel, oldest=f"{since:.6f}", include_all_metadata=True, limit=200, cursor=cursor
             )
 
-        return await self._through(page, lambda message: self._is_at(message, place))
+        return await self._through(page, lambda message: _is_it(message, wanted))
 
-    async def reply(self, channel: str, thread: str, place: Place) -> str | None:
+    async def reply(self, channel: str, thread: str, wanted: Metadata) -> str | None:
         """The ts of a reply; raises RootGone."""
-        return await self._through(self._replies(channel, thread), lambda message: self._is_at(message, place))
+        return await self._through(self._replies(channel, thread), lambda message: _is_it(message, wanted))
 
     async def file(self, channel: str, thread: str, name: str) -> str | None:
         """The id of a file of that name; raises RootGone."""
@@ -70,12 +72,6 @@ class Search:
         return lambda cursor: self._client.conversations_replies(
             channel=channel, ts=thread, include_all_metadata=True, limit=200, cursor=cursor
         )
-
-    def _is_at(self, message: Mapping[str, Any], place: Place) -> str | None:
-        """Its ts, if it is at that place and an app's: people cannot write metadata, but could quote it."""
-        wanted, found = metadata(self._run, place), message.get("metadata") or {}
-        ours = bool(message.get("bot_id")) and all(found.get(key) == value for key, value in wanted.items())
-        return str(message["ts"]) if ours else None
 
     async def _through(
         self,
@@ -106,3 +102,11 @@ class Search:
             else:
                 return answer
         raise SlackAway("Slack cannot be searched: no answer")
+
+
+def _is_it(message: Mapping[str, Any], wanted: Metadata) -> str | None:
+    """Its ts, if it carries that and is an app's: people cannot write metadata, but could quote it."""
+    found, payload = message.get("metadata") or {}, wanted["event_payload"]
+    told = {"mark": payload["mark"], **(found.get("event_payload") or {})}  # older versions told none
+    ours = bool(message.get("bot_id")) and found.get("event_type") == EVENT and told == payload
+    return str(message["ts"]) if ours else None

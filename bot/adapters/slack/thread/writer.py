@@ -77,6 +77,7 @@ class ThreadWriter:
         self._posts = posts
         self._outbox = outbox
         self._outbox.on_refused = self._call_elsewhere
+        self._outbox.mark_of = lambda seq: self._entries[seq - 1].mark
         self._calls = Calls(approvers=approvers, post=elsewhere, untaken=self._untaken)
         self._unwritten = Unwritten(
             run=run,

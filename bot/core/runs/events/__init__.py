@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
+from bot.core.plans.plan import digest
 from bot.core.runs.events.evidence import Ran as Ran
 from bot.core.runs.events.evidence import Seen as Seen
 from bot.core.runs.events.people import ApprovalAsked as ApprovalAsked
@@ -104,6 +105,16 @@ class Entry:
     seq: int
     at: datetime
     fact: Fact
+
+    @property
+    def mark(self) -> str:
+        """The beginning of a digest of when it was and what it asked, the same in every version of the bot.
+
+        It tells this fact from another one that had its number, before an older copy of the journal was put back.
+        """
+        asked = self.fact.digest if isinstance(self.fact, ApprovalAsked) else ""
+        at = self.at.astimezone(UTC).isoformat(timespec="microseconds")
+        return digest([at, type(self.fact).__name__, asked])[:8]
 
 
 _KINDS: Mapping[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in Fact.__args__}
