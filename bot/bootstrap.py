@@ -37,7 +37,7 @@ from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import Misconfigured, Refused
+from bot.errors import JournalError, Misconfigured, Refused
 from bot.library import Library, procedures_folder, read_library
 from bot.missing import unread_config
 from bot.record.markdown import markdown
@@ -135,7 +135,10 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(reach.close)
         stack.enter_context(single_instance(settings.bot.journal))
-        opened = await stack.enter_async_context(journal(settings))
+        try:
+            opened = await stack.enter_async_context(journal(settings))
+        except JournalError as unusable:  # as much a reason not to start as a mistake in the settings
+            raise Misconfigured(str(unusable)) from unusable
         token = tokens.bot_token.get_secret_value()
         client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
         approvers = _allowed(settings.people.approvers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import sign_in, web_client
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.people import Allowed, SlackPeople
-from bot.adapters.slack.thread.elsewhere import post, unwatched
+from bot.adapters.slack.thread.elsewhere import post, unreadable, unwatched
 from bot.adapters.slack.thread.pace import Pace
 from bot.config import ChannelId, GroupId, Tokens, UserId, read_toml
 from bot.core.decisions.damage import Damaged
 from bot.core.decisions.summary import RunList, summary_of
 from bot.core.runs.run import Run
 from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import BotError, InUse, Misconfigured
+from bot.errors import BotError, InUse, JournalError, Misconfigured
 from bot.missing import mistake
 
 log = logging.getLogger(__name__)
@@ -92,20 +93,9 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
             locked = _locked(stack, reachable.journal)
         except InUse:
             return
-        try:
-            opened = await stack.enter_async_context(
-                SqlJournal(f"sqlite:///{reachable.journal.resolve()}", only_looks=True)
-            )
-            open_runs = RunList(others=tuple(await opened.open_runs()))
-            found = await surveyed(open_runs, functools.partial(read_run, opened))
-        except BotError as error:
-            log.critical("which runs are under way is not known: %s", error)
+        found = await _under_way(reachable.journal)
+        if found is not None and not found.runs and not found.damaged:
             return
-        if not found.runs and not found.damaged:
-            return
-        named = [f"{run.id} on {summary_of(run).backend}" for run in found.runs]
-        named += [f"{one.run}, which is damaged" for one in found.damaged]
-        log.critical("the bot does not start, and nobody watches: %s", "; ".join(named))
         token = tokens.bot_token.get_secret_value()
         client = await stack.enter_async_context(web_client(token=token, api_url=tokens.api_url))
         allowed = reachable.approvers
@@ -117,7 +107,7 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
             for channels, message in _messages(found, why, reachable)
         ]
         try:
-            here = functools.partial(asyncio.to_thread, _here, config, None if locked else reachable.journal)
+            here = functools.partial(_here, config, reachable.journal, locked)
             slack = functools.partial(_slack, client, tokens, why)
             await _until_something_changes(here, slack, why, stop)
         finally:
@@ -126,12 +116,36 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
             await asyncio.gather(*calling, return_exceptions=True)
 
 
+async def _under_way(journal: Path) -> Survey | None:
+    """The runs that nobody watches, said in the log; None where the journal cannot be read."""
+    try:
+        async with SqlJournal(_address(journal), only_looks=True) as opened:
+            open_runs = RunList(others=tuple(await opened.open_runs()))
+            found = await surveyed(open_runs, functools.partial(read_run, opened))
+    except BotError as error:
+        log.critical("the bot does not start, and which runs are under way is not known: %s", error)
+        return None
+    named = [f"{run.id} on {summary_of(run).backend}" for run in found.runs]
+    named += [f"{one.run}, which is damaged" for one in found.damaged]
+    if named:
+        log.critical("the bot does not start, and nobody watches: %s", "; ".join(named))
+    return found
+
+
+def _address(journal: Path) -> str:
+    return f"sqlite:///{os.path.realpath(journal)}"
+
+
 def _same(message: Message) -> Message:
     return message
 
 
-def _messages(found: Survey, why: str, reachable: _Reachable) -> Iterator[tuple[tuple[str, ...], Message]]:
+def _messages(found: Survey | None, why: str, reachable: _Reachable) -> Iterator[tuple[tuple[str, ...], Message]]:
     """One message for each channel that has runs, and where it is posted when that channel takes none."""
+    if found is None:
+        if reachable.channels:
+            yield reachable.channels, unreadable(why, approvers=reachable.approvers.mention)
+        return
     runs: dict[str, list[Run]] = {}
     damaged: dict[str, list[Damaged]] = {}
     for run in found.runs:
@@ -171,14 +185,15 @@ def _locked(stack: AsyncExitStack, journal: Path) -> bool:
     return True
 
 
-def _here(config: Path, unlocked: Path | None) -> str:
-    """What on this machine keeps a bot from starting; `unlocked`: a journal whose lock was not there to be held."""
-    if found := mistake(config):
+async def _here(config: Path, journal: Path, locked: bool) -> str:
+    """What on this machine keeps a bot from starting; `locked`: whether the journal's lock is held already."""
+    if found := await asyncio.to_thread(mistake, config):
         return found
     try:
-        with single_instance(unlocked) if unlocked else nullcontext():
-            return ""
-    except Misconfigured as wrong:
+        with nullcontext() if locked else single_instance(journal):
+            async with SqlJournal(_address(journal)):
+                return ""
+    except (Misconfigured, JournalError) as wrong:
         return str(wrong)
 
 

@@ -125,6 +125,23 @@ async def test_a_lock_that_cannot_be_opened_calls_people_until_it_can(tmp_path: 
         await asyncio.wait_for(serving, SECONDS)
 
 
+async def test_a_journal_that_cannot_be_read_calls_people_until_it_can(tmp_path: Path, slack: LocalSlack) -> None:
+    """It may have been damaged, or put back for root alone: what is out, if anything is, is watched by nobody."""
+    await recorded(Story().until("director-down"), tmp_path)
+    path = tmp_path / "journal.db"
+    sound = path.read_bytes()
+    path.write_bytes(bytes(4096) + sound[4096:])
+    serving = asyncio.create_task(bootstrap.serve(settings(tmp_path, GOOD), tokens(slack)))
+    (call,) = await slack.until(lambda: slack.messages)
+    assert call.channel == CHANNEL
+    assert call.text.startswith("<@U0BOB> <@W0CAROL> The bot does not start, and cannot read its journal")
+    assert "doveadm director status" in str(call.blocks)
+    path.write_bytes(sound)
+    with pytest.raises(Misconfigured, match="cannot be used as the journal"):
+        await asyncio.wait_for(serving, SECONDS)
+    assert len(slack.messages) == 1
+
+
 async def test_beside_another_bot_nobody_is_called(tmp_path: Path, slack: LocalSlack) -> None:
     await recorded(Story().until("director-down"), tmp_path)
     with single_instance(tmp_path / "journal.db"), pytest.raises(Misconfigured, match="another bot"):

@@ -75,6 +75,19 @@ def unwatched(runs: Sequence[Run], damaged: Sequence[Damaged], mistake: str, *, 
     return builder.message()
 
 
+def unreadable(mistake: str, *, approvers: str) -> Message:
+    """The message to a channel where the bot cannot start, and cannot read which runs are under way."""
+    builder = MessageBuilder(f"{approvers} The bot does not start, and cannot read its journal.".strip())
+    builder.paragraph(f":rotating_light: {approvers} *The bot does not start: nobody watches a run that is under way*")
+    builder.quote("*Why it does not start*", mistake[:600])
+    builder.paragraph(
+        "*What to do* Its journal cannot be read, so it does not say which backends are out: see which threads here"
+        " have no end, look at their backends by hand, and at `doveadm director status` for a vhost count of 0. Mend"
+        " what is named: the bot is started again by itself. No button counts until then."
+    )
+    return builder.message()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Untaken:
     """What a thread has not taken: `entries`, which lead from `before` to `run`, and why it does not."""
