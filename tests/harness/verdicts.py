@@ -59,9 +59,9 @@ def _what_came(play: Callable[[], Played]) -> tuple[str, tuple[Broken, ...], str
 
 
 def _branched(cases: list[Case], take_down: TakeDown, jobs: int) -> Iterator[Verdict]:
-    fresh = multiprocessing.get_context("spawn")  # what forks must have no thread of whoever asks
-    reader, writer = fresh.Pipe(duplex=False)
-    run = fresh.Process(target=_good_run, args=(cases, take_down, jobs, writer), daemon=True)
+    fork = multiprocessing.get_context("fork")  # which has no thread of whoever asks, and has imported all of it
+    reader, writer = fork.Pipe(duplex=False)
+    run = fork.Process(target=_good_run, args=(cases, take_down, jobs, writer), daemon=True)
     run.start()
     writer.close()
     waited_for = dict.fromkeys(cases)
