@@ -12,10 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
-from bot.adapters.slack.messages.blocks import Message
-from bot.adapters.slack.messages.replies import replies
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import (
     AgreeToSkip,
@@ -31,11 +29,8 @@ from bot.core.decisions.decide import (
 )
 from bot.core.decisions.goback import going_back, way_back_shown
 from bot.core.hosts.inventory import TakeDown
-from bot.core.plans.plan import PlannedChange, PlannedStep
-from bot.core.plans.procedure import Gate, Where
-from bot.core.runs import events as fact
-from bot.core.runs.events import Entry, Fact
-from bot.core.runs.fold import follow
+from bot.core.plans.plan import PlannedChange
+from bot.core.plans.procedure import Where
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue, Request
@@ -47,14 +42,12 @@ from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Program
 from tests.build import REQUESTER, SECOND, THIRD
 from tests.harness.crew import PEOPLE
-from tests.harness.evidence import Begun, gathered
-from tests.harness.hooks import FAILED, Hook, Hooks, buttons, failing, followed, wording
-from tests.harness.judges import Broken, judged
-from tests.harness.play import RUN, TIMINGS, Play, now, reviewed
+from tests.harness.hooks import Hook, Hooks, failing, followed
+from tests.harness.play import RUN, TIMINGS, now, reviewed
+from tests.harness.told import Told
 from tests.harness.virtual import run_virtual
 
 P = ParamSpec("P")
-K = TypeVar("K")
 A_WHILE = timedelta(seconds=20)
 """How long people think."""
 ROUND = 30
@@ -63,7 +56,6 @@ OPEN, LONG = timedelta(minutes=10), timedelta(minutes=11)
 """How long an approval is open here and valid, and longer than that."""
 TEXT = f"backend-3 config={CONFIG} packages={PACKAGES}"
 FOURTH = "U0DAVE"
-GROUP = "<!subteam^S0MAIL>"
 OTHERS = ("backend-1", "backend-2")
 
 
@@ -78,7 +70,7 @@ def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
     return plain
 
 
-class Drill(Play):
+class Drill(Told):
     """`hooks` are put in before calls of ports."""
 
     points: Hooks
@@ -108,11 +100,6 @@ class Drill(Play):
             await service.close(timedelta(0))
 
     # the run
-
-    @property
-    def run_now(self) -> Run:
-        assert self.reader.run is not None
-        return self.reader.run
 
     async def until(self, holds: Callable[[Run], object], within: timedelta = timedelta(hours=5)) -> Run:
         async with asyncio.timeout(within.total_seconds()):
@@ -160,12 +147,6 @@ class Drill(Play):
                 return run
             assert run.status is Status.ASKING, f"{run.status} at {run.step and run.step.name}: {run.reason}"
             await self.approve()
-
-    def step(self, name: str) -> PlannedStep:
-        return next(step for step in self.run_now.plan.steps if step.name == name)
-
-    def facts(self, kind: type[K]) -> list[K]:
-        return [one.fact for one in self.journal.facts[RUN] if isinstance(one.fact, kind)]
 
     # people
 
@@ -299,46 +280,6 @@ class Drill(Play):
         self.stop_bot()
         await asyncio.sleep(after.total_seconds())
         await self.start_bot()
-
-    # what came of it
-
-    def began(self, text: str) -> list[Begun]:
-        """The commands with that text that began on hosts, but for those that `fails` kept from doing anything."""
-        return [one for one in self.watching.begun if text in one.text and one.ran.exit_status != FAILED]
-
-    def sent(self, step: str) -> list[Begun]:
-        """How often a change of the plan as it was asked for began, on any host."""
-        action = next(one.action for one in self.run_now.request.plan.changes if one.name == step)
-        return [one for one in self.began(action.command.text) if one.text == action.command.text]
-
-    def broken(self) -> list[Broken]:
-        entries = tuple(self.journal.facts[RUN])
-        return judged(
-            gathered(self.watching, self.ring.hostlog, entries, struck=self.struck, reboots=tuple(self.reboots))
-        )
-
-    def messages(self, kind: type[Fact] | None = None) -> list[tuple[Entry, Message]]:
-        """All replies of the thread, or those of a kind of fact."""
-        story: Run | None = None
-        said: list[tuple[Entry, Message]] = []
-        for entry in self.journal.facts[RUN]:
-            before, story = story, follow(story, entry)
-            if kind is None or isinstance(entry.fact, kind):
-                said += [(entry, one) for one in replies(entry, before, story, approvers=GROUP)]
-        return said
-
-    def thread(self, kind: type[Fact] | None = None) -> list[str]:
-        """What those replies say, their files included."""
-        return ["\n".join([wording(one), *(file.content for file in one.files)]) for _, one in self.messages(kind)]
-
-    def buttons(self) -> set[str]:
-        """Of the last reply that has any."""
-        rows = [buttons(one) for _, one in self.messages() if buttons(one)]
-        return rows[-1]
-
-    def asked_again(self, gate: Gate) -> list[fact.ApprovalAsked]:
-        """The questions at a change, after a lapse."""
-        return [one for one in self.facts(fact.ApprovalAsked) if one.gate is gate and one.step != f"approve-{gate}"]
 
 
 @asynccontextmanager

@@ -17,10 +17,11 @@ from bot.errors import Refused
 from bot.record.markdown import markdown
 from tests.build import SECOND, THIRD
 from tests.harness.branches import from_step
-from tests.harness.drill import A_WHILE, GROUP, ROUND, Drill
+from tests.harness.drill import A_WHILE, ROUND, Drill
 from tests.harness.hooks import wording
 from tests.harness.play import RUN
 from tests.harness.test_deeds_in_trouble import nobody_knows
+from tests.harness.told import GROUP
 
 
 async def a_skip_is_proposed(play: Drill) -> int:

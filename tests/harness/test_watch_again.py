@@ -10,10 +10,11 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.harness.branches import from_step
-from tests.harness.drill import GROUP, ROUND, Drill
+from tests.harness.drill import ROUND, Drill
 from tests.harness.test_stale import CONFIGURATION, told
 from tests.harness.test_watch_unheard import held_at_the_installation
 from tests.harness.test_where_rules_meet import ring_forgets
+from tests.harness.told import GROUP
 
 
 def no_other_backend(play: Drill) -> None:

@@ -12,9 +12,10 @@ from bot.core.runs import events as fact
 from bot.errors import MayHaveRun
 from bot.practice.ring.state import _Move
 from tests.harness.branches import from_step
-from tests.harness.drill import GROUP, ROUND, Drill
+from tests.harness.drill import ROUND, Drill
 from tests.harness.test_stale import STATUS, directors_are, told
 from tests.harness.test_where_rules_meet import ring_forgets
+from tests.harness.told import GROUP
 
 RING_STATUS = "doveadm -f tab director ring status"
 
