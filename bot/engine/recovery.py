@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from bot.core.decisions.damage import damage_in_words
 from bot.core.hosts.inventory import Inventory
 from bot.core.hosts.since import since
 from bot.core.runs.events import SettingsChanged, StepUnclear
+from bot.core.runs.events.claims import claimed_by_another
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import fields
 from bot.engine.service import Service
-from bot.errors import Illegal, JournalError, RingClaimed
+from bot.errors import Illegal, JournalError
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +43,28 @@ async def recover(ports: Ports, service: Service) -> tuple[str, ...]:
 
 
 async def _with_settings(ports: Ports, service: Service, run: Run) -> Run:
-    """The run with its hosts reached as the settings say now; as they were, where that cannot be written down."""
-    changed = _changed(run, service.inventory)
-    if changed is None or run.status is Status.ENDED:
-        return run
-    try:
-        (entry,) = await ports.journal.append(run.id, run.seq, ports.clock.now(), (changed,))
-    except RingClaimed as error:
-        ports.announcer.warn(run.id, f"The settings have changed. For this run hosts are reached as before: {error}.")
-    except JournalError:
-        log.exception("that the settings have changed cannot be written down now", extra=fields(run))
-    else:
-        return apply(run, entry)
+    """The run with its hosts reached as the settings say now; as they were, where that cannot be written down.
+
+    A director that another run claims by its new name is reached as before, and all others as the settings say.
+    """
+    claimed: dict[str, str] = {}
+    while run.status is not Status.ENDED and (changed := _changed(run, service.inventory, claimed)):
+        try:
+            (entry,) = await ports.journal.append(run.id, run.seq, ports.clock.now(), (changed,))
+            return apply(run, entry)
+        except JournalError as error:
+            others = claimed_by_another(changed, error)
+            if not others:
+                log.exception("that the settings have changed cannot be written down now", extra=fields(run))
+                break
+            claimed |= others
     return run
 
 
-def _changed(run: Run, inventory: Inventory) -> SettingsChanged | None:
+def _changed(run: Run, inventory: Inventory, claimed: Mapping[str, str]) -> SettingsChanged | None:
     """What the settings say otherwise than this run knows, None where that is nothing."""
     machine_id = run.proved.machine_id if run.proved else "" if run.only_looked else None
-    now = since(run.request.target, inventory, machine_id=machine_id)
+    now = since(run.request.target, inventory, machine_id=machine_id, claimed=claimed)
     known = run.settings or SettingsChanged(directors={}, backends={}, stays=())
     changed = SettingsChanged(directors=now.directors, backends=now.backends, stays=now.stays)
     return None if changed == known else changed

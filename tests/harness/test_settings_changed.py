@@ -37,6 +37,16 @@ def said_of_the_settings(play: Drill) -> str:
     return play.thread(fact.SettingsChanged)[-1]
 
 
+def gets_new_names(play: Drill) -> None:
+    """The directors, in the SSH config: the old names lead to nobody any more."""
+    play.stop_bot()
+    for name in ("director-1", "director-2"):
+        gone = play.network.machines[f"gone-{name}"] = play.ring._made_director(f"gone-{name}", "192.0.2.99")
+        play.network.away(gone.name, timedelta(days=3))
+        play.network.reaches |= {f"{name}-new": name, name: gone.name}
+        play.network.drop(name)
+
+
 async def moves_on(play: Drill, seq: int) -> None:
     await play.until(lambda run: run.seq > seq)
 
@@ -76,21 +86,43 @@ async def test_the_settings_lead_an_open_run_to_no_other_machine(play: Drill) ->
     play.network.reaches["elsewhere"] = "backend-2"
     other = play.ring.backends["backend-2"]
     await restarted_with(play, backend_3(ssh="elsewhere", machine_id=other.machine_id))
-    assert "does not prove to be backend-3" in (await play.held()).reason
+    assert "backend-3 is another machine" in (await play.held()).reason
     assert f"and this run is on the machine {play.backend.machine_id}" in said_of_the_settings(play)
+    assert changes_on(play, "backend-2") == []
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with its machine-id", "without one"])
+@from_step("stop-lmtp")
+async def test_the_settings_lead_an_open_run_to_no_replacement_that_has_the_address(play: Drill, told: bool) -> None:
+    """The machine was replaced: the new one has its address, another ssh name and another machine-id."""
+    other = play.ring.backends["backend-2"]
+    other.addresses = list(play.backend.addresses)
+    play.network.reaches["new-metal"] = "backend-2"
+    await restarted_with(play, backend_3(ssh="new-metal", **({"machine_id": other.machine_id} if told else {})))
+    run = await play.held()
+    assert f"its machine-id is {other.machine_id}, and has to be {play.backend.machine_id}" in run.reason
+    assert (f"and this run is on the machine {play.backend.machine_id}" in said_of_the_settings(play)) is told
     assert changes_on(play, "backend-2") == []
 
 
 @from_step("director-down")
 async def test_users_who_wait_are_moved_by_directors_that_have_new_ssh_names(play: Drill) -> None:
     """Dovecot is stopped. The site renames its hosts' ssh names, in the SSH config and in the settings."""
-    play.stop_bot()
-    for name in ("director-1", "director-2"):
-        gone = play.network.machines[f"gone-{name}"] = play.ring._made_director(f"gone-{name}", "192.0.2.99")
-        play.network.away(gone.name, timedelta(days=3))
-        play.network.reaches |= {f"{name}-new": name, name: gone.name}
-        play.network.drop(name)
+    gets_new_names(play)
     await restarted_with(play, lambda table: [one.update(ssh=f"{one['name']}-new") for one in table["directors"]])
+    run = await play.until(lambda run: run.status is Status.HELD or "flush-users" in run.seen_done)
+    assert "flush-users" in run.seen_done, run.reason
+
+
+@from_step("director-down")
+async def test_one_name_that_another_run_claims_keeps_no_other_host_from_being_reached(play: Drill) -> None:
+    """As above, and one of the new names was that of another ring's director until now."""
+    gets_new_names(play)
+    play.journal.claims["ssh director-1-new"] = "r2026other"
+    await restarted_with(play, lambda table: [one.update(ssh=f"{one['name']}-new") for one in table["directors"]])
+    told = said_of_the_settings(play)
+    assert "`director-2`: `ssh director-2-new`" in told
+    assert "director-1 is reached as before, as ssh director-1-new is claimed by run r2026other" in told
     run = await play.until(lambda run: run.status is Status.HELD or "flush-users" in run.seen_done)
     assert "flush-users" in run.seen_done, run.reason
 
@@ -112,7 +144,7 @@ async def test_what_is_corrected_is_said_once_and_that_it_is_as_before_again(pla
     play.network.reaches["backend-3-mgmt"] = "backend-3"
     for name in ("backend-3-mgmt", "backend-3-mgmt", "", ""):
         await restarted_with(play, backend_3(ssh=name))
-    way = Way(ssh="backend-3-mgmt", sudo=True, machine_id="")
+    way = Way(ssh="backend-3-mgmt", sudo=True, machine_id=play.backend.machine_id)
     assert [one.backends for one in play.facts(fact.SettingsChanged)] == [{"backend-3": way}, {}]
     assert "The settings are again as when this run was asked for" in said_of_the_settings(play)
     assert await play.ends() == "done"

@@ -18,7 +18,6 @@ from bot.practice.ring.packages import NEW, OLD
 from tests.build import REQUESTER, Story, library, ring
 from tests.fakes import (
     MORNING,
-    FakeAnnouncer,
     FakeHosts,
     FakeJournal,
     fake_ports,
@@ -115,10 +114,12 @@ async def test_a_director_by_whose_new_name_another_run_reaches_one_is_reached_a
 
     assert await recover(world, Starting()) == ("r2025a",)  # type: ignore[arg-type] # all that is asked of it
     assert [run.target for run in taken] == [story.run.target]
-    assert isinstance(world.announcer, FakeAnnouncer)
-    ((run, said),) = world.announcer.warned
-    assert run == "r2025a"
-    assert "hosts are reached as before: the director that `ssh director-9` reaches is claimed by run r2025b" in said
+    assert taken[0].settings is not None
+    (said,) = taken[0].settings.stays
+    assert said.startswith("director-1 is reached as before, as ssh director-9 is claimed by run r2025b")
+    known = len(journal.facts["r2025a"])
+    await recover(world, Starting())  # type: ignore[arg-type] # all that is asked of it
+    assert len(journal.facts["r2025a"]) == known, "said once"
 
 
 def bare(backend: str) -> Request:

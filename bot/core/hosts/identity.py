@@ -84,9 +84,10 @@ def not_proved_to_be(host: Host, identity: Identity) -> str:
         if host.machine_id == identity.machine_id:
             return ""
         return (
-            f"{host.name} is another machine: its machine-id is {identity.machine_id}, the settings expect"
-            f" {host.machine_id}. Nothing is changed there. What to do: correct `ssh` of {host.name} (or its HostName"
-            f" in the SSH config), or `machine_id` in the settings{_ANEW}"
+            f"{host.name} is another machine: its machine-id is {identity.machine_id}, and has to be"
+            f" {host.machine_id}, as the settings say or as it was when the run began. Nothing is changed there."
+            f" What to do: correct `ssh` of {host.name} (or its HostName in the SSH config), or `machine_id` in the"
+            f" settings, which leads no run away from the machine on which it began{_ANEW}"
         )
     if not isinstance(host, Backend) or str(host.ip) in {identity.reached, *identity.addresses}:
         return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import TypeVar
 
 from bot.core.hosts.inventory import Backend, Host, Inventory, Ring, Target, Way, mistakes
@@ -44,21 +45,30 @@ def reached(target: Target, ways: Mapping[str, Way]) -> Target:
     return Target(ring=ring, backend=host(target.backend))
 
 
-def since(target: Target, inventory: Inventory, *, machine_id: str | None) -> Since:
+def since(
+    target: Target, inventory: Inventory, *, machine_id: str | None, claimed: Mapping[str, str] = MappingProxyType({})
+) -> Since:
     """What the settings say now of a target that a run was asked for on.
 
     `machine_id`: of the machine that the backend proved to be, which the run stays on; empty where nothing is proved
-    yet, None where its directors were not proved either, though it is past that (an older version).
+    yet, None where its directors were not proved either, though it is past that (an older version). `claimed`: the
+    directors, by name, that another run reaches by the ssh name of now, and its id.
     """
     ring = _now(target, inventory)
     if ring is None:
         return Since(stays=(f"no ring has {target.backend.name} ({target.backend.ip}) any more",))
     stays = list(_differences(target, ring))
     own = next((one for one in ring.backends if one.name == target.backend.name), target.backend)
-    if machine_id and own.machine_id not in {"", machine_id}:
-        stays.append(f"machine_id of {own.name} is {own.machine_id}, and this run is on the machine {machine_id}")
-        own = own.model_copy(update={"machine_id": target.backend.machine_id})
+    if machine_id and Way.to(own) != Way.to(target.backend):
+        if own.machine_id != machine_id and (own.machine_id or target.backend.machine_id):
+            is_ = own.machine_id or "not set"
+            stays.append(f"machine_id of {own.name} is {is_}, and this run is on the machine {machine_id}")
+        # Its address alone would prove a machine that has replaced it, too.
+        own = own.model_copy(update={"machine_id": machine_id})
     directors = _ways(target.ring.directors, ring.directors)
+    for name in [name for name in directors if name in claimed]:
+        by = f"ssh {directors.pop(name).ssh} is claimed by run {claimed[name]}"
+        stays.append(f"{name} is reached as before, as {by} (once that has ended, start the bot anew)")
     backends = _ways(target.ring.backends, [own if one.name == own.name else one for one in ring.backends])
     if (directors or backends) and (why := _unsafe(target, {**directors, **backends}, machine_id)):
         return Since(stays=(*stays, f"hosts are reached as before, as {why}"))

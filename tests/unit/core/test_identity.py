@@ -127,7 +127,7 @@ def test_another_machine_id_is_objected_to_even_at_the_right_address() -> None:
     """A reinstalled or cloned machine took the address: somebody must have looked at it."""
     for host in (BACKEND, Director(name="director-1")):
         text = not_proved_to_be(host.model_copy(update={"machine_id": OTHER_ID}), identity(reached="192.0.2.13"))
-        assert f"{host.name} is another machine: its machine-id is {MACHINE_ID}, the settings expect {OTHER_ID}" in text
+        assert f"{host.name} is another machine: its machine-id is {MACHINE_ID}, and has to be {OTHER_ID}" in text
         assert (
             f"correct `ssh` of {host.name} (or its HostName in the SSH config), or `machine_id` in the settings" in text
         )

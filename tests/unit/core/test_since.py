@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from bot.core.hosts.inventory import Inventory, Ring, Way
@@ -12,11 +13,15 @@ from tests.build import PROVED, ring, target
 Table = dict[str, Any]
 
 
-def now(change: Callable[[Table], object], machine_id: str | None = PROVED.machine_id) -> Since:
+def now(
+    change: Callable[[Table], object],
+    machine_id: str | None = PROVED.machine_id,
+    claimed: Mapping[str, str] = MappingProxyType({}),
+) -> Since:
     """Since the settings were edited so."""
     table = ring().model_dump(mode="json")
     change(table)
-    return since(target(), Inventory(rings=(Ring.model_validate(table),)), machine_id=machine_id)
+    return since(target(), Inventory(rings=(Ring.model_validate(table),)), machine_id=machine_id, claimed=claimed)
 
 
 def test_settings_that_are_the_same_say_nothing() -> None:
@@ -28,7 +33,7 @@ def test_settings_that_are_the_same_say_nothing() -> None:
 def test_hosts_are_reached_as_the_settings_say_now_and_are_the_same_hosts() -> None:
     seen = now(lambda table: (table["directors"][0].update(ssh="one"), table["backends"][2].update(sudo=True)))
     assert seen.directors == {"director-1": Way(ssh="one", sudo=False, machine_id="")}
-    assert seen.backends == {"backend-3": Way(ssh="backend-3", sudo=True, machine_id="")}
+    assert seen.backends == {"backend-3": Way(ssh="backend-3", sudo=True, machine_id=PROVED.machine_id)}
     made = reached(target(), {**seen.directors, **seen.backends})
     assert [one.address for one in made.ring.directors] == ["one", "director-2"]
     assert made.backend == made.ring.backends[2]
@@ -44,12 +49,33 @@ def test_a_backend_of_another_address_is_another_backend() -> None:
 
 
 def test_a_run_stays_on_the_machine_that_its_backend_proved_to_be() -> None:
-    """A machine-id of the settings would prove any machine."""
-    seen = now(lambda table: table["backends"][2].update(machine_id="f" * 32))
-    assert seen.backends == {}
+    """A machine-id of the settings would prove any machine, and so would the address that one took over."""
+    pinned = Way(ssh="elsewhere", sudo=False, machine_id="0" * 32)
+    assert now(lambda table: table["backends"][2].update(ssh="elsewhere")) == Since(backends={"backend-3": pinned})
+    seen = now(lambda table: table["backends"][2].update(ssh="elsewhere", machine_id="f" * 32))
+    assert seen.backends == {"backend-3": pinned}
     assert seen.stays == (f"machine_id of backend-3 is {'f' * 32}, and this run is on the machine {'0' * 32}",)
     assert now(lambda table: table["backends"][2].update(machine_id="0" * 32)).backends
     assert now(lambda table: table["backends"][2].update(machine_id="f" * 32), machine_id="").backends, "not yet proved"
+
+
+def test_a_machine_id_that_is_taken_out_of_the_settings_counts_for_the_run_all_the_same() -> None:
+    had = target()
+    own = had.backend.model_copy(update={"machine_id": "0" * 32})
+    had = reached(had, {own.name: Way.to(own)})
+    seen = since(had, Inventory(rings=(ring(),)), machine_id="0" * 32)
+    assert seen == Since(stays=(f"machine_id of backend-3 is not set, and this run is on the machine {'0' * 32}",))
+
+
+def test_a_director_that_another_run_claims_by_its_new_name_is_reached_as_before_and_the_others_are_not() -> None:
+    def change(table: Table) -> None:
+        table["directors"][0].update(ssh="one")
+        table["directors"][1].update(ssh="two")
+
+    seen = now(change, claimed={"director-1": "r2025b"})
+    assert list(seen.directors) == ["director-2"]
+    (said,) = seen.stays
+    assert said.startswith("director-1 is reached as before, as ssh one is claimed by run r2025b")
 
 
 def test_no_two_hosts_of_a_run_come_to_be_reached_by_one_name() -> None:

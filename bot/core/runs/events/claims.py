@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from bot.core.hosts.inventory import Target
 from bot.core.runs.events import Fact, HostsProved, RunRequested, SettingsChanged
+from bot.errors import JournalError, RingClaimed
 
 
 def claims(fact: Fact) -> tuple[str, ...]:
@@ -23,6 +24,13 @@ def claims(fact: Fact) -> tuple[str, ...]:
             return tuple(dict.fromkeys(_ssh(way.ssh) for way in ways.values()))
         case _:
             return ()
+
+
+def claimed_by_another(changed: SettingsChanged, error: JournalError) -> dict[str, str]:
+    """The directors, by name, whose new way kept this fact from being written, and the run that claims it."""
+    if not isinstance(error, RingClaimed):
+        return {}
+    return {name: error.run for name, way in changed.directors.items() if claim_in_words(_ssh(way.ssh)) == error.what}
 
 
 def keys_of(target: Target) -> tuple[str, ...]:
