@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from bot.adapters.slack.messages.root import root
-from bot.core.plans.procedure import Gate
+from bot.core.plans.procedure import Check, Expectation, Gate, Step
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.engine.planning import Catalogue
 from tests.harness.branches import from_step
 from tests.harness.drill import LONG, Drill, a_run, virtually
 from tests.harness.hooks import wording
@@ -241,3 +243,34 @@ async def test_an_approval_is_asked_for_again_without_a_director_where_nothing_l
     await play.asks()
     assert "cannot be read now: director-2: no SSH connection" in play.facts(fact.ApprovalAsked)[-1].alarms
     await play.reaches("approve-restore")
+
+
+def mail_folder_is_looked_at(catalogue: Catalogue) -> Catalogue:
+    """A site counts users, and in the same check sees that the backend's mail folder is there."""
+    folder = Expectation.model_validate({"probe": "files", "path": "/var/dovecot/vmail", "exists": True})
+
+    def looks(step: Step) -> Step:
+        if not isinstance(step, Check) or step.step != "count-mapped-users":
+            return step
+        return step.model_copy(update={"expect": (*step.expect, folder)})
+
+    (procedure,) = catalogue.procedures
+    stages = [stage.model_copy(update={"steps": tuple(map(looks, stage.steps))}) for stage in procedure.stages]
+    return replace(catalogue, procedures=(procedure.model_copy(update={"stages": tuple(stages)}),))
+
+
+@virtually
+async def test_what_a_check_of_directors_shows_of_the_backend_is_still_judged_once_users_are_moved() -> None:
+    """Directors have nothing to do with what is left; the backend has."""
+    async with a_run(mail_folder_is_looked_at) as play:
+        await play.reaches("mask-dovecot")
+        play.fails("mask-dovecot")
+        await play.held()
+        play.backend.disk.remove("/var/dovecot/vmail")
+        director_2_goes(play)
+        await play.retry()
+        await play.until(lambda run: run.status in {Status.ASKING, Status.HELD} or "install-packages" in run.seen_done)
+        assert play.sent("install-packages") == []
+        lapsed = play.facts(fact.ApprovalLapsed)[-1]
+        assert "/var/dovecot/vmail" in lapsed.reason
+        assert "director-2" not in lapsed.reason

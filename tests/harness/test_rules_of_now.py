@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from bot.core.plans.laws import Rule
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.errors import JournalError
 from tests.harness.branches import from_step
 from tests.harness.drill import Drill
 
@@ -121,3 +123,85 @@ async def test_dovecot_is_started_for_users_who_wait_unless_a_rule_names_that_ve
     assert run.users_wait == itself
     assert ("No way back could be planned" in run.reason) == itself
     assert len(play.began(STARTS)) == (0 if itself else 1)
+
+
+@from_step("approve-flush")
+async def test_an_open_question_is_held_against_the_rules_also_where_the_journal_failed_once(play: Drill) -> None:
+    """The disk was full for a moment at the start."""
+
+    def disk_is_full() -> None:
+        raise JournalError("disk full")
+
+    await play.asks()
+    full = play.before("journal.append RunHeld", disk_is_full)
+    await restarted_with_rule(play, "metacache-users")
+    run = await play.until(lambda run: run.status is Status.HELD, within=timedelta(minutes=10))
+    assert full not in play.points.hooks
+    assert MEANS in run.reason
+
+
+@pytest.mark.parametrize("never", ["director down", "director flush"])
+@from_step("stop-dovecot")
+async def test_dovecot_is_not_stopped_where_a_rule_of_now_forbids_to_move_its_users(play: Drill, never: str) -> None:
+    """LMTP is stopped alone: mail is deferred, and nobody fails a login yet."""
+    await restarted_with_rule(play, never)
+    run = await play.held()
+    assert MEANS in run.reason
+    assert "What to do: go back, and ask for a new run" in run.reason
+    assert not run.users_wait, "it stopped dovecot, and then may not move the users"
+
+
+@pytest.mark.parametrize(
+    ("step", "never"), [("set-vhosts-back", "director update [0-9.]+ 100"), ("director-up", "up ")]
+)
+@from_step()
+async def test_what_a_hold_for_a_rule_advises_is_not_undone_by_the_watch(play: Drill, step: str, never: str) -> None:
+    """It advised to give users by hand and said nothing of the watch, which takes them away again."""
+    await restarted_with_rule(play, never)
+    run = await play.held()
+    assert "What to do: take over, and do by hand what this step is for" in run.reason
+    assert "do it on a director, and click Retry at once" in run.reason
+    play.colleague_gives(vhosts=100, up=True if step == "director-up" else None)
+    await play.retry()
+    assert await play.ends() == "done"
+    assert play.sent(step) == []
+
+
+# what is seen beside the rule
+
+
+@from_step("set-vhosts-back")
+async def test_a_step_done_by_hand_that_is_not_found_done_is_told_why_beside_the_rule(play: Drill) -> None:
+    """It was told the rule alone, again and again, and had done what that advised."""
+    await restarted_with_rule(play, "director update [0-9.]+ 100")
+    before = await play.held()
+    play.colleague_gives(vhosts=100, up=None)
+    play.dovecot_dies()
+    await play.retry()
+    run = await held_anew(play)
+    assert run.reason.startswith(before.reason)
+    assert "active" in run.reason.removeprefix(before.reason), "dovecot is dead, and that is why"
+    assert play.facts(fact.StepFailed)[-1].seen
+
+
+@from_step("mask-dovecot")
+async def test_a_host_that_is_away_is_told_of_beside_the_rule(play: Drill) -> None:
+    """It cannot be seen then whether the step was done by hand."""
+    await restarted_with_rule(play, "systemctl mask")
+    await play.held()
+    play.network.away("backend-3", timedelta(hours=1))
+    await play.retry()
+    run = await held_anew(play)
+    assert MEANS in run.reason
+    assert "no SSH connection" in run.reason
+
+
+@from_step("mask-dovecot")
+async def test_a_boot_is_known_also_where_a_rule_forbids_the_step_at_hand(play: Drill) -> None:
+    """What it undid would not be looked for before the next change."""
+    await restarted_with_rule(play, "systemctl mask")
+    await play.held()
+    play.reboots_now()
+    await play.retry()
+    await held_anew(play)
+    assert play.facts(fact.BackendRebooted)

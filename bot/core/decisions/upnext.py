@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
+from bot.core.plans.effects import Effect
 from bot.core.plans.laws import Harmless, Rule, broken_by, gates_needed, needs_flush_approval
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
@@ -198,17 +199,30 @@ def _against_rules(run: Run, rules: Collection[Rule]) -> str:
     """What the rules of now have against what is left of the plan, which may be older; empty where it is nothing.
 
     Until users were disturbed, that is all of it, as of a new plan. From then on it is the command at hand: what helps
-    users who wait is not kept back for what comes later, and only the step at hand can be skipped.
+    users who wait is not kept back for what comes later, and only the step at hand can be skipped. Before dovecot is
+    stopped it is all until its users are moved: they would wait for what the rule forbids.
     """
-    at_hand = run.plan.back or run.disturbed or run.may_have_disturbed
-    left = run.plan.steps[run.position : run.position + 1 if at_hand else None]
-    for step in left:
-        for action in step.actions[: 1 if at_hand else None]:
+    disturbed = run.plan.back or run.disturbed or run.may_have_disturbed
+    for step in _until_moved(run) if disturbed else run.plan.steps[run.position :]:
+        for action in step.actions[: 1 if disturbed else None]:
             if broken := broken_by(action, rules):
                 what = f"{'' if action == step.actions[0] else 'what undoes '}{step.name}"
-                to_do = _BY_HAND if at_hand else _ANEW if run.only_looked else _BACK
+                to_do = _by_hand(step) if disturbed and step == run.step else _ANEW if run.only_looked else _BACK
                 return f"this plan is older than a rule of rules.yaml, which forbids {what}: {broken}. {to_do}"
     return ""
+
+
+def _until_moved(run: Run) -> tuple[PlannedStep, ...]:
+    """The step at hand; where users begin to wait with it, all up to the one that moves them."""
+    left = run.plan.steps[run.position :]
+    begins = not (run.plan.back or run.users_wait) and Effect.STOP_DOVECOT in left[0].does
+    moves = next((at for at, step in enumerate(left) if Effect.FLUSH in step.does), 0) if begins else 0
+    return left[: moves + 1]
+
+
+def _by_hand(step: PlannedStep) -> str:
+    """What to do at the step at hand; what gives users is set back by the watch, as long as the run holds."""
+    return _GIVEN_BY_HAND if Effect.RESTORE in step.does else _BY_HAND
 
 
 _CORRECTED = "Where the rule is what is wrong, correct it, start the bot anew, then"
@@ -216,6 +230,11 @@ _ANEW = f"What to do: see that the procedure keeps the rule, and ask for a new r
 _BACK = f"What to do: go back, and ask for a new run once the procedure keeps the rule. {_CORRECTED} click Retry"
 _BY_HAND = (
     "What to do: do by hand what this step is for, as the rule allows it, then click Retry: it is found done."
+    f" {_CORRECTED} click Retry"
+)
+_GIVEN_BY_HAND = (
+    "What to do: take over, and do by hand what this step is for, as the rule allows it. Or do it on a director, and"
+    " click Retry at once: it is found done then; while this run holds, its next look at the ring sets that back."
     f" {_CORRECTED} click Retry"
 )
 

@@ -73,7 +73,7 @@ class Approvals:
                 observation = await looking
                 holds, reason = observation.verdict.holds, observation.verdict.reason
                 # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-                told = asked_again and (holds is False or _is_of_no_more_use(gate, check, run))
+                told = asked_again and (holds is False or not _of_use(gate, check, run))
                 if not counts_only(check) and not holds and not told:
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
@@ -87,9 +87,10 @@ class Approvals:
         return [word for word in words.values() if word is not None], seen, not_so
 
     async def _looked(self, gate: Gate, check: PlannedCheck, run: Run) -> Observation:
-        if counts_only(check) or _is_of_no_more_use(gate, check, run):
+        wanted = _of_use(gate, check, run)
+        if counts_only(check) or not wanted:
             return await self._looking.look(check.expect)
-        return await self._until_seen(run, expected_of(check, run.observed), check.within)
+        return await self._until_seen(run, wanted, check.within)
 
     async def _verified(self, gate: Gate, run: Run) -> Mapping[str, str] | None:
         """What the backend is now, as far as the approval is for that; None where it cannot be read, and it holds."""
@@ -181,7 +182,7 @@ class Approvals:
         if Effect.RESTORE in run.step.does and "configuration" not in run.verified:
             return "it does not say which configuration and packages were verified"
         evidence = [check for check in self._evidence(grant.gate, run) if _is_due(grant.gate, check, run)]
-        judged = [one for one in evidence if not (counts_only(one) or _is_of_no_more_use(grant.gate, one, run))]
+        judged = [one for one in evidence if not counts_only(one) and _of_use(grant.gate, one, run)]
         async with beside(*(self._looked(grant.gate, check, run) for check in judged)) as looks:
             for looking in looks:
                 verdict = (await looking).verdict
@@ -206,10 +207,13 @@ def _is_past(gate: Gate, check: PlannedCheck, run: Run) -> bool:
     return gate is Gate.FLUSH and run.reconfigured and of_backend
 
 
-def _is_of_no_more_use(gate: Gate, check: PlannedCheck, run: Run) -> bool:
-    """Whether it asks directors, who have nothing to do with what is left: none that is gone keeps dovecot stopped."""
-    of_ring = any(expected.where is not Where.BACKEND for expected in check.expect)
-    return gate is Gate.FLUSH and of_ring and ring_is_past(run)
+def _of_use(gate: Gate, check: PlannedCheck, run: Run) -> tuple[Expected, ...]:
+    """What of a check is judged: not what it asks directors, once they have nothing to do with what is left.
+
+    A director that is gone then keeps no dovecot stopped; what the check expects of the backend counts as before.
+    """
+    past = gate is Gate.FLUSH and ring_is_past(run)
+    return tuple(one for one in expected_of(check, run.observed) if one.where is Where.BACKEND or not past)
 
 
 def _word(grant: Grant, how: str) -> str:

@@ -26,6 +26,7 @@ from bot.engine.looks.observation import Observation, ran_of, ran_without_end, s
 from bot.engine.looks.sending import BESIDE, Sending
 from bot.engine.ports import Ports
 from bot.engine.runs.judging import Judging, Ready
+from bot.engine.runs.lapses import forbidden
 from bot.engine.runs.runlog import RunLog
 from bot.errors import HostError, NotRun
 
@@ -70,8 +71,8 @@ class Changing:
         """
         deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
-        if against and not isinstance(ready, fact.StepDone):
-            ready = fact.StepFailed(step=step.name, reason=f"not begun: {against}")
+        if against:
+            ready = forbidden(step, against, None if isinstance(ready, Ready) else ready)
         judged = self._ports.clock.now()
         async with self._deciding if step.where is not Where.BACKEND else nullcontext():
             # The watch may have kept it waiting: then what it was judged on is old.

@@ -1,4 +1,4 @@
-"""What a look right before a change says against what people approved, or against what the run made: the fact of it.
+"""What a look right before a change says against it: against what people approved, or the run made, or beside a rule.
 
 Pure: from the run as it was when the change was decided, and the look.
 """
@@ -16,7 +16,7 @@ from bot.core.decisions.guards import (
 )
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
-from bot.core.runs.events import ApprovalLapsed, UsersCameBack
+from bot.core.runs.events import ApprovalLapsed, BackendRebooted, Fact, StepDone, StepFailed, UsersCameBack
 from bot.core.runs.run import Run
 from bot.engine.looks.observation import Observation
 
@@ -63,3 +63,20 @@ def moved_again(step: PlannedChange, decided: Run, observation: Observation) -> 
     back = observation.part((NOBODY_IS_MAPPED,))
     again = moved_again_from(decided.plan, moved)
     return UsersCameBack(back_to=again.name, reason=back.verdict.reason, ran=back.ran, seen=back.seen)
+
+
+def forbidden(step: PlannedChange, against: str, found: Fact | None) -> Fact:
+    """What comes of a change that a rule is `against`: it is not begun, with all else that is against it.
+
+    `found`: the fact that its look made, None where it could be sent. What is done already is done by whoever did it,
+    and a boot is known before anything else is judged.
+    """
+    if isinstance(found, StepDone | BackendRebooted):
+        return found
+    reason = f"not begun: {against}"
+    if isinstance(found, StepFailed | UsersCameBack | ApprovalLapsed):
+        reason += f". Besides, this was seen now: {found.reason.removeprefix('not begun: ')}"
+    looked = found if isinstance(found, StepFailed | UsersCameBack) else None
+    return StepFailed(
+        step=step.name, reason=reason, ran=looked.ran if looked else (), seen=looked.seen if looked else ()
+    )

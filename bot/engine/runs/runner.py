@@ -136,8 +136,9 @@ class Runner:
             asked = run.asked if run.status is Status.ASKING else None
             rules = () if asked and asked is self._asked else self._rules.rules
             action = upnext.next_action(run, now, self._rules.harmless, rules=rules, same_clock=same_clock)
-            self._asked = asked
-            if not await self._do(action, run):
+            went_on = await self._do(action, run)
+            self._asked = asked  # not before: where the journal failed, it is held against them again
+            if not went_on:
                 return
 
     async def _do(self, action: upnext.Next, run: Run) -> bool:
