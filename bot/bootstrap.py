@@ -37,7 +37,7 @@ from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import JournalError, Misconfigured, Refused
+from bot.errors import JournalError, Misconfigured, Refused, TokenRefused
 from bot.library import Library, procedures_folder, read_library
 from bot.missing import unread_config
 from bot.record.markdown import markdown
@@ -133,8 +133,9 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
     known, clock = catalogue(settings), SystemClock()
     reach = hosts(settings, clock)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(reach.close)
         stack.enter_context(single_instance(settings.bot.journal))
+        # Closed before the lock is given up: a bot that waits for it must not reach hosts beside these connections.
+        stack.push_async_callback(reach.close)
         try:
             opened = await stack.enter_async_context(journal(settings))
         except JournalError as unusable:  # as much a reason not to start as a mistake in the settings
@@ -206,7 +207,7 @@ async def serve(config: Path, tokens: Tokens) -> int:
         async with joined(read_settings(config), tokens) as app:
             return await _served(app, stop)
     except Misconfigured as wrong:
-        await call_people(config, tokens, str(wrong), stop)
+        await call_people(config, tokens, str(wrong), stop, in_slack=isinstance(wrong, TokenRefused))
         raise
 
 

@@ -19,6 +19,10 @@ class InUse(Misconfigured):
     """Another bot is using this journal."""
 
 
+class TokenRefused(Misconfigured):
+    """Slack does not take a token of the bot; nothing was started."""
+
+
 class Unprinted(BotError):
     """Standard output did not take what was to be printed; the text says why."""
 

@@ -79,11 +79,11 @@ def _valid(kind: Any, values: Any) -> tuple[str, ...]:
     return tuple(found)
 
 
-async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event) -> None:
+async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Event, *, in_slack: bool = False) -> None:
     """Say which runs nobody watches, in the log and in their channels; returns at once where there are none.
 
     So it does where another bot is there, which watches them. Else when the bot is told to stop, when something else
-    keeps it from starting than `why`, or to say it again.
+    keeps it from starting than `why`, or to say it again. `in_slack`: `why` is what Slack says of a token.
     """
     reachable = _reachable(config)
     if reachable is None:
@@ -104,11 +104,11 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
         )
         calling = [
             asyncio.create_task(post(client, Pace(), channels, functools.partial(_same, message), people.may_be_told))
-            for channels, message in _messages(found, why, reachable)
+            for channels, message in _messages(found, why, reachable, in_slack=in_slack)
         ]
         try:
             here = functools.partial(_here, config, reachable.journal, locked)
-            slack = functools.partial(_slack, client, tokens, why)
+            slack = functools.partial(_slack, client, tokens, why) if in_slack else None
             await _until_something_changes(here, slack, why, stop)
         finally:
             for task in calling:
@@ -140,7 +140,9 @@ def _same(message: Message) -> Message:
     return message
 
 
-def _messages(found: Survey | None, why: str, reachable: _Reachable) -> Iterator[tuple[tuple[str, ...], Message]]:
+def _messages(
+    found: Survey | None, why: str, reachable: _Reachable, *, in_slack: bool
+) -> Iterator[tuple[tuple[str, ...], Message]]:
     """One message for each channel that has runs, and where it is posted when that channel takes none."""
     if found is None:
         if reachable.channels:
@@ -155,19 +157,24 @@ def _messages(found: Survey | None, why: str, reachable: _Reachable) -> Iterator
         for channel in [one.last.request.channel] if one.last else reachable.channels[:1]:
             damaged.setdefault(channel, []).append(one)
     for channel in dict.fromkeys((*runs, *damaged)):
-        mention = reachable.approvers.mention
-        message = unwatched(runs.get(channel, ()), damaged.get(channel, ()), why, approvers=mention)
+        mention, here = reachable.approvers.mention, (runs.get(channel, ()), damaged.get(channel, ()))
+        message = unwatched(*here, why, approvers=mention, in_slack=in_slack)
         yield tuple(dict.fromkeys((channel, *reachable.channels))), message
 
 
 async def _until_something_changes(
-    here: Callable[[], Awaitable[str]], slack: Callable[[], Awaitable[str]], why: str, stop: asyncio.Event
+    here: Callable[[], Awaitable[str]], slack: Callable[[], Awaitable[str]] | None, why: str, stop: asyncio.Event
 ) -> None:
-    """Ask what a start asks, in its order. A folder that is mounted late is not waited for longer than a moment."""
+    """Ask what a start asks, in its order. A folder that is mounted late is not waited for longer than a moment.
+
+    `slack` is given where the reason comes from there: what is mended here must not wait for a Slack that is away.
+    """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + _SAID_AGAIN.total_seconds()
-    rest = _TRIED_AGAIN if await here() else _SLACK_TRIED_AGAIN
-    while not stop.is_set() and loop.time() < give_up and (await here() or await slack()) == why:
+    rest = _SLACK_TRIED_AGAIN if slack else _TRIED_AGAIN
+    while not stop.is_set() and loop.time() < give_up:
+        if (await here() or (await slack() if slack else "")) != why:
+            return
         try:
             await asyncio.wait_for(stop.wait(), rest.total_seconds())
         except TimeoutError:

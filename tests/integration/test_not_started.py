@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from pydantic import SecretStr
@@ -13,9 +14,10 @@ from bot import bootstrap
 from bot.adapters.journal import SqlJournal
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.thread.elsewhere import unwatched
-from bot.config import Tokens
+from bot.adapters.ssh import SshHosts
+from bot.config import Tokens, read_settings
 from bot.core.runs.transitions import Status
-from bot.errors import Misconfigured
+from bot.errors import InUse, Misconfigured
 from bot.missing import mistake
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.context import Fault
@@ -92,6 +94,8 @@ async def test_an_app_level_token_that_slack_takes_no_more_calls_people_where_ru
     (call,) = await slack.until(lambda: slack.messages)
     for part in ("The bot does not start", "app-level token: invalid", "SLACK_APP_TOKEN", "r2025a"):
         assert part in str(call.blocks)
+    for none in ("dovecot-bot check", "by itself"):  # it asks nothing of Slack, and a token is nothing that comes back
+        assert none not in str(call.blocks)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
     async with SqlJournal(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
@@ -104,13 +108,45 @@ async def test_people_are_called_as_long_as_slack_does_not_say_that_it_takes_the
     await recorded(Story().until("director-down"), tmp_path)
     path, stop, why = settings(tmp_path, GOOD), asyncio.Event(), "Slack does not take the app-level token"
     slack.fault(Fault(method="apps.connections.open", what="status_500", times=None))
-    serving = asyncio.create_task(call_people(path, tokens(slack), why, stop))
-    await slack.until(lambda: slack.messages)
+    serving = asyncio.create_task(call_people(path, tokens(slack), why, stop, in_slack=True))
+    await slack.until(lambda: slack.messages and any(call.method == "apps.connections.open" for call in slack.calls))
     assert not serving.done()
     stop.set()
     await asyncio.wait_for(serving, SECONDS)
     slack.clear_faults()
+    await asyncio.wait_for(call_people(path, tokens(slack), why, asyncio.Event(), in_slack=True), SECONDS)
+
+
+@pytest.mark.parametrize("what", ["status_500", "rate_limited"])
+async def test_settings_that_are_mended_while_slack_is_away_start_the_bot(
+    tmp_path: Path, slack: LocalSlack, what: Literal["status_500", "rate_limited"]
+) -> None:
+    """Users of a stopped dovecot wait for the bot, and a bot that starts believes its tokens where Slack is away."""
+    await recorded(Story().until("director-down"), tmp_path)
+    path = spoilt(tmp_path)
+    why = mistake(path)
+    slack.fault(Fault(method="*", what=what, retry_after=3600, times=None))
+    (tmp_path / "nowhere").touch()
     await asyncio.wait_for(call_people(path, tokens(slack), why, asyncio.Event()), SECONDS)
+
+
+async def test_the_hosts_are_left_before_another_bot_may_take_the_journal(
+    tmp_path: Path, slack: LocalSlack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second bot that starts at once would reach the same hosts beside the first one's connections."""
+    left = []
+    close = SshHosts.close
+
+    async def closed(hosts: SshHosts) -> None:
+        with pytest.raises(InUse), single_instance(tmp_path / "journal.db"):
+            pass
+        await close(hosts)
+        left.append(hosts)
+
+    monkeypatch.setattr(SshHosts, "close", closed)
+    async with bootstrap.joined(read_settings(settings(tmp_path, GOOD)), tokens(slack)):
+        pass
+    assert left
 
 
 async def test_a_lock_that_cannot_be_opened_calls_people_until_it_can(tmp_path: Path, slack: LocalSlack) -> None:

@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from slack_bolt.app.async_app import AsyncApp
 
 from bot.adapters.slack.app import SlackApp, sign_in, web_client
+from bot.adapters.slack.inbound.socket import Socket
 from bot.errors import Misconfigured, Refused
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.context import Fault
@@ -209,6 +211,17 @@ async def test_a_slack_that_hangs_at_the_start_is_waited_for_once_and_believed(p
     place.slack.fault(Fault(method="auth.test", what="hang", times=None))
     assert await asyncio.wait_for(sign_in(place.client, APP_TOKEN), SECONDS) is None
     assert [call.method for call in place.slack.calls] == ["auth.test"]
+
+
+async def test_an_address_of_the_socket_that_is_old_by_the_time_it_is_used_is_asked_for_anew(place: Place) -> None:
+    """It is asked for before the runs are taken up, and used after; Slack takes no click until the socket is there."""
+    address = await sign_in(place.client, APP_TOKEN)
+    place.slack.tickets.clear()
+    bolt = AsyncApp(name="bolt", signing_secret="", token=BOT_TOKEN)
+    socket = Socket(app=bolt, client=place.client, app_token=APP_TOKEN, ping_every=timedelta(seconds=0.1))
+    await socket.open(address)
+    await place.slack.until(lambda: place.slack.sockets)
+    await socket.close()
 
 
 async def test_a_socket_over_which_nothing_comes_though_slack_answers_is_given_up(slack: LocalSlack) -> None:

@@ -44,7 +44,16 @@ async def test_who_somebody_is_comes_from_slack_and_the_group(place: Place) -> N
 async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
     assert await people_of(place, SECOND) == (False, False, "")
-    assert "try again in a minute" in (await place.people.person(SECOND)).unknown
+    known = await place.people.person(SECOND)
+    assert "try again in a minute" in known.unknown
+    assert known.may_yet_approve
+
+
+async def test_who_is_known_to_be_no_approver_is_not_waited_for_as_their_other_right_is_not_known(place: Place) -> None:
+    place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
+    known = await with_groups(place, APPROVERS, Allowed(users=frozenset({SECOND}))).person(THIRD)
+    assert known.unsure
+    assert not known.may_yet_approve
 
 
 def with_groups(place: Place, requesters: Allowed, approvers: Allowed) -> SlackPeople:

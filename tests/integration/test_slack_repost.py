@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 
 from bot.adapters.slack.inbound.slash import Commands
@@ -11,7 +14,8 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Request
-from bot.errors import Refused
+from bot.engine.surveying import Survey
+from bot.errors import JournalError, Refused
 from bot.practice.slack.context import Fault
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_clicks import asking, question
@@ -152,24 +156,62 @@ async def test_buttons_that_were_posted_again_go_with_those_of_the_first_message
     assert "actions" not in str(again.blocks)
 
 
-async def test_a_run_can_be_steered_in_its_own_channel_once_the_settings_name_another(place: Place) -> None:
-    """Its thread, its questions and its buttons stay there; whoever types needs their rights as ever."""
+async def typed(place: Place, text: str, user: str = SECOND) -> Message | tuple[Message, ...]:
+    """The answer to what was typed in the channel of the run, once the settings name another."""
     people = SlackPeople(client=place.client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({"C0NEW"}))
     commands = Commands(service=place.service, people=people, threads=place.thread)
+    request = Request(command="/dovecot-upgrade", text=text, requester=user, team="T0", channel=CHANNEL)
+    return await commands.do(request, lambda _message: asyncio.sleep(0))
+
+
+async def test_a_run_can_be_steered_in_its_own_channel_once_the_settings_name_another(place: Place) -> None:
+    """Its thread, its questions and its buttons stay there; whoever types needs their rights as ever."""
     await place.tell(begun())
-
-    async def respond(_message: Message) -> None:
-        """Nobody reads it."""
-
-    async def typed(text: str, user: str = SECOND) -> None:
-        request = Request(command="/dovecot-upgrade", text=text, requester=user, team="T0", channel=CHANNEL)
-        await commands.do(request, respond)
-
     for text in ("backend-3", "plan backend-3"):
         with pytest.raises(Refused, match="not one of the channels"):
-            await typed(text)
+            await typed(place, text)
     with pytest.raises(Refused, match="neither among those who may ask"):
-        await typed(f"abort {place.run}", "U0DAVE")
+        await typed(place, f"abort {place.run}", "U0DAVE")
     for text in ("status", "list", f"repost {place.run}", f"abort {place.run}"):
-        await typed(text)
+        await typed(place, text)
     assert place.service.story.run.back_asked_by == SECOND
+
+
+async def test_there_no_run_of_another_channel_is_named_or_steered(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others read that channel by now; what was asked for in another, and why, is not for them."""
+    await place.tell(begun())
+    run = place.service.story.run
+    other = replace(run, id="rother", request=replace(run.request, channel="C0SECRET", reason="leaked"))
+    survey = Survey(runs=(run, other), damaged=(), count=2)
+    monkeypatch.setattr(place.service, "survey", lambda **_: asyncio.sleep(0, survey))
+    for text in ("status", "list"):
+        answer = str(await typed(place, text))
+        assert run.id in answer
+        assert "rother" not in answer
+    for text in ("abort rother", "repost rother", "abort", "abort backend-3"):
+        with pytest.raises(Refused) as told:
+            await typed(place, text)
+        assert ("there is no open run rother of this channel" in str(told.value)) == ("rother" in text)
+        assert "rother" in text or "rother" not in str(told.value)
+    assert place.service.steered == []
+
+
+async def test_a_guest_in_any_channel_reads_nothing_of_the_journal(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command can be typed in every channel; whoever may do nothing is told so before anything is looked at."""
+    place.slack.add_user("U0GUEST", name="guest", is_restricted=True)
+    asked = []
+
+    async def unreadable(**_: object) -> Survey:
+        asked.append(1)
+        raise JournalError("the journal (sqlite:////srv/mail/journal.db) cannot be used: database is locked")
+
+    monkeypatch.setattr(place.service, "survey", unreadable)
+    with pytest.raises(Refused, match="not one of the channels"):
+        await typed(place, "status", "U0GUEST")
+    assert asked == []
+    with pytest.raises(Refused, match="not one of the channels"):
+        await typed(place, "status")

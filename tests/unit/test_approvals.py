@@ -51,9 +51,11 @@ def test_an_approval_is_looked_up_again_only_where_it_depends_on_what_slack_does
     story.tell(*story.well())
     grant, nobody = story.run.grant, person(SECOND, may_ask=False, may_approve=False)
     assert grant is not None
-    away = replace(nobody, approve_unknown="Slack is away", unsure=True)
+    away = replace(nobody, approve_unknown="Slack is away", unsure=True, approve_unsure=True)
     assert "cannot be looked up" in still_good(story.run, grant, away, story.at)
     gone = replace(nobody, approve_unknown="the group is gone")
+    assert "may not approve any more: the group is gone" in still_good(story.run, grant, gone, story.at)
+    gone = replace(gone, ask_unknown="Slack is away", unsure=True)
     assert "may not approve any more: the group is gone" in still_good(story.run, grant, gone, story.at)
     other = replace(nobody, ask_unknown="Slack is away", unsure=True)
     assert "may not approve any more: not one of" in still_good(story.run, grant, other, story.at)

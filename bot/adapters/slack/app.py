@@ -28,7 +28,7 @@ from bot.adapters.slack.inbound.socket import Socket
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.engine.service import Service
-from bot.errors import Misconfigured
+from bot.errors import TokenRefused
 
 API_URL = "https://slack.com/api/"
 
@@ -91,7 +91,7 @@ class SlackApp:
         await self.listen()
 
     async def sign_in(self) -> None:
-        """Show Slack both tokens; raises Misconfigured for those that it does not take. Nothing is listened to yet.
+        """Show Slack both tokens; raises TokenRefused for those that it does not take. Nothing is listened to yet.
 
         Where Slack is away, or slow, they are believed: runs that are under way must not wait for it.
         """
@@ -129,7 +129,7 @@ class SlackApp:
 async def sign_in(client: AsyncWebClient, app_token: str) -> str | None:
     """Show Slack both tokens; where the socket is, None where Slack does not say now whether it takes them.
 
-    Raises Misconfigured for those that it does not take.
+    Raises TokenRefused for those that it does not take.
     """
     try:
         async with asyncio.timeout(_SAYS_WITHIN):
@@ -150,7 +150,7 @@ async def _taken(what: str, showing: Awaitable[AsyncSlackResponse]) -> AsyncSlac
     except ERRORS as error:
         if not passes(error):
             mend = f"What to do: set {_TOKENS[what]} to one that it takes, and start the bot anew"
-            raise Misconfigured(f"Slack does not take the {what}: {name_of(error)}. {mend}") from error
+            raise TokenRefused(f"Slack does not take the {what}: {name_of(error)}. {mend}") from error
         _log.warning("Slack cannot be reached (%s); it is tried again", name_of(error))
         return None
 

@@ -158,6 +158,7 @@ class SlackPeople:
             ask_unknown=asks.unknown,
             approve_unknown=approves.unknown,
             unsure=asks.passes or approves.passes,
+            approve_unsure=approves.passes,
         )
 
     async def name(self, user: str) -> str:
@@ -205,9 +206,13 @@ class SlackPeople:
             return False
         return not any(known.get(name) for name in _SHARED)
 
+    def set_up_for(self, channel: str) -> bool:
+        """Whether the settings name this channel; one with an open run may have left them since."""
+        return channel in self._channels
+
     async def channel_allowed(self, channel: str, *, of_a_run: bool = False) -> str:
         """Why nothing may be asked for in this channel, empty when it may; `of_a_run`: whatever the settings say."""
-        if channel not in self._channels and not of_a_run:
+        if not (of_a_run or self.set_up_for(channel)):
             return "this is not one of the channels that the bot is set up for"
         try:
             known = await self._rooms.of(channel)

@@ -25,7 +25,8 @@ class Person:
     """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them.
 
     `ask_unknown`, `approve_unknown`: why it is not known whether they have that right, which they then do not have.
-    `unsure`: some of what is not known may be known in a moment, as Slack only does not answer now.
+    `unsure`: some of what is not known may be known in a moment, as Slack only does not answer now;
+    `approve_unsure`: so may whether they may approve.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Person:
     ask_unknown: str = ""
     approve_unknown: str = ""
     unsure: bool = False
+    approve_unsure: bool = False
 
     @property
     def unknown(self) -> str:
@@ -44,7 +46,7 @@ class Person:
     @property
     def may_yet_approve(self) -> bool:
         """Whether they may not approve only as it cannot be known now."""
-        return self.unsure and not self.may_approve and bool(self.barred or self.approve_unknown)
+        return not self.may_approve and (self.unsure if self.barred else self.approve_unsure)
 
 
 def may_steer(run: Run, person: Person) -> None:

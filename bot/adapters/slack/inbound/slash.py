@@ -26,7 +26,7 @@ from bot.engine.offering import Offer
 from bot.engine.planning import Request
 from bot.engine.service import Service
 from bot.engine.surveying import Survey
-from bot.errors import Refused
+from bot.errors import JournalError, Refused
 
 Respond = Callable[[Message], Awaitable[None]]
 """A first answer to whoever typed, while the work goes on."""
@@ -79,11 +79,28 @@ class Commands:
         return await self._request(typed, person, respond)
 
     async def _about_runs_of(self, typed: Request) -> bool:
-        """Whether it is about open runs and typed where one of them is, which may have left the settings since."""
-        if _subcommand(typed) not in _ABOUT_OPEN_RUNS:
+        """Whether it is about open runs and typed where one of them is, in a channel that has left the settings since.
+
+        Whoever may do nothing is told nothing of the journal, not even that it cannot be read.
+        """
+        if _subcommand(typed) not in _ABOUT_OPEN_RUNS or self._people.set_up_for(typed.channel):
             return False
+        person = await self._people.person(typed.requester)
+        if person.barred and not person.unsure:
+            return False
+        try:
+            return bool((await self._survey(typed)).runs)
+        except JournalError:
+            return False
+
+    async def _survey(self, typed: Request, *, most: int | None = None) -> Survey:
+        """The open runs, or with `most` all; in a channel that has left the settings, its own open ones alone."""
+        if self._people.set_up_for(typed.channel):
+            return await self._service.survey(open_only=most is None, most=most)
         found = await self._service.survey(open_only=True)
-        return typed.channel in {run.request.channel for run in found.runs if isinstance(run, Run)}
+        runs = tuple(run for run in found.runs if isinstance(run, Run) and run.request.channel == typed.channel)
+        damaged = tuple(one for one in found.damaged if one.last and one.last.request.channel == typed.channel)
+        return Survey(runs=runs, damaged=damaged, count=len(runs))
 
     async def against(self, typed: Request) -> str:
         """Why this person may ask for nothing here, empty when they may."""
@@ -145,13 +162,17 @@ class Commands:
         return (*(beside(one) for one in damaged if one.concerns(found.target)), *dry_run(found))
 
     async def _status(self, typed: Request, person: Person) -> tuple[Message, ...]:
-        return _alone(typed, await self._listing(await self._service.survey(open_only=True), "Open runs", person))
+        return await self._listing(typed, await self._survey(typed), "Open runs", person)
 
     async def _list(self, typed: Request, person: Person) -> tuple[Message, ...]:
-        found = await self._service.survey(most=_LISTED)
-        return _alone(typed, await self._listing(found, "All runs, the newest first", person))
+        return await self._listing(typed, await self._survey(typed, most=_LISTED), "All runs, the newest first", person)
 
-    async def _listing(self, found: Survey, title: str, person: Person) -> tuple[Message, ...]:
+    async def _listing(self, typed: Request, found: Survey, title: str, person: Person) -> tuple[Message, ...]:
+        if not self._people.set_up_for(typed.channel):
+            title = "Open runs of this channel"
+        return _alone(typed, await self._listed(found, title, person))
+
+    async def _listed(self, found: Survey, title: str, person: Person) -> tuple[Message, ...]:
         """What waits for whoever asks stands first."""
         mine = {run.id for run in found.runs if isinstance(run, Run) and waits_for(run, person)}
         runs = sorted(found.runs, key=lambda run: run.id not in mine)
@@ -195,8 +216,8 @@ class Commands:
         subcommand, (name, *more) = f"`{_subcommand(typed)}`", text.split() or [""]
         backend = near(name, self._service.backends)
         if name and not backend:
-            return _run_id(name, subcommand, more)
-        found = await self._service.survey(open_only=True)
+            return await self._spoken_of(typed, _run_id(name, subcommand, more))
+        found = await self._survey(typed)
         state = "damaged" if _subcommand(typed) == "release" else "open"
         runs = [one.last for one in found.damaged if one.last] if state == "damaged" else found.runs
         if name in {one.id for one in runs}:
@@ -212,6 +233,13 @@ class Commands:
         raise Refused(
             f"Nothing was done: {subcommand} takes a run's id. Did you mean `{whole}`, which is {state} on {backend}?"
         )
+
+    async def _spoken_of(self, typed: Request, run: str) -> str:
+        """The same id; raises Refused in a channel that has left the settings, but for its own open runs."""
+        if self._people.set_up_for(typed.channel) or run in {one.id for one in (await self._survey(typed)).runs}:
+            return run
+        none = f"there is no open run {run} of this channel"
+        raise Refused(f"Not done: {none}, and this is not one of the channels that the bot is set up for.")
 
 
 def _first(typed: Request) -> str:

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class _WatchedClient(SocketModeClient):
-    """The SDK's client, which says when the other end has answered a ping.
+    """The SDK's client, which says when the other end has answered a ping, and keeps to no address that fails.
 
     The SDK sets `last_ping_pong_time` on a pong, but also, from None, as a starting point without having heard
     anything; only the first is a sign of life.
@@ -43,6 +43,8 @@ class _WatchedClient(SocketModeClient):
     def __init__(self, *, on_pong: Callable[[], None], **more: Any) -> None:
         self._on_pong = on_pong
         self._pong: float | None = None
+        self._address: str | None = None
+        self._addressed = 0.0
         super().__init__(**more)
 
     @property
@@ -55,6 +57,18 @@ class _WatchedClient(SocketModeClient):
         if self._pong is not None and value is not None:
             self._on_pong()
         self._pong = value
+
+    @property  # type: ignore[override] # the SDK itself sets None
+    def wss_uri(self) -> str | None:
+        """Where Slack awaits the socket; None, so that the SDK asks, once a try with it was made and waited after.
+
+        The SDK tries the same address for ever, and Slack takes none that is old.
+        """
+        return self._address if time.monotonic() - self._addressed < self.ping_interval else None
+
+    @wss_uri.setter
+    def wss_uri(self, address: str | None) -> None:
+        self._address, self._addressed = address, time.monotonic()
 
 
 class Socket(AsyncBaseSocketModeHandler):

@@ -55,15 +55,23 @@ def unreached(run: Run, call: Message, *, failing: str) -> Message:
     return builder.message()
 
 
-def unwatched(runs: Sequence[Run], damaged: Sequence[Damaged], mistake: str, *, approvers: str) -> Message:
-    """The message to a channel about its runs that are under way while the bot cannot start."""
+def unwatched(
+    runs: Sequence[Run], damaged: Sequence[Damaged], mistake: str, *, approvers: str, in_slack: bool = False
+) -> Message:
+    """The message to a channel about its runs that are under way while the bot cannot start.
+
+    `in_slack`: it is Slack that does not take a token; `check` asks nothing of Slack, and would find nothing wrong.
+    """
     called = " ".join(dict.fromkeys(filter(None, (approvers, *(callers(run) for run in runs)))))
     builder = MessageBuilder(f"{called} The bot does not start, and nobody watches the runs that are under way.")
     builder.paragraph(f":rotating_light: {called} *The bot does not start, and nobody watches the runs below*")
     builder.quote("*Why it does not start*", mistake[:600])
+    try_it = "Mend what is named, and try it with `dovecot-bot check`: the bot is started again by itself, and"
+    if in_slack:
+        try_it = "Do what is named above. Started with tokens that Slack takes, the bot"
     builder.paragraph(
-        "*What to do* Look at these backends by hand. Mend what is named, and try it with `dovecot-bot check`: the bot"
-        " is started again by itself, and goes on from where they are. No button counts until then."
+        f"*What to do* Look at these backends by hand. {try_it} goes on from where they are. No button counts until"
+        " then."
     )
     for run in runs[:_NAMED]:
         reason = f": {prose(run.reason, most=150)}" if run.status is Status.HELD else ""
