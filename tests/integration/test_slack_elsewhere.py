@@ -14,6 +14,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.practice.slack.context import Fault
 from bot.practice.slack.workspace import Message
 from tests.build import REQUESTER, SECOND, THIRD, Story
 from tests.integration.test_slack_damage import HOME, announcer, said, thread
@@ -115,16 +116,52 @@ async def test_nobody_outside_reads_what_a_run_is_about(place: Place) -> None:
     assert "C0SHARED" not in {message.channel for message in place.slack.messages}
 
 
-async def test_who_is_called_at_the_end_of_a_run_that_was_not_seen_back_is_called(
-    place: Place, thread: SlackAnnouncer
-) -> None:
-    """Nobody looks at it after that."""
+async def a_run_that_ends_unseen(place: Place, thread: SlackAnnouncer) -> Story:
     story = Story().until("users-come-back").fail("director-1: state is down, expected up")
     story.tell(fact.SkipProposed(by=THIRD, step="users-come-back", reason="seen by hand"))
     await posted_and_archived(place, thread, story)
     tell(place, thread, story.tell(fact.SkipAgreed(by=SECOND, step="users-come-back")).until(None, on=Status.ENDED))
+    return story
+
+
+async def test_who_is_called_at_the_end_of_a_run_that_was_not_seen_back_is_called(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Nobody looks at it after that."""
+    await a_run_that_ends_unseen(place, thread)
     (call,) = await elsewhere(place, 1)
     assert "was not seen to be back" in call.text
+
+
+async def test_the_end_of_a_run_not_seen_back_is_not_called_at_every_start(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    story = await a_run_that_ends_unseen(place, thread)
+    await elsewhere(place, 1)
+    await thread.close()
+    place.posts.facts = place.journal.facts
+    for _ in range(2):
+        again = announcer(place, home=[HOME])
+        await again.start(())
+        await tried(place)
+        await again.close()
+    assert place.journal.facts[story.run.id][-1] == story.entries[-1]
+    assert len(await elsewhere(place, 1)) == 1
+
+
+async def test_what_calls_people_elsewhere_is_not_a_question_that_was_answered(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """Too few others since before the question: that is what they are called for, not an approval that was given."""
+    story = await posted_and_archived(place, thread, Story().until("approve-flush"))
+    place.slack.add_channel(HOME, name="home", is_archived=True)
+    low = fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100")
+    story.tell(low).until("approve-flush", on=Status.ASKING)
+    tell(place, thread, story.tell(*story.well()))
+    await place.slack.until(lambda: any(call.status == "is_archived" for call in place.slack.calls))
+    place.slack.add_channel(HOME, name="home")
+    (call,) = await elsewhere(place, 1)
+    assert "No other backend can be used" in call.text
 
 
 # what stands in no journal
@@ -190,6 +227,15 @@ async def test_a_warning_that_was_posted_nowhere_is_posted_when_the_run_says_it_
             thread.warn(story.run.id, FULL)
             await asyncio.sleep(0)
     await thread.close()
+
+
+async def test_a_warning_is_said_in_the_thread_once_that_takes_it_though_the_other_channel_takes_nothing(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """The team has moved to a channel that the bot is not yet in; Slack failed once at the thread, which is fine."""
+    place.slack.add_channel(HOME, name="home", is_archived=True)
+    place.slack.fault(Fault(method="chat.postMessage", what="status_500", times=1))
+    await warned(place, thread, Story().until("director-down"))
 
 
 async def test_a_thread_that_takes_nothing_is_not_told_anew_from_its_beginning_at_every_try(

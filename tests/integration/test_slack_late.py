@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -16,13 +16,13 @@ from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.slack.context import Fault
 from bot.practice.slack.workspace import Message
-from tests.build import THIRD, Story
-from tests.integration.test_slack_damage import announcer
-from tests.integration.test_slack_elsewhere import tell
-from tests.integration.workspace import Place, place, slack
+from tests.build import REQUESTER, THIRD, Story
+from tests.integration.test_slack_damage import announcer, thread
+from tests.integration.test_slack_elsewhere import FULL, tell, tried
+from tests.integration.workspace import APPROVERS, Place, place, slack
 from tests.patience import SECONDS
 
-__all__ = ["place", "slack"]
+__all__ = ["place", "slack", "thread"]
 
 WEEKEND = timedelta(days=2)
 
@@ -124,3 +124,75 @@ async def test_nobody_is_called_again_and_again_to_a_question_that_expired_while
             assert "<!" not in one.text.replace("<!date", "") + str(one.blocks).replace("<!date", "")
             assert "buttons" not in str(one.blocks)
         assert hold.text.startswith("<@")
+
+
+def first_told(messages: list[Message]) -> list[Message]:
+    """As they were when people were notified of them, before they were edited."""
+    return [replace(one, text=one.edits[0].text, blocks=one.edits[0].blocks) if one.edits else one for one in messages]
+
+
+@pytest.mark.parametrize("tried", [True, False])
+async def test_a_question_that_was_asked_and_expired_while_slack_was_away_calls_nobody(
+    place: Place, tried: bool
+) -> None:
+    async with a_weekend(place, "approve-flush") as weekend:
+        story = weekend.story.until("approve-flush", on=Status.ASKING)
+        if tried:
+            await weekend.is_tried()
+        again = asks(story)(1)
+        story.tell(fact.ApprovalExpired(step=again.step, gate=again.gate))
+        late = first_told(await weekend.is_over())
+        (asked,) = [one for one in late if "Approval needed" in one.text]
+        assert asked.text.startswith("Over by now: Approval needed")
+        assert not asked.reply_broadcast
+        assert "actions" not in str(asked.blocks)
+        assert APPROVERS.mention not in f"{[one.text for one in late]} {asked.blocks}"
+
+
+async def test_a_hold_that_is_over_by_now_calls_nobody(place: Place) -> None:
+    """It failed on Saturday, and somebody went back on Saturday, by `abort` as typed."""
+    async with a_weekend(place, "stop-lmtp") as weekend:
+        story = weekend.story
+        story.tell(*story.well())
+        story.fail("lmtp listens")
+        await weekend.is_tried()
+        story.tell(fact.GoBackAsked(by=THIRD, reason="abort was typed"))
+        (hold,) = [one for one in first_told(await weekend.is_over()) if "holds" in one.text]
+        assert hold.text.startswith("Over by now: Run ")
+        assert f"<@{REQUESTER}>" not in f"{hold.text} {hold.blocks}"
+        assert "lmtp listens" in str(hold.blocks)
+
+
+async def test_a_question_that_is_closed_by_now_calls_nobody_as_its_thread_was_deleted(place: Place) -> None:
+    """Deleted on Saturday with the question, which expired on Saturday too; Slack takes it on Monday."""
+    async with a_weekend(place, "approve-flush") as weekend:
+        place.slack.clear_faults()
+        story = weekend.story.until("approve-flush", on=Status.ASKING)
+        await weekend.everything_is_told()
+        place.slack.messages.clear()
+        weekend.fails()
+        again = asks(story)(1)
+        story.tell(again, fact.ApprovalExpired(step=again.step, gate=again.gate))
+        await weekend.is_tried()
+        weekend.told = 0
+        late = first_told(await weekend.is_over())
+        assert not [one.text for one in late if APPROVERS.mention in one.text]
+
+
+async def test_a_warning_that_slack_takes_late_calls_nobody_once_the_run_goes_on(
+    place: Place, thread: SlackAnnouncer
+) -> None:
+    """The thread is kept waiting by its search, and does not read that; the journal is asked."""
+    story = Story().until("director-down")
+    tell(place, thread, story)
+    await asyncio.wait_for(thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    place.slack.fault(Fault(method="conversations.replies", what="hang", times=None))
+    place.slack.fault(Fault(method="chat.postMessage", what="status_500", times=None))
+    tell(place, thread, story.until("mask-dovecot"))
+    await place.slack.until(lambda: place.slack.calls[-1].method == "conversations.replies")
+    thread.warn(story.run.id, FULL)
+    await tried(place)
+    tell(place, thread, story.until("install-packages"))
+    name = f"warning of {story.run.id}"
+    await place.slack.until(lambda: name not in {task.get_name() for task in asyncio.all_tasks()})
+    assert not [one for one in place.slack.messages if "disk is full" in one.text]

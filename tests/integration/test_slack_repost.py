@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -17,9 +17,13 @@ from bot.engine.planning import Request
 from bot.engine.surveying import Survey
 from bot.errors import JournalError, Refused
 from bot.practice.slack.context import Fault
+from bot.practice.slack.server import LocalSlack
 from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.fakes import FakeJournal
 from tests.integration.test_slack_clicks import asking, question
-from tests.integration.workspace import APPROVERS, CHANNEL, Place, app, begun, place, slack
+from tests.integration.test_slack_elsewhere import tell
+from tests.integration.workspace import APPROVERS, CHANNEL, FakePosts, Place, a_place, app, begun, place, slack
+from tests.patience import SECONDS
 from tests.unit.stories import on_its_way_back
 
 __all__ = ["app", "place", "slack"]
@@ -70,6 +74,47 @@ async def test_a_question_that_is_open_is_there_again_where_its_whole_thread_was
     assert APPROVERS.mention in reminder.text
     await app.slack.click(SECOND, buttons, "approve")
     await app.slack.until(lambda: "*Approved*" in str(buttons.blocks) and "actions" not in str(buttons.blocks))
+
+
+@dataclass
+class CutOff(FakePosts):
+    """A disk that is full as the first buttons are to be posted again, or a bot that ends there."""
+
+    how: str = "full"
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self, run: str, seq: int, part: int, channel: str) -> None:
+        if part >= 1_000 and not self.came.is_set():
+            self.came.set()
+            if self.how == "full":
+                raise JournalError("the journal cannot be used: disk is full")
+            await asyncio.Event().wait()
+        await super().begin(run, seq, part, channel)
+
+
+@pytest.mark.parametrize("how", ["full", "ends"])
+async def test_buttons_come_back_after_the_thread_was_deleted_also_where_that_is_cut_off(
+    slack: LocalSlack, how: str
+) -> None:
+    """The other first message stands by then, so nothing says any more that the thread was deleted."""
+    journal, posts = FakeJournal(), CutOff(how=how)
+    story = Story().until("approve-flush", on=Status.ASKING)
+    async with a_place(slack, journal, posts) as first:
+        await first.tell(story)
+        slack.messages.clear()
+        tell(
+            first,
+            first.thread,
+            story.tell(fact.ApprovalRepeated(step="approve-flush", gate=Gate.FLUSH, times=1, last=False)),
+        )
+        await asyncio.wait_for(posts.came.wait(), SECONDS)
+        if how == "full":
+            await asyncio.wait_for(first.thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    async with a_place(slack, journal, posts) as second:
+        await second.thread.start([story.run.id])
+        await asyncio.wait_for(second.thread.until_posted(story.run.id, story.run.seq), SECONDS)
+    (buttons,) = [one for one in slack.messages if "'approve'" in str(one.blocks)]
+    assert "Posted again, because the thread that it stood in was deleted" in buttons.text
 
 
 # Slack takes nothing

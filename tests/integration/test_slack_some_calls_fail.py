@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bot.adapters.slack.inbound.answers import Answers, Asker, Work
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.thread.edits import Edits
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.posts import Post
+from bot.errors import Refused
 from bot.practice.slack.context import Fault
 from tests.build import SECOND, Story
 from tests.integration.test_slack_clicks import asking, question
@@ -190,3 +193,28 @@ async def test_no_message_is_told_plainly_because_slack_is_away(app: Place) -> N
     app.slack.fault(Fault(method="*", what="error", times=30))
     await app.tell(app.service.story.until("approve-flush", on=Status.ASKING))
     assert not any("plain text" in one.text for one in app.said)
+
+
+# who clicked
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+async def test_who_clicked_is_told_as_the_bot_is_stopped_though_one_of_two_ways_to_them_hangs(
+    place: Place, cut_off: bool
+) -> None:
+    """A click that was cut off, or does not count: its address hangs, and the channel takes answers."""
+    work, begins = Work(Answers(place.client, place.client.session)), asyncio.Event()
+    place.slack.fault(Fault(method="response_url", what="hang", times=None))
+
+    async def doing() -> None:
+        begins.set()
+        if cut_off:
+            await asyncio.Event().wait()
+        raise Refused("This does not count: you asked for the run.")
+
+    url = f"http://{place.slack.address}/actions/{place.slack.team_id}/H1"
+    work.begin(Asker(user=SECOND, channel=CHANNEL, response_url=url), doing)
+    await begins.wait()
+    await work.close(timedelta(0))
+    (told,) = place.slack.ephemerals
+    assert ("The bot was stopped" if cut_off else "This does not count") in told.text

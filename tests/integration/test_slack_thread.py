@@ -31,7 +31,10 @@ CHECKS = next(seq for seq, _ in places(begun().entries) if seq > 1)
 
 
 async def test_a_run_is_one_thread_in_order_and_its_end_is_in_the_root(place: Place) -> None:
-    await place.tell(Story().until(None, on=Status.ENDED))
+    story = Story()
+    for gate in ("approve-flush", "approve-restore"):
+        await place.tell(story.until(gate, on=Status.ASKING))
+    await place.tell(story.until(None, on=Status.ENDED))
     assert place.in_order()
     root, *replies = place.said
     assert all(reply.thread_ts == root.ts for reply in replies)

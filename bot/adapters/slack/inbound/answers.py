@@ -34,6 +34,8 @@ _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[
 """Of a message, at the end of a line: there the bot puts it, and nobody else's text stands."""
 _FIRST_ANSWER_WITHIN = 3.0
 """Seconds that work waits for a first answer to be taken, or, as the bot is stopped, for its only one."""
+_ONE_WAY_WITHIN = 1.5
+"""Seconds that an answer waits for its own address, shorter than that, so that the other way has its turn."""
 _STOPPED = (
     "The bot was stopped while it was at this. It may or may not have been done: look at the thread once the bot is"
     " back, and do it again if it was not."
@@ -72,8 +74,9 @@ class Answers:
         body: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral"}
         body |= {"thread_ts": asker.thread} if asker.thread else {}
         try:
-            # The default would put the answer in the place of the message that was clicked.
-            answer = await hook.send_dict({**body, "replace_original": False})
+            async with asyncio.timeout(_ONE_WAY_WITHIN):
+                # The default would put the answer in the place of the message that was clicked.
+                answer = await hook.send_dict({**body, "replace_original": False})
         except ERRORS as error:
             _log.info("an answer did not go through its response_url: %s", name_of(error))
             return False
@@ -118,11 +121,11 @@ class Work:
         task.add_done_callback(self._tasks.discard)
         return over
 
-    async def respond(self, asker: Asker, message: Message) -> None:
+    async def respond(self, asker: Asker, *messages: Message) -> None:
         """Post something to the asker while the work goes on; a Slack that hangs keeps it waiting but a moment."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_ANSWER_WITHIN):
-                await self._answers.post(asker, message)
+                await self._answers.post(asker, *messages)
 
     async def close(self, within: timedelta) -> None:
         """Let what was begun be finished, as long as `within`; whose was not is told so, in a moment more."""
@@ -151,5 +154,14 @@ class Work:
             )
         finally:
             over.set()
-        if answer:
-            await self._answers.post(asker, *(answer if isinstance(answer, tuple) else (answer,)))
+        await self._answered(asker, answer if isinstance(answer, tuple) else (answer,) if answer else ())
+
+    async def _answered(self, asker: Asker, messages: tuple[Message, ...]) -> None:
+        """Post them; as the bot is stopped, what is left of them in a moment."""
+        left = list(messages)
+        try:
+            while left:
+                await self._answers.post(asker, left[0])
+                del left[0]
+        except asyncio.CancelledError:
+            await self.respond(asker, *left)

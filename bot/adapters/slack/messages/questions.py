@@ -5,7 +5,9 @@ Pure: from the facts and the state. The message with the buttons is always the f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import (
@@ -14,6 +16,7 @@ from bot.adapters.slack.messages.blocks import (
     MessageBuilder,
     button,
     dialog,
+    rewritten,
     without_buttons,
 )
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
@@ -164,6 +167,42 @@ def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
     return without_buttons(question, how, f"{spoken(how)}. Before:")
 
 
+def asks(entry: Entry, run: Run) -> bool:
+    """Whether a fact asks people, or calls them for as long as something is so; `run`: the state after it."""
+    match entry.fact:
+        case ApprovalAsked(word_of=word_of):
+            return not word_of
+        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
+            return run.waits_for_people
+        case fact.OthersCounted():
+            return run.ring.others_low
+        case _:
+            return isinstance(entry.fact, SkipProposed | fact.TakenOver | fact.ApprovalRepeated)
+
+
+def is_over(entry: Entry, run: Run, by_now: Run) -> bool:
+    """Whether what a fact asks, or calls people for, is over; `run`: the state after it."""
+    if not asks(entry, run):
+        return False
+    if isinstance(entry.fact, fact.OthersCounted):
+        return not by_now.ring.others_low
+    question = run.asked if isinstance(entry.fact, fact.ApprovalRepeated) else entry
+    return question not in by_now.open_questions
+
+
+def told_over(message: Message, *called: str) -> Message:
+    """The message of what is over before it is told: without its buttons, and calling nobody of those it `called`."""
+    names = "|".join(re.escape(one) for one in called if one)
+    text = re.sub(rf"^(?:(?:{names}) )+", "", message.text)
+    if text == message.text and not any(block["type"] == "actions" for block in message.blocks):
+        return message
+    quiet = rewritten(message, lambda markup: re.sub(rf" · (?:(?:{names}) ?)+", "", markup))
+    over = without_buttons(
+        replace(quiet, text=text), ":information_source: *Over by now*: what counts is further down", "Over by now:"
+    )
+    return replace(over, files=message.files)
+
+
 def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
     """What ended a question, who and when; it stands in a message that may be days older."""
     at = moment(ending.at)
@@ -221,7 +260,7 @@ def summary(approvals: Sequence[Entry]) -> str:
     return "\n".join(lines) or "• none were given"
 
 
-def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool = False) -> Message:
+def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool) -> Message:
     """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
 
     Told once the question is `closed`, it calls nobody: what counts by then is told below it.

@@ -61,9 +61,12 @@ def replies(
     """The messages of one fact, in order; `approvers` is how they are mentioned.
 
     What it says itself, if anything, and the reply of the checks that end with it; a question comes first. `told`:
-    when that is, where it may be long after it came; `by_now`: the state by then.
+    when that is, where it may be long after it came; `by_now`: the state by then. What is over by then calls nobody.
     """
-    own = _own(entry, before, after, approvers, by_now or after)
+    over = asking.is_over(entry, after, by_now or after)
+    own = _own(entry, before, after, approvers, over=over)
+    if own and over:
+        own = asking.told_over(own, approvers, callers(after))
     checks = steps.checked(entry, before, after) if before else None
     both = (checks, own) if isinstance(entry.fact, fact.TurnedBack | fact.RunEnded) else (own, checks)
     late = told is not None and told - entry.at > _LATE
@@ -76,7 +79,7 @@ def _late(message: Message, at: datetime) -> Message:
 
 
 def _own(  # noqa: C901, PLR0912
-    entry: Entry, before: Run | None, after: Run, approvers: str, by_now: Run
+    entry: Entry, before: Run | None, after: Run, approvers: str, *, over: bool
 ) -> Message | None:
     """One case per kind, so that mypy names a new one."""
     if before is None or isinstance(entry.fact, fact.RunRequested):
@@ -96,7 +99,7 @@ def _own(  # noqa: C901, PLR0912
         case fact.ApprovalRefused() as attempt:
             return asking.refused(entry, attempt, after)
         case fact.ApprovalRepeated() as again:
-            return asking.repeated(entry, again, after, approvers, closed=after.asked not in by_now.open_questions)
+            return asking.repeated(entry, again, after, approvers, closed=over)
         case fact.SkipProposed() as proposed:
             return asking.skip_proposed(entry, proposed, after, approvers)
         case fact.RunEnded() as end:

@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged
-from bot.adapters.slack.thread.elsewhere import Tell, post
+from bot.adapters.slack.thread.elsewhere import Look, Tell, post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
@@ -136,12 +136,12 @@ class SlackAnnouncer:
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 
-    def _post_elsewhere(self, channel: str, tell: Tell) -> asyncio.Task[bool]:
+    def _post_elsewhere(self, channel: str, tell: Tell, look: Look | None = None) -> asyncio.Task[bool]:
         others = tuple(one for one in self._home if one != channel)
-        return self._beside(self._post_in(others, tell), "message outside of its thread")
+        return self._beside(self._post_in(others, tell, look), "message outside of its thread")
 
-    async def _post_in(self, channels: tuple[str, ...], tell: Tell) -> bool:
-        return bool(channels) and await post(self._client, self._pace, channels, tell, self._may_be_told)
+    async def _post_in(self, channels: tuple[str, ...], tell: Tell, look: Look | None = None) -> bool:
+        return bool(channels) and await post(self._client, self._pace, channels, tell, self._may_be_told, look)
 
     def _beside(self, posting: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
         task = asyncio.create_task(posting, name=name)

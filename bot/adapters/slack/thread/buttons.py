@@ -5,16 +5,17 @@ It remembers of each open question the state that it was asked in, to write its 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, marked, without_buttons
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.questions import ended
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import steering
-from bot.adapters.slack.thread.outbox import Outbox, posted_at
+from bot.adapters.slack.thread.outbox import Anew, Outbox, posted_at
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.errors import Refused
@@ -30,10 +31,21 @@ _DEEDS = {"abort": "aborted", "take_over": "taken over by hand"}
 
 
 class Buttons:
-    """Of one run; for the task that writes its thread, and for whoever holds its lock."""
+    """Of one run; for the task that writes its thread, and for whoever holds its lock.
 
-    def __init__(self, *, outbox: Outbox, approvers: str, now: Callable[[], datetime]) -> None:
+    `by_now` reads on, and returns the run as it is; the thread may be far behind it.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        approvers: str,
+        now: Callable[[], datetime],
+        by_now: Callable[[], Awaitable[Run | None]],
+    ) -> None:
         self._outbox = outbox
+        self._by_now = by_now
         self._approvers = approvers
         self._now = now
         self._asked: dict[int, tuple[Run | None, Run]] = {}
@@ -70,18 +82,35 @@ class Buttons:
         return f"Posted again at the end of the thread: {len(again)} messages with buttons."
 
     async def ask_again(self, run: Run) -> None:
-        """Post the open questions again whose messages were deleted with their thread. Raises RootGone."""
+        """Post the open questions again whose messages were deleted with their thread. Raises RootGone.
+
+        Told by the rows, as the bot may end, or fail, at any moment after it has posted another first message.
+        """
         for asked in run.open_questions:
-            if self._outbox.of(asked.seq):
-                await self._post_again(asked.seq, self._question(asked), _GONE)
+            if not self._is_gone(asked):
+                continue
+            by_now = await self._by_now()
+            if by_now and asked in by_now.open_questions:
+                await self._post_again(asked.seq, self._question(asked), _GONE, partial(self._question_by_now, asked))
 
-    async def _post_again(self, seq: int, message: Message, remark: str) -> None:
+    def _is_gone(self, asked: Entry) -> bool:
+        """Whether it was posted, and only in a thread that is no more: no reply is older than its first message."""
+        posts = [post for post in self._outbox.of(asked.seq) if post.part == 1 or post.part >= _REPOSTED]
+        root = self._outbox.root
+        return bool(posts) and (root is None or max(map(posted_at, posts)) < posted_at(root))
+
+    async def _question_by_now(self, asked: Entry) -> Message:
+        return marked(replace(self._question(asked, by_now=await self._by_now()), broadcast=False), _GONE)
+
+    async def _post_again(self, seq: int, message: Message, remark: str, anew: Anew | None = None) -> None:
         part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
-        await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark))
+        await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark), anew)
 
-    def _question(self, asked: Entry, told: datetime | None = None) -> Message:
+    def _question(self, asked: Entry, told: datetime | None = None, by_now: Run | None = None) -> Message:
         """As it is told now, or was then."""
-        return replies(asked, *self._asked[asked.seq], approvers=self._approvers, told=told or self._now())[0]
+        before, after = self._asked[asked.seq]
+        told = told or self._now()
+        return replies(asked, before, after, approvers=self._approvers, told=told, by_now=by_now)[0]
 
 
 def _steers(run: Run) -> Message:

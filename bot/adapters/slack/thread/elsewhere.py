@@ -6,12 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, DeliveryFailure, delivery_failure, name_of
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, plainer
 from bot.adapters.slack.messages.markup import inline, prose
+from bot.adapters.slack.messages.questions import is_over
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import state_of
 from bot.adapters.slack.messages.text import callers
@@ -24,6 +26,16 @@ from bot.core.runs.transitions import Status
 
 Tell = Callable[[], Message | None]
 """What is to be said by now; None once it is no longer so."""
+
+Look = Callable[[], Awaitable[None]]
+"""Finds out what `Tell` needs to know."""
+
+
+class Elsewhere(Protocol):
+    """Posts in the bot's channels, but for the one that is named, what is to be told by then."""
+
+    def __call__(self, channel: str, tell: Tell, look: Look | None = None) -> asyncio.Task[bool]: ...
+
 
 _NAMED = 20
 """Runs that are told with their state; of more, only their ids."""
@@ -106,10 +118,20 @@ class Untaken:
     failing: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """A message that calls people, and the fact that it tells with the state after it."""
+
+    entry: Entry
+    after: Run
+    message: Message
+
+
 class Calls:
     """The calls of one run while its thread takes nothing: each is posted once, by `post`, and the last one only.
 
-    It remembers up to which state it has looked for calls, and the last one: it is asked at each try of the thread.
+    The last one whose reason is still there. It remembers up to which state it has looked for calls, and those that
+    still hold: it is asked at each try of the thread.
     """
 
     def __init__(
@@ -120,7 +142,7 @@ class Calls:
         self._untaken = untaken
         self._called = 0
         self._seen: Run | None = None
-        self._last: tuple[int, Message] | None = None
+        self._open: list[_Call] = []
         self._calling: asyncio.Task[bool] | None = None
 
     def make(self) -> None:
@@ -149,10 +171,11 @@ class Calls:
             return None
         taken = untaken.before.seq if untaken.before else 0
         self._look_on(untaken, taken)
-        if self._last is None or self._last[0] <= max(taken, self._called):
+        self._open = [call for call in self._open if not is_over(call.entry, call.after, untaken.run)]
+        if not self._open or self._open[-1].entry.seq <= max(taken, self._called):
             return None
-        seq, call = self._last
-        return seq, unreached(untaken.run, call, failing=untaken.failing)
+        last = self._open[-1]
+        return last.entry.seq, unreached(untaken.run, last.message, failing=untaken.failing)
 
     def _look_on(self, untaken: Untaken, taken: int) -> None:
         if self._seen is None or self._seen.seq < taken:
@@ -162,22 +185,23 @@ class Calls:
             before, self._seen = self._seen, follow(self._seen, entry)
             for message in replies(entry, before, self._seen, approvers=self._approvers):
                 if calls(message):
-                    self._last = entry.seq, message
+                    self._open.append(_Call(entry=entry, after=self._seen, message=message))
 
 
-async def post(
+async def post(  # noqa: PLR0917 - one call, through the announcer
     client: AsyncWebClient,
     pace: Pace,
     channels: tuple[str, ...],
     tell: Tell,
     may_be_told: Callable[[str], Awaitable[bool]],
+    look: Look | None = None,
 ) -> bool:
     """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence.
 
-    False where it was no longer so by then.
+    `look` is awaited before each try. False where it was no longer so by then.
     """
     failures, turn, plain = 0, 0, False
-    while (message := tell()) is not None:
+    while (message := await _by_now(tell, look)) is not None:
         channel = channels[turn % len(channels)]
         if not await may_be_told(channel):
             turn += 1
@@ -194,6 +218,12 @@ async def post(
         await pace.rest(failures)
         failures += 1
     return False
+
+
+async def _by_now(tell: Tell, look: Look | None) -> Message | None:
+    if look:
+        await look()
+    return tell()
 
 
 async def _post(client: AsyncWebClient, channel: str, message: Message) -> None:

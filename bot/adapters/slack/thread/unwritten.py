@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import inline, prose, spoken
 from bot.adapters.slack.messages.root import state_of
 from bot.adapters.slack.messages.text import callers
-from bot.adapters.slack.thread.elsewhere import Tell
+from bot.adapters.slack.thread.elsewhere import Elsewhere
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
@@ -45,7 +44,7 @@ class Unwritten:
         journal: Journal,
         outbox: Outbox,
         approvers: str,
-        elsewhere: Callable[[str, Tell], asyncio.Task[bool]],
+        elsewhere: Elsewhere,
         read: Callable[[], tuple[Run | None, int]],
     ) -> None:
         self._run = run
@@ -56,9 +55,9 @@ class Unwritten:
         self._read = read
 
     async def call(self, text: str) -> bool:
-        """Call people; where Slack takes nothing in the thread, in the bot's channels, until the run goes on.
+        """Call people; where Slack takes nothing in the thread, in whatever takes it first, until the run goes on.
 
-        False where nothing was posted.
+        That is the thread, or one of the bot's channels. False where nothing was posted.
         """
         run, seq = await self._now()
         message = call_for(run, self._run, text, approvers=self._approvers)
@@ -66,7 +65,16 @@ class Unwritten:
             return True
         if run and not run.in_channel:
             return False
-        return await self._elsewhere("", lambda: None if self._read()[1] > seq else message)
+        tried = goes_on = said = False
+
+        async def look() -> None:
+            nonlocal tried, goes_on, said
+            if tried and (await self._now())[1] == seq:
+                said = await self._say(message, run)
+            goes_on = (await self._now())[1] > seq  # the try may have taken Slack half a minute
+            tried = True
+
+        return await self._elsewhere("", lambda: None if goes_on or said else message, look) or said
 
     async def say(self, text: str) -> None:
         """Say it, to nobody by name."""

@@ -13,15 +13,16 @@ from datetime import datetime
 from typing import TypeVar
 
 from bot.adapters.slack.messages.blocks import File, Message, marked
+from bot.adapters.slack.messages.questions import asks
 from bot.adapters.slack.messages.replies import replies
 from bot.adapters.slack.messages.root import never_begun, root
 from bot.adapters.slack.thread.buttons import Buttons
-from bot.adapters.slack.thread.elsewhere import Calls, Tell, Untaken
+from bot.adapters.slack.thread.elsewhere import Calls, Elsewhere, Untaken
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import Drawing, EditBudget, Pace
 from bot.adapters.slack.thread.search import RootGone
 from bot.adapters.slack.thread.unwritten import Unwritten
-from bot.core.runs.events import ApprovalRepeated, Entry, RunEnded
+from bot.core.runs.events import Entry, RunEnded
 from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -64,13 +65,10 @@ class ThreadWriter:
         record: Record,
         pace: Pace,
         budget: EditBudget,
-        elsewhere: Callable[[str, Tell], asyncio.Task[bool]],
+        elsewhere: Elsewhere,
         now: Callable[[], datetime],
     ) -> None:
-        """`elsewhere` posts in the bot's channels, but for the one that is named, what is to be told by then.
-
-        `now`: the time, by the clock that dates the facts.
-        """
+        """`now`: the time, by the clock that dates the facts."""
         self._run = run
         self._record = record
         self._journal = journal
@@ -87,7 +85,7 @@ class ThreadWriter:
             elsewhere=elsewhere,
             read=lambda: (self._read, len(self._entries)),
         )
-        self._buttons = Buttons(outbox=outbox, approvers=approvers, now=now)
+        self._buttons = Buttons(outbox=outbox, approvers=approvers, now=now, by_now=self._by_now)
         self._approvers = approvers
         self._pace = pace
         self._now = now
@@ -99,6 +97,7 @@ class ThreadWriter:
         self._entries: list[Entry] = []
         self._read: Run | None = None
         self._written: Run | None = None
+        self._found_ended = False
 
     def wake(self) -> None:
         """There is more to write."""
@@ -145,6 +144,7 @@ class ThreadWriter:
             await self._read_on()
             if self._cursor is None:
                 await self._outbox.load()
+                self._found_ended = self._read is not None and self._read.status is Status.ENDED
                 if self._entries:
                     await self._posts.advance(self._run, 0)  # for a bot that is started after its end
                 await self._reached(await self._posts.cursor(self._run))
@@ -152,9 +152,15 @@ class ThreadWriter:
                 return None
             for entry in self._entries[self._written.seq if self._written else 0 :]:
                 await self._write(entry)
+            if told := self._written:
+                await self._in_thread(told, lambda: self._buttons.ask_again(told))
             pause = await self._draw(self._written) if self._written and not self._written_before else None
             late = await self._outbox.edit_late()
             return pause if late is None else min(late, late if pause is None else pause)
+
+    async def _by_now(self) -> Run | None:
+        await self._read_on()
+        return self._read
 
     async def _read_on(self) -> None:
         for entry in await self._journal.entries(self._run, after=len(self._entries)):
@@ -202,26 +208,23 @@ class ThreadWriter:
             drawn = root(after)
             await self._outbox.post_root(after.request.channel, drawn, after.began)
             self._drawing.posted(drawn)
-        await self._in_thread(after, lambda: self._post_replies(entry, before, after), self._buttons.ask_again)
+        await self._in_thread(after, lambda: self._post_replies(entry, before, after))
         if after.status is Status.ENDED:
             await self._drawing.draw_at_last(self._outbox.root, root(after))
         await self._posts.advance(self._run, entry.seq)
         await self._reached(entry.seq)
 
-    async def _in_thread(
-        self, run: Run, posting: Callable[[], Awaitable[_T]], first: Callable[[Run], Awaitable[None]] | None = None
-    ) -> _T:
-        """What is posted into the thread; where its first message was deleted, below another one, after `first`."""
+    async def _in_thread(self, run: Run, posting: Callable[[], Awaitable[_T]]) -> _T:
+        """What is posted into the thread; where its first message was deleted, below another one."""
         try:
             return await posting()
         except RootGone:
             _log.warning("its first message is gone, another one is posted", extra={"run": self._run})
             await self._outbox.post_root(run.request.channel, marked(root(run), _GONE), run.began, again=True)
-            if first:
-                await first(run)
             return await posting()
 
     async def _post_replies(self, entry: Entry, before: Run | None, after: Run) -> None:
+        await self._buttons.ask_again(after)
         if before:
             await self._buttons.take(before, after, entry)
         for number, message in enumerate(await self._told(entry, before, after)):
@@ -241,18 +244,17 @@ class ThreadWriter:
 
     async def _told(self, entry: Entry, before: Run | None, after: Run) -> tuple[Message, ...]:
         """What is said of a fact by now: Slack may not have taken it for days."""
-        if isinstance(entry.fact, ApprovalRepeated):
-            await self._read_on()
-        by_now = self._read or after
+        by_now = await self._by_now() if asks(entry, after) else after
         return replies(entry, before, after, approvers=self._approvers, told=self._now(), by_now=by_now)
 
     async def _draw(self, run: Run) -> float | None:
         return await self._drawing.draw(self._outbox.root, root(run))
 
     async def _call_elsewhere(self) -> None:
-        """Whoever is called in a thread that takes nothing would not hear."""
+        """Whoever is called in a thread that takes nothing would not hear; of an end, in the life that saw it."""
         await self._read_on()
-        self._calls.make()
+        if not self._found_ended:
+            self._calls.make()
 
     def _untaken(self) -> Untaken:
         entries = self._entries[self._written.seq if self._written else 0 :]
@@ -279,6 +281,7 @@ class ThreadWriter:
             async with asyncio.timeout(_REPOSTED_WITHIN):
                 return await self._repost()
         except TimeoutError:
+            self.wake()  # it may have posted another first message, and not yet the buttons
             raise Refused(self._not_taken(f"Slack did not take the buttons of run {self._run}")) from None
         finally:
             self._posting.release()
