@@ -12,6 +12,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.adapters.slack.app import SlackApp, sign_in, web_client
+from bot.adapters.slack.inbound import answers as inbound_answers
 from bot.adapters.slack.inbound.socket import Socket
 from bot.errors import Misconfigured, Refused
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
@@ -161,8 +162,12 @@ async def test_the_repeat_of_a_form_is_answered_as_the_form_was(app: Place, monk
     assert view.shown
 
 
-async def test_a_click_that_was_acknowledged_and_not_done_is_told_where_the_bot_is_stopped(place: Place) -> None:
+async def test_a_click_that_was_acknowledged_and_not_done_is_told_where_the_bot_is_stopped(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Slack shows no error to whoever clicked: they would believe that they approved."""
+    monkeypatch.setattr(inbound_answers, "_FIRST_ANSWER_WITHIN", SECONDS)
+    monkeypatch.setattr(inbound_answers, "_ONE_WAY_WITHIN", SECONDS)
     app = app_of(place)
     await app.start()
     await place.slack.until(lambda: place.slack.sockets)

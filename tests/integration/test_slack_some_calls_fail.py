@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bot.adapters.slack.inbound import answers
 from bot.adapters.slack.inbound.answers import Answers, Asker, Work
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.thread.edits import Edits
@@ -200,9 +201,10 @@ async def test_no_message_is_told_plainly_because_slack_is_away(app: Place) -> N
 
 @pytest.mark.parametrize("cut_off", [True, False])
 async def test_who_clicked_is_told_as_the_bot_is_stopped_though_one_of_two_ways_to_them_hangs(
-    place: Place, cut_off: bool
+    place: Place, monkeypatch: pytest.MonkeyPatch, cut_off: bool
 ) -> None:
     """A click that was cut off, or does not count: its address hangs, and the channel takes answers."""
+    monkeypatch.setattr(answers, "_FIRST_ANSWER_WITHIN", SECONDS)
     work, begins = Work(Answers(place.client, place.client.session)), asyncio.Event()
     place.slack.fault(Fault(method="response_url", what="hang", times=None))
 

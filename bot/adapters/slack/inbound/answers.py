@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[
 _FIRST_ANSWER_WITHIN = 3.0
 """Seconds that work waits for a first answer to be taken, or, as the bot is stopped, for its only one."""
 _ONE_WAY_WITHIN = 1.5
-"""Seconds that an answer waits for its own address, shorter than that, so that the other way has its turn."""
+"""Of these, seconds for the address that Slack gave for it, so that the other way has its turn."""
 _STOPPED = (
     "The bot was stopped while it was at this. It may or may not have been done: look at the thread once the bot is"
     " back, and do it again if it was not."
@@ -61,20 +61,23 @@ class Answers:
         self._client = client
         self._session = session
 
-    async def post(self, asker: Asker, *messages: Message) -> None:
-        """Post them; that one could not be posted is logged, it never fails."""
+    async def post(self, asker: Asker, *messages: Message, one_way: float | None = None) -> None:
+        """Post them; that one could not be posted is logged, it never fails.
+
+        `one_way`: seconds that their own address has, where there is little time for the other way.
+        """
         for message in messages:
-            if not (asker.response_url and await self._respond(asker, message)):
+            if not (asker.response_url and await self._respond(asker, message, one_way)):
                 await self._post_ephemeral(asker, message)
 
-    async def _respond(self, asker: Asker, message: Message) -> bool:
+    async def _respond(self, asker: Asker, message: Message, within: float | None) -> bool:
         hook = AsyncWebhookClient(
             asker.response_url or "", session=self._session, proxy=self._client.proxy, retry_handlers=[]
         )
         body: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral"}
         body |= {"thread_ts": asker.thread} if asker.thread else {}
         try:
-            async with asyncio.timeout(_ONE_WAY_WITHIN):
+            async with asyncio.timeout(within):
                 # The default would put the answer in the place of the message that was clicked.
                 answer = await hook.send_dict({**body, "replace_original": False})
         except ERRORS as error:
@@ -125,7 +128,7 @@ class Work:
         """Post something to the asker while the work goes on; a Slack that hangs keeps it waiting but a moment."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_FIRST_ANSWER_WITHIN):
-                await self._answers.post(asker, *messages)
+                await self._answers.post(asker, *messages, one_way=_ONE_WAY_WITHIN)
 
     async def close(self, within: timedelta) -> None:
         """Let what was begun be finished, as long as `within`; whose was not is told so, in a moment more."""
