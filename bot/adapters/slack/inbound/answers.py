@@ -145,6 +145,7 @@ class Work:
             answer = note(redact_in_words(str(error)), ":no_entry:")
         except asyncio.CancelledError:
             # Slack was told that a click was taken, and shows no error: whoever clicked would believe that it counts.
+            _cancellation_is_heard()
             await self.respond(asker, note(_STOPPED, ":x:"))
             return
         except Exception:  # noqa: BLE001 - the task's boundary: whoever clicked gets an answer, and the log has the rest
@@ -167,4 +168,12 @@ class Work:
                 await self._answers.post(asker, left[0])
                 del left[0]
         except asyncio.CancelledError:
+            _cancellation_is_heard()
             await self.respond(asker, *left)
+
+
+def _cancellation_is_heard() -> None:
+    """Or a timeout that comes after it would end as cancelled, too, in Python 3.11.2, which Debian has."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.uncancel()
