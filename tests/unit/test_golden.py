@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
+from itertools import product
 
 import pytest
 
@@ -19,7 +20,6 @@ from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
 from tests.build import Story, library, order, plan, target
-from tests.examples import pairs
 from tests.unit.golden import files
 from tests.unit.messages import GROUP, all_messages, as_read, fits, markup, places, seen
 from tests.unit.others_text import run_of
@@ -74,7 +74,7 @@ def at_worst(made: Callable[[], Story]) -> Iterable[Entry]:
     yield from others
 
 
-@pytest.mark.parametrize(("made", "text"), pairs(ALL, WORST))
+@pytest.mark.parametrize(("made", "text"), list(product(ALL, WORST)))
 def test_every_message_fits_slack_with_the_worst_in_it(made: Callable[[], Story], text: str) -> None:
     for _, message in all_messages(run_of(at_worst(made), text)):
         fits(message)

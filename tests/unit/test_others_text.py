@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
+from itertools import product
 from typing import Any, get_type_hints
 
 import pytest
@@ -102,7 +103,9 @@ def test_every_text_of_every_fact_is_known_for_free_or_for_a_name() -> None:
         assert texts - FREE.get(kind.__name__, frozenset()) <= NAMES, kind.__name__
 
 
-@pytest.mark.parametrize(("made", "text"), pairs(ALL, HOSTILE_TEXTS))
+@pytest.mark.parametrize(
+    ("made", "text"), dict.fromkeys([*product(ALL, HOSTILE_TEXTS[:1]), *pairs(ALL, HOSTILE_TEXTS)])
+)
 def test_no_text_in_any_fact_becomes_a_line_a_mention_a_link_a_sign_or_a_style(
     made: Callable[[], Story], text: str
 ) -> None:

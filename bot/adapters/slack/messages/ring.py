@@ -239,7 +239,7 @@ def settings_changed(entry: Entry, changed: fact.SettingsChanged, run: Run) -> M
         lines = "\n".join(f"• {inline(name)}: {_way(way)}" for name, way in ways.items())
         builder.paragraph(f"*Reached so from here on*; each proves anew who it is\n{lines}")
     if changed.stays:
-        lines = "\n".join(f"• {prose(one, None)}" for one in changed.stays)
+        lines = "\n".join(f"• {prose(one)}" for one in changed.stays)
         builder.paragraph(f"*In the settings of now, and not for this run*\n{lines}")
         builder.note(_goes_on(run))
     return builder.message(name=file_name(entry, "settings"))
@@ -255,7 +255,7 @@ def not_for_this_run(run: Run) -> str:
     """What of the settings does not count for a run that holds, and what helps; empty where nothing differs."""
     if run.settings is None or not run.settings.stays:
         return ""
-    stays = prose("; ".join(run.settings.stays), None)
+    stays = prose("; ".join(run.settings.stays))
     return f"*The settings have changed, and not for this run*: {stays}. {_goes_on(run)}"
 
 
