@@ -63,7 +63,7 @@ def check(config: Config = _DEFAULT) -> None:
     _print(f"procedures in {procedures_folder(settings.bot.procedures)}")
     for procedure in library.procedures:
         _print(f"{procedure.command}: {procedure.summary} ({len(procedure.steps)} steps)")
-    _print(f"{len(library.rules.rules)} rules hold. Nothing was asked of Slack or of any host.")
+    _print(f"{len(library.rules.rules)} rules apply. Nothing was asked of Slack or of any host.")
     if absent := asyncio.run(missing(settings)):
         raise Misconfigured("\n".join(f"{config}: {what}" for what in absent))
 

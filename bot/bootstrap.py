@@ -216,7 +216,7 @@ async def _served(app: SlackApp, stop: asyncio.Event) -> int:
     either: set[asyncio.Future[Any]] = {stopped, app.failed}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if stopped.done():
-        log.info("told to stop: what is under way is finished first")
+        log.info("asked to stop: what is under way is finished first")
         return 0
     stopped.cancel()
     log.error("leaving, to be started anew: %s", app.failed.result())

@@ -26,7 +26,7 @@ class _Loader(_Safe):
     """YAML without its surprises: a key that stands twice is a mistake, and so is a value that cannot be made."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """As the parent's, but what Python says of a value it cannot make is told with its line."""
+        """As the parent's, but what Python says of a value it cannot make is reported with its line."""
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, LookupError, AttributeError) as error:
@@ -49,7 +49,7 @@ class _Loader(_Safe):
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """The procedures and the rules they are held against."""
+    """The procedures and the rules they are checked against."""
 
     procedures: tuple[Procedure, ...]
     rules: Rules

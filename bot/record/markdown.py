@@ -190,7 +190,7 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             yield code(reason)
             yield from _commands(ran)
         case fact.RingSetBack(step=step, holds=holds, reason=reason, ran=ran):
-            yield f"{step} {'holds again' if holds else 'was not seen to hold again'}"
+            yield f"{step} was {'' if holds else 'not '}seen done again"
             yield code(reason)
             never = [one for one in ran if never_set_back(one)]
             yield from _commands([one for one in ran if one not in never])

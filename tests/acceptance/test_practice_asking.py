@@ -170,7 +170,7 @@ async def test_a_plan_looks_at_the_hosts_now_shows_every_command_and_changes_not
     async with staged() as (ring, scene):
         told = await planned(scene, BOTH)
         told = html.unescape(re.sub(r"(dovecot-bot/|dovecot\.)r[0-9a-z]{6}\b", r"\1RUN", told))
-        assert "every check holds now" in told.lower()
+        assert "every check is met now" in told.lower()
         assert "seen in the run itself" in told
         commands = [command for _, command in (*practice.DRAIN, *practice.TAKE_DOWN, *practice.INSTALL_PACKAGES)]
         for command in (*commands, *(command for _, command in (*practice.START, *practice.RESTORE))):
@@ -179,7 +179,7 @@ async def test_a_plan_looks_at_the_hosts_now_shows_every_command_and_changes_not
 
         ring.state.change(ring.backends["backend-2"].ip, now=ring.log[-1].at, vhosts=50)
         told = await planned(scene, "backend-3 restart=yes")
-        assert "of 6 checks, 1 does not hold now" in told
+        assert "of 6 checks, 1 is not met now" in told
         assert "Dovecot on backend-3 would start with the configuration in place" in told
         assert "backend-3 proves by an address of its interfaces that it is 192.0.2.13" in told
         assert "Only if, right then: the ring is whole, every other backend is as usual" in told

@@ -19,7 +19,7 @@ class By(Enum):
 class Verdict(Enum):
     MET = "met"
     MISSED = "missed"
-    SAID = "said"
+    REPORTED = "reported"
     NOT_MEASURED = "not measured"
     BROKEN = "broken"
 
@@ -30,7 +30,7 @@ class NotMeasured(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What is to be reached: by the median of the runs, or `every` one of them. Without a bound it is only said."""
+    """What is to be reached: by the median of the runs, or `every` one of them. Without a bound it is only reported."""
 
     by: By
     unit: str = ""
@@ -43,7 +43,7 @@ class Mark:
         bounds = [
             f"{sign} {number(bound)}" for sign, bound in (("≤", self.most), ("≥", self.least)) if bound is not None
         ]
-        return ", ".join(f"{bound}{self.suffix}" for bound in bounds) or "said"
+        return ", ".join(f"{bound}{self.suffix}" for bound in bounds) or "reported"
 
     @property
     def suffix(self) -> str:
@@ -61,8 +61,8 @@ class Mark:
         return (self.most is None or most <= self.most) and (self.least is None or least >= self.least)
 
 
-def said(unit: str = "") -> Mark:
-    """No mark: the figure itself is said."""
+def reported(unit: str = "") -> Mark:
+    """No mark: the figure itself is reported."""
     return Mark(by=By.VALUE, unit=unit)
 
 
@@ -75,7 +75,7 @@ def times(*, most: float | None = None, least: float | None = None, every: bool 
 class Measured:
     """The figures of one row: one of ours in each run, and theirs of the same run where there are others.
 
-    `unit` is of both; `bound` says in a sentence what bounds ours now; `beside` are lines that are said beside.
+    `unit` is of both; `bound` says in a sentence what bounds ours now; `beside` are lines that are printed beside it.
     """
 
     ours: tuple[float, ...]
@@ -137,7 +137,7 @@ async def play(row: Row) -> Outcome:
 def judged(mark: Mark, measured: Measured) -> Verdict:
     found = spread(compared(mark.by, measured))
     if mark.most is None and mark.least is None:
-        return Verdict.SAID
+        return Verdict.REPORTED
     return Verdict.MET if mark.reached(found) else Verdict.MISSED
 
 

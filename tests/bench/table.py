@@ -152,7 +152,7 @@ def _verdict(outcome: Outcome) -> str:
             return "*missed*"
         case Verdict.NOT_MEASURED | Verdict.BROKEN:
             return f"*{outcome.verdict.value}: {outcome.why}*"
-        case Verdict.MET | Verdict.SAID:
+        case Verdict.MET | Verdict.REPORTED:
             return str(outcome.verdict.value)
 
 

@@ -34,7 +34,7 @@ async def test_a_boot_that_started_dovecot_in_the_upgrade_is_said_and_retry_stop
     run = await play.until(lambda run: "was booted, and" in run.reason, within=timedelta(minutes=2))
     assert "Retry goes on from “Stop dovecot on backend-3” again" in run.reason
     (told,) = play.thread(fact.BackendRebooted)
-    assert "does not hold any more" in told
+    assert "is no longer seen to be done" in told
     deleted = len(play.began("-delete"))
     await play.retry()
     assert await play.ends() == "done"

@@ -16,7 +16,7 @@ from bot.core.runs.transitions import Status
 from bot.practice.slack.server import LocalSlack
 from tests.bench.__main__ import PAGES
 from tests.bench.past import open_runs, opened, settings, write
-from tests.bench.row import By, Mark, Measured, NotMeasured, Outcome, Row, Verdict, number, play, said, times
+from tests.bench.row import By, Mark, Measured, NotMeasured, Outcome, Row, Verdict, number, play, reported, times
 from tests.bench.rows import ROWS
 from tests.bench.table import BEGIN, END, Made, as_data, as_text, file_system, in_full, in_short, put_between, whole
 
@@ -27,8 +27,8 @@ PAIRS = Measured(ours=(2.0, 6.0, 1.0), theirs=(4.0, 4.0, 4.0), unit="s", bound="
 EXPECTED = """
 whole-playbook ≤ 0.4 ×|whole-shell ≤ 1.5 ×|packages ≤ 0.4 ×|take-down ≤ 1.2 ×|first-command ≤ 0.3 s|hanging ≤ 4 s more
 failed-logins ≤ 0|without-users ≤ 1 ×
-ack-slash ≤ 0.05 ×|ack-click ≤ 0.05 ×|reply said|posts said|start ≤ 1.5 ×|alarms ≤ 1 s
-draining-memory ≤ 200 MB|draining-cpu ≤ 0.15 core|draining-commands said|ssh-memory said
+ack-slash ≤ 0.05 ×|ack-click ≤ 0.05 ×|reply reported|posts reported|start ≤ 1.5 ×|alarms ≤ 1 s
+draining-memory ≤ 200 MB|draining-cpu ≤ 0.15 core|draining-commands reported|ssh-memory reported
 runs ≤ 2 ×|list ≤ 2 ×|help ≤ 12 ×|journal-facts ≥ 0.5 ×|journal-bytes ≤ 1.5 ×
 """
 
@@ -75,7 +75,7 @@ def test_the_pages_have_a_place_for_the_table() -> None:
         (times(least=0.3, every=True), Verdict.MISSED, (0.25, 0.5, 1.5)),
         (Mark(by=By.MORE, unit="s", most=-2), Verdict.MET, (-3, -2, 2)),
         (Mark(by=By.VALUE, unit="s", most=2), Verdict.MET, (1, 2, 6)),
-        (said("s"), Verdict.SAID, (1, 2, 6)),
+        (reported("s"), Verdict.REPORTED, (1, 2, 6)),
     ],
 )
 async def test_pairs_are_compared_one_by_one(mark: Mark, verdict: Verdict, figures: tuple[float, float, float]) -> None:
@@ -87,7 +87,7 @@ async def test_pairs_are_compared_one_by_one(mark: Mark, verdict: Verdict, figur
 
 
 async def test_what_cannot_be_measured_or_breaks_is_an_outcome_too() -> None:
-    no_root, broken = await played(said(), NotMeasured("no root")), await played(said(), OSError("gone"))
+    no_root, broken = await played(reported(), NotMeasured("no root")), await played(reported(), OSError("gone"))
     assert (no_root.verdict, no_root.why) == (Verdict.NOT_MEASURED, "no root")
     assert (broken.verdict, broken.why) == (Verdict.BROKEN, "OSError: gone")
     alone = await played(times(most=1), Measured(ours=(1.0,), unit="s", bound="x"))
@@ -121,7 +121,7 @@ def test_a_number_has_three_digits(value: float, text: str) -> None:
 
 
 async def test_the_table_in_each_of_its_forms() -> None:
-    outcomes = [await played(times(most=0.4)), await played(said("s"), NotMeasured("no root | no ring"))]
+    outcomes = [await played(times(most=0.4)), await played(reported("s"), NotMeasured("no root | no ring"))]
     assert as_text(outcomes[0]).splitlines() == [
         "one: a thing against another; ≤ 0.4 ×; runs: 3",
         "    missed: 0.25 / 0.5 / 1.5 ×",
@@ -134,18 +134,18 @@ async def test_the_table_in_each_of_its_forms() -> None:
         "`tests/run bench`, 2026-03-01 12:00 UTC.",
         "Two cores.",
         "",
-        "row  mark     runs  verdict       minimum / median / maximum",
-        "one  ≤ 0.4 ×  3     missed        0.25 / 0.5 / 1.5 ×",
-        "one  said     3     not measured  no root | no ring",
+        "row  mark      runs  verdict       minimum / median / maximum",
+        "one  ≤ 0.4 ×   3     missed        0.25 / 0.5 / 1.5 ×",
+        "one  reported  3     not measured  no root | no ring",
     ]
     short, full = in_short(outcomes, MADE), in_full(outcomes, MADE)
     assert short.splitlines()[5:] == [
         "| a thing | another | ≤ 0.4 × | 0.25 / 0.5 / 1.5 × | *missed* |",
-        "| a thing | another | said | – | *not measured: no root &#124; no ring* |",
+        "| a thing | another | reported | – | *not measured: no root &#124; no ring* |",
     ]
     assert full.splitlines()[5:] == [
         "| `one` a thing | another | ≤ 0.4 × | 3 | 1 / 2 / 6 s | 4 / 4 / 4 s | 0.25 / 0.5 / 1.5 × | *missed* |",
-        "| `one` a thing | another | said | 3 | – | – | – | *not measured: no root &#124; no ring* |",
+        "| `one` a thing | another | reported | 3 | – | – | – | *not measured: no root &#124; no ring* |",
         "",
         "- `one` is bounded by this: The disk.",
         "  fsync: 1 ms",

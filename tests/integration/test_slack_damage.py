@@ -120,6 +120,6 @@ async def test_a_thread_whose_run_is_damaged_while_the_bot_runs_says_that_it_end
     place.service.story.entries.append(replace(cannot, seq=cannot.seq + 1))
     place.service.publish()
     async with asyncio.timeout(SECONDS):
-        while "cannot be told" not in place.said[-1].text:
+        while "cannot be posted" not in place.said[-1].text:
             await asyncio.sleep(0.02)
     assert place.said[-1].thread_ts == place.said[0].ts

@@ -84,7 +84,7 @@ async def test_what_slack_takes_days_later_is_told_with_its_date(place: Place) -
         late = await weekend.is_over()
         assert "lmtp listens" in str(late[-1].blocks)
         assert times_alone(late) == []
-        assert all("Told late: it came at 2026-03-" in one.text for one in late)
+        assert all("Posted late: it happened at 2026-03-" in one.text for one in late)
         weekend.story.tell(fact.RetryChosen(by=THIRD))
         weekend.later = timedelta(0)
         await weekend.everything_is_told()

@@ -114,7 +114,7 @@ def others_act() -> Story:
         host="backend-3",
         boot_id="b",
         was="a",
-        reason="“Keep dovecot from being started” does not hold any more: backend-3: dovecot enabled is enabled",
+        reason="“Keep dovecot from being started” is no longer seen to be done: backend-3: dovecot enabled is enabled",
         lost="mask-dovecot",
         ran=(command(changes=False, text="systemctl show dovecot"),),
     )

@@ -57,7 +57,7 @@ def test_what_is_told_long_after_it_came_has_a_date_with_every_time() -> None:
             for message in replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=6)):
                 fits(message)
                 assert not times_alone(message)
-                assert message.text.endswith(f"Told late: it came at {stamp(entry.at)}.")
+                assert message.text.endswith(f"Posted late: it happened at {stamp(entry.at)}.")
         soon = replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=4))
         assert soon == replies(*facts, approvers=GROUP)
 

@@ -22,7 +22,7 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
         fits(message)
     said = "".join(seen(message) for message in messages)
     assert all(step.says in said for step in made.steps)
-    assert "Of 3 checks, 1 does not hold now and 1 cannot be said now" in said
+    assert "Of 3 checks, 1 is not met now and 1 is not known now" in said
     assert len(messages) <= 4
     assert all(step.action.command.text in plan_text(made, target()) for step in made.changes)
 

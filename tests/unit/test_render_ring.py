@@ -114,7 +114,7 @@ def test_a_flush_whose_proof_fails_for_the_vhosts_is_not_told_as_if_users_were_l
 
 
 def test_a_boot_is_said_with_what_was_looked_at_again() -> None:
-    gone = "“Keep dovecot from being started” does not hold any more"
+    gone = "“Keep dovecot from being started” is no longer seen to be done"
     told = fact.BackendRebooted(host="backend-3", boot_id="b", was="a", reason=gone, lost="mask-dovecot")
     message = last(Story().until("install-packages").tell(told))
     assert "backend-3 was booted" in message.text

@@ -80,8 +80,8 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
 
 
 def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]:
-    """What is held against the flush approval before a step, once it is given: nothing before that, nothing after the
-    first change of packages or configuration, and nothing where the step helps users who wait.
+    """What is checked against the flush approval before a step, once it is given: nothing before that, nothing after
+    the first change of packages or configuration, and nothing where the step helps users who wait.
     """
     at = plan.steps.index(step)
     gates = [one.gate for one in plan.steps[:at] if isinstance(one, PlannedApproval)]

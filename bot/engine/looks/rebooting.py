@@ -24,7 +24,7 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
             host=booted.host,
             boot_id=boot_id,
             was=run.boot_id,
-            reason=f"“{step.says}” does not hold any more: {reason}"
+            reason=f"“{step.says}” is no longer seen to be done: {reason}"
             if not observation.verdict.holds
             else f"all is as it was left: {reason}",
             lost="" if observation.verdict.holds else step.name,

@@ -132,12 +132,12 @@ class Runner:
         while not self._may_leave():
             run = self._runlog.run
             now, same_clock = self._ports.clock.now(), self._waiting.same_clock(run)
-            # They stand until the bot is started anew: an open question is held against them once.
+            # They stand until the bot is started anew: an open question is checked against them once.
             asked = run.asked if run.status is Status.ASKING else None
             rules = () if asked and asked is self._asked else self._rules.rules
             action = upnext.next_action(run, now, self._rules.harmless, rules=rules, same_clock=same_clock)
             went_on = await self._do(action, run)
-            self._asked = asked  # not before: where the journal failed, it is held against them again
+            self._asked = asked  # not before: where the journal failed, it is checked against them again
             if not went_on:
                 return
 

@@ -21,7 +21,7 @@ from bot.core.runs.events import WaitBegan
 from bot.practice.slack.server import LocalSlack
 from tests.bench.crowd import DELAY, Child, bot, child, memory, say, slack_of_a_company
 from tests.bench.past import SETTINGS, folder, open_runs, settings
-from tests.bench.row import By, Mark, Measured, Row, number, said, times
+from tests.bench.row import By, Mark, Measured, Row, number, reported, times
 from tests.integration.machines import Site
 
 OPEN = 100
@@ -282,13 +282,13 @@ ROWS = (
     Row(
         name="draining-commands",
         what="commands a minute per director for one draining run",
-        mark=said("a minute"),
+        mark=reported("a minute"),
         measure=_commands,
     ),
     Row(
         name="ssh-memory",
         what="memory per host of real SSH connections at 100 hosts (10 and 50, CPU and descriptors beside)",
-        mark=said("MB"),
+        mark=reported("MB"),
         measure=_ssh,
     ),
 )

@@ -34,7 +34,7 @@ from tests.bench.past import (
     settings,
     whole_run,
 )
-from tests.bench.row import Measured, Row, number, said, times
+from tests.bench.row import Measured, Row, number, reported, times
 from tests.unit.messages import places, runs_after
 
 SLACK_WAITS = 3.0
@@ -244,14 +244,14 @@ ROWS = (
     Row(
         name="reply",
         what="from a fact to its reply, Slack answering at once",
-        mark=said("s"),
+        mark=reported("s"),
         runs=RUNS,
         measure=_reply,
     ),
     Row(
         name="posts",
         what="posts a minute, Slack answering at once",
-        mark=said("a minute"),
+        mark=reported("a minute"),
         runs=RUNS,
         measure=_posts,
     ),

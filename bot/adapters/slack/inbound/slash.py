@@ -36,7 +36,7 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LINK_WITHIN = 5.0
 """Seconds that an answer waits for the address of a thread that is just being begun."""
 
-_WHERE_SHOWN = "its thread says what happens or, while it has none, whoever asked for it is told"
+_WHERE_SHOWN = "its thread says what happens; while it has none, a message to whoever asked for it does"
 
 _ABOUT_OPEN_RUNS = frozenset({"abort", "repost", "status", "list"})
 
@@ -208,7 +208,7 @@ class Commands:
         name, reason = (*_rest(typed).split(maxsplit=1), "", "")[:2]
         found = await self._service.release(await self._run(typed, name), person, reason)
         return note(
-            f"Run {found.run} was released: {claimed_words(found)} is free. The channel is told, with your reason."
+            f"Run {found.run} was released: {claimed_words(found)} is free. The channel sees it, with your reason."
         )
 
     async def _run(self, typed: Request, text: str) -> str:

@@ -140,7 +140,7 @@ def _step_text(plan: Plan, step: PlannedStep, target: Target) -> list[str]:
     return lines
 
 
-_HOLDS = {True: ":white_check_mark: holds", False: ":x: does not hold", None: ":grey_question: cannot be said now"}
+_MET = {True: ":white_check_mark: met", False: ":x: not met", None: ":grey_question: not known now"}
 
 
 def dry_run(found: DryRun) -> tuple[Message, ...]:
@@ -153,7 +153,7 @@ def dry_run(found: DryRun) -> tuple[Message, ...]:
     if plan.brings:
         builder.paragraph("*Brings*\n" + "\n".join(f"• {inline(line)}" for line in plan.brings))
     for text, holds, reason in found.checks:
-        builder.paragraph(f"*{_HOLDS[holds]}* · {escape(text)}")
+        builder.paragraph(f"*{_MET[holds]}* · {escape(text)}")
         builder.quote(":warning: *Alarm*" if alarm(reason) else "*Seen*", reason)
     for text in found.later:
         builder.paragraph(f"*:fast_forward: seen in the run itself* · {escape(text)}")
@@ -177,8 +177,8 @@ def _verdict(found: DryRun) -> str:
     results = [holds for _, holds, _ in found.checks]
     against, unknown = results.count(False), results.count(None)
     if not against and not unknown:
-        return "every check holds now"
-    counts = ((against, "does not hold now", "do not hold now"), (unknown, "cannot be said now", "cannot be said now"))
+        return "every check is met now"
+    counts = ((against, "is not met now", "are not met now"), (unknown, "is not known now", "are not known now"))
     parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
     return f"of {len(results)} checks, {' and '.join(parts)}"
 

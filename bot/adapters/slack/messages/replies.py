@@ -75,7 +75,7 @@ def replies(
 
 def _late(message: Message, at: datetime) -> Message:
     """As it is told long after it came: its times have their date, which is not that of the message."""
-    return said_after(rewritten(message, dated), f"Told late: it came at {stamp(at)}.")
+    return said_after(rewritten(message, dated), f"Posted late: it happened at {stamp(at)}.")
 
 
 def _own(  # noqa: C901, PLR0912

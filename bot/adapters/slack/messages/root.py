@@ -265,7 +265,7 @@ def looks(run: Run) -> str:
     """What is answered when a run has its ring, and has looked at nothing yet."""
     return (
         f"Run {run.id} claims ring {run.request.target.ring.name} and looks at everything on it. Its thread begins in"
-        " this channel when all is in order; else you are told here what is not."
+        " this channel when all is in order; else a message to you says what is not."
     )
 
 

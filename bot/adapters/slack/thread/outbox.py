@@ -164,7 +164,7 @@ class Outbox:
                 )
             except ERRORS as error:
                 failure = delivery_failure(error)
-                _log.warning("%s is not told: %s: %s", user, name_of(error), failure.value, extra=self._fields)
+                _log.warning("not posted to %s: %s: %s", user, name_of(error), failure.value, extra=self._fields)
                 if once or failure is DeliveryFailure.REFUSED:
                     return False
                 message = plainer(message) if failure is DeliveryFailure.CONTENT else message

@@ -46,7 +46,7 @@ Record = Callable[[Sequence[Entry]], str]
 
 _GONE = "The first message of this thread was deleted; the record goes on here."
 
-_DAMAGED = "What follows cannot be told here, as the facts of this run are damaged: {error}. Look at its hosts by hand."
+_DAMAGED = "What follows cannot be posted, as the facts of this run are damaged: {error}. Look at its hosts by hand."
 
 _log = logging.getLogger(__name__)
 
@@ -119,11 +119,11 @@ class ThreadWriter:
                     return
                 await self._wait(pause)
             except Illegal as error:
-                _log.exception("cannot be told: its journal is damaged", extra={"run": self._run})
+                _log.exception("cannot be posted: its journal is damaged", extra={"run": self._run})
                 await self._unwritten.say(_DAMAGED.format(error=error))
                 return
             except Exception:  # noqa: BLE001 - the task's boundary: a thread that ends silently would hold its run for ever
-                _log.exception("telling failed, it is tried again", extra={"run": self._run})
+                _log.exception("posting failed, it is tried again", extra={"run": self._run})
                 await self._pace.rest(failures)
                 failures += 1
 
