@@ -81,7 +81,7 @@ def timings(settings: Settings) -> Timings:
 
 
 def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
-    """The way to the hosts; raises Misconfigured for files that are not there."""
+    """The hosts, over SSH; raises Misconfigured for files that are not there."""
     ssh = settings.ssh
     for unread in unread_config(settings):
         raise Misconfigured(unread)
@@ -157,7 +157,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
             approvers=approvers,
             record=markdown,
             home=settings.slack.channels,
-            may_be_told=people.may_be_told,
+            may_post_in=people.may_post_in,
             now=clock.now,
         )
         stack.push_async_callback(thread.close)

@@ -12,7 +12,7 @@ import yaml
 from bot.config import validated
 from bot.core.plans.laws import Rules
 from bot.core.plans.procedure import Procedure
-from bot.core.setup.lint import try_out
+from bot.core.setup.lint import lint_procedure
 from bot.core.text.redact import redact
 from bot.errors import Misconfigured
 
@@ -87,7 +87,7 @@ def read_library(folder: Path) -> Library:
         rules = rules.model_copy(update={"harmless": _shipped_rules().harmless})
     for path, procedure in procedures.items():
         try:
-            try_out(procedure, rules)
+            lint_procedure(procedure, rules)
         except Misconfigured as error:
             raise Misconfigured(f"{path}: {error}") from None
     return Library(procedures=tuple(procedures.values()), rules=rules)

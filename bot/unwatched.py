@@ -103,7 +103,7 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
             client=client, requesters=allowed, approvers=allowed, channels=frozenset(reachable.channels)
         )
         calling = [
-            asyncio.create_task(post(client, Pace(), channels, functools.partial(_same, message), people.may_be_told))
+            asyncio.create_task(post(client, Pace(), channels, functools.partial(_same, message), people.may_post_in))
             for channels, message in _messages(found, why, reachable, in_slack=in_slack)
         ]
         try:

@@ -41,7 +41,7 @@ class _Live:
 
 
 class Service:
-    """One per bot: every run that is under way, and the way to a new one."""
+    """One per bot: every run that is under way, and how a new one begins."""
 
     def __init__(self, ports: Ports, catalogue: Catalogue, new_id: Callable[[], str]) -> None:
         self._ports = ports

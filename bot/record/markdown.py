@@ -199,12 +199,12 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
 
 def _settings(changed: fact.SettingsChanged) -> Iterator[str]:
     """What differs from the settings that the run was asked for with."""
-    ways = {**changed.directors, **changed.backends}
-    yield f"The settings are {'not' if ways or changed.stays else 'again'} as when the run was asked for"
-    for host, way in ways.items():
-        sudo = ", with sudo" if way.sudo else ""
-        machine = f", machine-id {way.machine_id}" if way.machine_id else ""
-        yield f"- From here on {name(host)} is reached by {code(f'ssh {way.ssh}')}{sudo}{machine}"
+    accesses = {**changed.directors, **changed.backends}
+    yield f"The settings are {'not' if accesses or changed.stays else 'again'} as when the run was asked for"
+    for host, access in accesses.items():
+        sudo = ", with sudo" if access.sudo else ""
+        machine = f", machine-id {access.machine_id}" if access.machine_id else ""
+        yield f"- From here on {name(host)} is reached by {code(f'ssh {access.ssh}')}{sudo}{machine}"
     yield from (f"- Stays for this run as it was; in the settings of now {prose(one)}" for one in changed.stays)
 
 

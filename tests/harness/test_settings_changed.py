@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.practice.ring.state import BackendState, View
@@ -144,8 +144,8 @@ async def test_what_is_corrected_is_said_once_and_that_it_is_as_before_again(pla
     play.network.reaches["backend-3-mgmt"] = "backend-3"
     for name in ("backend-3-mgmt", "backend-3-mgmt", "", ""):
         await restarted_with(play, backend_3(ssh=name))
-    way = Way(ssh="backend-3-mgmt", sudo=True, machine_id=play.backend.machine_id)
-    assert [one.backends for one in play.facts(fact.SettingsChanged)] == [{"backend-3": way}, {}]
+    access = Access(ssh="backend-3-mgmt", sudo=True, machine_id=play.backend.machine_id)
+    assert [one.backends for one in play.facts(fact.SettingsChanged)] == [{"backend-3": access}, {}]
     assert "The settings are again as when this run was asked for" in said_of_the_settings(play)
     assert await play.ends() == "done"
 

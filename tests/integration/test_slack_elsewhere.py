@@ -108,7 +108,7 @@ async def test_nobody_outside_reads_what_a_run_is_about(place: Place) -> None:
     """No run may be begun in a channel that is shared; what is said of one elsewhere goes to the next channel."""
     place.slack.add_channel("C0SHARED", name="shared", is_ext_shared=True)
     place.slack.add_channel(HOME, name="home")
-    thread = announcer(place, home=["C0SHARED", HOME], may_be_told=place.people.may_be_told)
+    thread = announcer(place, home=["C0SHARED", HOME], may_post_in=place.people.may_post_in)
     story = await posted_and_archived(place, thread, Story().until("director-down"))
     tell(place, thread, story.fail("director-1: users is 19, expected 0"))
     await said(place, HOME)
@@ -258,8 +258,8 @@ async def test_a_thread_that_takes_nothing_is_not_told_anew_from_its_beginning_a
         story.tell(fact.RingSetBack(step="set-vhosts-to-zero", holds=True, reason="director-1: vhosts is 0"))
     posted: list[Blocks] = []
 
-    async def post(tell: outside.Tell) -> bool:
-        posted.extend(filter(None, [tell()]))
+    async def post(compose: outside.Compose) -> bool:
+        posted.extend(filter(None, [compose()]))
         return True
 
     calls = outside.Calls(

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import cache
 
 from bot.core.decisions.goback import going_back
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Ran
@@ -96,9 +96,9 @@ def others_act() -> Story:
     story.tell(longer).until("drain", on=Status.WAITING)
     said = "the bot was away; by its own clock 61 minutes have passed, by the clock of director-1 50 seconds"
     story.tell(fact.WaitGoesOn(step="drain", until=story.at + timedelta(minutes=14), reason=said))
-    way = Way(ssh="director-1-new", sudo=True, machine_id="")
+    access = Access(ssh="director-1-new", sudo=True, machine_id="")
     stays = ("director-3 was added to the directors", "vhosts of backend-2 is 50, and 100 for this run")
-    story.tell(fact.SettingsChanged(directors={"director-1": way}, backends={}, stays=stays))
+    story.tell(fact.SettingsChanged(directors={"director-1": access}, backends={}, stays=stays))
     story.tell(fact.MonitorSaysUp(host="director-1", reason="director-1: vhosts is 0, state is up, users is 12"))
     story.tell(fact.OthersCounted(usable=0, needed=1, reason="director-1: backend-1 is down with vhosts 100"))
     story.tell(fact.OthersCounted(usable=1, needed=1, reason="director-1: backend-2 is down with vhosts 100"))

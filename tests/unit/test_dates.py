@@ -54,11 +54,11 @@ def test_what_is_told_long_after_it_came_has_a_date_with_every_time() -> None:
         runs = runs_after(story.entries)
         for entry in story.entries:
             facts = (entry, runs.get(entry.seq - 1), runs[entry.seq])
-            for message in replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=6)):
+            for message in replies(*facts, approvers=GROUP, posted=entry.at + timedelta(minutes=6)):
                 fits(message)
                 assert not times_alone(message)
                 assert message.text.endswith(f"Posted late: it happened at {stamp(entry.at)}.")
-        soon = replies(*facts, approvers=GROUP, told=entry.at + timedelta(minutes=4))
+        soon = replies(*facts, approvers=GROUP, posted=entry.at + timedelta(minutes=4))
         assert soon == replies(*facts, approvers=GROUP)
 
 

@@ -198,7 +198,7 @@ class SlackPeople:
             mend = f"What to do: enable the group in Slack, or correct {key} and start the bot anew"
             return _Right(False, f"{_not_said(whom, away)}. {mend}")
 
-    async def may_be_told(self, channel: str) -> bool:
+    async def may_post_in(self, channel: str) -> bool:
         """Whether what runs are about may be said in this channel; not where Slack does not say who reads it."""
         try:
             known = await self._rooms.of(channel)

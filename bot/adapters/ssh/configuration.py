@@ -1,7 +1,7 @@
-"""What OpenSSH's configuration says of a way to a host. Reading it may take for ever: a `Match exec` runs a program.
+"""What OpenSSH's configuration says of a route to a host. Reading it may take for ever: a `Match exec` runs a program.
 
 So no reading keeps another host from being reached: each has a thread of its own, not one of the pool that all of the
-bot shares, and there is one per way at a time, as nothing ends one that hangs. It must not know what is connected.
+bot shares, and there is one per route at a time, as nothing ends one that hangs. It must not know what is connected.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Unreached(Exception):
 
 @dataclass(frozen=True)
 class Configured:
-    """What it says of one way. `options`: as asyncssh has read it."""
+    """What it says of one route. `options`: as asyncssh has read it."""
 
     route: Route
     jump: Route | None
@@ -60,7 +60,7 @@ class Configuration:
         self._under_way: dict[Route, asyncio.Future[Options]] = {}
 
     async def of(self, route: Route) -> Configured:
-        """What it says of this way; raises Unreached."""
+        """What it says of this route; raises Unreached."""
         limit = READING.total_seconds()
         try:
             async with asyncio.timeout(limit):

@@ -1,4 +1,4 @@
-"""Ways to hosts by the names that OpenSSH's configuration knows them by. It must not know how one is gone."""
+"""Routes to hosts by the names that OpenSSH's configuration knows them by. Must not know how they are connected."""
 
 from __future__ import annotations
 

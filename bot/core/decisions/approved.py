@@ -80,7 +80,7 @@ def _wanted(step: PlannedStep) -> tuple[Expected, ...]:
             assert_never(step)
 
 
-def kept(ahead: Sequence[PlannedStep], *, config: bool, disturbed: bool) -> frozenset[str]:
+def must_be_as_shown(ahead: Sequence[PlannedStep], *, config: bool, disturbed: bool) -> frozenset[str]:
     """The names of what has to be as shown: all of it until users are disturbed, then what is still to be replaced.
 
     `ahead`: the step at hand and all after it; `config`: the run replaces the configuration.

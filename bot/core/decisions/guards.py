@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import assert_never
 
-from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, kept, things_in_words
+from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, must_be_as_shown, things_in_words
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import (
@@ -89,7 +89,7 @@ def _judged(plan: Plan, step: PlannedStep, *, disturbed: bool) -> frozenset[str]
     waiting = any(Effect.STOP_DOVECOT in one for one in before) and now & {Effect.DOWN, Effect.FLUSH}
     if plan.back or gates[-1:] != [Gate.FLUSH] or waiting or any(one & REPLACES for one in before):
         return frozenset()
-    return kept(plan.steps[at:], config=plan.config_digest is not None, disturbed=disturbed)
+    return must_be_as_shown(plan.steps[at:], config=plan.config_digest is not None, disturbed=disturbed)
 
 
 def to_be_shown(run: Run) -> frozenset[str]:
@@ -99,7 +99,7 @@ def to_be_shown(run: Run) -> frozenset[str]:
     # A stop that was sent changes the unit by this run's own hand, even before it is seen to be done.
     stopped = any(Effect.STOP_DOVECOT in step.does for step in run.touched)
     ahead = run.plan.steps[run.position :]
-    return kept(ahead, config=run.plan.config_digest is not None, disturbed=run.disturbed or stopped)
+    return must_be_as_shown(ahead, config=run.plan.config_digest is not None, disturbed=run.disturbed or stopped)
 
 
 def shown_now(run: Run) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ class Host(_Part):
         return self.ssh or self.name
 
 
-class Way(_Part):
+class Access(_Part):
     """How a host is reached and proves who it is, as of Host; `ssh` is its address there."""
 
     ssh: str
@@ -49,8 +49,8 @@ class Way(_Part):
     machine_id: str
 
     @classmethod
-    def to(cls, host: Host) -> Self:
-        """The way to this host."""
+    def of(cls, host: Host) -> Self:
+        """How this host is reached."""
         return cls(ssh=host.address, sudo=host.sudo, machine_id=host.machine_id)
 
 

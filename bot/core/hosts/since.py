@@ -12,7 +12,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
-from bot.core.hosts.inventory import Backend, Host, Inventory, Ring, Target, Way, mistakes
+from bot.core.hosts.inventory import Access, Backend, Host, Inventory, Ring, Target, mistakes
 
 H = TypeVar("H", bound=Host)
 
@@ -24,17 +24,17 @@ _OF_A_PLAN = frozenset({"name", "directors", "backends", "proposed", "take_down"
 class Since:
     """By name, the directors and backends that are reached otherwise now; and what else differs, in words."""
 
-    directors: Mapping[str, Way] = field(default_factory=dict)
-    backends: Mapping[str, Way] = field(default_factory=dict)
+    directors: Mapping[str, Access] = field(default_factory=dict)
+    backends: Mapping[str, Access] = field(default_factory=dict)
     stays: tuple[str, ...] = ()
 
 
-def reached(target: Target, ways: Mapping[str, Way]) -> Target:
+def reached(target: Target, accesses: Mapping[str, Access]) -> Target:
     """The target with these hosts reached so."""
 
     def host(one: H) -> H:
-        way = ways.get(one.name)
-        return one if way is None else one.model_copy(update=way.model_dump())
+        access = accesses.get(one.name)
+        return one if access is None else one.model_copy(update=access.model_dump())
 
     ring = target.ring.model_copy(
         update={
@@ -59,17 +59,17 @@ def since(
         return Since(stays=(f"no ring has {target.backend.name} ({target.backend.ip}) any more",))
     stays = list(_differences(target, ring))
     own = next((one for one in ring.backends if one.name == target.backend.name), target.backend)
-    if machine_id and Way.to(own) != Way.to(target.backend):
+    if machine_id and Access.of(own) != Access.of(target.backend):
         if own.machine_id != machine_id and (own.machine_id or target.backend.machine_id):
             is_ = own.machine_id or "not set"
             stays.append(f"machine_id of {own.name} is {is_}, and this run is on the machine {machine_id}")
         # Its address alone would prove a machine that has replaced it, too.
         own = own.model_copy(update={"machine_id": machine_id})
-    directors = _ways(target.ring.directors, ring.directors)
+    directors = _reached_otherwise(target.ring.directors, ring.directors)
     for name in [name for name in directors if name in claimed]:
         by = f"ssh {directors.pop(name).ssh} is claimed by run {claimed[name]}"
         stays.append(f"{name} is reached as before, as {by} (once that has ended, start the bot anew)")
-    backends = _ways(target.ring.backends, [own if one.name == own.name else one for one in ring.backends])
+    backends = _reached_otherwise(target.ring.backends, [own if one.name == own.name else one for one in ring.backends])
     if (directors or backends) and (why := _unsafe(target, {**directors, **backends}, machine_id)):
         return Since(stays=(*stays, f"hosts are reached as before, as {why}"))
     return Since(directors=directors, backends=backends, stays=tuple(stays))
@@ -83,22 +83,22 @@ def _now(target: Target, inventory: Inventory) -> Ring | None:
     return next(chain(having, named), None)
 
 
-def _ways(then: Sequence[Host], now: Sequence[Host]) -> dict[str, Way]:
+def _reached_otherwise(then: Sequence[Host], now: Sequence[Host]) -> dict[str, Access]:
     """Of the hosts that are the same ones: those that are reached otherwise; another address is another backend."""
-    was = {_who(host): Way.to(host) for host in then}
-    return {host.name: way for host in now if (way := Way.to(host)) != was.get(_who(host), way)}
+    was = {_who(host): Access.of(host) for host in then}
+    return {host.name: access for host in now if (access := Access.of(host)) != was.get(_who(host), access)}
 
 
 def _who(host: Host) -> tuple[object, ...]:
     return (host.name, host.ip) if isinstance(host, Backend) else (host.name,)
 
 
-def _unsafe(target: Target, ways: Mapping[str, Way], machine_id: str | None) -> str:
+def _unsafe(target: Target, accesses: Mapping[str, Access], machine_id: str | None) -> str:
     """Why its hosts may not be reached so, empty where they may: two of them would be one machine, or unproved."""
     if machine_id is None:
         return "it began without a proof of which member of the ring each director is"
     before = mistakes((target.ring,))
-    return "; ".join(one for one in mistakes((reached(target, ways).ring,)) if one not in before)
+    return "; ".join(one for one in mistakes((reached(target, accesses).ring,)) if one not in before)
 
 
 def _differences(target: Target, now: Ring) -> Iterator[str]:

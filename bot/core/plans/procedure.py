@@ -45,7 +45,7 @@ class Gate(StrEnum):
 
 
 StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
-Line = Annotated[str, Field(min_length=3, max_length=500)]
+ShortText = Annotated[str, Field(min_length=3, max_length=500)]
 
 
 class _Part(BaseModel):
@@ -168,14 +168,14 @@ class Undo(Running):
 
 class _Step(_Part):
     step: StepName
-    says: Line
-    because: Line
+    says: ShortText
+    because: ShortText
     runbook: int | None = Field(default=None, ge=1, le=99)
     needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple, json_schema_input_type=Need | list[Need])] = ()
 
 
 class Hopes(_Part):
-    """What is looked for as long as `within`, once the check holds; it is told as it was seen, and judged by nobody."""
+    """What is looked for as long as `within`, once the check holds; it is reported as seen, and judged by nobody."""
 
     expect: Expectations
     within: Duration
@@ -203,7 +203,7 @@ class Change(Running, _Step):
     only_if: Annotated[tuple[Expectation, ...], BeforeValidator(_as_list, json_schema_input_type=_Any)] = ()
     repeatable: bool = True
     undo: Undo | None = None
-    no_undo_because: Line | None = None
+    no_undo_because: ShortText | None = None
 
     @model_validator(mode="after")
     def _undone_and_proved(self) -> Self:
@@ -257,7 +257,7 @@ class Stage(_Part):
     """
 
     stage: StepName
-    says: Line
+    says: ShortText
     uninterrupted: bool = False
     verifies: bool = False
     steps: tuple[Step, ...] = Field(min_length=1)
@@ -268,8 +268,8 @@ class Procedure(_Part):
 
     procedure: StepName
     command: Annotated[str, Field(pattern=r"^/[a-z][a-z0-9_-]{1,30}$")]
-    title: Line
-    summary: Line
+    title: ShortText
+    summary: ShortText
     takes: tuple[Literal[Need.CONFIG, Need.PACKAGES], ...] = ()
     stages: tuple[Stage, ...] = Field(min_length=1)
 

@@ -17,14 +17,14 @@ class RingSeen:
     """One look at the directors that answer, judged.
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
-    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `said`: all their
-    answers, `heard` their names. `users`: the highest count of them. `usable_others`: the lowest; None when none
+    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `answers`: all of
+    them, `heard` their names. `users`: the highest count of them. `usable_others`: the lowest; None when none
     answered.
     """
 
     given_users: dict[str, str]
     reported_up: dict[str, str]
-    said: str
+    answers: str
     heard: frozenset[str]
     users: int
     usable_others: int | None
@@ -32,9 +32,9 @@ class RingSeen:
 
 
 def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
-    """Hold the directors' answers against what this run has made of the ring."""
+    """Compare the directors' answers with what this run has made of the ring."""
     enforced = run.enforced
-    given, up, said, mapped = {}, {}, [], {}
+    given, up, answers, mapped = {}, {}, [], {}
     fewest: int | None = None
     others: dict[str, None] = {}
     for one in seen:
@@ -42,7 +42,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
             continue
         vhosts, users, state = one.reading["vhosts"], one.reading["users"], one.reading["state"]
         line = f"{one.host}: vhosts is {vhosts}, state is {state}, users is {users}"
-        said.append(line)
+        answers.append(line)
         mapped[one.host] = int(users)
         reported_up = state != "down" and Effect.DOWN in enforced
         if (vhosts != 0 and (Effect.TAKES_VHOSTS in enforced or reported_up)) or (
@@ -58,7 +58,7 @@ def judge_ring(run: Run, seen: Sequence[Seen]) -> RingSeen:
     return RingSeen(
         given_users=given,
         reported_up=up,
-        said="; ".join(said),
+        answers="; ".join(answers),
         heard=frozenset(mapped),
         users=max(mapped.values(), default=0),
         usable_others=fewest,
@@ -93,7 +93,7 @@ def only_mapped(run: Run, ring: RingSeen) -> bool:
 
 
 def heard_all(run: Run, seen: Sequence[Seen]) -> bool:
-    """Whether each director that gave it users was read: what another one says is no word of theirs."""
+    """Whether each director that gave it users was read: what another one says is not their answer."""
     return run.ring.given_by <= {one.host for one in seen if one.reading is not None}
 
 
@@ -114,7 +114,7 @@ def in_use(seen: Sequence[Seen]) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Others:
-    """What the looks of one watch have shown of the other backends since that was last told.
+    """What the looks of one watch have shown of the other backends since that was last reported.
 
     Those that flap call people once, and not at each of their turns. `enough_since`: since when no look has shown fewer
     than the ring needs; `fell`: since when each one has, after they had been enough and people were not told so.
@@ -131,20 +131,20 @@ class Others:
             return Others(enough_since=self.enough_since or now)
         return Others(fell=now if self.enough_since and run.ring.others_low else self.fell)
 
-    def told(self, run: Run, ring: RingSeen, now: datetime, calm: timedelta) -> OthersCounted | None:
-        """The fact to be written: at once when they became fewer than the ring needs, or than was told.
+    def to_record(self, run: Run, ring: RingSeen, now: datetime, calm: timedelta) -> OthersCounted | None:
+        """The fact to be written: at once when they became fewer than the ring needs, or than was reported.
 
-        What is told anew, that they are enough again, or too few again, has to be so for `calm` before.
+        What is reported anew, that they are enough again, or too few again, has to be so for `calm` before.
         """
         usable, left = ring.usable_others, run.ring.others_left
         if usable is None or not run.enforced:
             return None
         if not _too_few(run, usable):
-            tells = left is not None and _long(self.enough_since, now, calm)
+            due = left is not None and _long(self.enough_since, now, calm)
         else:
-            tells = left is None or usable < left or _long(self.fell, now, calm)
+            due = left is None or usable < left or _long(self.fell, now, calm)
         needed = run.target.ring.usable_others
-        return OthersCounted(usable=usable, needed=needed, reason=ring.others) if tells else None
+        return OthersCounted(usable=usable, needed=needed, reason=ring.others) if due else None
 
 
 def _long(since: datetime | None, now: datetime, calm: timedelta) -> bool:

@@ -25,7 +25,7 @@ _WITHOUT = {
 }
 
 
-def try_out(procedure: Procedure, rules: Rules) -> None:
+def lint_procedure(procedure: Procedure, rules: Rules) -> None:
     """Make each of its plans; raises Misconfigured, naming the step, for whatever would go wrong in one of them."""
     for has in _forms(procedure):
         order = _order(has)

@@ -25,7 +25,7 @@ BESIDE = timedelta(milliseconds=250)
 
 
 class Sending:
-    """The way of one bot to its hosts, for changes.
+    """Sends the changes of one bot to its hosts.
 
     `not_after`: how long after its host's clock was read a change may begin there. What the network has not taken by
     then has been given up on this side (see the TCP timeouts of the SSH adapter). As long after that, a director may

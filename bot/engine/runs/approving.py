@@ -73,8 +73,8 @@ class Approvals:
                 observation = await looking
                 holds, reason = observation.verdict.holds, observation.verdict.reason
                 # Where it is asked for again, for what is left, people are shown what is so now, and decide.
-                told = asked_again and (holds is False or not _of_use(gate, check, run))
-                if not counts_only(check) and not holds and not told:
+                shown_so = asked_again and (holds is False or not _of_use(gate, check, run))
+                if not counts_only(check) and not holds and not shown_so:
                     await self._failed(run, f"what the approval is to show is not so: {reason}", observation)
                     return None
                 if not holds and not counts_only(check):
@@ -147,15 +147,15 @@ class Approvals:
     async def judged(self, run: Run) -> str | fact.ApprovalLapsed | timedelta:
         """Whether the approval that the step at hand stands behind may be acted on now.
 
-        The answer is a word for the record where it was not judged, as users wait (empty where it was good), or why it
-        has lapsed, or after how long to try again, as it cannot be known now whether somebody may approve.
+        The answer is a remark for the record where it was not judged, as users wait (empty where it was good), or why
+        it has lapsed, or after how long to try again, as it cannot be known now whether somebody may approve.
         """
         if run.grant is None or run.step is None:
             waits = run.users_first and run.lapsed
-            return _word(run.lapsed, "has lapsed") if waits and run.lapsed else ""
+            return _unjudged(run.lapsed, "has lapsed") if waits and run.lapsed else ""
         due = self._judged != (run.judged_since, run.grant.digest)
         if run.users_first:
-            return _word(run.grant, "was not judged again") if due else ""
+            return _unjudged(run.grant, "was not judged again") if due else ""
         if not due:
             return ""
         person, now = await self._ports.people.person(run.grant.by), self._ports.clock.now()
@@ -216,7 +216,7 @@ def _of_use(gate: Gate, check: PlannedCheck, run: Run) -> tuple[Expected, ...]:
     return tuple(one for one in expected_of(check, run.observed) if one.where is Where.BACKEND or not past)
 
 
-def _word(grant: Grant, how: str) -> str:
+def _unjudged(grant: Grant, how: str) -> str:
     return (
         f"users wait, so this is sent at once, with the {grant.gate} approval of <@{grant.by}>,"
         f" {grant.given:%H:%M:%S} UTC, which {how}"

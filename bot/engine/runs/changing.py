@@ -64,10 +64,10 @@ class Changing:
     def _run(self) -> Run:
         return self._runlog.run
 
-    async def make(self, step: PlannedChange, decided: Run, word: str = "", against: str = "") -> None:
+    async def make(self, step: PlannedChange, decided: Run, remark: str = "", against: str = "") -> None:
         """Find it done already, or do it; every way it can come out is recorded as a fact.
 
-        `decided`: the run as it was when this was decided; `word`: see StepStarted; `against`: see MakeChange.
+        `decided`: the run as it was when this was decided; `remark`: `word` of StepStarted; `against`: see MakeChange.
         """
         deviations = self._run.ring.deviations
         ready = await self._judging.judged(step, decided)
@@ -78,13 +78,13 @@ class Changing:
             # The watch may have kept it waiting: then what it was judged on is old.
             if self._run.ring.deviations != deviations or self._ports.clock.now() - judged >= OLD:
                 return
-            facts = self._begun(step, ready, word) if isinstance(ready, Ready) else (ready,)
+            facts = self._begun(step, ready, remark) if isinstance(ready, Ready) else (ready,)
             # Where a person did something while this looked, it is asked again what is next.
             recorded = await self._runlog.record(*facts, only_after=decided.last_decisive)
         if recorded and isinstance(ready, Ready):
             await self._send(step, step.action, ready)
 
-    def _begun(self, step: PlannedChange, ready: Ready, word: str) -> tuple[fact.Fact, ...]:
+    def _begun(self, step: PlannedChange, ready: Ready, remark: str) -> tuple[fact.Fact, ...]:
         started = fact.StepStarted(
             step=step.name,
             attempt=self._run.attempt + 1,
@@ -94,7 +94,7 @@ class Changing:
             seen=ready.guarded,
             not_after=ready.fence.not_after,
             boot_id=ready.boot_id,
-            word=word,
+            word=remark,
         )
         # How long a flush may take depends on how many it moves, and many may have come since the last count.
         counted = users_counted(self._run, ready.before.seen) if Effect.FLUSH in step.does else ()

@@ -241,8 +241,8 @@ class Runner:
             case timedelta() as pause:
                 self._alarm_in(pause)
                 return False
-            case str() as word:
-                await self._changing.make(step, run, word)
+            case str() as remark:
+                await self._changing.make(step, run, remark)
                 return True
 
     async def _people_can_see(self, run: Run, step: PlannedChange) -> bool:

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 _CALM = 10
 """So many times longer are the pauses once the run holds because of this: a person is asked, and not a loop fought.
-For so many pauses the others have to be enough before that is told.
+For so many pauses the others have to be enough before that is reported.
 """
 
 _LATE = timedelta(seconds=10)
@@ -158,8 +158,8 @@ class Watch:
         ring = judge_ring(run, observation.seen)
         now = self._ports.clock.now()
         self._others = self._others.seen(run, ring, now)
-        if (told := self._others.told(run, ring, now, _CALM * self._ports.timings.watch_every)) is not None:
-            await self._runlog.record(told)
+        if (counted := self._others.to_record(run, ring, now, _CALM * self._ports.timings.watch_every)) is not None:
+            await self._runlog.record(counted)
             self._others = Others()
         if ring.reported_up and not run.ring.monitor_reported:
             host, reason = next(iter(ring.reported_up.items()))
@@ -175,7 +175,7 @@ class Watch:
         """It was given users, and is given none any more: a colleague took them away, or it is seen late."""
         if run.ring.given_users and run.ring.given_by <= ring.heard:
             (step, *_), ran, seen = run.ring.kept_up, observation.ran, observation.seen
-            set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.said, ran=ran, seen=seen)
+            set_back = fact.RingSetBack(step=step.name, holds=True, reason=ring.answers, ran=ran, seen=seen)
             await self._runlog.record(set_back)
 
     async def _deviated(self, run: Run, ring: RingSeen, observation: Observation, *, last: bool) -> Host | None:
@@ -282,7 +282,7 @@ class Watch:
         directors = observation.part([_EVERY]).seen
         if not run.was_out:
             if all_at_zero(directors):
-                out = fact.SeenOut(reason=judge_ring(run, directors).said)
+                out = fact.SeenOut(reason=judge_ring(run, directors).answers)
                 await self._runlog.record(out, only_after=run.last_decisive)
         elif _serves(observation) is True and in_use(directors):
             reason = f"<@{run.taken_by}> took over, and every director gives the backend users again"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.decisions.approved import as_shown, differences, evidence, kept, ring_is_past, to_read
+from bot.core.decisions.approved import as_shown, differences, evidence, must_be_as_shown, ring_is_past, to_read
 from bot.core.plans.plan import Plan, PlannedCheck, PlannedStep
 from bot.core.readings.expect import Look, check_expectations
 from bot.core.readings.outputs import Reading
@@ -33,7 +33,7 @@ def ahead(made: Plan, step: str) -> tuple[PlannedStep, ...]:
 def test_all_of_it_stays_until_users_are_disturbed_then_what_is_still_to_be_replaced(
     step: str, disturbed: bool, names: set[str]
 ) -> None:
-    assert kept(ahead(plan(), step), config=True, disturbed=disturbed) == names
+    assert must_be_as_shown(ahead(plan(), step), config=True, disturbed=disturbed) == names
 
 
 @pytest.mark.parametrize(

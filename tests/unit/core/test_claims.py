@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.runs.events import HostsProved, RunHeld, SettingsChanged
 from bot.core.runs.events.claims import claim_in_words, claims
 from tests.build import Story
@@ -30,7 +30,7 @@ def test_once_its_hosts_are_proved_it_claims_the_directors_by_what_they_call_the
 
 def test_directors_that_are_reached_by_new_names_are_claimed_by_these_too() -> None:
     """Else another ring of the settings, behind the same directors, could be begun beside it."""
-    ways = {"director-1": Way(ssh="Director-1-new", sudo=True, machine_id="")}
+    ways = {"director-1": Access(ssh="Director-1-new", sudo=True, machine_id="")}
     changed = SettingsChanged(directors=ways, backends={"backend-3": ways["director-1"]}, stays=())
     assert claims(changed) == ("ssh director-1-new",)
 

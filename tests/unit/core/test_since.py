@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bot.core.hosts.inventory import Inventory, Ring, Way
+from bot.core.hosts.inventory import Access, Inventory, Ring
 from bot.core.hosts.since import Since, reached, since
 from tests.build import PROVED, ring, target
 
@@ -32,8 +32,8 @@ def test_settings_that_are_the_same_say_nothing() -> None:
 
 def test_hosts_are_reached_as_the_settings_say_now_and_are_the_same_hosts() -> None:
     seen = now(lambda table: (table["directors"][0].update(ssh="one"), table["backends"][2].update(sudo=True)))
-    assert seen.directors == {"director-1": Way(ssh="one", sudo=False, machine_id="")}
-    assert seen.backends == {"backend-3": Way(ssh="backend-3", sudo=True, machine_id=PROVED.machine_id)}
+    assert seen.directors == {"director-1": Access(ssh="one", sudo=False, machine_id="")}
+    assert seen.backends == {"backend-3": Access(ssh="backend-3", sudo=True, machine_id=PROVED.machine_id)}
     made = reached(target(), {**seen.directors, **seen.backends})
     assert [one.address for one in made.ring.directors] == ["one", "director-2"]
     assert made.backend == made.ring.backends[2]
@@ -50,7 +50,7 @@ def test_a_backend_of_another_address_is_another_backend() -> None:
 
 def test_a_run_stays_on_the_machine_that_its_backend_proved_to_be() -> None:
     """A machine-id of the settings would prove any machine, and so would the address that one took over."""
-    pinned = Way(ssh="elsewhere", sudo=False, machine_id="0" * 32)
+    pinned = Access(ssh="elsewhere", sudo=False, machine_id="0" * 32)
     assert now(lambda table: table["backends"][2].update(ssh="elsewhere")) == Since(backends={"backend-3": pinned})
     seen = now(lambda table: table["backends"][2].update(ssh="elsewhere", machine_id="f" * 32))
     assert seen.backends == {"backend-3": pinned}
@@ -62,7 +62,7 @@ def test_a_run_stays_on_the_machine_that_its_backend_proved_to_be() -> None:
 def test_a_machine_id_that_is_taken_out_of_the_settings_counts_for_the_run_all_the_same() -> None:
     had = target()
     own = had.backend.model_copy(update={"machine_id": "0" * 32})
-    had = reached(had, {own.name: Way.to(own)})
+    had = reached(had, {own.name: Access.of(own)})
     seen = since(had, Inventory(rings=(ring(),)), machine_id="0" * 32)
     assert seen == Since(stays=(f"machine_id of backend-3 is not set, and this run is on the machine {'0' * 32}",))
 

@@ -88,7 +88,7 @@ def told(story: Story, *minutes: int | None) -> list[int]:
         now = NOON + timedelta(minutes=minute)
         ring = judge_ring(story.run, [SILENT if usable is None else says(usable=usable)])
         others = others.seen(story.run, ring, now)
-        if (counted := others.told(story.run, ring, now, timedelta(minutes=5))) is not None:
+        if (counted := others.to_record(story.run, ring, now, timedelta(minutes=5))) is not None:
             story.tell(counted)
             others = Others()
             said.append(counted.usable)

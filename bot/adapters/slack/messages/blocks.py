@@ -207,7 +207,7 @@ def marked(message: Message, remark: str) -> Message:
     return replace(message, text=f"{remark} {message.text}"[:TEXT], blocks=blocks)
 
 
-def said_after(message: Message, remark: str) -> Message:
+def remarked_after(message: Message, remark: str) -> Message:
     """The same message with a remark behind the sentence that stands for it, which begins with whom it calls."""
     return replace(message, text=f"{message.text[: TEXT - len(remark) - 1]} {remark}")
 

@@ -31,7 +31,7 @@ from bot.adapters.slack.messages.text import (
     moment,
     now,
     opens,
-    said,
+    step_text,
     title,
     who,
 )
@@ -78,11 +78,11 @@ def _meaning(run: Run) -> str:
 
 def _so_far(run: Run) -> str:
     """What is changed, as far as it was seen; what the way back has undone is not."""
-    changed = "; ".join(said(step) for step in in_effect(run))
+    changed = "; ".join(step_text(step) for step in in_effect(run))
     undone = ", and not undone" if run.plan.back else ""
     none = "All that was seen to be changed is undone" if run.made else "Nothing was seen to be changed so far"
     so_far = f" Changed so far{undone}: {changed}." if changed else f" {none}."
-    if begun := "; ".join(said(step) for step in in_doubt(run)):
+    if begun := "; ".join(step_text(step) for step in in_doubt(run)):
         so_far += f" Begun, and not known to be done now: {begun}."
     return so_far
 
@@ -190,8 +190,8 @@ def is_over(entry: Entry, run: Run, by_now: Run) -> bool:
     return question not in by_now.open_questions
 
 
-def told_over(message: Message, *called: str) -> Message:
-    """The message of what is over before it is told: without its buttons, and calling nobody of those it `called`."""
+def marked_over(message: Message, *called: str) -> Message:
+    """The message of what is over before it is posted: without its buttons, and calling nobody of those it `called`."""
     names = "|".join(re.escape(one) for one in called if one)
     text = re.sub(rf"^(?:(?:{names}) )+", "", message.text)
     if text == message.text and not any(block["type"] == "actions" for block in message.blocks):
@@ -263,7 +263,7 @@ def summary(approvals: Sequence[Entry]) -> str:
 def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool) -> Message:
     """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
 
-    Told once the question is `closed`, it calls nobody: what counts by then is told below it.
+    Posted once the question is `closed`, it calls nobody: what counts by then is posted below it.
     """
     what = opens(again.gate, run)
     if closed:

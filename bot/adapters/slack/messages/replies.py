@@ -8,7 +8,7 @@ from typing import assert_never
 from bot.adapters.slack.messages import plans, ring, steps
 from bot.adapters.slack.messages import questions as asking
 from bot.adapters.slack.messages.approval import approval
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten, said_after
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, remarked_after, rewritten
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
@@ -43,7 +43,7 @@ _TYPED = 2_500
 """Characters of a reason that was typed, once they are escaped: all 500 of it."""
 
 _LATE = timedelta(minutes=5)
-"""What is told so long after it came is not dated by Slack as it should be."""
+"""What is posted so long after it came is not dated by Slack as it should be."""
 
 _MOVED = timedelta(seconds=5)
 """A wait whose date moves by less goes on as it was: the hosts print whole seconds, and take their time."""
@@ -55,27 +55,27 @@ def replies(
     after: Run,
     *,
     approvers: str,
-    told: datetime | None = None,
+    posted: datetime | None = None,
     by_now: Run | None = None,
 ) -> tuple[Message, ...]:
     """The messages of one fact, in order; `approvers` is how they are mentioned.
 
-    What it says itself, if anything, and the reply of the checks that end with it; a question comes first. `told`:
+    What it says itself, if anything, and the reply of the checks that end with it; a question comes first. `posted`:
     when that is, where it may be long after it came; `by_now`: the state by then. What is over by then calls nobody.
     """
     over = asking.is_over(entry, after, by_now or after)
     own = _own(entry, before, after, approvers, over=over)
     if own and over:
-        own = asking.told_over(own, approvers, callers(after))
+        own = asking.marked_over(own, approvers, callers(after))
     checks = steps.checked(entry, before, after) if before else None
     both = (checks, own) if isinstance(entry.fact, fact.TurnedBack | fact.RunEnded) else (own, checks)
-    late = told is not None and told - entry.at > _LATE
+    late = posted is not None and posted - entry.at > _LATE
     return tuple(_late(message, entry.at) if late else message for message in both if message)
 
 
 def _late(message: Message, at: datetime) -> Message:
-    """As it is told long after it came: its times have their date, which is not that of the message."""
-    return said_after(rewritten(message, dated), f"Posted late: it happened at {stamp(at)}.")
+    """As it is posted long after it came: its times have their date, which is not that of the message."""
+    return remarked_after(rewritten(message, dated), f"Posted late: it happened at {stamp(at)}.")
 
 
 def _own(  # noqa: C901, PLR0912

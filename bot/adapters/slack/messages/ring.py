@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import answers, callers, clock, file_name, now, who
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
@@ -231,12 +231,12 @@ def seen_out(entry: Entry, out: fact.SeenOut, run: Run) -> Message:
 
 def settings_changed(entry: Entry, changed: fact.SettingsChanged, run: Run) -> Message:
     """How hosts are reached from here on, and what of the settings does not count for a run that is open."""
-    ways = {**changed.directors, **changed.backends}
-    head = f"The settings are {'not' if ways or changed.stays else 'again'} as when this run was asked for"
+    accesses = {**changed.directors, **changed.backends}
+    head = f"The settings are {'not' if accesses or changed.stays else 'again'} as when this run was asked for"
     builder = MessageBuilder(f"{head}, {clock(entry.at)}.")
     builder.paragraph(f":gear: *{head}*, {now(entry.at)}")
-    if ways:
-        lines = "\n".join(f"• {inline(name)}: {_way(way)}" for name, way in ways.items())
+    if accesses:
+        lines = "\n".join(f"• {inline(name)}: {_access(access)}" for name, access in accesses.items())
         builder.paragraph(f"*Reached so from here on*; each proves anew who it is\n{lines}")
     if changed.stays:
         lines = "\n".join(f"• {prose(one)}" for one in changed.stays)
@@ -245,10 +245,10 @@ def settings_changed(entry: Entry, changed: fact.SettingsChanged, run: Run) -> M
     return builder.message(name=file_name(entry, "settings"))
 
 
-def _way(way: Way) -> str:
+def _access(access: Access) -> str:
     """How a host is reached."""
-    machine = f", {inline(f'machine_id {way.machine_id}')}" if way.machine_id else ""
-    return f"{inline(f'ssh {way.ssh}')}{', with sudo' if way.sudo else ''}{machine}"
+    machine = f", {inline(f'machine_id {access.machine_id}')}" if access.machine_id else ""
+    return f"{inline(f'ssh {access.ssh}')}{', with sudo' if access.sudo else ''}{machine}"
 
 
 def not_for_this_run(run: Run) -> str:

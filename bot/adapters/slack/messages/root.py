@@ -227,12 +227,12 @@ def listing(
         builder.paragraph(f"*{title}*: there are none.")
         return builder.message()
     count = len(runs) if count is None else count
-    told = [_in_list(run, links, mine) for run in runs[:_SHOWN]]
-    for room in range(len(told), 0, -1):
+    lines = [_in_list(run, links, mine) for run in runs[:_SHOWN]]
+    for room in range(len(lines), 0, -1):
         builder = MessageBuilder(f"{title}: {count}.")
         shown = f", {room} of them are shown" if room < count else ""
         builder.paragraph(f"*{title}*: {count}{shown}{'; what waits for you stands first' if mine else ''}")
-        for text in told[:room]:
+        for text in lines[:room]:
             builder.paragraph(text)
         if room < count:
             builder.note(_not_shown([run.id for run in runs[room:]], count - room))

@@ -80,14 +80,14 @@ def runbook(step: PlannedStep) -> str:
     return f" · runbook {step.runbook}" if step.runbook is not None else ""
 
 
-def said(step: PlannedStep) -> str:
+def step_text(step: PlannedStep) -> str:
     """What a step says, shortened; the whole plan has all of it."""
     return escape(short(step.says, _SAYS))
 
 
 def title(plan: Plan, step: PlannedStep) -> str:
     """A step in a line: Step 5 of 27 · runbook 5 · Stop LMTP on backend-3; the whole plan has all that it says."""
-    return f"{place(plan, step)}{runbook(step)} · {said(step)}"
+    return f"{place(plan, step)}{runbook(step)} · {step_text(step)}"
 
 
 def stage_place(plan: Plan, stage: PlannedStage) -> str:
@@ -125,7 +125,7 @@ def asked_for(run: Run) -> str:
 
 def steps_done(run: Run) -> str:
     """How far a run is, with what was skipped."""
-    left_out = [said(step) for step in run.skipped]
+    left_out = [step_text(step) for step in run.skipped]
     back = " of the way back" if run.plan.back else ""
     done = f"*Steps* {run.position - len(left_out)} of {len(run.plan.steps)}{back} done"
     return done + (f"; skipped: {'; '.join(left_out)}" if left_out else "")

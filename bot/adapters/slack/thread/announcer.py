@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.adapters.slack.errors import ERRORS
 from bot.adapters.slack.people import Allowed
 from bot.adapters.slack.thread.damage import damaged
-from bot.adapters.slack.thread.elsewhere import Look, Tell, post
+from bot.adapters.slack.thread.elsewhere import Compose, Refresh, post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
 from bot.adapters.slack.thread.writer import Record, ThreadWriter
@@ -45,7 +45,7 @@ class SlackAnnouncer:
     """Implements the Announcer port. `approvers` are mentioned where somebody has to approve.
 
     `home`: the channels of the settings, for messages about a run whose own channel is not known or takes none.
-    `may_be_told` says of a channel whether what runs are about may be said there. `now`: the clock that dates facts.
+    `may_post_in` says of a channel whether what runs are about may be said there. `now`: the clock that dates facts.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class SlackAnnouncer:
         approvers: Allowed,
         record: Record,
         home: Sequence[str] = (),
-        may_be_told: Callable[[str], Awaitable[bool]] = _anywhere,
+        may_post_in: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._home = tuple(home)
-        self._may_be_told = may_be_told
+        self._may_post_in = may_post_in
         self._record = record
         self._client = client
         self._journal = journal
@@ -77,7 +77,7 @@ class SlackAnnouncer:
         self._warnings: set[asyncio.Task[Any]] = set()
 
     async def start(self, open_runs: Sequence[str]) -> None:
-        """Go on posting these runs, and those that have ended and were not told to their end; raises JournalError."""
+        """Go on posting these runs, and those that have ended and were not posted to their end; raises JournalError."""
         for run in dict.fromkeys((*open_runs, *await self._posts.behind())):
             self.wake(run)
 
@@ -136,12 +136,12 @@ class SlackAnnouncer:
         if not self._closed:
             self._beside(self._post_damaged(found), f"damage of {found.run}")
 
-    def _post_elsewhere(self, channel: str, tell: Tell, look: Look | None = None) -> asyncio.Task[bool]:
+    def _post_elsewhere(self, channel: str, compose: Compose, refresh: Refresh | None = None) -> asyncio.Task[bool]:
         others = tuple(one for one in self._home if one != channel)
-        return self._beside(self._post_in(others, tell, look), "message outside of its thread")
+        return self._beside(self._post_in(others, compose, refresh), "message outside of its thread")
 
-    async def _post_in(self, channels: tuple[str, ...], tell: Tell, look: Look | None = None) -> bool:
-        return bool(channels) and await post(self._client, self._pace, channels, tell, self._may_be_told, look)
+    async def _post_in(self, channels: tuple[str, ...], compose: Compose, refresh: Refresh | None = None) -> bool:
+        return bool(channels) and await post(self._client, self._pace, channels, compose, self._may_post_in, refresh)
 
     def _beside(self, posting: Coroutine[Any, Any, _T], name: str) -> asyncio.Task[_T]:
         task = asyncio.create_task(posting, name=name)

@@ -50,8 +50,8 @@ class Buttons:
         self._now = now
         self._asked: dict[int, tuple[Run | None, Run]] = {}
 
-    def told(self, entry: Entry, before: Run | None, after: Run) -> None:
-        """A fact is told next: it may be a question."""
+    def remember(self, entry: Entry, before: Run | None, after: Run) -> None:
+        """A fact is posted next: it may be a question."""
         if entry in after.open_questions:
             self._asked[entry.seq] = (before, after)
 
@@ -84,7 +84,7 @@ class Buttons:
     async def ask_again(self, run: Run) -> None:
         """Post the open questions again whose messages were deleted with their thread. Raises RootGone.
 
-        Told by the rows, as the bot may end, or fail, at any moment after it has posted another first message.
+        Seen from the rows, as the bot may end, or fail, at any moment after it has posted another first message.
         """
         for asked in run.open_questions:
             if not self._is_gone(asked):
@@ -106,11 +106,11 @@ class Buttons:
         part = max((_REPOSTED, *(post.part + 1 for post in self._outbox.of(seq))))
         await self._outbox.reply((seq, part), marked(replace(message, broadcast=False), remark), anew)
 
-    def _question(self, asked: Entry, told: datetime | None = None, by_now: Run | None = None) -> Message:
-        """As it is told now, or was then."""
+    def _question(self, asked: Entry, posted: datetime | None = None, by_now: Run | None = None) -> Message:
+        """As it is posted now, or was then."""
         before, after = self._asked[asked.seq]
-        told = told or self._now()
-        return replies(asked, before, after, approvers=self._approvers, told=told, by_now=by_now)[0]
+        posted = posted or self._now()
+        return replies(asked, before, after, approvers=self._approvers, posted=posted, by_now=by_now)[0]
 
 
 def _steers(run: Run) -> Message:

@@ -24,21 +24,21 @@ from bot.core.runs.fold import follow
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 
-Tell = Callable[[], Message | None]
+Compose = Callable[[], Message | None]
 """What is to be said by now; None once it is no longer so."""
 
-Look = Callable[[], Awaitable[None]]
-"""Finds out what `Tell` needs to know."""
+Refresh = Callable[[], Awaitable[None]]
+"""Finds out what `Compose` needs to know."""
 
 
 class Elsewhere(Protocol):
-    """Posts in the bot's channels, but for the one that is named, what is to be told by then."""
+    """Posts in the bot's channels, but for the one that is named, what is to be said by then."""
 
-    def __call__(self, channel: str, tell: Tell, look: Look | None = None) -> asyncio.Task[bool]: ...
+    def __call__(self, channel: str, compose: Compose, refresh: Refresh | None = None) -> asyncio.Task[bool]: ...
 
 
 _NAMED = 20
-"""Runs that are told with their state; of more, only their ids."""
+"""Runs that are named with their state; of more, only their ids."""
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class Calls:
     """
 
     def __init__(
-        self, *, approvers: str, post: Callable[[str, Tell], asyncio.Task[bool]], untaken: Callable[[], Untaken]
+        self, *, approvers: str, post: Callable[[str, Compose], asyncio.Task[bool]], untaken: Callable[[], Untaken]
     ) -> None:
         self._approvers = approvers
         self._post = post
@@ -152,7 +152,7 @@ class Calls:
             return
         last = 0
 
-        def tell() -> Message | None:
+        def compose() -> Message | None:
             nonlocal last
             last, message = self._unheard() or (last, None)
             return message
@@ -161,7 +161,7 @@ class Calls:
             if not calling.cancelled() and calling.exception() is None and calling.result():
                 self._called = last
 
-        self._calling = self._post(run.request.channel, tell)
+        self._calling = self._post(run.request.channel, compose)
         self._calling.add_done_callback(posted)
 
     def _unheard(self) -> tuple[int, Message] | None:
@@ -192,18 +192,18 @@ async def post(  # noqa: PLR0917 - one call, through the announcer
     client: AsyncWebClient,
     pace: Pace,
     channels: tuple[str, ...],
-    tell: Tell,
-    may_be_told: Callable[[str], Awaitable[bool]],
-    look: Look | None = None,
+    compose: Compose,
+    may_post_in: Callable[[str], Awaitable[bool]],
+    refresh: Refresh | None = None,
 ) -> bool:
     """Post it in the first of the channels that takes it; tried until one does. A repeat is better than silence.
 
-    `look` is awaited before each try. False where it was no longer so by then.
+    `refresh` is awaited before each try. False where it was no longer so by then.
     """
     failures, turn, plain = 0, 0, False
-    while (message := await _by_now(tell, look)) is not None:
+    while (message := await _by_now(compose, refresh)) is not None:
         channel = channels[turn % len(channels)]
-        if not await may_be_told(channel):
+        if not await may_post_in(channel):
             turn += 1
         else:
             try:
@@ -220,10 +220,10 @@ async def post(  # noqa: PLR0917 - one call, through the announcer
     return False
 
 
-async def _by_now(tell: Tell, look: Look | None) -> Message | None:
-    if look:
-        await look()
-    return tell()
+async def _by_now(compose: Compose, refresh: Refresh | None) -> Message | None:
+    if refresh:
+        await refresh()
+    return compose()
 
 
 async def _post(client: AsyncWebClient, channel: str, message: Message) -> None:

@@ -107,6 +107,6 @@ class Search:
 def _is_it(message: Mapping[str, Any], wanted: Metadata) -> str | None:
     """Its ts, if it carries that and is an app's: people cannot write metadata, but could quote it."""
     found, payload = message.get("metadata") or {}, wanted["event_payload"]
-    told = {"mark": payload["mark"], **(found.get("event_payload") or {})}  # older versions told none
-    ours = bool(message.get("bot_id")) and found.get("event_type") == EVENT and told == payload
+    carried = {"mark": payload["mark"], **(found.get("event_payload") or {})}  # older versions had none
+    ours = bool(message.get("bot_id")) and found.get("event_type") == EVENT and carried == payload
     return str(message["ts"]) if ours else None

@@ -152,8 +152,8 @@ class ThreadWriter:
                 return None
             for entry in self._entries[self._written.seq if self._written else 0 :]:
                 await self._write(entry)
-            if told := self._written:
-                await self._in_thread(told, lambda: self._buttons.ask_again(told))
+            if written := self._written:
+                await self._in_thread(written, lambda: self._buttons.ask_again(written))
             pause = await self._draw(self._written) if self._written and not self._written_before else None
             late = await self._outbox.edit_late()
             return pause if late is None else min(late, late if pause is None else pause)
@@ -188,7 +188,7 @@ class ThreadWriter:
 
     async def _write(self, entry: Entry) -> None:
         before, after = self._written, follow(self._written, entry)
-        self._buttons.told(entry, before, after)
+        self._buttons.remember(entry, before, after)
         if entry.seq > (self._cursor or 0):
             await self._post(entry, before, after)
         self._written = after
@@ -227,11 +227,11 @@ class ThreadWriter:
         await self._buttons.ask_again(after)
         if before:
             await self._buttons.take(before, after, entry)
-        for number, message in enumerate(await self._told(entry, before, after)):
+        for number, message in enumerate(await self._messages(entry, before, after)):
             first = 1 + number * _PARTS
 
             async def anew(number: int = number) -> Message:
-                return (await self._told(entry, before, after))[number]
+                return (await self._messages(entry, before, after))[number]
 
             await self._outbox.reply((entry.seq, first), message, anew)
             for which, file in enumerate(message.files[: _PARTS - 1]):
@@ -242,10 +242,10 @@ class ThreadWriter:
         if before and entry.seq % 5 == 0:
             await self._draw(after)  # a long way to catch up: the root moves along
 
-    async def _told(self, entry: Entry, before: Run | None, after: Run) -> tuple[Message, ...]:
+    async def _messages(self, entry: Entry, before: Run | None, after: Run) -> tuple[Message, ...]:
         """What is said of a fact by now: Slack may not have taken it for days."""
         by_now = await self._by_now() if asks(entry, after) else after
-        return replies(entry, before, after, approvers=self._approvers, told=self._now(), by_now=by_now)
+        return replies(entry, before, after, approvers=self._approvers, posted=self._now(), by_now=by_now)
 
     async def _draw(self, run: Run) -> float | None:
         return await self._drawing.draw(self._outbox.root, root(run))

@@ -20,17 +20,18 @@ def claims(fact: Fact) -> tuple[str, ...]:
             return keys_of(target)
         case HostsProved(directors=directors):
             return tuple(dict.fromkeys(f"director {address}" for address in directors.values()))
-        case SettingsChanged(directors=ways):
-            return tuple(dict.fromkeys(_ssh(way.ssh) for way in ways.values()))
+        case SettingsChanged(directors=accesses):
+            return tuple(dict.fromkeys(_ssh(access.ssh) for access in accesses.values()))
         case _:
             return ()
 
 
 def claimed_by_another(changed: SettingsChanged, error: JournalError) -> dict[str, str]:
-    """The directors, by name, whose new way kept this fact from being written, and the run that claims it."""
+    """The directors, by name, whose new `ssh` name kept this fact from being written, and the run that claims it."""
     if not isinstance(error, RingClaimed):
         return {}
-    return {name: error.run for name, way in changed.directors.items() if claim_in_words(_ssh(way.ssh)) == error.what}
+    keys = {name: _ssh(access.ssh) for name, access in changed.directors.items()}
+    return {name: error.run for name, key in keys.items() if claim_in_words(key) == error.what}
 
 
 def keys_of(target: Target) -> tuple[str, ...]:

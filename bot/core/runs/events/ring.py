@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.runs.events.evidence import Ran, Seen
 
 
@@ -106,6 +106,6 @@ class SettingsChanged:
     words; for this run it is as when it was asked for.
     """
 
-    directors: Mapping[str, Way]
-    backends: Mapping[str, Way]
+    directors: Mapping[str, Access]
+    backends: Mapping[str, Access]
     stays: tuple[str, ...]
