@@ -176,7 +176,7 @@ def sudoers(
     _print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
 
 
-class File(StrEnum):
+class SchemaFile(StrEnum):
     """The files that have a schema: the names of bot/schema.py, which help does not import."""
 
     PROCEDURE = "procedure"
@@ -185,7 +185,7 @@ class File(StrEnum):
 
 
 @app.command()
-def schema(file: Annotated[File, typer.Argument(help="Which file is written.")]) -> None:
+def schema(file: Annotated[SchemaFile, typer.Argument(help="Which file is written.")]) -> None:
     """Print the JSON Schema of a file. An editor completes and checks the file with it."""
     from bot.schema import as_text, schema_of
 

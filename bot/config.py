@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -26,6 +25,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot.core.hosts.inventory import Inventory, Ring, mistakes
 from bot.core.text.duration import Duration
 from bot.core.text.redact import redact
+from bot.core.text.strict import Strict
 from bot.engine.ports import Timings
 from bot.errors import Misconfigured
 
@@ -61,11 +61,7 @@ _WATCHED = timedelta(minutes=5)
 _ADDRESS = re.compile(r"(?i)://|^(postgres|mysql|mariadb|sqlite|file)[\w+]*:|\b(password|passwd|pwd)\s*=")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BotPart(_Part):
+class BotPart(Strict):
     """The bot itself: where its journal and the proposed configurations are, and how long things take."""
 
     journal: FilePath
@@ -95,14 +91,14 @@ class BotPart(_Part):
         return value
 
 
-class SlackPart(_Part):
+class SlackPart(Strict):
     """The channels where the bot may be used, by id."""
 
     channels: tuple[ChannelId, ...] = Field(min_length=1)
     team: str | None = None
 
 
-class PeoplePart(_Part):
+class PeoplePart(Strict):
     """Slack user ids, or one user group, or both."""
 
     users: tuple[UserId, ...] = ()
@@ -119,7 +115,7 @@ MOST_CALLED = 40
 """Approvers by their ids: each is called by name wherever approvers are, in a third of a message's text at most."""
 
 
-class AllPeoplePart(_Part):
+class AllPeoplePart(Strict):
     """Who may ask for runs, and who may approve them."""
 
     requesters: PeoplePart
@@ -140,7 +136,7 @@ class AllPeoplePart(_Part):
         return self
 
 
-class SshPart(_Part):
+class SshPart(Strict):
     """How hosts are reached: OpenSSH client configuration, known hosts, patience."""
 
     config: tuple[FilePath, ...] = (Path("~/.ssh/config"),)
@@ -161,7 +157,7 @@ def _one_machine_each(ring: Ring) -> Ring:
     return ring
 
 
-class Settings(_Part):
+class Settings(Strict):
     """The settings file."""
 
     bot: BotPart

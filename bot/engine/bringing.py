@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.core.decisions.approved import CONFIGURATION
+from bot.core.decisions.as_shown import CONFIGURATION
 from bot.core.hosts.inventory import Target
-from bot.core.plans.newer import Contents, contents, differing, newer, question
+from bot.core.plans.newer import Contents, contents, contents_command, differing, newer
 from bot.core.plans.procedure import Need, Procedure
 from bot.core.plans.proposal import Asked, PackageChange, Proposal
 from bot.core.readings.outputs import Asks, Reading, version_key
@@ -95,7 +95,7 @@ class Bringing:
 
     async def _in_place(self, target: Target) -> Contents:
         try:
-            return contents(CONFIGURATION, await self._hosts.run(target.backend, question(CONFIGURATION)))
+            return contents(CONFIGURATION, await self._hosts.run(target.backend, contents_command(CONFIGURATION)))
         except (HostError, Unreadable) as error:
             raise _not_read(target, error) from None
 

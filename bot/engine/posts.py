@@ -44,4 +44,4 @@ class Posts(Protocol):
         """Everything up to this fact was posted; 0 notes that this run is shown from now on."""
 
     async def behind(self) -> Sequence[str]:
-        """The runs that have ended and whose last fact was not posted; none of which nothing was ever noted."""
+        """The runs that have ended and have a cursor that is before their last fact."""

@@ -9,7 +9,7 @@ from bot.core.decisions.damage import damage_in_words
 from bot.core.hosts.inventory import Inventory
 from bot.core.hosts.since import since
 from bot.core.runs.events import SettingsChanged, StepUnclear
-from bot.core.runs.events.claims import claimed_by_another
+from bot.core.runs.events.claims import directors_claimed
 from bot.core.runs.fold import apply, fold
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -53,7 +53,7 @@ async def _with_settings(ports: Ports, service: Service, run: Run) -> Run:
             (entry,) = await ports.journal.append(run.id, run.seq, ports.clock.now(), (changed,))
             return apply(run, entry)
         except JournalError as error:
-            others = claimed_by_another(changed, error)
+            others = directors_claimed(changed, error)
             if not others:
                 log.exception("that the settings have changed cannot be written down now", extra=fields(run))
                 break

@@ -12,7 +12,7 @@ import pytest
 
 from bot import bootstrap
 from bot.adapters.journal import SqlJournal
-from bot.adapters.slack.thread.damage import beside
+from bot.adapters.slack.thread.damage import beside_an_answer
 from bot.config import Settings
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import damage_in_words
@@ -54,7 +54,7 @@ async def test_a_run_that_was_released_is_not_listed_as_one_under_way(
         assert f"Run {RUN} was released by <@{SECOND}>" in words
         assert "backend-3 (192.0.2.13) of ring main" in words
         assert "`doveadm director update 192.0.2.13 100` was done" in words
-        assert "damaged" not in words + beside(found).text
+        assert "damaged" not in words + beside_an_answer(found).text
 
 
 async def test_a_button_of_a_run_that_was_released_says_so(released: SqlJournal, path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_a_damaged_row_of_a_release_is_that_runs_flaw_and_hides_no_other(
         words = damage_in_words(found)
         assert "The row of its release (table releases) is damaged" in words
         assert "by whom and why is not known" in words
-        assert "is damaged" in beside(found).text
+        assert "is damaged" in beside_an_answer(found).text
     entries, damage = await bootstrap.readable(settings, RUN)
     assert "The row of its release (table releases) is damaged" in markdown(entries, damage=damage)
 

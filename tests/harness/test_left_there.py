@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
@@ -30,7 +30,7 @@ async def test_a_run_that_is_refused_says_that_the_copy_stays_and_where(play: Dr
     places = {
         "the thread": play.thread(fact.RunEnded)[-1],
         "its head": wording(root(play.run_now)),
-        "status and list": wording(listing([run], {}, title="Runs")),
+        "status and list": wording(run_list([run], {}, title="Runs")),
         "the record": markdown(play.journal.facts[RUN]),
     }
     for place, said in places.items():

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.core.decisions.approval import Person
 from bot.core.decisions.decide import AgreeToSkip, ProposeSkip
 from bot.core.decisions.summary import summary_of
@@ -71,7 +71,7 @@ async def taken_again_and_skipped(play: Drill) -> Run:
 def said_everywhere(play: Drill, run: Run) -> list[str]:
     """How its end reads: in its last reply, at the top of its thread, in a list of ended runs, on the record."""
     end = play.thread(fact.RunEnded)[-1]
-    shown = listing((summary_of(run),), {}, title="Runs")
+    shown = run_list((summary_of(run),), {}, title="Runs")
     return [end, wording(root(run)), wording(shown), markdown(tuple(play.journal.facts[RUN]))]
 
 

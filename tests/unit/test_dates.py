@@ -9,7 +9,7 @@ import pytest
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.adapters.slack.messages.text import dated, moment, now, stamp
 from bot.core.decisions.approval import Person, asked_now, still_good
 from bot.core.decisions.brief import brief
@@ -35,7 +35,7 @@ def test_what_is_kept_up_to_date_and_what_is_listed_has_a_date_with_every_time()
     for story in [made() for made in ALL]:
         for run in runs_after(story.entries).values():
             assert not times_alone(root(run))
-            assert not times_alone(listing([run], {}, title="Open runs"))
+            assert not times_alone(run_list([run], {}, title="Open runs"))
 
 
 def test_a_reply_has_no_time_without_its_date_but_that_of_its_fact() -> None:

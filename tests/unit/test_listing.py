@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bot.adapters.slack.messages.blocks import Message
-from bot.adapters.slack.messages.root import listing
+from bot.adapters.slack.messages.root import run_list
 from bot.core.runs.run import Run
 from tests.build import Story
 from tests.unit.messages import fits, seen
@@ -37,7 +37,7 @@ def shown(message: Message, runs: Sequence[Run]) -> list[str]:
 def test_a_list_says_how_many_runs_it_shows(made: Callable[[], Story], count: int) -> None:
     """It said twenty, and the room of a message held thirteen."""
     runs = of(made().run, count)
-    message = listing(runs, {}, title="Open runs")
+    message = run_list(runs, {}, title="Open runs")
     fits(message)
     there = shown(message, runs)
     assert there == [run.id for run in runs[: len(there)]]
@@ -50,13 +50,13 @@ def test_a_list_says_how_many_runs_it_shows(made: Callable[[], Story], count: in
 def test_where_the_newest_is_not_the_first_the_list_says_what_is() -> None:
     runs = of(held().run, 3)
     first = "what waits for you stands first"
-    assert first in seen(listing(runs, {}, title="All runs, the newest first", mine={"r000zz"}))
-    assert first not in seen(listing(runs, {}, title="All runs, the newest first"))
+    assert first in seen(run_list(runs, {}, title="All runs, the newest first", mine={"r000zz"}))
+    assert first not in seen(run_list(runs, {}, title="All runs, the newest first"))
 
 
 def test_the_runs_that_have_no_room_are_named() -> None:
     runs = of(held().run, 25)
-    message = listing(runs, {}, title="Open runs")
+    message = run_list(runs, {}, title="Open runs")
     there = shown(message, runs)
     assert all((run.id in there) or f"`{run.id}`" in seen(message) for run in runs)
     assert " more" not in seen(message)
@@ -64,7 +64,7 @@ def test_the_runs_that_have_no_room_are_named() -> None:
 
 def test_of_older_runs_that_were_not_read_the_list_says_how_many_there_are() -> None:
     runs = of(held().run, 20)
-    message = listing(runs, {}, title="All runs, the newest first", count=4_000)
+    message = run_list(runs, {}, title="All runs, the newest first", count=4_000)
     fits(message)
     assert "*All runs, the newest first*: 4000, " in seen(message)
     assert "and 3980 more" in seen(message)

@@ -11,14 +11,14 @@ import pytest
 
 from bot.adapters.configs import FolderProposals
 from bot.core.hosts.command import Result
-from bot.core.plans.newer import contents, differing, in_short, newer, question
+from bot.core.plans.newer import contents, contents_command, differing, in_short, newer
 from bot.errors import Unreadable
 from tests.build import target
 from tests.fakes import answered
 
 
 def asked(folder: Path) -> Result:
-    command = question(str(folder))
+    command = contents_command(str(folder))
     ran = subprocess.run(command.argv, capture_output=True, text=True, check=False)
     return answered(target().backend, command, ran.stdout, stderr=ran.stderr, status=ran.returncode)
 

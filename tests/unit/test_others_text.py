@@ -22,8 +22,8 @@ from bot.adapters.slack.inbound.forms import form
 from bot.adapters.slack.messages import blocks
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.plans import dry_run, plan_text
-from bot.adapters.slack.messages.root import listing
-from bot.adapters.slack.thread.damage import beside, damaged
+from bot.adapters.slack.messages.root import run_list
+from bot.adapters.slack.thread.damage import beside_an_answer, damaged
 from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.plans.dryrun import DryRun
 from bot.core.runs import events as fact
@@ -173,7 +173,7 @@ def beside_the_thread(text: str) -> list[Message]:
     found = told_damaged(text)
     return [
         *dry_run(DryRun(plan=filled(plan(), text), target=target(), checks=checks, later=(text,))),
-        listing(runs, {}, title="All runs"),
+        run_list(runs, {}, title="All runs"),
         *(opened(run, action) for run in runs for action in ("go_back", "not_now")),
         *(damaged(one, approvers=GROUP, link="https://x.slack.com/archives/C0OPS/p1") for one in found),
     ]
@@ -197,7 +197,7 @@ def test_an_answer_to_one_person_has_signs_styles_and_links_of_the_bots_alone(te
     (said,) = [block["text"]["text"] for block in message.blocks]
     assert called_out(said) == ["emoji :information_source:"]
     for found in told_damaged(text):
-        assert not any(called_out(block["text"]["text"]) for block in beside(found).blocks)
+        assert not any(called_out(block["text"]["text"]) for block in beside_an_answer(found).blocks)
 
 
 def called_out(markup: str) -> list[str]:

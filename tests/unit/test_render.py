@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.adapters.slack.messages.text import clock, moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.plan import PlannedChange
@@ -104,7 +104,7 @@ def test_every_approval_and_the_root_show_the_reason_and_the_ticket(gate: Gate) 
     run = fold(entries[begins : at + 1])
     assert run is not None
     (asked,) = replies(entries[at], fold(entries[begins:at]), run, approvers=GROUP)
-    for message in (asked, root(run), listing((run,), {}, title="Open runs")):
+    for message in (asked, root(run), run_list((run,), {}, title="Open runs")):
         assert "*Reason* `the security update of November` · *Ticket* `OPS-4711`" in seen(message)
 
 
@@ -115,7 +115,7 @@ def test_a_run_without_a_reason_shows_none() -> None:
     first = replace(first, fact=replace(first.fact, reason="", ticket=""))
     run = fold([first])
     assert run is not None
-    for message in (root(run), *replies(first, None, run, approvers=GROUP), listing((run,), {}, title="All")):
+    for message in (root(run), *replies(first, None, run, approvers=GROUP), run_list((run,), {}, title="All")):
         assert "*Reason*" not in seen(message)
 
 

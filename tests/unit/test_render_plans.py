@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.adapters.slack.messages.plans import dry_run, help_text, plan_text
-from bot.adapters.slack.messages.root import listing
+from bot.adapters.slack.messages.root import run_list
 from bot.core.plans.dryrun import DryRun
 from tests.build import plan, target
 from tests.unit.messages import fits, seen
@@ -30,5 +30,5 @@ def test_the_plan_is_shown_with_the_checks_as_they_are_now() -> None:
 def test_help_and_lists_fit_slacks_limits() -> None:
     fits(help_text({"/dovecot-upgrade": "Takes a backend out"}))
     runs = tuple(story.run for story in (happy(), troubled(), refused())) * 30
-    fits(listing(runs, {"r2025a": "https://x.slack.com/archives/C0OPS/p1"}, title="All runs"))
-    fits(listing((), {}, title="Open runs"))
+    fits(run_list(runs, {"r2025a": "https://x.slack.com/archives/C0OPS/p1"}, title="All runs"))
+    fits(run_list((), {}, title="Open runs"))

@@ -17,7 +17,7 @@ import yaml
 from jsonschema import Draft202012Validator as Validator
 from yaml import SafeLoader
 
-from bot.__main__ import File
+from bot.__main__ import SchemaFile
 from bot.core.readings.probes import PROBES
 from bot.core.text.duration import duration, written
 from bot.schema import FILES, as_text, schema_of
@@ -54,7 +54,7 @@ def test_it_is_a_schema_and_the_file_in_the_tree_is_the_one_that_the_command_pri
 
 
 def test_the_command_knows_each_of_them_and_prints_it() -> None:
-    assert {str(file) for file in File} == set(FILES)
+    assert {str(file) for file in SchemaFile} == set(FILES)
     command = (sys.executable, "-m", "bot", "schema", "rules")
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == KEPT["rules"].read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.adapters.slack.people import Allowed
 from bot.config import MOST_CALLED
 from bot.core.runs import events as fact
@@ -83,5 +83,5 @@ def test_a_proposed_skip_is_in_the_state_of_the_run_until_it_is_answered() -> No
     says = f"Holds; <@{THIRD}> proposes to skip this step, a second engineer has to agree: Step"
     assert says in root(story.run).text
     assert says in seen(root(story.run))
-    assert says in seen(listing([story.run], {}, title="Open runs"))
+    assert says in seen(run_list([story.run], {}, title="Open runs"))
     assert "proposes" not in root(story.tell(fact.RetryChosen(by=SECOND)).fail().run).text

@@ -37,12 +37,12 @@ def _against(holders: Mapping[str, str], run: str, keys: Sequence[str]) -> RingC
     return None if key is None else RingClaimed("", holders[key], what=claim_in_words(key))
 
 
-def give_up(connection: Connection, run: str) -> None:
+def drop(connection: Connection, run: str) -> None:
     """Claim nothing any more."""
     connection.execute(delete(CLAIMS).where(CLAIMS.c.run == run))
 
 
-async def give_up_what_is_over(database: Database) -> None:
+async def drop_what_is_over(database: Database) -> None:
     """An older version of the bot ends a run without giving up what it does not know of."""
     over = CLAIMS.c.run.not_in(select(HOLDS.c.run))
     left = select(CLAIMS.c.run).where(over).limit(1)

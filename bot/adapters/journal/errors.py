@@ -34,7 +34,7 @@ def translated(error: Exception, name: str) -> JournalError:
     return JournalError(f"the journal ({name}) cannot be used: {message}. Nothing was written. What to do: {to_do}.")
 
 
-def shortened(run: str, after: int) -> Illegal:
+def facts_missing(run: str, after: int) -> Illegal:
     """A run has fewer facts than the bot has read of it, or written."""
     return Illegal(
         f"run {run}: fact {after} is not there to be followed. Either an older copy was written over the journal while"

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bot.adapters.journal import claiming, releasing, summaries
 from bot.adapters.journal.database import EVENTS, HOLDS, Database
-from bot.adapters.journal.errors import only_read, shortened
+from bot.adapters.journal.errors import facts_missing, only_read
 from bot.adapters.journal.ids import is_of, is_one, shown
 from bot.adapters.journal.posts import SqlPosts
 from bot.core.decisions.damage import Damaged, Release, examined
@@ -75,7 +75,7 @@ class SqlJournal:
         if not self._database.complete or self._database.only_looks:
             return
         try:
-            await claiming.give_up_what_is_over(self._database)
+            await claiming.drop_what_is_over(self._database)
             for run in await self.open_runs():
                 await self._claim_all(run)
             self._all_have_rows = await summaries.complete(self._database)
@@ -265,7 +265,7 @@ def _last_hash(connection: Connection, run: str, after: int) -> str:
     if last > after:
         raise Conflict(f"run {run}: fact {after + 1} is there already; read the run again")
     if last < after:
-        raise shortened(run, after)
+        raise facts_missing(run, after)
     return found
 
 
@@ -276,7 +276,7 @@ def _hold_or_free(connection: Connection, entry: Entry) -> None:
     claiming.claim(connection, entry.run, claims(entry.fact))
     if isinstance(entry.fact, RunEnded):
         connection.execute(delete(HOLDS).where(HOLDS.c.run == entry.run))
-        claiming.give_up(connection, entry.run)
+        claiming.drop(connection, entry.run)
 
 
 def _sound(row: _Row, number: int, previous: str, stored: str) -> Entry:

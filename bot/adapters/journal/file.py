@@ -55,7 +55,7 @@ def take(path: Path, table: str, columns: Collection[str], *, only_looks: bool) 
 
 
 class Opened:
-    """The file that was opened at a path, held against the one that stands there.
+    """The file that was opened at a path, compared with the one that stands there.
 
     SQLite goes on with a file that was moved away or replaced: what it then commits, no other start will know of.
     """

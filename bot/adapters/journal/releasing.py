@@ -92,4 +92,4 @@ def release(connection: Connection, given: Release, follows: str) -> None:
     said = {"run": run, "by": given.by, "at": at, "reason": given.reason}
     connection.execute(insert(RELEASES).values(**said, prev_hash=follows, hash=_hash(**said, follows=follows)))
     connection.execute(delete(HOLDS).where(HOLDS.c.run == run))
-    claiming.give_up(connection, run)
+    claiming.drop(connection, run)

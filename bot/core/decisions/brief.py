@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 
-from bot.core.decisions.approved import REPLACES
+from bot.core.decisions.as_shown import REPLACES
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange, PlannedStep

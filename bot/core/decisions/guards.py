@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import assert_never
 
-from bot.core.decisions.approved import CONFIGURATION, REPLACES, as_shown, must_be_as_shown, things_in_words
+from bot.core.decisions.as_shown import CONFIGURATION, REPLACES, as_shown, must_be_as_shown, things_in_words
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
 from bot.core.plans.plan import (

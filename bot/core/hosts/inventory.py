@@ -8,9 +8,10 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import combinations
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from bot.core.text.meant import near
+from bot.core.text.strict import Strict
 from bot.errors import Refused
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
@@ -18,11 +19,7 @@ UnitName = Annotated[str, Field(pattern=r"^[A-Za-z0-9@_.-]{1,128}$")]
 MailUser = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,254}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Host(_Part):
+class Host(Strict):
     """A machine the bot reaches over SSH.
 
     `ssh` is the name that OpenSSH's configuration knows it by (its own name unless said otherwise). With `sudo`,
@@ -41,7 +38,7 @@ class Host(_Part):
         return self.ssh or self.name
 
 
-class Access(_Part):
+class Access(Strict):
     """How a host is reached and proves who it is, as of Host; `ssh` is its address there."""
 
     ssh: str
@@ -65,7 +62,7 @@ class Backend(Host):
     vhosts: int = Field(default=100, ge=1, le=10_000)
 
 
-class Metacache(_Part):
+class Metacache(Strict):
     """The unit that flushes the metacache when dovecot stops cleanly (Dovecot Pro only)."""
 
     flush_unit: UnitName = "dovecot-metacache-flush"
@@ -78,7 +75,7 @@ class TakeDown(StrEnum):
     RUNBOOK = "runbook"
 
 
-class Ring(_Part):
+class Ring(Strict):
     """A director ring and its backends; where directors know tags, those of one tag.
 
     `proposed` is the configuration that a run brings its backends to unless told otherwise, by its name.
@@ -117,7 +114,7 @@ class Ring(_Part):
         return self
 
 
-class Inventory(_Part):
+class Inventory(Strict):
     """All rings of the site, as its settings name them now."""
 
     rings: tuple[Ring, ...] = Field(min_length=1)
@@ -146,7 +143,7 @@ class Inventory(_Part):
         return tuple(backend.name for ring in self.rings for backend in ring.backends)
 
 
-class Target(_Part):
+class Target(Strict):
     """One backend in its ring: what a run is about."""
 
     ring: Ring

@@ -25,7 +25,7 @@ Contents = Mapping[str, tuple[str, int]]
 """By path, what a file holds (its SHA-256) or a link points to, and when it was changed, in seconds since 1970."""
 
 
-def question(path: str) -> Command:
+def contents_command(path: str) -> Command:
     """Asks a host for the contents of a folder."""
     return Command(argv=("find", path, *WHOLE), keeps=KEPT)
 

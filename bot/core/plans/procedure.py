@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from bot.core.text.duration import Duration
+from bot.core.text.strict import Strict
 
 
 class Where(StrEnum):
@@ -48,10 +49,6 @@ StepName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,60}$")]
 ShortText = Annotated[str, Field(min_length=3, max_length=500)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def _one_of(*choices: tuple[str, str]) -> ConfigDict:
     """For the JSON Schema: of each two keys one, and only one; the model has a validator that says it in words."""
     return ConfigDict(
@@ -59,7 +56,7 @@ def _one_of(*choices: tuple[str, str]) -> ConfigDict:
     )
 
 
-class Bound(_Part):
+class Bound(Strict):
     """A condition other than equality: a number at least so large, or a version below another."""
 
     model_config = _one_of(("at_least", "below"))
@@ -121,7 +118,7 @@ _TAKEN = re.compile(r"\bexit\s+(94|95|97)\b")
 """What the fence and `while_stopped` answer with: see core/hosts/fence.py and core/plans/effects.py."""
 
 
-class Running(_Part):
+class Running(Strict):
     """Something that runs: `run` is split into arguments when loaded; `shell` is for the few that need a shell.
 
     `done_when` is looked for as long as `within`, and so much longer for every 100 users that were counted; it has to
@@ -166,7 +163,7 @@ class Undo(Running):
         return self
 
 
-class _Step(_Part):
+class _Step(Strict):
     step: StepName
     says: ShortText
     because: ShortText
@@ -174,7 +171,7 @@ class _Step(_Part):
     needs: Annotated[tuple[Need, ...], BeforeValidator(_as_tuple, json_schema_input_type=Need | list[Need])] = ()
 
 
-class Hopes(_Part):
+class Hopes(Strict):
     """What is looked for as long as `within`, once the check holds; it is reported as seen, and judged by nobody."""
 
     expect: Expectations
@@ -251,7 +248,7 @@ Step = Annotated[
 ]
 
 
-class Stage(_Part):
+class Stage(Strict):
     """Steps that belong together. `uninterrupted`: once begun it waits for nobody. `verifies`: going back repeats its
     checks before it restores.
     """
@@ -263,7 +260,7 @@ class Stage(_Part):
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
-class Procedure(_Part):
+class Procedure(Strict):
     """A procedure: a slash command, what it takes, and its stages."""
 
     procedure: StepName

@@ -91,7 +91,13 @@ _ALL = (
         counts=True,
     ),
     probe(
-        "config-starts", starts.question, starts.config_starts, "path", "starts said", exits=starts.EXITS, counts=True
+        "config-starts",
+        starts.command,
+        starts.config_starts,
+        "path",
+        "starts said",
+        exits=starts.EXITS,
+        counts=True,
     ),
     probe(
         "config-difference",
@@ -236,7 +242,7 @@ _ALL = (
     ),
     probe(
         "tree",
-        trees.question(trees.WITHOUT_OWNERS),
+        trees.tree_command(trees.WITHOUT_OWNERS),
         trees.tree,
         "path",
         "digest files contents",
@@ -244,7 +250,7 @@ _ALL = (
     ),
     probe(
         "owned-tree",
-        trees.question(listing.WHOLE),
+        trees.tree_command(listing.WHOLE),
         trees.owned_tree,
         "path",
         "files state listing",
@@ -252,7 +258,7 @@ _ALL = (
     ),
     probe(
         "tree-changes",
-        trees.question(listing.WHOLE),
+        trees.tree_command(listing.WHOLE),
         trees.tree_changes,
         "path since",
         "difference",
@@ -260,7 +266,7 @@ _ALL = (
     ),
     probe(
         "ownership",
-        trees.question(listing.OWNERS),
+        trees.tree_command(listing.OWNERS),
         trees.ownership,
         "path like",
         "difference new",

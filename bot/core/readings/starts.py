@@ -38,7 +38,7 @@ IN_PLACE = f"exec doveconf -x -n -c {CONFIGURATION}/dovecot.conf >/dev/null"
 EXITS = {_NO_TREE: "", _ONLY_PARSED: "unshare: |mount: ", 89: "doveconf: "}
 
 
-def question(_target: Target, asks: Asks) -> Command:
+def command(_target: Target, asks: Asks) -> Command:
     if asks["path"] == CONFIGURATION:
         return Command(argv=("sh", "-c", IN_PLACE), keeps_output=False)
     return Command(argv=("sh", "-c", SCRIPT, str(asks["path"]), BOUND), keeps_output=False)

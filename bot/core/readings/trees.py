@@ -21,7 +21,7 @@ TREE_KEPT = 16 * 1024 * 1024
 """Bytes of a tree's list that are kept: enough for twenty thousand files with long names."""
 
 
-def question(expression: tuple[str, ...]) -> Callable[[Target, Asks], Command]:
+def tree_command(expression: tuple[str, ...]) -> Callable[[Target, Asks], Command]:
     """A list of what is below `path`, and below `like` where one is asked for."""
 
     def command(_target: Target, asks: Asks) -> Command:
@@ -53,7 +53,7 @@ def tree_changes(_target: Target, asks: Asks, result: Result) -> Reading:
 
 
 def ownership(_target: Target, asks: Asks, result: Result) -> Reading:
-    """Whose the entries of `path` are, held against what `like` and the manifest `owners` make of them."""
+    """Whose the entries of `path` are, compared with what `like` and the manifest `owners` make of them."""
     path, like = str(asks["path"]), str(asks["like"])
     tree, beside = listing(_lines(result, path, like), path, like)
     missing = [root for root, found in ((path, tree), (like, beside)) if not found]

@@ -18,7 +18,7 @@ from bot.core.runs import events as fact
 
 
 @dataclass(frozen=True, kw_only=True)
-class Metacache:
+class MetacacheState:
     """The metacache as its run saw it."""
 
     unit_ready: bool = False
@@ -30,7 +30,7 @@ class Metacache:
     emptied: frozenset[str] = frozenset()
     """The deletions that were made after such a flush."""
 
-    def stop_sent(self, started: fact.StepStarted) -> Metacache:
+    def stop_sent(self, started: fact.StepStarted) -> MetacacheState:
         """Dovecot is about to be stopped.
 
         A stop that is sent again may find the flush over already: what the first one was preceded by counts, where
@@ -42,7 +42,7 @@ class Metacache:
         invocation = next((str(one["invocation"]) for one in before if "invocation" in one), "")
         return replace(self, unit_ready=earlier or any(one["ready"] for one in before), invocation=invocation)
 
-    def done(self, step: PlannedStep, done: fact.StepDone) -> Metacache:
+    def done(self, step: PlannedStep, done: fact.StepDone) -> MetacacheState:
         """A step was seen done."""
         state = replace(self, flushed=self._flushed_by(step, done))
         if Effect.DELETE not in step.does:
@@ -59,7 +59,7 @@ class Metacache:
         flushed = any(one["flushed"] for one in _read(done.seen))
         return self.unit_ready and flushed and not self.served_since(done.seen)
 
-    def not_done(self, step: PlannedStep | None, new: fact.StepNotDone | fact.StepFailed) -> Metacache:
+    def not_done(self, step: PlannedStep | None, new: fact.StepNotDone | fact.StepFailed) -> MetacacheState:
         """A stop that did not happen had nothing right before it; once dovecot was seen to run, nothing is flushed."""
         if step is None:
             return self
@@ -95,7 +95,7 @@ class Metacache:
             " hand that all of it is in the object storage, and let a second engineer agree to skip this step"
         )
 
-    def booted(self) -> Metacache:
+    def booted(self) -> MetacacheState:
         """A stop before the boot says nothing of what was written since."""
         return replace(self, unit_ready=False, flushed=False)
 

@@ -17,7 +17,7 @@ from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedSta
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.metacache import Metacache
+from bot.core.runs.metacache import MetacacheState
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
 
@@ -110,7 +110,7 @@ class Run:
     boot_id: str = ""
     not_after: Mapping[str, int] = field(default_factory=dict)
     """By host: until when the last command sent there may still begin, by its own clock."""
-    metacache: Metacache = field(default_factory=Metacache)
+    metacache: MetacacheState = field(default_factory=MetacacheState)
     verified: Mapping[str, str] = field(default_factory=dict)
     """What the backend was when the approvals were asked for: see ApprovalAsked."""
     reconfigured: bool = False

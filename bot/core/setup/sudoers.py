@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
-from bot.core.decisions.approved import CONFIGURATION
+from bot.core.decisions.as_shown import CONFIGURATION
 from bot.core.decisions.guards import Standing, guards_of, guards_planned
 from bot.core.hosts.command import Command
 from bot.core.hosts.inventory import Backend, Host, Ring, Target
 from bot.core.plans.fill import Order, make_plan
-from bot.core.plans.newer import question
+from bot.core.plans.newer import contents_command
 from bot.core.plans.plan import Expected, Plan, PlannedChange, PlannedStep
 from bot.core.plans.procedure import Need, Procedure, Where
 from bot.core.plans.proposal import PackageChange, Proposal
@@ -92,7 +92,7 @@ def _commands(plan: Plan, target: Target, host: Host) -> Iterator[Command]:
         if isinstance(step, PlannedChange) and _is_for(step.where, host):
             yield from (action.command for action in step.actions)
     if plan.config_digest and isinstance(host, Backend):
-        yield question(CONFIGURATION)  # `plan` asks, before there is a run
+        yield contents_command(CONFIGURATION)  # `plan` asks, before there is a run
 
 
 def _by_law(plan: Plan, step: PlannedStep, target: Target) -> Iterator[Expected]:

@@ -1,6 +1,6 @@
 """Asks hosts within one look: the same command on the same host once, however many expectations want its answer.
 
-It must not know what is asked, and keeps no answer beyond the look: what one look is told serves no other.
+It must not know what is asked, and keeps no answer beyond the look: an answer to one look serves no other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bot.engine.looks.beside import give_up
 from bot.engine.ports import Clock
 from bot.errors import NotRun
 
-Ask = Callable[[Host, Command], Coroutine[Any, Any, Result]]
+AskHost = Callable[[Host, Command], Coroutine[Any, Any, Result]]
 
 
 _Key = tuple[str, Command]
@@ -30,7 +30,7 @@ class TimedAnswers:
     else those of two slow questions would never be young together.
     """
 
-    def __init__(self, ask: Ask, clock: Clock) -> None:
+    def __init__(self, ask: AskHost, clock: Clock) -> None:
         self._ask = ask
         self._clock = clock
         self._asked: dict[_Key, asyncio.Task[Result]] = {}
@@ -100,7 +100,7 @@ async def _refused(host: str) -> Result:
 
 
 @asynccontextmanager
-async def asking_once(ask: Ask, clock: Clock) -> AsyncIterator[TimedAnswers]:
+async def asking_once(ask: AskHost, clock: Clock) -> AsyncIterator[TimedAnswers]:
     """A way to ask while one look takes place."""
     answers = TimedAnswers(ask, clock)
     try:

@@ -17,7 +17,7 @@ from bot.core.readings.probe import Probe
 from bot.core.readings.probes import PROBES
 from bot.core.runs.events import Ran, Seen
 from bot.core.text.redact import redact, redact_ends
-from bot.engine.looks.asking import Ask
+from bot.engine.looks.asking import AskHost
 from bot.engine.looks.observation import OUTPUT_RECORDED, ran_of, ran_without_end
 from bot.errors import HostError, Unreadable
 
@@ -49,7 +49,7 @@ _Key = tuple[str, str, frozenset[tuple[str, str]]]
 class Readings:
     """The answers of one look to what is asked through `ask`, as they were read."""
 
-    def __init__(self, target: Target, ask: Ask) -> None:
+    def __init__(self, target: Target, ask: AskHost) -> None:
         self._target = target
         self._ask = ask
         self._read: dict[_Key, tuple[Result, Answer]] = {}
@@ -62,7 +62,7 @@ class Readings:
             result = await self._ask(host, probe.command(self._target, expected.asks))
         except HostError as error:
             return unanswered(self._target, host, expected, error)
-        # A reading depends on the probe's parameters alone; what else is asked of it is what it is held against.
+        # A reading depends on the probe's parameters alone; the other values are what it is compared with.
         named = probe.parameters | probe.optional
         given = frozenset((name, str(value)) for name, value in expected.asks.items() if name in named)
         key = (host.name, probe.name, given)

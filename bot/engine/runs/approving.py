@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from bot.core.decisions.approval import answered_already, approval_asked, felt, still_good
-from bot.core.decisions.approved import as_left, ring_is_past, to_read
-from bot.core.decisions.approved import evidence as standing
+from bot.core.decisions.as_shown import as_left, ring_is_past, to_read
+from bot.core.decisions.as_shown import evidence as standing
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.observed import expected_of

@@ -5,7 +5,7 @@ Pure: from the run as it was when the change was decided, and the look.
 
 from __future__ import annotations
 
-from bot.core.decisions.approved import as_shown, differences, users_there_now
+from bot.core.decisions.as_shown import as_shown, differences, users_there_now
 from bot.core.decisions.guards import (
     NOBODY_IS_MAPPED,
     Standing,

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from bot.adapters.slack.messages.root import listing
+from bot.adapters.slack.messages.root import run_list
 from bot.core.hosts.inventory import Inventory
 from bot.engine.planning import Catalogue
 from bot.engine.service import Service
@@ -113,7 +113,7 @@ async def _list(runs: int) -> Measured:
         async def listed(service: Service) -> float:
             began = time.perf_counter()
             survey = await service.survey(most=_LISTED)
-            listing(survey.runs, {}, title="All runs, the newest first", count=survey.count)
+            run_list(survey.runs, {}, title="All runs, the newest first", count=survey.count)
             return time.perf_counter() - began
 
         known = Catalogue(inventory=Inventory(rings=(ring(),)), procedures=library().procedures, rules=library().rules)

@@ -26,8 +26,8 @@ from bot.adapters.slack.messages.markup import prose
 from bot.core.text.redact import redact_in_words
 from bot.errors import BotError
 
-Answer = Message | tuple[Message, ...] | None
-Doing = Callable[[], Coroutine[Any, Any, Answer]]
+Messages = Message | tuple[Message, ...] | None
+Doing = Callable[[], Coroutine[Any, Any, Messages]]
 """Work to be done; returns what to answer, raises a BotError whose text is the answer."""
 
 _ADDRESS = re.compile(r"https://[A-Za-z0-9.-]+\.slack\.com/archives/[A-Z0-9]+/p[0-9]+(?:\?[A-Za-z0-9_.=&;]*)?$")
@@ -131,7 +131,7 @@ class Work:
                 await self._answers.post(asker, *messages, one_way=_ONE_WAY_WITHIN)
 
     async def close(self, within: timedelta) -> None:
-        """Let what was begun be finished, as long as `within`; whose was not is told so, in a moment more."""
+        """Wait for work that has begun, as long as `within`; who asked for what is not done then gets an answer."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=within.total_seconds())
             for task in late:

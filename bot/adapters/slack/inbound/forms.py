@@ -162,7 +162,7 @@ def _once_more(run: Run) -> str:
     )
 
 
-def loading() -> Json:
+def loading_commands() -> Json:
     """What is shown at once, as Slack waits three seconds for a view."""
     return _commands((section("Reading the run …"),))
 

@@ -21,9 +21,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.adapters.slack.errors import ERRORS, name_of
 from bot.adapters.slack.inbound import request_form as asking
-from bot.adapters.slack.inbound.answers import Answer, Asker, Doing, Work, note
+from bot.adapters.slack.inbound.answers import Asker, Doing, Messages, Work, note
 from bot.adapters.slack.inbound.clicks import Click, Clicks
-from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading, no_commands, sent
+from bot.adapters.slack.inbound.forms import FORMS, REASON, all_commands, form, loading_commands, no_commands, sent
 from bot.adapters.slack.inbound.slash import Commands
 from bot.adapters.slack.messages.blocks import Message
 from bot.adapters.slack.messages.markup import unescaped
@@ -88,7 +88,7 @@ class Listeners:
             return
         self._work.begin(asker, lambda: self._commands.do(request, partial(self._work.respond, asker)))
 
-    async def _open_request(self, request: Request, trigger: str) -> Answer:
+    async def _open_request(self, request: Request, trigger: str) -> Messages:
         """The form to ask with; where there can be none, how it is typed."""
         usage = await self._commands.do(request, _not_at_once)
         if await self._commands.against(request):
@@ -172,7 +172,7 @@ class Listeners:
     async def _show_commands(self, body: dict[str, Any]) -> None:
         click = _click(body)
         try:
-            shown = (await self._client.views_open(trigger_id=str(body["trigger_id"]), view=loading()))["view"]
+            shown = (await self._client.views_open(trigger_id=str(body["trigger_id"]), view=loading_commands()))["view"]
             view = await self._commands_of(click)
             await self._client.views_update(view_id=shown["id"], hash=shown["hash"], view=view)
         except ERRORS as error:
@@ -222,7 +222,7 @@ class _Refusable:
         self._against = ""
         self._late = False
 
-    async def do(self) -> Answer:
+    async def do(self) -> Messages:
         try:
             return await self._doing()
         except BotError as error:

@@ -11,10 +11,10 @@ from bot.adapters.slack.inbound.answers import note
 from bot.adapters.slack.messages.blocks import Message, marked
 from bot.adapters.slack.messages.markup import escape, inline
 from bot.adapters.slack.messages.plans import dry_run, help_text
-from bot.adapters.slack.messages.root import listing, looks
+from bot.adapters.slack.messages.root import looks, run_list
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
-from bot.adapters.slack.thread.damage import beside
+from bot.adapters.slack.thread.damage import beside_an_answer
 from bot.core.decisions.approval import Person, waits_for
 from bot.core.decisions.damage import claimed_words
 from bot.core.decisions.decide import GoBack
@@ -159,7 +159,7 @@ class Commands:
             raise Refused(f"Which backend? {typed.command} plan BACKEND")
         found = await self._service.dry_run(replace(typed, text=_rest(typed)))
         damaged = (await self._service.survey(open_only=True)).damaged
-        return (*(beside(one) for one in damaged if one.concerns(found.target)), *dry_run(found))
+        return (*(beside_an_answer(one) for one in damaged if one.concerns(found.target)), *dry_run(found))
 
     async def _status(self, typed: Request, person: Person) -> tuple[Message, ...]:
         return await self._listing(typed, await self._survey(typed), "Open runs", person)
@@ -178,14 +178,14 @@ class Commands:
         runs = sorted(found.runs, key=lambda run: run.id not in mine)
         ids = [run.id for run in runs[:_LISTED]]
         links = dict(zip(ids, await asyncio.gather(*map(self._threads.permalink, ids)), strict=True))
-        damaged = tuple(beside(one) for one in found.damaged[:_IN_FULL])
+        damaged = tuple(beside_an_answer(one) for one in found.damaged[:_IN_FULL])
         if len(found.damaged) > _IN_FULL:
             more = f"{len(found.damaged) - _IN_FULL} more runs are damaged, or were released"
             damaged += (note(f"{more}: `dovecot-bot runs` names them all."),)
         if damaged and not runs:
             return damaged
         known = {run: link for run, link in links.items() if link}
-        message = listing(runs, known, title=title, count=found.count, mine=mine)
+        message = run_list(runs, known, title=title, count=found.count, mine=mine)
         failing = [f"{inline(run)} ({why})" for run in ids if (why := self._threads.failing(run))]
         if failing:
             message = marked(message, f":warning: Slack did not take what was said last of run {'; '.join(failing)}.")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog, menu
-from bot.adapters.slack.messages.markup import as_text, escape, inline, short
+from bot.adapters.slack.messages.markup import escape, inline, short, without_markup
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
     answers,
@@ -57,7 +57,7 @@ def approval(entry: Entry, asked: ApprovalAsked, run: Run, approvers: str) -> Me
         )
         builder.paragraph(f":raised_hand: *Approval needed: {what}* · {approvers}")
     terms = _terms(asked, run)
-    builder.paragraph("\n".join(_read(asked, _ROOM - len(as_text("\n".join((builder.whole, *terms)))))))
+    builder.paragraph("\n".join(_read(asked, _ROOM - len(without_markup("\n".join((builder.whole, *terms)))))))
     builder.paragraph("\n".join(terms))
     buttons = () if asked.word_of else _answers(asked, run, answers(entry))
     whole = File(name=file_name(entry, "approval"), content=everything(entry, asked, run).whole)

@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.adapters.slack.messages.markup import BLOCK, SECTION, SPAN, as_text, cut, inline, pieces, short, shortened
+from bot.adapters.slack.messages.markup import (
+    BLOCK,
+    SECTION,
+    SPAN,
+    cut,
+    inline,
+    pieces,
+    short,
+    shortened,
+    without_markup,
+)
 from bot.core.text.shown import in_line, set_in
 
 Json = dict[str, Any]
@@ -116,20 +126,20 @@ class MessageBuilder:
 
     def paragraph(self, text: str) -> None:
         """A paragraph of safe markup; what is longer than a section goes on in another one."""
-        self._full.append(as_text(text))
+        self._full.append(without_markup(text))
         for piece in pieces(text):
             self._add(section(piece))
 
     def ending(self, *texts: str) -> None:
         """The last paragraphs: they have their room before all that is written after this, and the last one first."""
-        self._full_last += map(as_text, texts)
+        self._full_last += map(without_markup, texts)
         for piece in reversed([piece for text in texts for piece in pieces(text)]):
             if self._has_room(block := section(piece)):
                 self._last.insert(0, block)
 
     def note(self, text: str) -> None:
         """Small print, of safe markup."""
-        self._full.append(as_text(text))
+        self._full.append(without_markup(text))
         for piece in pieces(text):
             self._add(context(piece))
 
@@ -145,7 +155,7 @@ class MessageBuilder:
         if len(title) > SECTION - most - 200:
             self.paragraph(title)
             title = ""
-        self._full.append(f"{as_text(title)}\n{set_in(text)}")
+        self._full.append(f"{without_markup(title)}\n{set_in(text)}")
         shown, left = shortened(text, most)
         self._left_out += left
         self._add(section(f"{title}\n```\n{shown}\n```" if title else f"```\n{shown}\n```"))

@@ -143,7 +143,7 @@ def _in_one(text: str, at: int) -> bool:
     return bool(text.count("`", 0, at) % 2) or text.rfind("<", 0, at) > text.rfind(">", 0, at)
 
 
-def as_text(markup: str) -> str:
+def without_markup(markup: str) -> str:
     """Safe markup as plain text, for a file."""
     return in_lines(html.unescape(_DATE.sub(r"\1", markup)))
 

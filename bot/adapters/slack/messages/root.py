@@ -210,7 +210,7 @@ def _at(run: Run) -> str:
     return f"{place(run.plan, step)}, {escape(step.says)}" if step else "at its end"
 
 
-def listing(
+def run_list(
     runs: Sequence[Run | Summary],
     links: Mapping[str, str],
     *,

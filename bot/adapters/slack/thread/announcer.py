@@ -17,7 +17,7 @@ from bot.adapters.slack.thread.damage import damaged
 from bot.adapters.slack.thread.elsewhere import Compose, Refresh, post
 from bot.adapters.slack.thread.outbox import Outbox
 from bot.adapters.slack.thread.pace import EditBudget, Pace
-from bot.adapters.slack.thread.writer import Record, ThreadWriter
+from bot.adapters.slack.thread.writer import MakeRecord, ThreadWriter
 from bot.core.decisions.damage import Damaged
 from bot.core.text.redact import redact_in_words
 from bot.engine.ports import Journal
@@ -55,7 +55,7 @@ class SlackAnnouncer:
         journal: Journal,
         posts: Posts,
         approvers: Allowed,
-        record: Record,
+        record: MakeRecord,
         home: Sequence[str] = (),
         may_post_in: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,

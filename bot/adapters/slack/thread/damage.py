@@ -41,7 +41,7 @@ def _released(found: Damaged) -> Message:
     return builder.message()
 
 
-def beside(found: Damaged) -> Message:
+def beside_an_answer(found: Damaged) -> Message:
     """The message to one person besides the answer to what they typed."""
     builder = MessageBuilder(
         f"Run {inline(found.run)} {'was released' if found.release and not found.flaw else 'is damaged'}."

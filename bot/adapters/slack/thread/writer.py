@@ -41,7 +41,7 @@ _REPOSTED_WITHIN = 5.0
 
 _T = TypeVar("_T")
 
-Record = Callable[[Sequence[Entry]], str]
+MakeRecord = Callable[[Sequence[Entry]], str]
 """What makes the whole record of a run from its facts, for the file at the thread's end."""
 
 _GONE = "The first message of this thread was deleted; the record goes on here."
@@ -62,7 +62,7 @@ class ThreadWriter:
         posts: Posts,
         outbox: Outbox,
         approvers: str,
-        record: Record,
+        record: MakeRecord,
         pace: Pace,
         budget: EditBudget,
         elsewhere: Elsewhere,

@@ -26,7 +26,7 @@ def claims(fact: Fact) -> tuple[str, ...]:
             return ()
 
 
-def claimed_by_another(changed: SettingsChanged, error: JournalError) -> dict[str, str]:
+def directors_claimed(changed: SettingsChanged, error: JournalError) -> dict[str, str]:
     """The directors, by name, whose new `ssh` name kept this fact from being written, and the run that claims it."""
     if not isinstance(error, RingClaimed):
         return {}

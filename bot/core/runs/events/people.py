@@ -34,7 +34,7 @@ class ApprovalAsked:
 
     `step` is the gate's own, or the change at hand where an approval has lapsed and is asked for again, for what is
     left. `verified`: what the backend was when it was asked: `configuration` and `packages` where it gets users again;
-    before users are disturbed the names of core/decisions/approved.py, `in_place` being the listing of the
+    before users are disturbed the names of core/decisions/as_shown.py, `in_place` being the listing of the
     configuration.
     `word_of`: who approved it already, by asking to go back; their Approved follows in the same transaction.
     `alarms` and `brief`: what decides, in a few lines, made of the evidence; see core/decisions/brief.py.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.decisions.approved import as_shown, differences, evidence, must_be_as_shown, ring_is_past, to_read
+from bot.core.decisions.as_shown import as_shown, differences, evidence, must_be_as_shown, ring_is_past, to_read
 from bot.core.plans.plan import Plan, PlannedCheck, PlannedStep
 from bot.core.readings.expect import Look, check_expectations
 from bot.core.readings.outputs import Reading
