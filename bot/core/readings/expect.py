@@ -189,7 +189,7 @@ def _summary(look: Look) -> str:
     by_reading: dict[str, list[str]] = {}
     probe = PROBES[look.expected.probe]
     conditions = list(_conditions(look.expected))
-    keys = conditions or sorted(probe.fields - probe.kept)
+    keys = conditions or sorted(probe.fields - probe.hidden)
     for seen in look.seen:
         if seen.reading is None:
             continue

@@ -18,7 +18,7 @@ from bot.core.readings.outputs import Asks, Exits, Reading, own_answer
 class Probe:
     """A question to a host. `parameters` are the keys it needs, `fields` the keys that its reading has.
 
-    `kept`: fields that are remembered and compared, and shown to nobody. `whole`: those that are compared, and so never
+    `hidden`: fields that are remembered, compared, and shown to nobody. `whole`: those that are compared, and so never
     cut. `shows`: what people are shown of an answer, in short and whole, where that is not what was printed.
     `in_words`: a reading in words, where its fields are too little.
     """
@@ -27,7 +27,7 @@ class Probe:
     parameters: frozenset[str]
     fields: frozenset[str]
     optional: frozenset[str] = frozenset()
-    kept: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
     whole: frozenset[str] = frozenset()
     command: Callable[[Target, Asks], Command]
     read: Callable[[Target, Asks, Result], Reading]
@@ -65,9 +65,9 @@ def probe(  # noqa: PLR0917 - a table reads better without its column names
         parameters=frozenset(parameters.split()),
         fields=frozenset(fields.split()),
         optional=frozenset(optional.split()),
-        kept=_KEPT & frozenset(fields.split()),
+        hidden=_HIDDEN & frozenset(fields.split()),
         whole=_WHOLE & frozenset(fields.split()),
     )
 
 
-_KEPT, _WHOLE = frozenset({"listing"}), frozenset({"installed"})
+_HIDDEN, _WHOLE = frozenset({"listing"}), frozenset({"installed"})

@@ -67,7 +67,7 @@ class RingState:
     came_back: int = 0
     """How often users came back before the stop, since somebody last dealt with it."""
     others_left: int | None = None
-    """How many other backends people were last told can be used, where the ring needs more; None where it does not."""
+    """How many other backends can be used, as was last posted, where the ring needs more; None where it does not."""
     monitor_reported: bool = False
     """Whether the thread says already that something reports the backend up."""
 
@@ -94,7 +94,7 @@ class RingState:
 
     @property
     def others_low(self) -> bool:
-        """Whether fewer other backends were last told to be usable than the ring needs."""
+        """Whether fewer other backends were last reported usable than the ring needs."""
         return self.others_left is not None
 
     def calm(self) -> RingState:

@@ -117,7 +117,7 @@ class Others:
     """What the looks of one watch have shown of the other backends since that was last reported.
 
     Those that flap call people once, and not at each of their turns. `enough_since`: since when no look has shown fewer
-    than the ring needs; `fell`: since when each one has, after they had been enough and people were not told so.
+    than the ring needs; `fell`: since when each one has, after they had been enough and that was not reported.
     """
 
     enough_since: datetime | None = None

@@ -91,7 +91,9 @@ def _is_long(expected: Expected, result: Result) -> bool:
 def _answer(target: Target, host: Host, probe: Probe, expected: Expected, result: Result) -> Answer:
     try:
         reading = {
-            key: redact(value, whole=key in probe.whole) if isinstance(value, str) and key not in probe.kept else value
+            key: redact(value, whole=key in probe.whole)
+            if isinstance(value, str) and key not in probe.hidden
+            else value
             for key, value in probe.read(target, expected.asks, result).items()
         }
         seen = Seen(host=host.name, probe=probe.name, reading=reading)

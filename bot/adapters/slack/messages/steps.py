@@ -151,7 +151,7 @@ def _begins(plan: Plan, together: Sequence[PlannedStep]) -> bool:
 
 
 def _lines(run: Run, together: Sequence[PlannedStep]) -> list[tuple[datetime, str]]:
-    """What was read and not told yet, and when: what a run has gone back over was told as it did."""
+    """What was read and not posted yet, and when: what a run has gone back over was posted as it did."""
     lines = [(run.read_at[step.name], _line(run, step)) for step in together if step.name in run.read_at]
     proved_at = run.read_at.get(fact.HostsProved.__name__)
     if run.proved and proved_at and _begins(run.plan, together):

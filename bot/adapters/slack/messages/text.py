@@ -45,7 +45,7 @@ _TIME_ALONE = re.compile(r"<!date\^([0-9]+)\^\{time_secs\}\|[^<>]*>")
 
 
 def dated(markup: str) -> str:
-    """The same with the date beside every time, for what Slack dates by when it was told, long after it came."""
+    """The same with the date beside every time, for what Slack dates by when it was posted, long after it came."""
 
     def with_date(found: re.Match[str]) -> str:
         at = datetime.fromtimestamp(int(found[1]), UTC)
