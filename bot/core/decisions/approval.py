@@ -13,8 +13,8 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
-from bot.core.runs.run import Grant, Run
+from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.amount import plural
 from bot.errors import Refused

@@ -181,9 +181,9 @@ def not_done(entry: Entry, run: Run, after: Run) -> Message:
             then += " It is looked up now."
         case fact.StepNotDone(reason=reason, ran=commands):
             head, then = ":mag: *Not done*", "The bot tries it again by itself."
-            if run.turning:
+            if after.turns_now:
                 then = "The run turns round now."
-            elif (after.must_hold or after.ring.deviates_too_often) and (after.stands_safely or not after.users_wait):
+            elif after.holds_now:
                 then = "The run holds now."
         case fact.UsersCameBack(reason=reason, ran=commands):
             head, then = ":repeat: *Not yet*, users came back", "They are moved again, before dovecot stops."

@@ -25,6 +25,7 @@ from bot.core.runs.events.people import ApprovalRepeated as ApprovalRepeated
 from bot.core.runs.events.people import Approved as Approved
 from bot.core.runs.events.people import Denied as Denied
 from bot.core.runs.events.people import GoBackAsked as GoBackAsked
+from bot.core.runs.events.people import Grant as Grant
 from bot.core.runs.events.people import LongerWaitChosen as LongerWaitChosen
 from bot.core.runs.events.people import Postponed as Postponed
 from bot.core.runs.events.people import RetryChosen as RetryChosen
