@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import assert_never
 
 from bot.core.decisions.damage import Damaged, damage_in_words
 from bot.core.decisions.goback import left_there
@@ -12,6 +13,18 @@ from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
 from bot.core.text.duration import between
 from bot.record.escape import block, cell, code, name, prose
+
+Answer = (
+    fact.Approved
+    | fact.Postponed
+    | fact.LongerWaitChosen
+    | fact.Denied
+    | fact.ApprovalRefused
+    | fact.ApprovalExpired
+    | fact.ApprovalLapsed
+    | fact.SkipAgreed
+)
+"""What has its line among the approvals, too."""
 
 _DAMAGED = "The journal of this run is damaged. Below stands what is sound."
 _RELEASED = "This run was released: what was done after that is not on the record."
@@ -62,35 +75,34 @@ def approvals(entries: Sequence[Entry]) -> Iterator[str]:
     yield ""
     yield "## Approvals"
     yield ""
-    lines = [line for entry in entries if (line := approval(entry))]
-    yield from lines or ["None."]
+    answers = [(entry.at, entry.fact) for entry in entries if isinstance(entry.fact, Answer)]
+    yield from [f"- {date_and_time(at)}: {approval(answer)}" for at, answer in answers] or ["None."]
 
 
-def approval(entry: Entry) -> str:
-    """That of one fact, in a line; empty where it is none."""
-    at = date_and_time(entry.at)
-    match entry.fact:
+def approval(answer: Answer) -> str:
+    """One of them, in a line."""
+    match answer:
         case fact.Approved(gate=gate, by=by, digest=digest, message=""):
-            return f"- {at}: {gate} approved by {by}, by asking to go back (digest {digest[:16]})"
+            return f"{gate} approved by {by}, by asking to go back (digest {digest[:16]})"
         case fact.Approved(gate=gate, by=by, digest=digest, message=message):
-            return f"- {at}: {gate} approved by {by} (message {message}, digest {digest[:16]})"
+            return f"{gate} approved by {by} (message {message}, digest {digest[:16]})"
         case fact.Postponed(gate=gate, by=by, reason=reason, message=message):
-            return f"- {at}: {gate}: not now, said {by} (message {message}): {code(reason)}"
+            return f"{gate}: not now, said {by} (message {message}): {code(reason)}"
         case fact.LongerWaitChosen(gate=gate, by=by, reason=reason, message=message):
             why = f": {code(reason)}" if reason else ""
-            return f"- {at}: {gate}: wait longer, said {by} (message {message}){why}"
+            return f"{gate}: wait longer, said {by} (message {message}){why}"
         case fact.Denied(gate=gate, by=by, message=message):
-            return f"- {at}: {gate} denied by {by} (message {message})"
+            return f"{gate} denied by {by} (message {message})"
         case fact.ApprovalRefused(gate=gate, by=by, reason=reason):
-            return f"- {at}: {gate}: an attempt by {by} did not count: {code(reason)}"
+            return f"{gate}: an attempt by {by} did not count: {code(reason)}"
         case fact.ApprovalExpired(gate=gate):
-            return f"- {at}: {gate} expired, nobody answered"
+            return f"{gate} expired, nobody answered"
         case fact.ApprovalLapsed(gate=gate, reason=reason):
-            return f"- {at}: {gate} lapsed, and has to be asked for again: {code(reason)}"
+            return f"{gate} lapsed, and has to be asked for again: {code(reason)}"
         case fact.SkipAgreed(step=step, by=by):
-            return f"- {at}: skipping {step} agreed by {by}"
+            return f"skipping {step} agreed by {by}"
         case _:
-            return ""
+            assert_never(answer)
 
 
 def counts(entries: Sequence[Entry]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import assert_never
 
 from bot.core.decisions.brief import brief, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
@@ -85,10 +86,27 @@ def as_marked(entry: Entry | None, mark: str) -> None:
         )
 
 
+_NoEndOfIt = (
+    fact.Report
+    | fact.StepFailed
+    | fact.ApprovalAsked
+    | fact.ApprovalRepeated
+    | fact.RetryChosen
+    | fact.SkipProposed
+    | fact.SkipAgreed
+    | fact.OthersCounted
+    | fact.RunEnded
+)
+"""Facts that never close a gate's question."""
+
+
 def _closed(entry: Entry, run: Run) -> str:
     """What closed a question, who and when: the run may have gone on, and turned round, since."""
     at = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
-    match entry.fact:
+    came = entry.fact
+    if isinstance(came, _NoEndOfIt):
+        return f"the run went on, {at}"
+    match came:
         case fact.Approved(by=by, gate=gate):
             return f"<@{by}> was first and gave the {gate} approval, {at}{_since_given(gate, run)}"
         case fact.Postponed(by=by):
@@ -103,8 +121,12 @@ def _closed(entry: Entry, run: Run) -> str:
             return f"<@{by}> has taken over by hand, {at}"
         case fact.ApprovalExpired():
             return f"it has expired, {at}"
-        case _:
+        case fact.Denied(by=by):
+            return f"<@{by}> was first and denied it, {at}"
+        case fact.RunHeld():
             return f"the run held, {at}"
+        case _:
+            assert_never(came)
 
 
 def _since_given(gate: Gate, run: Run) -> str:
@@ -220,8 +242,10 @@ def waits_for(run: Run, person: Person) -> bool:
             return run.waits_for_people and (person.may_ask or person.may_approve)
         case Status.TAKEN:
             return run.taken_by == person.id
-        case _:
+        case Status.READY | Status.BUSY | Status.DOUBT | Status.WAITING | Status.ENDED:
             return False
+        case _:
+            assert_never(run.status)
 
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
@@ -121,8 +121,10 @@ class Run:
                 found = (self.asked, None)
             case Status.TAKEN:
                 found = (self.taken, None)
-            case _:
+            case Status.READY | Status.BUSY | Status.DOUBT | Status.WAITING | Status.ENDED:
                 found = (None, None)
+            case _:
+                assert_never(self.status)
         return tuple(entry for entry in found if entry)
 
     @property

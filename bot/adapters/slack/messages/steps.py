@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
@@ -172,9 +173,12 @@ def _line(run: Run, step: PlannedStep) -> str:
     )
 
 
-def not_done(entry: Entry, run: Run, after: Run) -> Message:
+_NotDone = fact.StepUnclear | fact.StepNotDone | fact.UsersCameBack | fact.WaitGoesOn
+
+
+def not_done(entry: Entry, came: _NotDone, run: Run, after: Run) -> Message:
     """A step that is neither done nor failed: in doubt, to be tried again, or waiting for longer."""
-    match entry.fact:
+    match came:
         case fact.StepUnclear(reason=reason, ran=commands):
             sent = "The command was sent" if commands else "The bot was stopped as it sent the command, or before"
             head, then = ":grey_question: *Unclear*, it may have run", f"{sent}, and its end was not seen."
@@ -190,7 +194,7 @@ def not_done(entry: Entry, run: Run, after: Run) -> Message:
         case fact.WaitGoesOn(reason=reason, until=until):
             head, then, commands = ":hourglass_flowing_sand: *Waits*", f"Until {moment(until)}.", ()
         case _:
-            raise AssertionError(f"no such fact of a step: {entry.fact}")
+            assert_never(came)
     line = title(run.plan, run.step) if run.step else "The run"
     builder = MessageBuilder(f"{spoken(head)}: {line}, {clock(entry.at)}.")
     builder.paragraph(f"{head} · {line} · {now(entry.at)}\n{then}")

@@ -58,7 +58,7 @@ from bot.core.runs.events.steps import WaitBegan as WaitBegan
 from bot.core.runs.events.steps import WaitGoesOn as WaitGoesOn
 from bot.errors import Illegal
 
-Fact = (
+Report = (
     RunRequested
     | HostsProved
     | StageBegan
@@ -67,32 +67,37 @@ Fact = (
     | StepUnclear
     | StepNotDone
     | UsersCameBack
-    | StepFailed
     | WaitBegan
     | WaitGoesOn
     | UsersCounted
+    | ApprovalRefused
+    | ApprovalLapsed
+    | RingDeviated
+    | RingSetBack
+    | TurnedBack
+    | BackendRebooted
+    | MonitorSaysUp
+    | SeenOut
+    | SettingsChanged
+)
+"""Facts that ask nothing of people, and end nothing that they were asked."""
+
+Fact = (
+    Report
+    | StepFailed
     | ApprovalAsked
     | ApprovalRepeated
-    | ApprovalRefused
     | Approved
     | Postponed
     | LongerWaitChosen
     | Denied
     | ApprovalExpired
-    | ApprovalLapsed
-    | RingDeviated
-    | RingSetBack
     | RunHeld
     | RetryChosen
     | SkipProposed
     | SkipAgreed
     | GoBackAsked
-    | TurnedBack
-    | BackendRebooted
     | OthersCounted
-    | MonitorSaysUp
-    | SeenOut
-    | SettingsChanged
     | TakenOver
     | RunEnded
 )
