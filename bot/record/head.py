@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import assert_never
 
 from bot.core.decisions.damage import Damaged, damage_in_words
@@ -11,6 +10,7 @@ from bot.core.decisions.goback import left_there
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.duration import between
 from bot.record.escape import block, cell, code, name, prose
 
@@ -31,11 +31,6 @@ _RELEASED = "This run was released: what was done after that is not on the recor
 _IN_DOUBT = "Whether this run was released is not known."
 
 
-def date_and_time(at: datetime) -> str:
-    """Date and time."""
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
 def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator[str]:
     """What it is the record of, who asked for it, and how it ended."""
     request = run.request
@@ -48,7 +43,7 @@ def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator
         yield ""
     yield f"- Backend: {request.target.backend.name} ({request.target.backend.ip}), ring {request.target.ring.name}"
     yield f"- Procedure: {request.procedure}; asked for as: {code(request.text)}"
-    yield f"- Asked for by: {request.requester} in channel {request.channel}, {date_and_time(run.began)}"
+    yield f"- Asked for by: {request.requester} in channel {request.channel}, {stamp(run.began)}"
     if request.reason:
         yield f"- Reason: {code(request.reason)}"
     if request.ticket:
@@ -57,14 +52,14 @@ def head(run: Run, entries: Sequence[Entry], damage: Damaged | None) -> Iterator
     yield from (f"- Brings: {code(line)}" for line in request.plan.brings)
     for left in request.plan.left_out:
         yield f"- Not part of this run: {name(left.step)}, as {prose(left.because)}"
-    ended = f"{run.outcome}, {date_and_time(run.at)}, after {between(run.began, run.at)}" if run.outcome else "not yet"
+    ended = f"{run.outcome}, {stamp(run.at)}, after {between(run.began, run.at)}" if run.outcome else "not yet"
     yield f"- Ended: {ended}" + (f" ({code(run.reason)})" if run.outcome and run.reason else "")
     if run.ring.not_back and run.ring.not_back_at:
-        seen = f"{code(run.ring.not_back)}, {date_and_time(run.ring.not_back_at)}"
+        seen = f"{code(run.ring.not_back)}, {stamp(run.ring.not_back_at)}"
         yield f"- **Not seen to be back**: the check of that was skipped; last seen: {seen}"
     if damage and (release := damage.release):
         remark = f" ({release.remark})" if release.remark else ""
-        yield f"- Released: by {release.by}, {date_and_time(release.at)}{remark}: {code(release.reason)}"
+        yield f"- Released: by {release.by}, {stamp(release.at)}{remark}: {code(release.reason)}"
     if there := left_there(run):
         yield f"- Left there: {code(there)}"
     yield f"- Facts: {len(entries)}"
@@ -76,7 +71,7 @@ def approvals(entries: Sequence[Entry]) -> Iterator[str]:
     yield "## Approvals"
     yield ""
     answers = [(entry.at, entry.fact) for entry in entries if isinstance(entry.fact, Answer)]
-    yield from [f"- {date_and_time(at)}: {approval(answer)}" for at, answer in answers] or ["None."]
+    yield from [f"- {stamp(at)}: {approval(answer)}" for at, answer in answers] or ["None."]
 
 
 def approval(answer: Answer) -> str:
@@ -117,4 +112,4 @@ def counts(entries: Sequence[Entry]) -> Iterator[str]:
     yield "| Time | " + " | ".join(map(cell, directors)) + " |"
     yield "|---|" + "---|" * len(directors)
     for at, users in counted:
-        yield f"| {date_and_time(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"
+        yield f"| {stamp(at)} | " + " | ".join(str(users.get(director, "?")) for director in directors) + " |"

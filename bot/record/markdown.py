@@ -12,10 +12,11 @@ from bot.core.runs.changed import never_began, never_set_back
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold, follow
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.duration import length
 from bot.errors import Refused
 from bot.record.escape import block, code, name, prose
-from bot.record.head import Answer, approval, approvals, counts, date_and_time, head
+from bot.record.head import Answer, approval, approvals, counts, head
 
 _OfSteps = (
     fact.RunRequested
@@ -65,7 +66,7 @@ def _section(entry: Entry, run: Run) -> Iterator[str]:
     """What one fact says, told with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
-        yield f"### {entry.seq}. {date_and_time(entry.at)} {lines[0]}"
+        yield f"### {entry.seq}. {stamp(entry.at)} {lines[0]}"
         yield ""
         yield from lines[1:]
         yield ""
@@ -129,13 +130,13 @@ def _of_steps(came: _OfSteps, run: Run) -> Iterator[str]:
 def _of_the_run(came: _OfTheRun, run: Run) -> Iterator[str]:
     match came:
         case fact.WaitBegan(step=step, until=until):
-            yield f"{step} until {date_and_time(until)}"
+            yield f"{step} until {stamp(until)}"
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
-            yield f"{step} goes on, until {date_and_time(until)}"
+            yield f"{step} goes on, until {stamp(until)}"
             yield code(reason)
         case fact.ApprovalAsked() as asked:
             given = f"was given by {asked.word_of}, who asked to go back"
-            how = given if asked.word_of else f"was asked for, until {date_and_time(asked.expires)}"
+            how = given if asked.word_of else f"was asked for, until {stamp(asked.expires)}"
             yield f"The {asked.gate} approval {how}"
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)

@@ -18,6 +18,7 @@ from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.amount import plural
+from bot.core.text.dates import stamp
 from bot.errors import Refused
 
 
@@ -102,7 +103,7 @@ _NoEndOfIt = (
 
 def _closed(entry: Entry, run: Run) -> str:
     """What closed a question, who and when: the run may have gone on, and turned round, since."""
-    at = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
+    at = stamp(entry.at)
     came = entry.fact
     if isinstance(came, _NoEndOfIt):
         return f"the run went on, {at}"
@@ -256,7 +257,7 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     if person.barred or not person.may_approve:
         return f"<@{grant.by}>, who approved, may not approve any more: {unknown or 'not one of the approvers'}"
     if now >= grant.expires:
-        given = f"{grant.given:%Y-%m-%d %H:%M:%S} UTC"
+        given = stamp(grant.given)
         return f"the {grant.gate} approval of {given} has expired before all of it was acted on"
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"

@@ -17,6 +17,7 @@ from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
+from bot.core.text.dates import clock
 from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, users_counted
@@ -219,5 +220,5 @@ def _of_use(gate: Gate, check: PlannedCheck, run: Run) -> tuple[Expected, ...]:
 def _word(grant: fact.Grant, how: str) -> str:
     return (
         f"users wait, so this is sent at once, with the {grant.gate} approval of <@{grant.by}>,"
-        f" {grant.given:%H:%M:%S} UTC, which {how}"
+        f" {clock(grant.given)}, which {how}"
     )

@@ -17,14 +17,11 @@ from bot.adapters.slack.messages.text import (
     answers,
     asked_for,
     callers,
-    changes,
-    clock,
     file_name,
     known,
     moment,
     now,
     opens,
-    stamp,
     title,
     who,
     why,
@@ -39,6 +36,8 @@ from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
+from bot.core.text.dates import clock, stamp
 from bot.core.text.duration import length
 
 _ROOM = 890
@@ -137,7 +136,7 @@ def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     for line in asked.evidence:
         builder.paragraph(f"*Evidence* {escape(line)}")
     count = sum(1 for one in covered if isinstance(one, PlannedChange))
-    builder.paragraph(f"*What will run*: {changes(count)}, until the next approval or the end")
+    builder.paragraph(f"*What will run*: {plural(count, 'change')}, until the next approval or the end")
     for one in covered:
         write_step(builder, run.plan, one)
     return builder

@@ -20,17 +20,7 @@ from bot.adapters.slack.messages.blocks import (
     without_buttons,
 )
 from bot.adapters.slack.messages.markup import escape, short, spoken
-from bot.adapters.slack.messages.text import (
-    answers,
-    asked_for,
-    changes,
-    file_name,
-    moment,
-    now,
-    said,
-    title,
-    who,
-)
+from bot.adapters.slack.messages.text import answers, asked_for, file_name, moment, now, said, title, who
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
 from bot.core.plans.effects import Effect
@@ -39,6 +29,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero, in_doubt, in_effect
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
 
 
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
@@ -96,7 +87,7 @@ def _way_back(run: Run) -> str:
     count = len(back.changes) if back else 0
     if not count:
         return "end the run; nothing that it changed needs undoing."
-    return f"undo what was done ({changes(count)}), as a plan of its own that is approved first."
+    return f"undo what was done ({plural(count, 'change')}), as a plan of its own that is approved first."
 
 
 def _asks_again(run: Run) -> bool:

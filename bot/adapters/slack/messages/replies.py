@@ -18,7 +18,6 @@ from bot.adapters.slack.messages.text import (
     moment,
     now,
     opens,
-    stamp,
     steps_done,
     title,
     users,
@@ -29,6 +28,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.duration import between
 
 _OUTCOMES = {

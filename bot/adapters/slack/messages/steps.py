@@ -13,18 +13,7 @@ from typing import assert_never
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
 from bot.adapters.slack.messages.ring import proof
-from bot.adapters.slack.messages.text import (
-    clock,
-    file_name,
-    moment,
-    now,
-    number,
-    ran,
-    runbook,
-    stage_place,
-    stamp,
-    title,
-)
+from bot.adapters.slack.messages.text import file_name, moment, now, number, ran, runbook, stage_place, title
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
@@ -32,6 +21,7 @@ from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, How, Ran
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import clock, stamp
 from bot.core.text.shown import in_lines, set_in
 
 _HOW = {
