@@ -134,13 +134,14 @@ def runs(
     from bot.config import read_settings
     from bot.core.decisions.damage import damage_in_words
     from bot.core.decisions.summary import summary_of
+    from bot.core.text.dates import stamp
     from bot.core.text.shown import in_line, in_lines
 
     found = asyncio.run(bootstrap.survey(read_settings(config), verify=verify))
     for run in map(summary_of, found.runs):
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
         who = (run.backend, state, run.requester, *filter(None, (run.ticket, run.reason)))
-        _print("  ".join(map(in_line, (run.id, f"{run.began:%Y-%m-%d %H:%M:%S} UTC", *who))))
+        _print("  ".join(map(in_line, (run.id, stamp(run.began), *who))))
     for damaged in found.damaged:
         print(f"\n{in_lines(damage_in_words(damaged))}", file=sys.stderr)
     if found.damaged:

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from bot.adapters.alarms import ApsAlarms
 from bot.adapters.clock import SystemClock
 from bot.adapters.configs import FolderProposals
-from bot.adapters.journal import SqlJournal
+from bot.adapters.journal import SqlJournal, url_of
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import SlackApp, web_client
 from bot.adapters.slack.inbound.slash import RUN_ID
@@ -91,9 +91,7 @@ def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
 
 def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
     """The journal; with `must_exist` only to look at it: then nothing is made or written."""
-    path: Path = settings.bot.journal
-    # The file itself, as for its lock: a link that is set to another file meanwhile must not split the journal in two.
-    return SqlJournal(f"sqlite:///{os.path.realpath(path)}", only_looks=must_exist)
+    return SqlJournal(url_of(settings.bot.journal), only_looks=must_exist)
 
 
 def _allowed(people: PeoplePart) -> Allowed:

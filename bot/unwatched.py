@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.adapters.journal import SqlJournal
+from bot.adapters.journal import SqlJournal, url_of
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import sign_in, web_client
 from bot.adapters.slack.messages.blocks import Message
@@ -119,7 +118,7 @@ async def call_people(config: Path, tokens: Tokens, why: str, stop: asyncio.Even
 async def _under_way(journal: Path) -> Survey | None:
     """The runs that nobody watches, said in the log; None where the journal cannot be read."""
     try:
-        async with SqlJournal(_address(journal), only_looks=True) as opened:
+        async with SqlJournal(url_of(journal), only_looks=True) as opened:
             open_runs = RunList(others=tuple(await opened.open_runs()))
             found = await surveyed(open_runs, functools.partial(read_run, opened))
     except BotError as error:
@@ -130,10 +129,6 @@ async def _under_way(journal: Path) -> Survey | None:
     if named:
         log.critical("the bot does not start, and nobody watches: %s", "; ".join(named))
     return found
-
-
-def _address(journal: Path) -> str:
-    return f"sqlite:///{os.path.realpath(journal)}"
 
 
 def _same(message: Message) -> Message:
@@ -198,7 +193,7 @@ async def _here(config: Path, journal: Path, locked: bool) -> str:
         return found
     try:
         with nullcontext() if locked else single_instance(journal):
-            async with SqlJournal(_address(journal)):
+            async with SqlJournal(url_of(journal)):
                 return ""
     except (Misconfigured, JournalError) as wrong:
         return str(wrong)

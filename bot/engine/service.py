@@ -21,6 +21,7 @@ from bot.core.runs.events import Entry
 from bot.core.runs.events.claims import keys_of, shared
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.redact import redact
 from bot.engine.offering import Offer
 from bot.engine.planning import Catalogue, Planner, Request
@@ -116,7 +117,7 @@ class Service:
         link = await self._ports.announcer.permalink(run.id)
         return (
             f"{what} is claimed by run {run.id} on {target.backend.name}{other}, asked for by"
-            f" <@{run.request.requester}> since {run.began:%Y-%m-%d %H:%M:%S} UTC; it is {run.status}."
+            f" <@{run.request.requester}> since {stamp(run.began)}; it is {run.status}."
             f" One backend at a time. {link}"
         ).strip()
 

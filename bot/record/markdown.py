@@ -6,16 +6,47 @@ from collections.abc import Iterator, Sequence
 from typing import assert_never
 
 from bot.core.decisions.damage import Damaged
-from bot.core.plans.plan import PlannedChange
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began, never_set_back
 from bot.core.runs.events import Entry
 from bot.core.runs.fold import fold, follow
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.duration import length
 from bot.errors import Refused
 from bot.record.escape import block, code, name, prose
-from bot.record.head import approval, approvals, counts, date_and_time, head
+from bot.record.head import Answer, approval, approvals, counts, head
+
+_OfSteps = (
+    fact.RunRequested
+    | fact.StageBegan
+    | fact.StepStarted
+    | fact.StepDone
+    | fact.StepFailed
+    | fact.StepNotDone
+    | fact.UsersCameBack
+    | fact.StepUnclear
+)
+_OfTheRun = (
+    fact.WaitBegan
+    | fact.WaitGoesOn
+    | fact.ApprovalAsked
+    | fact.ApprovalRepeated
+    | fact.RunHeld
+    | fact.TurnedBack
+    | fact.RunEnded
+)
+_OfTheHosts = (
+    fact.HostsProved
+    | fact.RingDeviated
+    | fact.OthersCounted
+    | fact.MonitorSaysUp
+    | fact.SeenOut
+    | fact.BackendRebooted
+    | fact.RingSetBack
+)
+_OfPeople = fact.RetryChosen | fact.SkipProposed | fact.GoBackAsked | fact.TakenOver
 
 
 def markdown(entries: Sequence[Entry], *, damage: Damaged | None = None) -> str:
@@ -35,68 +66,32 @@ def _section(entry: Entry, run: Run) -> Iterator[str]:
     """What one fact says, told with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
-        yield f"### {entry.seq}. {date_and_time(entry.at)} {lines[0]}"
+        yield f"### {entry.seq}. {stamp(entry.at)} {lines[0]}"
         yield ""
         yield from lines[1:]
         yield ""
 
 
 def _lines(entry: Entry, run: Run) -> Iterator[str]:
-    match entry.fact:
-        case (
-            fact.RunRequested()
-            | fact.StageBegan()
-            | fact.StepStarted()
-            | fact.StepDone()
-            | fact.StepFailed()
-            | fact.StepNotDone()
-            | fact.UsersCameBack()
-            | fact.StepUnclear()
-        ):
-            yield from _of_steps(entry, run)
-        case (
-            fact.WaitBegan()
-            | fact.WaitGoesOn()
-            | fact.ApprovalAsked()
-            | fact.ApprovalRepeated()
-            | fact.RunHeld()
-            | fact.TurnedBack()
-            | fact.RunEnded()
-        ):
-            yield from _of_the_run(entry, run)
-        case (
-            fact.HostsProved()
-            | fact.RingDeviated()
-            | fact.OthersCounted()
-            | fact.MonitorSaysUp()
-            | fact.SeenOut()
-            | fact.BackendRebooted()
-            | fact.RingSetBack()
-        ):
-            yield from _of_the_hosts(entry)
-        case fact.RetryChosen() | fact.SkipProposed() | fact.GoBackAsked() | fact.TakenOver():
-            yield from _of_people(entry)
-        case (
-            fact.Approved()
-            | fact.Postponed()
-            | fact.LongerWaitChosen()
-            | fact.Denied()
-            | fact.ApprovalRefused()
-            | fact.ApprovalExpired()
-            | fact.ApprovalLapsed()
-            | fact.SkipAgreed()
-        ):
-            yield approval(entry).removeprefix(f"- {date_and_time(entry.at)}: ")
-        case fact.SettingsChanged() as changed:
-            yield from _settings(changed)
-        case fact.UsersCounted():
-            return  # in a table of its own
-        case _:
-            assert_never(entry.fact)
+    came = entry.fact
+    if isinstance(came, _OfSteps):
+        yield from _of_steps(came, run)
+    elif isinstance(came, _OfTheRun):
+        yield from _of_the_run(came, run)
+    elif isinstance(came, _OfTheHosts):
+        yield from _of_the_hosts(came)
+    elif isinstance(came, _OfPeople):
+        yield from _of_people(came)
+    elif isinstance(came, Answer):
+        yield approval(came)
+    elif isinstance(came, fact.SettingsChanged):
+        yield from _settings(came)
+    elif not isinstance(came, fact.UsersCounted):  # those have a table of their own
+        assert_never(came)
 
 
-def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
-    match entry.fact:
+def _of_steps(came: _OfSteps, run: Run) -> Iterator[str]:
+    match came:
         case fact.RunRequested():
             yield f"{prose(run.request.plan.title)} was asked for"
         case fact.StageBegan(stage=stage):
@@ -114,7 +109,7 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             if attachment:
                 yield from block(attachment)
         case fact.StepFailed(step=step, reason=reason, ran=ran) | fact.StepNotDone(step=step, reason=reason, ran=ran):
-            failed = isinstance(entry.fact, fact.StepFailed)
+            failed = isinstance(came, fact.StepFailed)
             yield f"{step} {'failed' if failed else 'is not done, and may be repeated'}"
             yield code(reason)
             never = [one for one in ran if never_began(run, one)]
@@ -128,18 +123,20 @@ def _of_steps(entry: Entry, run: Run) -> Iterator[str]:
             yield f"{step} in doubt"
             yield code(reason)
             yield from _commands(ran)
+        case _:
+            assert_never(came)
 
 
-def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
-    match entry.fact:
+def _of_the_run(came: _OfTheRun, run: Run) -> Iterator[str]:
+    match came:
         case fact.WaitBegan(step=step, until=until):
-            yield f"{step} until {date_and_time(until)}"
+            yield f"{step} until {stamp(until)}"
         case fact.WaitGoesOn(step=step, until=until, reason=reason):
-            yield f"{step} goes on, until {date_and_time(until)}"
+            yield f"{step} goes on, until {stamp(until)}"
             yield code(reason)
         case fact.ApprovalAsked() as asked:
             given = f"was given by {asked.word_of}, who asked to go back"
-            how = given if asked.word_of else f"was asked for, until {date_and_time(asked.expires)}"
+            how = given if asked.word_of else f"was asked for, until {stamp(asked.expires)}"
             yield f"The {asked.gate} approval {how}"
             yield from (f"- Alarm: {code(line)}" for line in asked.alarms)
             yield from (f"- Shown: {code(line)}" for line in asked.brief)
@@ -160,16 +157,18 @@ def _of_the_run(entry: Entry, run: Run) -> Iterator[str]:
             yield f"The run ended: {outcome}"
             if reason:
                 yield code(reason)
+        case _:
+            assert_never(came)
 
 
-def _of_the_hosts(entry: Entry) -> Iterator[str]:
+def _of_the_hosts(came: _OfTheHosts) -> Iterator[str]:
     """What the hosts and the watch had to say."""
-    match entry.fact:
+    match came:
         case fact.HostsProved(backend=backend, by=by, directors=directors):
             yield "Every host proved to be the one that the settings mean"
-            yield f"- {name(backend)}: {code(by)}; machine-id {entry.fact.machine_id}, boot {entry.fact.boot_id}"
+            yield f"- {name(backend)}: {code(by)}; machine-id {came.machine_id}, boot {came.boot_id}"
             yield from (f"- {name(director)} is {code(address)}" for director, address in directors.items())
-            lock = code(entry.fact.lock)
+            lock = code(came.lock)
             yield f"- Every host refuses a change that comes late; the backend also while another one runs ({lock})"
         case fact.RingDeviated(step=step, host=host, reason=reason, helpless=helpless):
             yield f"{name(host)} says otherwise than {step} left it"
@@ -195,6 +194,8 @@ def _of_the_hosts(entry: Entry) -> Iterator[str]:
             never = [one for one in ran if never_set_back(one)]
             yield from _commands([one for one in ran if one not in never])
             yield from _not_sent(never)
+        case _:
+            assert_never(came)
 
 
 def _settings(changed: fact.SettingsChanged) -> Iterator[str]:
@@ -208,9 +209,9 @@ def _settings(changed: fact.SettingsChanged) -> Iterator[str]:
     yield from (f"- Stays for this run as it was; in the settings of now {prose(one)}" for one in changed.stays)
 
 
-def _of_people(entry: Entry) -> Iterator[str]:
+def _of_people(came: _OfPeople) -> Iterator[str]:
     """What people decided."""
-    match entry.fact:
+    match came:
         case fact.RetryChosen(by=by):
             yield f"{by} chose to retry"
         case fact.SkipProposed(by=by, step=step, reason=reason):
@@ -222,11 +223,18 @@ def _of_people(entry: Entry) -> Iterator[str]:
         case fact.TakenOver(by=by, reason=reason):
             yield f"{by} has taken over by hand"
             yield code(reason)
+        case _:
+            assert_never(came)
 
 
-def _text(step: object) -> str:
-    action = getattr(step, "action", None)
-    return action.command.text if action else str(getattr(step, "kind", ""))
+def _text(step: PlannedStep) -> str:
+    match step:
+        case PlannedChange():
+            return step.action.command.text
+        case PlannedCheck() | PlannedWait() | PlannedApproval():
+            return step.kind
+        case _:
+            assert_never(step)
 
 
 def _not_sent(never: Sequence[fact.Ran]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from bot.core.decisions.damage import Damaged, Release, examined
 from bot.core.runs.events import StepNotDone
 from bot.practice.slack.context import Fault, What
 from bot.practice.slack.workspace import Message
+from bot.practice.values import machine_time
 from bot.record.markdown import markdown
 from tests.build import NOON, SECOND, Story
 from tests.integration.workspace import APPROVERS, CHANNEL, FAST, Place, place, slack
@@ -38,7 +39,7 @@ def announcer(place: Place, **more: Any) -> SlackAnnouncer:
         approvers=APPROVERS,
         record=markdown,
         pace=FAST,
-        **more,
+        **{"now": machine_time} | more,
     )
 
 

@@ -16,6 +16,7 @@ from bot.core.runs.transitions import Status
 from bot.engine.posts import Post
 from bot.practice.slack.context import Fault, What
 from bot.practice.slack.server import LocalSlack
+from bot.practice.values import machine_time
 from bot.record.markdown import markdown
 from tests.build import Story
 from tests.fakes import FakeJournal
@@ -180,6 +181,7 @@ async def test_root_edits_are_apart_identical_ones_are_dropped_and_the_last_stat
             posts=place.posts,
             approvers=APPROVERS,
             record=markdown,
+            now=machine_time,
             pace=slow,
         )
         place.thread = place.service.thread = thread
@@ -206,6 +208,7 @@ async def test_the_roots_of_all_runs_share_one_budget_of_edits_and_the_last_of_e
             posts=place.posts,
             approvers=APPROVERS,
             record=markdown,
+            now=machine_time,
             pace=eager,
         )
         place.thread = place.service.thread = thread

@@ -32,6 +32,7 @@ from bot.errors import Refused
 from bot.practice.slack.api import APP_TOKEN, BOT_TOKEN
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Message
+from bot.practice.values import machine_time
 from bot.record.markdown import markdown
 from tests.build import REQUESTER, SECOND, THIRD, Story, plan, target
 from tests.fakes import FakeJournal
@@ -219,7 +220,13 @@ async def a_place(slack: LocalSlack, journal: FakeJournal, posts: FakePosts) -> 
     posts.facts = journal.facts
     async with web_client(token=BOT_TOKEN, api_url=slack.api_url) as client:
         thread = SlackAnnouncer(
-            client=client, journal=journal, posts=posts, approvers=APPROVERS, record=markdown, pace=FAST
+            client=client,
+            journal=journal,
+            posts=posts,
+            approvers=APPROVERS,
+            record=markdown,
+            now=machine_time,
+            pace=FAST,
         )
         people = SlackPeople(client=client, requesters=APPROVERS, approvers=APPROVERS, channels=frozenset({CHANNEL}))
         service = FakeService(journal=journal, thread=thread, story=Story())

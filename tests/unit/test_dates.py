@@ -9,13 +9,14 @@ import pytest
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import root, run_list
-from bot.adapters.slack.messages.text import dated, moment, now, stamp
+from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.text import dated, moment, now
 from bot.core.decisions.approval import Person, asked_now, still_good
 from bot.core.decisions.brief import brief
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import stamp
 from bot.errors import Refused
 from tests.build import NOON, SECOND, THIRD, Story
 from tests.unit.messages import GROUP, fits, runs_after, seen

@@ -31,30 +31,34 @@ def diagram() -> str:
     return "\n".join([*lines, f"    {name[Status.ENDED]} --> [*]"])
 
 
+Rows = list[list[str]]
+
+
 def layers() -> str:
     """The contracts of import-linter as a Mermaid flowchart: a box for each package that has layers of its own."""
-    rooms: dict[str, list[list[str]]] = {}
+    rooms: dict[str, Rows] = {}
+    only: dict[str, list[str]] = {}
     for contract in tomllib.loads((BOT.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]:
         match contract:
-            case {"type": "layers", "layers": rows}:
-                found = [[name.strip() for name in row.split("|")] for row in rows]
-            case {"type": "independence", "modules": modules}:
-                found = [modules]
-            case _:
-                continue
-        rooms[found[0][0].rpartition(".")[0]] = found
-    return "\n".join(["flowchart TB", *_drawn("bot", rooms, "    ")])
+            case {"type": "layers", "containers": [room], "layers": rows}:
+                rooms[room] = [[f"{room}.{name.strip()}" for name in row.split("|")] for row in rows]
+            case {"type": "protected", "protected_modules": modules, "allowed_importers": importers}:
+                only |= dict.fromkeys(modules, importers)
+            case {"type": kind}:
+                assert kind == "forbidden", "no layers"
+    return "\n".join(["flowchart TB", *_drawn("bot", rooms, only, "    ")])
 
 
-def _drawn(room: str, rooms: dict[str, list[list[str]]], margin: str) -> list[str]:
+def _drawn(room: str, rooms: dict[str, Rows], only: dict[str, list[str]], margin: str) -> list[str]:
     rows, lines = rooms[room], []
     for module in (module for row in rows for module in row):
         if module in rooms:
-            lines += [f'{margin}subgraph {_id(module)}["{module}"]', *_drawn(module, rooms, margin + "    ")]
+            lines += [f'{margin}subgraph {_id(module)}["{module}"]', *_drawn(module, rooms, only, margin + "    ")]
             lines += [f"{margin}end"]
         else:
             lines += [f'{margin}{_id(module)}["{module.rpartition(".")[2]}"]']
-    arrows = [(a, b) for above, below in pairwise(rows) for a in above for b in below]
+    arrows = [(a, b) for above, below in pairwise(rows) for a in above for b in below if b not in only]
+    arrows += [(a, b) for row in rows for b in row for a in only.get(b, [])]
     return [*lines, *(f"{margin}{_id(a)} --> {_id(b)}" for a, b in arrows)]
 
 

@@ -9,14 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import root, run_list
-from bot.adapters.slack.messages.text import clock, moment
+from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.text import moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import clock
 from bot.core.text.duration import length
 from tests.build import NOON, REQUESTER, SECOND, THIRD, Story
 from tests.unit.messages import GROUP, buttons, fits, last, seen, strings, told

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.adapters.slack.messages.root import root
-from bot.adapters.slack.messages.text import clock, moment
+from bot.adapters.slack.messages.text import moment
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import clock
 from bot.core.text.duration import length
 from tests.build import REQUESTER, SECOND, Story
 from tests.unit.messages import as_lines, buttons, last, seen

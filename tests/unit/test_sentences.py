@@ -120,11 +120,14 @@ def test_a_flush_approval_that_is_asked_again_claims_nothing_of_a_step_that_was_
     assert not any(claim in line for line in flush_brief(story.run))
 
 
-def test_what_turns_round_is_not_said_to_be_tried_again() -> None:
-    story = Story().until("set-vhosts-to-zero", on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="no"))
-    message = last(story.tell(fact.StepNotDone(step="set-vhosts-to-zero", reason="exit 75")))
-    assert isinstance(by_itself(story), Turn)
-    assert "The bot tries it again by itself" not in seen(message)
+@pytest.mark.parametrize(("step", "turns"), [("set-vhosts-to-zero", True), ("director-down", False)])
+def test_what_turns_round_is_not_said_to_be_tried_again_nor_the_other_way_round(step: str, turns: bool) -> None:
+    """In the middle of the take-down it turns round only behind it."""
+    story = Story().until(step, on=Status.BUSY).tell(fact.GoBackAsked(by=THIRD, reason="no"))
+    message = last(story.tell(fact.StepNotDone(step=step, reason="exit 75")))
+    assert isinstance(by_itself(story), Turn) is turns
+    assert ("The run turns round now." in seen(message)) is turns
+    assert ("The bot tries it again by itself" in seen(message)) is not turns
 
 
 def test_nor_is_what_the_run_holds_at_next_unless_users_wait() -> None:

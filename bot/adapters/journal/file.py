@@ -31,6 +31,14 @@ _ASIDE = ".of-the-file-before"
 log = logging.getLogger(__name__)
 
 
+def url_of(path: Path) -> str:
+    """Its address for SQLAlchemy: of the file itself, as for its lock.
+
+    A link that is set to another file meanwhile must not split the journal in two.
+    """
+    return f"sqlite:///{os.path.realpath(path)}"
+
+
 def take(path: Path, table: str, columns: Collection[str], *, only_looks: bool) -> None:
     """Make the file or see that it is a journal, and for its owner alone (0600); with `only_looks` change nothing.
 

@@ -83,7 +83,7 @@ class Connection:
 
     @asynccontextmanager
     async def room(self, *, ahead: bool) -> AsyncIterator[None]:
-        """A command's place in it, waited for; raises Unheard where the host does not end what was given up."""
+        """A command's place in it, waited for; raises NotEnded where the host does not end what was given up."""
         self._inside += 1
         try:
             async with self._changes if ahead else self._looks:
@@ -107,7 +107,7 @@ class Connection:
             ) from error
 
     async def run(self, command: Command, line: str, material: bytes, *, ahead: bool) -> CommandSession:
-        """Send the line, which is the command as it goes out, and listen to its end; raises Unheard."""
+        """Send the line, which is the command as it goes out, and listen to its end; raises NotEnded."""
         session = CommandSession(stdout=command.keeps if command.keeps_output else 0, stderr=command.keeps)
         limit = asyncio.timeout(command.timeout.total_seconds())
         try:

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import assert_never
 
 from bot.core.decisions.brief import brief, mapped, moved, not_counted
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.events import ApprovalAsked, Approved, Entry, Seen
-from bot.core.runs.run import Grant, Run
+from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
+from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.text.amount import plural
+from bot.core.text.dates import stamp
 from bot.errors import Refused
 
 
@@ -85,10 +87,27 @@ def as_marked(entry: Entry | None, mark: str) -> None:
         )
 
 
+_NoEndOfIt = (
+    fact.Report
+    | fact.StepFailed
+    | fact.ApprovalAsked
+    | fact.ApprovalRepeated
+    | fact.RetryChosen
+    | fact.SkipProposed
+    | fact.SkipAgreed
+    | fact.OthersCounted
+    | fact.RunEnded
+)
+"""Facts that never close a gate's question."""
+
+
 def _closed(entry: Entry, run: Run) -> str:
     """What closed a question, who and when: the run may have gone on, and turned round, since."""
-    at = f"{entry.at:%Y-%m-%d %H:%M:%S} UTC"
-    match entry.fact:
+    at = stamp(entry.at)
+    came = entry.fact
+    if isinstance(came, _NoEndOfIt):
+        return f"the run went on, {at}"
+    match came:
         case fact.Approved(by=by, gate=gate):
             return f"<@{by}> was first and gave the {gate} approval, {at}{_since_given(gate, run)}"
         case fact.Postponed(by=by):
@@ -103,8 +122,12 @@ def _closed(entry: Entry, run: Run) -> str:
             return f"<@{by}> has taken over by hand, {at}"
         case fact.ApprovalExpired():
             return f"it has expired, {at}"
-        case _:
+        case fact.Denied(by=by):
+            return f"<@{by}> was first and denied it, {at}"
+        case fact.RunHeld():
             return f"the run held, {at}"
+        case _:
+            assert_never(came)
 
 
 def _since_given(gate: Gate, run: Run) -> str:
@@ -220,8 +243,10 @@ def waits_for(run: Run, person: Person) -> bool:
             return run.waits_for_people and (person.may_ask or person.may_approve)
         case Status.TAKEN:
             return run.taken_by == person.id
-        case _:
+        case Status.READY | Status.BUSY | Status.DOUBT | Status.WAITING | Status.ENDED:
             return False
+        case _:
+            assert_never(run.status)
 
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
@@ -232,7 +257,7 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     if person.barred or not person.may_approve:
         return f"<@{grant.by}>, who approved, may not approve any more: {unknown or 'not one of the approvers'}"
     if now >= grant.expires:
-        given = f"{grant.given:%Y-%m-%d %H:%M:%S} UTC"
+        given = stamp(grant.given)
         return f"the {grant.gate} approval of {given} has expired before all of it was acted on"
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"

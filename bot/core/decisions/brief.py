@@ -23,6 +23,7 @@ from bot.core.runs.changed import at_zero, by_name, versions
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 from bot.core.text.amount import named, plural
+from bot.core.text.dates import clock, stamp
 from bot.core.text.duration import between
 
 
@@ -242,8 +243,8 @@ def _out(run: Run, now: datetime) -> Iterator[_Line]:
         yield _Line(text="directors were last seen to give it users already", alarm=True)
     elif run.ring.zero_since and at_zero(run):
         since, out = run.ring.zero_since, between(run.ring.zero_since, now)
-        at = f"{since:%H:%M:%S}" if since.date() == now.date() else f"{since:%Y-%m-%d %H:%M:%S}"
-        yield _Line(text=f"without new users since {at} UTC, {out} before this question")
+        at = clock(since) if since.date() == now.date() else stamp(since)
+        yield _Line(text=f"without new users since {at}, {out} before this question")
 
 
 def _undone(run: Run) -> Iterator[_Line]:

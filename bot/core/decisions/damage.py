@@ -13,7 +13,7 @@ from datetime import datetime
 
 from bot.core.decisions.approval import Person
 from bot.core.hosts.inventory import Target
-from bot.core.plans.effects import Effect
+from bot.core.plans.effects import Effect, takes_back
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs.changed import undone_by
 from bot.core.runs.events import Entry
@@ -21,6 +21,7 @@ from bot.core.runs.events.claims import claim_in_words, keys_of
 from bot.core.runs.fold import apply, begin
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import stamp
 from bot.core.text.shown import in_line
 from bot.errors import Illegal, Refused
 
@@ -136,7 +137,7 @@ def decide_release(run: str, found: Damaged | None, person: Person, reason: str,
 def release_words(release: Release) -> str:
     """Who released a run, in a clause without its subject."""
     remark = f" ({release.remark})" if release.remark else ""
-    return f"was released by <@{release.by}>, {release.at:%Y-%m-%d %H:%M:%S} UTC{remark}: {_quoted(release.reason)}"
+    return f"was released by <@{release.by}>, {stamp(release.at)}{remark}: {_quoted(release.reason)}"
 
 
 def claimed_words(found: Damaged) -> str:
@@ -200,7 +201,7 @@ def _last_known(found: Damaged) -> tuple[str, ...]:
     if run.status is Status.ENDED:
         return (f"Last known of {backend}: the run had ended: {run.outcome}.",)
     step = f"; at hand was: {_quoted(run.step.says)}" if run.step else ""
-    known = f"Last known of {backend}, at fact {run.seq}, {run.at:%Y-%m-%d %H:%M:%S} UTC:"
+    known = f"Last known of {backend}, at fact {run.seq}, {stamp(run.at)}:"
     lines = [f"{known} the run was {run.status}{step}.", f"{_made(run)} What came after that is not known."]
     if isinstance(run.step, PlannedChange) and run.status in {Status.BUSY, Status.DOUBT}:
         lines.append(f"This may have run, or run still: `{_quoted(run.step.action.command.text)}`")
@@ -236,7 +237,7 @@ def _made(run: Run) -> str:
             if effect is Effect.STOP and Effect.STOP_DOVECOT not in step.does and undone_by(step) not in run.seen_done:
                 about, text = "service", f"`{command}` was done"
             if effect is Effect.RESTORE:
-                about = "vhosts" if " update " in command else "state"
+                about = "vhosts" if Effect.TAKES_VHOSTS in takes_back(command) else "state"
                 text = f"`{command}` was done"
             if about:
                 left.pop(about, None)

@@ -49,8 +49,9 @@ def going_back(run: Run) -> Plan | None:
     # One that was skipped may have been done by hand; what comes after it relies on it, so it is answered for as well.
     relied_on = {step.name for step in run.touched} | (run.looks.keys() - run.seen_done)
     undoable = [step for step in run.plan.changes if step.undo and step.name in relied_on]
-    before = _undoings([step for step in undoable if not _restores(step.undo)], run)
-    restoring = _undoings([step for step in undoable if _restores(step.undo)], run)
+    restores = {step.name for step in undoable if step.undo and Effect.RESTORE in step.undo.does}
+    before = _undoings([step for step in undoable if step.name not in restores], run)
+    restoring = _undoings([step for step in undoable if step.name in restores], run)
     name = run.request.target.backend.name
     first = _started_first(before) if run.start_first else ()
     before = before[len(first) :]
@@ -122,10 +123,6 @@ def _stage(name: str, text: str, steps: tuple[PlannedStep, ...]) -> PlannedStage
 
 def _named(stage: str) -> str:
     return f"back-{stage}"
-
-
-def _restores(action: Action | None) -> bool:
-    return action is not None and Effect.RESTORE in action.does
 
 
 def _undoing(step: PlannedChange, observed: Mapping[str, str]) -> PlannedChange:

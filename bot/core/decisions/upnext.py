@@ -143,7 +143,7 @@ def _while_waiting(run: Run, now: datetime, *, same_clock: bool) -> Next:
     assert run.until is not None
     step = _at_hand(run)
     assert isinstance(step, PlannedWait)
-    if _must_hold(run):
+    if run.has_to_hold:
         return Record(fact=_hold(run))
     if not same_clock:
         return SeeWaited(step=step)
@@ -156,7 +156,7 @@ def _while_asking(run: Run, now: datetime, rules: Collection[Rule]) -> Next:
     assert run.asked is not None
     asked = run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
-    if _must_hold(run):
+    if run.has_to_hold:
         return Record(fact=_hold(run))
     if against := _against_rules(run, rules):
         return Record(fact=fact.RunHeld(reason=against))
@@ -170,9 +170,9 @@ def _while_asking(run: Run, now: datetime, rules: Collection[Rule]) -> Next:
 
 
 def _when_ready(run: Run, now: datetime, harmless: Iterable[Harmless], rules: Collection[Rule]) -> Next:
-    if run.turning and run.stands_safely:
+    if run.turns_now:
         return Turn()
-    if _must_hold(run) and (run.stands_safely or not run.users_wait) and not run.turning:
+    if run.holds_now:
         return Record(fact=_hold(run))
     step, stage = run.step, run.stage
     if step is None or stage is None:
@@ -237,10 +237,6 @@ _GIVEN_BY_HAND = (
     " click Retry at once: it is found done then; while this run holds, its next look at the ring sets that back."
     f" {_CORRECTED} click Retry"
 )
-
-
-def _must_hold(run: Run) -> bool:
-    return run.must_hold is not None or run.ring.deviates_too_often
 
 
 def _hold(run: Run) -> fact.RunHeld:

@@ -72,14 +72,9 @@ def effects(command: str) -> frozenset[Effect]:
     return frozenset(effect for pattern, effect in _READ if re.search(pattern, command, re.DOTALL))
 
 
-def restores(command: str) -> bool:
-    """Whether the command gives a backend users again."""
-    return Effect.RESTORE in effects(command)
-
-
 def takes_back(command: str) -> frozenset[Effect]:
     """What it takes back of what was made of the ring; only all of it gives users."""
-    if not restores(command):
+    if Effect.RESTORE not in effects(command):
         return frozenset()
     return frozenset({Effect.TAKES_VHOSTS if re.search(r"\bupdate\b", command) else Effect.DOWN})
 

@@ -13,7 +13,7 @@ from typing import Annotated, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from bot.core.plans.effects import Effect, effects, restores
+from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import Action, Plan, PlannedApproval, PlannedChange, PlannedCheck, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.errors import Misconfigured
@@ -32,7 +32,7 @@ _GIVES_BACK = re.compile(r"doveadm director (up [0-9A-Fa-f.:]+|update [0-9A-Fa-f
 
 def needs_flush_approval(command: str, harmless: Iterable[Harmless]) -> bool:
     """Whether the flush approval is needed, as nothing is known of the command that would make it harmless."""
-    if _GIVES_BACK.fullmatch(command) and restores(command):
+    if _GIVES_BACK.fullmatch(command) and Effect.RESTORE in effects(command):
         return False
     return not any(one.exactly.fullmatch(command) for one in harmless)
 
@@ -160,7 +160,7 @@ _ADDRESSED = re.compile(r"\bdirector\s+(?:update|down|up|flush)\s+(\S+)")
 
 def _can_be_undone(plan: Plan) -> None:
     """A way back that gives users back needs the restore approval of the plan that it undoes."""
-    restoring = [placed.step for placed in _actions(plan) if restores(placed.action.command.text)]
+    restoring = [placed.step for placed in _actions(plan) if Effect.RESTORE in placed.action.does]
     if restoring and not plan.back and plan.approval(Gate.RESTORE) is None:
         raise Misconfigured(f"step {restoring[0]}: there is no restore approval in this procedure, and it needs one")
 

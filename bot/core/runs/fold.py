@@ -85,8 +85,10 @@ def _more_than_looks(run: Run) -> bool:
             return run.waits_for_people
         case Status.ENDED:
             return run.outcome not in {fact.Outcome.REFUSED, fact.Outcome.ABORTED}
-        case _:
+        case Status.BUSY | Status.DOUBT | Status.WAITING | Status.ASKING | Status.TAKEN:
             return True
+        case _:
+            assert_never(run.status)
 
 
 def _remember(run: Run, entry: Entry) -> Run:  # noqa: C901, PLR0912  one case per kind, so that mypy names a new one

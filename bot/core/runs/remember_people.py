@@ -9,9 +9,9 @@ from bot.core.plans.effects import Effect, takes_back
 from bot.core.plans.plan import PlannedApproval, PlannedChange
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.events import Entry
+from bot.core.runs.events import Entry, Grant
 from bot.core.runs.remember import back_to, behind_the_restore, calm, keeps_up, named_step, next_step, seen_back
-from bot.core.runs.run import Grant, Run, replace
+from bot.core.runs.run import Run, replace
 from bot.errors import Illegal
 
 

@@ -9,32 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.events import Entry, RunRequested
-from bot.core.runs.metacache import MetacacheState
+from bot.core.runs.events import Entry, Grant, RunRequested
+from bot.core.runs.metacache import Metacache
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grant:
-    """An approval that was given, for a digest, until a date: as long from the click on as it was open for one."""
-
-    gate: Gate
-    by: str
-    digest: str
-    expires: datetime
-    given: datetime
-    evidence: tuple[str, ...] = ()
-    """What it was given on."""
-    users: int | None = None
-    """How many users were mapped to the backend, as it showed; None where that was not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +121,31 @@ class Run:
                 found = (self.asked, None)
             case Status.TAKEN:
                 found = (self.taken, None)
-            case _:
+            case Status.READY | Status.BUSY | Status.DOUBT | Status.WAITING | Status.ENDED:
                 found = (None, None)
+            case _:
+                assert_never(self.status)
         return tuple(entry for entry in found if entry)
 
     @property
     def holds_anew(self) -> bool:
         """Whether it is to hold for another reason than the one posted, so that people have to know."""
         return self.must_hold is not None or self.ring.deviates_anew
+
+    @property
+    def has_to_hold(self) -> bool:
+        """Whether it has to hold at the next safe point."""
+        return self.must_hold is not None or self.ring.deviates_too_often
+
+    @property
+    def holds_now(self) -> bool:
+        """Whether it holds before it does anything more: where users wait in the middle of a stage, that goes on."""
+        return self.has_to_hold and not self.turning and (self.stands_safely or not self.users_wait)
+
+    @property
+    def turns_now(self) -> bool:
+        """Whether it turns round before it does anything more."""
+        return self.turning and self.stands_safely
 
     @property
     def waits_for_people(self) -> bool:
@@ -280,10 +282,7 @@ class Run:
 
     @property
     def users_first(self) -> bool:
-        """Whether the step at hand helps users who wait for a stopped dovecot: nobody and nothing is waited for then.
-
-        It moves them; or it starts dovecot, where somebody asked for that first.
-        """
+        """Whether the step at hand moves users who wait, or starts dovecot as somebody asked: it waits for nothing."""
         does = self.step.does if self.step else frozenset()
         starts = does & {Effect.UNMASK, Effect.START_DOVECOT} and self.start_first and self.covering is None
         return self.users_wait and (bool(starts) or bool(does & {Effect.DOWN, Effect.FLUSH}))

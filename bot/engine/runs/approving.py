@@ -16,7 +16,8 @@ from bot.core.plans.plan import Expected, PlannedCheck
 from bot.core.plans.procedure import Gate, Where
 from bot.core.readings.expect import counts_only
 from bot.core.runs import events as fact
-from bot.core.runs.run import Grant, Run
+from bot.core.runs.run import Run
+from bot.core.text.dates import clock
 from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, users_counted
@@ -176,7 +177,7 @@ class Approvals:
         """What was judged before is old, as the run has waited since."""
         self._judged = None
 
-    async def _not_so(self, run: Run, grant: Grant) -> str:
+    async def _not_so(self, run: Run, grant: fact.Grant) -> str:
         """What the approval showed and is not so any more; counts that move by themselves are not judged."""
         assert run.step is not None
         if Effect.RESTORE in run.step.does and "configuration" not in run.verified:
@@ -216,8 +217,8 @@ def _of_use(gate: Gate, check: PlannedCheck, run: Run) -> tuple[Expected, ...]:
     return tuple(one for one in expected_of(check, run.observed) if one.where is Where.BACKEND or not past)
 
 
-def _unjudged(grant: Grant, how: str) -> str:
+def _word(grant: fact.Grant, how: str) -> str:
     return (
         f"users wait, so this is sent at once, with the {grant.gate} approval of <@{grant.by}>,"
-        f" {grant.given:%H:%M:%S} UTC, which {how}"
+        f" {clock(grant.given)}, which {how}"
     )

@@ -159,8 +159,7 @@ class Changing:
         patience = waited.get(result.exit_status, timedelta(0))
         end = {0: CommandEnd.EXIT_0, EX_TEMPFAIL: CommandEnd.EXIT_75}.get(result.exit_status, CommandEnd.OTHER_EXIT)
         if end is CommandEnd.EXIT_0 and not action.done_when:
-            exited = "exit 0, and nothing more can be read of it"
-            await self._runlog.record(fact.StepDone(step=step.name, how=fact.How.RAN, ran=commands, reason=exited))
+            await self._conclude(step, end, None, commands, reason="exit 0, and nothing more can be read of it")
             return
 
         def forgotten() -> bool:
@@ -202,7 +201,8 @@ class Changing:
     ) -> Conclusion:
         """Record what the change comes to. `looked`: at whether it is done, None where that was not looked at.
 
-        `reason`: why it is in doubt or for a person; `again`: why it may be sent again, where that says it better.
+        `reason`: why it is in doubt, for a person, or done where nothing can be seen; `again`: why it may be sent
+        again, where that says it better.
         """
         seen, ran = (looked.seen, (*commands, *looked.ran)) if looked else ((), commands)
         seen_there = on_hosts(looked.verdict.holds if looked else None, visible=bool(step.action.done_when))
@@ -211,9 +211,11 @@ class Changing:
         counted = users_counted(self._run, looked.seen) if looked and Effect.FLUSH in step.does else ()
         match came:
             case Conclusion.DONE:
-                assert looked is not None
                 how = fact.How.LOOKED_UP if end in {CommandEnd.OVER, CommandEnd.MAY_RUN} else fact.How.RAN
-                recorded = await self._judging.done(step, how, looked, commands)
+                if looked:
+                    recorded = await self._judging.done(step, how, looked, commands)
+                else:
+                    recorded = fact.StepDone(step=step.name, how=how, ran=commands, reason=reason)
             case Conclusion.AGAIN:
                 recorded = fact.StepNotDone(step=step.name, reason=again or reason, ran=ran, seen=seen)
             case Conclusion.DOUBT:

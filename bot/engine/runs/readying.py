@@ -19,6 +19,7 @@ from bot.core.plans.plan import Action, PlannedChange
 from bot.core.plans.procedure import Where
 from bot.core.plans.proposal import Proposal
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, hosts_for
 from bot.engine.looks.sending import Early, Sending
@@ -146,6 +147,6 @@ class Readying:
 
 def _date(seconds: int) -> str:
     try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        return stamp(datetime.fromtimestamp(seconds, UTC))
     except ValueError:  # behind the year 9999
         return f"{seconds} s after 1970"

@@ -30,7 +30,7 @@ class RunLog:
     async def record(self, *facts: Fact, only_after: int | None = None) -> bool:
         """Commit the facts; False, and nothing recorded, when the run has moved on from `only_after` meanwhile.
 
-        `only_after` is the `moved` of the run that this was decided on: facts that move nothing do not count.
+        `only_after` is the `last_decisive` of the run that this was decided on: facts that only report do not count.
         Raises Illegal for facts that cannot follow, JournalError when they could not be written; then nothing moved.
         """
         async with self._lock:

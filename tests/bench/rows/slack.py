@@ -20,6 +20,7 @@ from bot.core.runs.events import ApprovalAsked, Entry
 from bot.practice.scene import CHANNEL, GROUP, REQUESTER, SECOND, buttons
 from bot.practice.slack.server import LocalSlack
 from bot.practice.slack.workspace import Message
+from bot.practice.values import machine_time
 from bot.record.markdown import markdown
 from tests.bench.crowd import bot, slack_of_a_company
 from tests.bench.past import (
@@ -149,7 +150,12 @@ async def _threads(place: Path) -> AsyncIterator[tuple[LocalSlack, SqlJournal, S
     ):
         approvers = Allowed(usergroup=GROUP)
         threads = SlackAnnouncer(
-            client=client, journal=journal, posts=journal.posts, approvers=approvers, record=markdown
+            client=client,
+            journal=journal,
+            posts=journal.posts,
+            approvers=approvers,
+            record=markdown,
+            now=machine_time,
         )
         try:
             yield slack, journal, threads

@@ -92,6 +92,14 @@ def test_not_now_holds_the_run_as_it_is_on_anybodys_word_and_can_be_asked_again(
     assert story.tell(fact.RetryChosen(by=SECOND)).until("approve-flush", on=Status.ASKING)
 
 
+def test_a_question_that_somebody_denied_in_an_older_version_says_so_and_not_that_the_run_held() -> None:
+    story = asking()
+    first = ask_of(story.run)
+    story.tell(fact.Denied(step="approve-flush", gate=Gate.FLUSH, by=SECOND, message="9.9"))
+    with pytest.raises(Refused, match=f"closed: <@{SECOND}> was first and denied it"):
+        decide(story.run, Approve(person=person(THIRD), ask=first, message="9.9"), story.at)
+
+
 def longer(story: Story, who: Person | None = None, **more: str) -> tuple[fact.Fact, ...]:
     ask = ask_of(story.run)
     wanted = WaitLonger(person=who or person(SECOND), ask=ask, reason="", message="9.9", **more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.core.plans.effects import Effect, effects, restores
+from bot.core.plans.effects import Effect, effects
 from tests.build import plan
 
 E = Effect
@@ -121,5 +121,5 @@ def test_users_notice_a_stop_and_nothing_else() -> None:
 
 
 def test_only_what_gives_users_again_restores() -> None:
-    assert restores("doveadm director up 192.0.2.13")
-    assert not restores("systemctl start dovecot")
+    assert Effect.RESTORE in effects("doveadm director up 192.0.2.13")
+    assert Effect.RESTORE not in effects("systemctl start dovecot")

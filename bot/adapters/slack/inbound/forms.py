@@ -12,13 +12,15 @@ from bot.adapters.slack.messages.approval import everything
 from bot.adapters.slack.messages.blocks import Json, MessageBuilder, plain, section
 from bot.adapters.slack.messages.markup import escape, prose
 from bot.adapters.slack.messages.plans import write_left_out, write_step
-from bot.adapters.slack.messages.text import changes, clock, file_name, title, users, who
+from bot.adapters.slack.messages.text import file_name, title, users, who
 from bot.core.decisions.approval import asked_now
 from bot.core.decisions.decide import LONGER_WAITS, no_longer_wait, waited_before
 from bot.core.decisions.goback import gives_vhosts_only, going_back, way_back_shown
 from bot.core.plans.plan import Plan, PlannedApproval
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
+from bot.core.text.dates import clock
 from bot.core.text.duration import length
 from bot.errors import Refused
 
@@ -203,7 +205,8 @@ def _way_back(run: Run, plan: Plan | None) -> Sequence[Json]:
         builder.paragraph(f"Nothing was changed on {name} that needs undoing: the run ends.")
         return builder.message().blocks
     gates = [f"*{step.gate}*" for step in plan.steps if isinstance(step, PlannedApproval)]
-    builder.paragraph(f"*{changes(len(plan.changes))}* on the way back, after {' and '.join(gates) or 'no'} approval.")
+    opened = " and ".join(gates) or "no"
+    builder.paragraph(f"*{plural(len(plan.changes), 'change')}* on the way back, after {opened} approval.")
     requester = who(run.request.requester)
     if gives_vhosts_only(plan):
         builder.paragraph(

@@ -1,7 +1,8 @@
 """The question that puts a gate to the approvers: what decides, in a few lines; and every command behind it.
 
 Pure: from the fact that asked and the state up to it. The few lines fit a phone whatever the names and numbers are; the
-whole is in a file beside the question and in the view that *All commands* opens.
+whole is in a file beside the question and in the view that *All commands* opens. Also the question asked again, an
+attempt that did not count, and who gave which approval; how its message ends is in questions.py, as that of the others.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog, menu
-from bot.adapters.slack.messages.markup import escape, inline, short, without_markup
+from bot.adapters.slack.messages.markup import as_text, escape, inline, prose, short
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
     answers,
     asked_for,
-    changes,
+    callers,
     file_name,
+    known,
     moment,
+    now,
     opens,
-    stamp,
     title,
     who,
     why,
@@ -30,9 +32,12 @@ from bot.core.decisions.goback import no_way_back
 from bot.core.plans.effects import lock_wait
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Gate
+from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Entry
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
+from bot.core.text.dates import clock, stamp
 from bot.core.text.duration import length
 
 _ROOM = 890
@@ -131,7 +136,7 @@ def everything(entry: Entry, asked: ApprovalAsked, run: Run) -> MessageBuilder:
     for line in asked.evidence:
         builder.paragraph(f"*Evidence* {escape(line)}")
     count = sum(1 for one in covered if isinstance(one, PlannedChange))
-    builder.paragraph(f"*What will run*: {changes(count)}, until the next approval or the end")
+    builder.paragraph(f"*What will run*: {plural(count, 'change')}, until the next approval or the end")
     for one in covered:
         write_step(builder, run.plan, one)
     return builder
@@ -163,3 +168,42 @@ def _identity(entry: Entry, asked: ApprovalAsked, run: Run) -> str:
     if longest := max(filter(None, waits), default=None):
         lines.append(f"*Waits* up to {length(longest)} for dpkg's lock, where another program holds it")
     return "\n".join(lines)
+
+
+def summary(approvals: Sequence[Entry]) -> str:
+    """Who approved what and when."""
+    lines = [
+        f"• {one.fact.gate}: {who(one.fact.by)}, {moment(one.at)}, digest {inline(one.fact.digest[:12])}"
+        for one in approvals
+        if isinstance(one.fact, fact.Approved)
+    ]
+    return "\n".join(lines) or "• none were given"
+
+
+def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool) -> Message:
+    """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
+
+    Told once the question is `closed`, it calls nobody: what counts by then is told below it.
+    """
+    what = opens(again.gate, run)
+    if closed:
+        builder = MessageBuilder(f"A reminder of a question that is closed by now: {escape(what)}, {clock(entry.at)}.")
+        builder.paragraph(f":bell: *A reminder of a question that is closed by now*: {escape(what)} · {now(entry.at)}")
+        return builder.message(name=file_name(entry, "again"))
+    asked = run.asked.fact if run.asked else None
+    until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
+    everybody = f"{approvers} {callers(run)}" if again.last else approvers
+    builder = MessageBuilder(f"{everybody} Still waiting for an approval: {what}.")
+    builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {everybody}")
+    builder.paragraph(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
+    return builder.message(name=file_name(entry, "again"), broadcast=again.last)
+
+
+def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
+    """An attempt that did not count: it belongs on the record."""
+    why = prose(attempt.reason, known(run))
+    builder = MessageBuilder(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
+    builder.paragraph(
+        f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {now(entry.at)}: {why}"
+    )
+    return builder.message(name=file_name(entry, "refused"))

@@ -7,16 +7,7 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short
-from bot.adapters.slack.messages.text import (
-    changes,
-    file_name,
-    now,
-    number,
-    place,
-    runbook,
-    stage_place,
-    why,
-)
+from bot.adapters.slack.messages.text import file_name, now, number, place, runbook, stage_place, why
 from bot.core.decisions.guards import guards_planned
 from bot.core.hosts.inventory import Target
 from bot.core.plans.dryrun import DryRun
@@ -24,6 +15,7 @@ from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedChe
 from bot.core.readings.packages import alarm
 from bot.core.runs.events import Entry, RunRequested, StageBegan, TurnedBack
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
 from bot.core.text.duration import length
 from bot.core.text.shown import in_line, set_in
 
@@ -85,7 +77,8 @@ def stage_began(entry: Entry, began: StageBegan, run: Run) -> Message | None:
     on = ["once it has begun, it waits for nobody"] if stage.uninterrupted else []
     at, says = stage_place(plan, stage).capitalize(), escape(short(stage.says, 300))
     builder = MessageBuilder(f"{at} begins: {says}.")
-    builder.paragraph(" · ".join([f":arrow_forward: *{at}: {says}*", changes(count), *waits, *on, now(entry.at)]))
+    parts = [f":arrow_forward: *{at}: {says}*", plural(count, "change"), *waits, *on, now(entry.at)]
+    builder.paragraph(" · ".join(parts))
     return builder.message()
 
 

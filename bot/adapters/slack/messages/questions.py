@@ -1,12 +1,12 @@
-"""What needs a person: approvals, a run that holds, a proposed skip; and the same without buttons once it is over.
+"""What needs a person: a run that holds, a proposed skip; and any question without buttons once it is over.
 
-Pure: from the facts and the state. The message with the buttons is always the first one of its fact.
+Pure: from the facts and the state. The message with the buttons is always the first one of its fact. The question that
+puts a gate to the approvers is in approval.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -19,30 +19,17 @@ from bot.adapters.slack.messages.blocks import (
     rewritten,
     without_buttons,
 )
-from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
-from bot.adapters.slack.messages.text import (
-    answers,
-    asked_for,
-    callers,
-    changes,
-    clock,
-    file_name,
-    known,
-    moment,
-    now,
-    opens,
-    step_text,
-    title,
-    who,
-)
+from bot.adapters.slack.messages.markup import escape, short, spoken
+from bot.adapters.slack.messages.text import answers, asked_for, file_name, moment, now, said, title, who
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep
+from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
 from bot.core.runs import events as fact
 from bot.core.runs.changed import at_zero, in_doubt, in_effect
 from bot.core.runs.events import ApprovalAsked, Entry, SkipProposed
 from bot.core.runs.run import Run
+from bot.core.text.amount import plural
 
 
 def holds(entry: Entry, run: Run, builder: MessageBuilder) -> tuple[Json, ...]:
@@ -100,7 +87,7 @@ def _way_back(run: Run) -> str:
     count = len(back.changes) if back else 0
     if not count:
         return "end the run; nothing that it changed needs undoing."
-    return f"undo what was done ({changes(count)}), as a plan of its own that is approved first."
+    return f"undo what was done ({plural(count, 'change')}), as a plan of its own that is approved first."
 
 
 def _asks_again(run: Run) -> bool:
@@ -119,8 +106,10 @@ def _retry(run: Run, step: PlannedStep) -> str:
         case PlannedChange():
             unless = ", unless its approval has lapsed by then" if run.grant and not run.users_first else ""
             return f"Try this step again: {step.says}? It looks first, and sends{unless}: {step.action.command.text}"
-        case _:
+        case PlannedWait() | PlannedApproval():
             return f"Try this step again: {step.says}?"
+        case _:
+            assert_never(step)
 
 
 def _choices(run: Run, answer: str, *, back: bool) -> tuple[Json, ...]:
@@ -169,15 +158,30 @@ def ended(question: Message, asked: Entry, run: Run, ending: Entry) -> Message:
 
 def asks(entry: Entry, run: Run) -> bool:
     """Whether a fact asks people, or calls them for as long as something is so; `run`: the state after it."""
-    match entry.fact:
+    came = entry.fact
+    if isinstance(came, fact.Report):
+        return False
+    match came:
         case ApprovalAsked(word_of=word_of):
             return not word_of
         case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
             return run.waits_for_people
         case fact.OthersCounted():
             return run.ring.others_low
+        case SkipProposed() | fact.TakenOver() | fact.ApprovalRepeated():
+            return True
+        case (
+            fact.Approved()
+            | fact.Denied()
+            | fact.LongerWaitChosen()
+            | fact.RetryChosen()
+            | fact.SkipAgreed()
+            | fact.GoBackAsked()
+            | fact.RunEnded()
+        ):
+            return False
         case _:
-            return isinstance(entry.fact, SkipProposed | fact.TakenOver | fact.ApprovalRepeated)
+            assert_never(came)
 
 
 def is_over(entry: Entry, run: Run, by_now: Run) -> bool:
@@ -203,10 +207,17 @@ def marked_over(message: Message, *called: str) -> Message:
     return replace(over, files=message.files)
 
 
-def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
+_NoAnswer = fact.Report | fact.StepFailed | ApprovalAsked | fact.ApprovalRepeated | fact.OthersCounted
+
+
+def how_it_ended(  # noqa: C901  one case per kind, so that mypy names a new one
+    run: Run, ending: Entry, *, gate: bool
+) -> str:
     """What ended a question, who and when; it stands in a message that may be days older."""
-    at = moment(ending.at)
-    match ending.fact:
+    at, came = moment(ending.at), ending.fact
+    if isinstance(came, _NoAnswer):
+        return f":arrow_forward: *The run went on*, {at}"
+    match came:
         case fact.Approved() | fact.Postponed() | fact.Denied() | fact.ApprovalExpired() as answer:
             return f"{_answer(answer)} ({asked_for(run)}), {at}"
         case fact.LongerWaitChosen(by=by):
@@ -224,16 +235,11 @@ def how_it_ended(run: Run, ending: Entry, *, gate: bool) -> str:
             return f":raising_hand: *Taken over by hand* by {who(by)}, {at}"
         case fact.RunEnded(outcome=outcome):
             return f":checkered_flag: *The run ended*: {outcome}, {at}"
+        case fact.RunHeld():
+            what = "*Holds*: this question is closed" if gate else "*Holds anew*"
+            return f":warning: {what}; what counts now is further down, {at}"
         case _:
-            return f"{_by_itself(ending, gate=gate)}, {at}"
-
-
-def _by_itself(ending: Entry, *, gate: bool) -> str:
-    """What ended a question that nobody has answered."""
-    if not isinstance(ending.fact, fact.RunHeld):
-        return ":arrow_forward: *The run went on*"
-    what = "*Holds*: this question is closed" if gate else "*Holds anew*"
-    return f":warning: {what}; what counts now is further down"
+            assert_never(came)
 
 
 def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.ApprovalExpired) -> str:
@@ -248,42 +254,3 @@ def _answer(answer: fact.Approved | fact.Postponed | fact.Denied | fact.Approval
             return ":hourglass: *Expired*: nobody answered"
         case _:
             assert_never(answer)
-
-
-def summary(approvals: Sequence[Entry]) -> str:
-    """Who approved what and when."""
-    lines = [
-        f"• {one.fact.gate}: {who(one.fact.by)}, {moment(one.at)}, digest {inline(one.fact.digest[:12])}"
-        for one in approvals
-        if isinstance(one.fact, fact.Approved)
-    ]
-    return "\n".join(lines) or "• none were given"
-
-
-def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool) -> Message:
-    """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
-
-    Posted once the question is `closed`, it calls nobody: what counts by then is posted below it.
-    """
-    what = opens(again.gate, run)
-    if closed:
-        builder = MessageBuilder(f"A reminder of a question that is closed by now: {escape(what)}, {clock(entry.at)}.")
-        builder.paragraph(f":bell: *A reminder of a question that is closed by now*: {escape(what)} · {now(entry.at)}")
-        return builder.message(name=file_name(entry, "again"))
-    asked = run.asked.fact if run.asked else None
-    until = f" It is open until {moment(asked.expires)}." if isinstance(asked, ApprovalAsked) else ""
-    everybody = f"{approvers} {callers(run)}" if again.last else approvers
-    builder = MessageBuilder(f"{everybody} Still waiting for an approval: {what}.")
-    builder.paragraph(f":bell: *Still waiting: {escape(what)}* · {now(entry.at)} · {everybody}")
-    builder.paragraph(f"The buttons are above in this thread.{until} After that the run holds, and nothing is done.")
-    return builder.message(name=file_name(entry, "again"), broadcast=again.last)
-
-
-def refused(entry: Entry, attempt: fact.ApprovalRefused, run: Run) -> Message:
-    """An attempt that did not count: it belongs on the record."""
-    why = prose(attempt.reason, known(run))
-    builder = MessageBuilder(f"The click of {who(attempt.by)} on the {attempt.gate} approval did not count: {why}.")
-    builder.paragraph(
-        f":no_entry: *Did not count*: {who(attempt.by)} on the {attempt.gate} approval, {now(entry.at)}: {why}"
-    )
-    return builder.message(name=file_name(entry, "refused"))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from bot.adapters.slack.messages import plans, ring, steps
+from bot.adapters.slack.messages import approval, plans, ring, steps
 from bot.adapters.slack.messages import questions as asking
-from bot.adapters.slack.messages.approval import approval
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder, remarked_after, rewritten
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten, said_after
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,
@@ -19,7 +18,6 @@ from bot.adapters.slack.messages.text import (
     moment,
     now,
     opens,
-    stamp,
     steps_done,
     title,
     users,
@@ -30,6 +28,7 @@ from bot.core.runs import events as fact
 from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, Outcome
 from bot.core.runs.run import Run
+from bot.core.text.dates import stamp
 from bot.core.text.duration import between
 
 _OUTCOMES = {
@@ -95,11 +94,11 @@ def _own(  # noqa: C901, PLR0912
         case fact.TurnedBack() as turned:
             return plans.turned_back(entry, turned)
         case fact.ApprovalAsked() as asked:
-            return approval(entry, asked, after, approvers)
+            return approval.approval(entry, asked, after, approvers)
         case fact.ApprovalRefused() as attempt:
-            return asking.refused(entry, attempt, after)
+            return approval.refused(entry, attempt, after)
         case fact.ApprovalRepeated() as again:
-            return asking.repeated(entry, again, after, approvers, closed=over)
+            return approval.repeated(entry, again, after, approvers, closed=over)
         case fact.SkipProposed() as proposed:
             return asking.skip_proposed(entry, proposed, after, approvers)
         case fact.RunEnded() as end:
@@ -116,14 +115,14 @@ def _own(  # noqa: C901, PLR0912
             return ring.settings_changed(entry, changed, after)
         case fact.StepStarted(word=word):
             return _line(entry, ":loudspeaker:", f"{prose(word, None)}, {now(entry.at)}")
-        case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted():
-            return _of_the_ring(entry, after, approvers)
+        case fact.RingDeviated() | fact.RingSetBack() | fact.MonitorSaysUp() | fact.BackendRebooted() as seen:
+            return _of_the_ring(entry, seen, after, approvers)
         case fact.StepDone():
             return steps.changed(entry, before)
-        case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn():
-            return steps.not_done(entry, before, after)
-        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed():
-            return _held(entry, before, after)
+        case fact.StepUnclear() | fact.StepNotDone() | fact.UsersCameBack() | fact.WaitGoesOn() as came:
+            return steps.not_done(entry, came, before, after)
+        case fact.StepFailed() | fact.RunHeld() | fact.ApprovalExpired() | fact.Postponed() as why:
+            return _held(entry, why, before, after)
         case (
             fact.Approved()
             | fact.Denied()
@@ -132,8 +131,8 @@ def _own(  # noqa: C901, PLR0912
             | fact.RetryChosen()
             | fact.SkipAgreed()
             | fact.GoBackAsked()
-        ):
-            return _of_people(entry, before)
+        ) as said:
+            return _of_people(entry, said, before)
         case _:
             assert_never(entry.fact)
 
@@ -143,28 +142,42 @@ def answered(asked: Entry, before: Run | None, after: Run, ending: Entry, *, app
     return asking.ended(replies(asked, before, after, approvers=approvers)[0], asked, after, ending)
 
 
-def _of_the_ring(entry: Entry, run: Run, approvers: str) -> Message:
+_OfTheRing = fact.RingDeviated | fact.RingSetBack | fact.MonitorSaysUp | fact.BackendRebooted
+
+
+def _of_the_ring(entry: Entry, came: _OfTheRing, run: Run, approvers: str) -> Message:
     """What the watch saw while the backend is out, and what came of setting it back."""
-    match entry.fact:
+    match came:
         case fact.RingDeviated() as seen:
             return ring.deviated(entry, seen, run, approvers)
         case fact.MonitorSaysUp() as reported:
             return ring.monitor(entry, reported)
         case fact.BackendRebooted(ran=commands) as boot:
             builder = ring.booted(entry, boot)
-        case fact.RingSetBack(ran=commands) as came:
-            builder = ring.set_back(entry, came)
+        case fact.RingSetBack(ran=commands) as back:
+            builder = ring.set_back(entry, back)
             commands = ring.write_not_sent(builder, commands)
         case _:
-            raise AssertionError(f"no fact of the ring: {entry.fact}")
+            assert_never(came)
     files = steps.write_commands(builder, entry, commands)
     return builder.message(name=file_name(entry, "ring"), files=files)
 
 
-def _of_people(entry: Entry, run: Run) -> Message:
+_OfPeople = (
+    fact.Approved
+    | fact.Denied
+    | fact.ApprovalLapsed
+    | fact.LongerWaitChosen
+    | fact.RetryChosen
+    | fact.SkipAgreed
+    | fact.GoBackAsked
+)
+
+
+def _of_people(entry: Entry, came: _OfPeople, run: Run) -> Message:
     """What a person answered or asked for: one sentence."""
     at, name = now(entry.at), escape(run.request.target.backend.name)
-    match entry.fact:
+    match came:
         case fact.Approved() as yes:
             digest = inline(yes.digest[:12])
             line = f"*Approved*: {escape(opens(yes.gate, run))}, by {who(yes.by)} ({asked_for(run)}), {at}"
@@ -190,7 +203,7 @@ def _of_people(entry: Entry, run: Run) -> Message:
             line = f"*Going back on {name}* at the next safe point, said {who(by)}, {at}: {inline(reason, _TYPED)}"
             return _line(entry, ":leftwards_arrow_with_hook:", line)
         case _:
-            raise AssertionError(f"nobody said this: {entry.fact}")
+            assert_never(came)
 
 
 def _line(entry: Entry, sign: str, line: str) -> Message:
@@ -203,7 +216,10 @@ def _step_line(run: Run) -> str:
     return title(run.plan, run.step) if run.step else "at its end"
 
 
-def _held(entry: Entry, before: Run, after: Run) -> Message:
+_Holds = fact.StepFailed | fact.RunHeld | fact.ApprovalExpired | fact.Postponed
+
+
+def _held(entry: Entry, came: _Holds, before: Run, after: Run) -> Message:
     """Something went wrong: what was seen, and, unless the run ends by itself now, what can be done."""
     run, step, needed = after, after.step, after.waits_for_people  # what is lost is made again, from its step on
     call = f"{callers(run)} " if needed else ""
@@ -211,23 +227,25 @@ def _held(entry: Entry, before: Run, after: Run) -> Message:
         f"{call}Run {escape(run.id)} on {escape(short(run.request.target.backend.name, 80))}"
         f" {'holds' if needed else 'does not go on'}: {prose(run.reason, known(run))}"
     )
-    sign = ":x: *Failed*" if isinstance(entry.fact, fact.StepFailed) else ":warning: *Holds*"
+    sign = ":x: *Failed*" if isinstance(came, fact.StepFailed) else ":warning: *Holds*"
     head = f"*{title(run.plan, step)}*\n" if step else ""
     builder.paragraph(f"{head}{sign} · {now(entry.at)}{call and f' · {call}'}")
     # What people need has its room first: what was seen may be of a dozen hosts, and is in the file whole.
     buttons = asking.holds(entry, after, builder) if needed else ()
-    match entry.fact:
+    match came:
         case fact.StepFailed():
             builder.quote("*What was seen*", run.reason)
         case fact.Postponed(by=by, gate=gate, reason=reason):
             builder.paragraph(f"{who(by)} said *not now* to the {gate} approval.")
             builder.quote("*Reason given*", reason)
-        case _:
+        case fact.RunHeld() | fact.ApprovalExpired():
             builder.paragraph(f"*What was seen* {prose(run.reason, known(run))}")
-    seen = needed and isinstance(entry.fact, fact.StepFailed | fact.RunHeld)
+        case _:
+            assert_never(came)
+    seen = needed and isinstance(came, fact.StepFailed | fact.RunHeld)
     if seen and (differs := ring.not_for_this_run(run)):
         builder.paragraph(differs)
-    commands = entry.fact.ran if isinstance(entry.fact, fact.StepFailed) else ()
+    commands = came.ran if isinstance(came, fact.StepFailed) else ()
     steps.write_unanswered(builder, before, commands)
     files = steps.write_commands(builder, entry, [one for one in commands if not never_began(before, one)])
     return builder.message(name=file_name(entry, "output"), files=files, buttons=buttons)
@@ -257,7 +275,7 @@ def _run_ended(entry: Entry, end: fact.RunEnded, run: Run, approvers: str) -> Me
         counted = f"{users(run.ring.users_before)} → {users(run.ring.users)}, counted {moment(run.ring.users_at)}"
         lines.append(f"*Users, first and last count* {counted}")
     builder.paragraph("\n".join(lines))
-    builder.paragraph(f"*Approvals*\n{asking.summary(run.approvals)}")
+    builder.paragraph(f"*Approvals*\n{approval.summary(run.approvals)}")
     builder.note(
         f"Plan digest {inline(run.request.plan.digest[:12])}. The ring {inline(run.request.target.ring.name)} is free."
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
-from bot.adapters.slack.messages.text import answers, callers, clock, file_name, now, who
-from bot.core.hosts.inventory import Access
+from bot.adapters.slack.messages.text import answers, callers, file_name, now, who
+from bot.core.hosts.inventory import Way
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate
@@ -15,6 +15,7 @@ from bot.core.runs.events import Entry, Ran
 from bot.core.runs.ring_state import DEVIATIONS
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import clock
 
 
 def proof(facts: fact.HostsProved) -> str:

@@ -10,18 +10,7 @@ from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
-from bot.adapters.slack.messages.text import (
-    known,
-    moment,
-    place,
-    stamp,
-    steers,
-    steps_done,
-    title,
-    users,
-    who,
-    why,
-)
+from bot.adapters.slack.messages.text import known, moment, place, steers, steps_done, title, users, who, why
 from bot.core.decisions.goback import no_way_back
 from bot.core.decisions.summary import Summary, summary_of
 from bot.core.plans.plan import PlannedStep
@@ -29,6 +18,7 @@ from bot.core.runs.changed import at_zero
 from bot.core.runs.events import ApprovalAsked, Outcome, SkipProposed
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import stamp
 from bot.core.text.duration import between
 
 _SHOWN = 20

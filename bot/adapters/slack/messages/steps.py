@@ -8,22 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from bot.adapters.slack.messages.blocks import File, Message, MessageBuilder
 from bot.adapters.slack.messages.markup import escape, inline, short, spoken
 from bot.adapters.slack.messages.ring import proof
-from bot.adapters.slack.messages.text import (
-    clock,
-    file_name,
-    moment,
-    now,
-    number,
-    ran,
-    runbook,
-    stage_place,
-    stamp,
-    title,
-)
+from bot.adapters.slack.messages.text import file_name, moment, now, number, ran, runbook, stage_place, title
 from bot.core.plans.plan import Plan, PlannedChange, PlannedCheck, PlannedStage, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
@@ -31,6 +21,7 @@ from bot.core.runs.changed import never_began
 from bot.core.runs.events import Entry, How, Ran
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
+from bot.core.text.dates import clock, stamp
 from bot.core.text.shown import in_lines, set_in
 
 _HOW = {
@@ -172,25 +163,28 @@ def _line(run: Run, step: PlannedStep) -> str:
     )
 
 
-def not_done(entry: Entry, run: Run, after: Run) -> Message:
+_NotDone = fact.StepUnclear | fact.StepNotDone | fact.UsersCameBack | fact.WaitGoesOn
+
+
+def not_done(entry: Entry, came: _NotDone, run: Run, after: Run) -> Message:
     """A step that is neither done nor failed: in doubt, to be tried again, or waiting for longer."""
-    match entry.fact:
+    match came:
         case fact.StepUnclear(reason=reason, ran=commands):
             sent = "The command was sent" if commands else "The bot was stopped as it sent the command, or before"
             head, then = ":grey_question: *Unclear*, it may have run", f"{sent}, and its end was not seen."
             then += " It is looked up now."
         case fact.StepNotDone(reason=reason, ran=commands):
             head, then = ":mag: *Not done*", "The bot tries it again by itself."
-            if run.turning:
+            if after.turns_now:
                 then = "The run turns round now."
-            elif (after.must_hold or after.ring.deviates_too_often) and (after.stands_safely or not after.users_wait):
+            elif after.holds_now:
                 then = "The run holds now."
         case fact.UsersCameBack(reason=reason, ran=commands):
             head, then = ":repeat: *Not yet*, users came back", "They are moved again, before dovecot stops."
         case fact.WaitGoesOn(reason=reason, until=until):
             head, then, commands = ":hourglass_flowing_sand: *Waits*", f"Until {moment(until)}.", ()
         case _:
-            raise AssertionError(f"no such fact of a step: {entry.fact}")
+            assert_never(came)
     line = title(run.plan, run.step) if run.step else "The run"
     builder = MessageBuilder(f"{spoken(head)}: {line}, {clock(entry.at)}.")
     builder.paragraph(f"{head} · {line} · {now(entry.at)}\n{then}")

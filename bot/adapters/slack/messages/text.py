@@ -12,22 +12,13 @@ from bot.core.plans.plan import Plan, PlannedStage, PlannedStep
 from bot.core.plans.procedure import Gate
 from bot.core.runs.events import Entry, Ran, RunRequested
 from bot.core.runs.run import Run
+from bot.core.text.dates import clock, stamp
 from bot.core.text.duration import length
 
 _SAYS = 300
 """Characters of what a step says: it may name many packages."""
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
-
-
-def clock(at: datetime) -> str:
-    """The time of day, for something that was just now: 14:22:07 UTC."""
-    return f"{at.astimezone(UTC):%H:%M:%S} UTC"
-
-
-def stamp(at: datetime) -> str:
-    """Date and time: 2026-11-23 14:22:07 UTC."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def moment(at: datetime) -> str:
@@ -52,11 +43,6 @@ def dated(markup: str) -> str:
         return f"<!date^{found[1]}^{{date_num}} {{time_secs}}|{stamp(at)}>"
 
     return _TIME_ALONE.sub(with_date, markup)
-
-
-def changes(count: int) -> str:
-    """So many changes."""
-    return "1 change" if count == 1 else f"{count} changes"
 
 
 def who(user: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -55,11 +55,11 @@ class SlackAnnouncer:
         journal: Journal,
         posts: Posts,
         approvers: Allowed,
-        record: MakeRecord,
+        record: Record,
+        now: Callable[[], datetime],
         home: Sequence[str] = (),
         may_post_in: Callable[[str], Awaitable[bool]] = _anywhere,
         pace: Pace | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._home = tuple(home)
         self._may_post_in = may_post_in

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder
 from bot.adapters.slack.messages.markup import inline, prose
-from bot.adapters.slack.messages.text import stamp, who
+from bot.adapters.slack.messages.text import who
 from bot.core.decisions.damage import Damaged, claimed_words, damage_in_words
+from bot.core.text.dates import stamp
 
 
 def damaged(found: Damaged, *, approvers: str, link: str) -> Message:

@@ -48,7 +48,7 @@ def calls(message: Message) -> bool:
     return message.broadcast or message.text.startswith(("<@", "<!"))
 
 
-def waits_for_people(run: Run) -> bool:
+def still_calls(run: Run) -> bool:
     """Whether what it called people for is still so."""
     low = run.ring.others_low and run.status is not Status.ENDED
     return run.status in {Status.HELD, Status.ASKING} or low or bool(run.ring.not_back)
@@ -167,7 +167,7 @@ class Calls:
     def _unheard(self) -> tuple[int, Message] | None:
         """The last call that nobody has heard, with its fact; None where it is no longer so."""
         untaken = self._untaken()
-        if untaken.run is None or not waits_for_people(untaken.run):
+        if untaken.run is None or not still_calls(untaken.run):
             return None
         taken = untaken.before.seq if untaken.before else 0
         self._look_on(untaken, taken)

@@ -25,6 +25,7 @@ from bot.core.runs.events.people import ApprovalRepeated as ApprovalRepeated
 from bot.core.runs.events.people import Approved as Approved
 from bot.core.runs.events.people import Denied as Denied
 from bot.core.runs.events.people import GoBackAsked as GoBackAsked
+from bot.core.runs.events.people import Grant as Grant
 from bot.core.runs.events.people import LongerWaitChosen as LongerWaitChosen
 from bot.core.runs.events.people import Postponed as Postponed
 from bot.core.runs.events.people import RetryChosen as RetryChosen
@@ -57,7 +58,7 @@ from bot.core.runs.events.steps import WaitBegan as WaitBegan
 from bot.core.runs.events.steps import WaitGoesOn as WaitGoesOn
 from bot.errors import Illegal
 
-Fact = (
+Report = (
     RunRequested
     | HostsProved
     | StageBegan
@@ -66,32 +67,37 @@ Fact = (
     | StepUnclear
     | StepNotDone
     | UsersCameBack
-    | StepFailed
     | WaitBegan
     | WaitGoesOn
     | UsersCounted
+    | ApprovalRefused
+    | ApprovalLapsed
+    | RingDeviated
+    | RingSetBack
+    | TurnedBack
+    | BackendRebooted
+    | MonitorSaysUp
+    | SeenOut
+    | SettingsChanged
+)
+"""Facts that ask nothing of people, and end nothing that they were asked."""
+
+Fact = (
+    Report
+    | StepFailed
     | ApprovalAsked
     | ApprovalRepeated
-    | ApprovalRefused
     | Approved
     | Postponed
     | LongerWaitChosen
     | Denied
     | ApprovalExpired
-    | ApprovalLapsed
-    | RingDeviated
-    | RingSetBack
     | RunHeld
     | RetryChosen
     | SkipProposed
     | SkipAgreed
     | GoBackAsked
-    | TurnedBack
-    | BackendRebooted
     | OthersCounted
-    | MonitorSaysUp
-    | SeenOut
-    | SettingsChanged
     | TakenOver
     | RunEnded
 )

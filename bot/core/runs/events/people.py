@@ -84,6 +84,21 @@ class Approved:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grant:
+    """An approval that was given, for a digest, until a date: as long from the click on as it was open for one."""
+
+    gate: Gate
+    by: str
+    digest: str
+    expires: datetime
+    given: datetime
+    evidence: tuple[str, ...] = ()
+    """What it was given on."""
+    users: int | None = None
+    """How many users were mapped to the backend, as it showed; None where that was not counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Postponed:
     """Somebody answered *not now* at a gate: the run holds as it is, and the gate can be asked again."""
 
