@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import ClassVar
 
-from bot.core.decisions.approval import answered_already, approval_asked
+from bot.core.decisions.approval import answered_already, approval_asked, felt
 from bot.core.decisions.upnext import (
     Ask,
     BeginWait,
@@ -211,7 +211,9 @@ class Story:
                     Seen(host=host, probe="director-hosts", reading={"users": users, "usable_others": 2})
                     for host, users in self.run.ring.users.items()
                 ]
-                asked = approval_asked(self.run, gate, self.at, ("as it should be",), verified, seen=counted)
+                tells = felt(self.run, counted) if gate is Gate.FLUSH and not self.run.may_have_disturbed else ()
+                shown = ("as it should be", *tells)
+                asked = approval_asked(self.run, gate, self.at, shown, verified, seen=counted)
                 return [asked, *answered_already(asked)]
             case RunCheck(step=check):
                 remembered = dict.fromkeys(check.remember or {}, "dovecot-core=1:2.3.19.1-1")

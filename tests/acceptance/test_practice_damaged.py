@@ -59,21 +59,26 @@ def in_channel(scene: Scene) -> list[str]:
     return [wording(one) for one in scene.slack.messages if one.channel == CHANNEL and one.thread_ts in {None, one.ts}]
 
 
-async def started(scene: Scene) -> tuple[str, ...]:
-    """Start the bot; what the channel is told of it, once the bot answers."""
-    before = len(in_channel(scene))
+async def started(scene: Scene, run: str) -> tuple[str, ...]:
+    """Start the bot; what the channel is told by a bot that answers: all that it has found damaged by then."""
+    before, logged = len(in_channel(scene)), len(scene.log)
     await scene.start_bot()
     await answer(scene, SECOND, "status")
-    await asyncio.sleep(1)
+    found = scene.log[logged:].count(f"Run {run} is damaged")
+    await scene.slack.until(lambda: len(in_channel(scene)) >= before + found)
     return tuple(in_channel(scene)[before:])
 
 
-async def told(scene: Scene, text: str) -> str:
-    """Type a command; all that is answered to it."""
+async def told(scene: Scene, text: str, run: str) -> str:
+    """Type a command; all that is answered to it, to the end of what is said of the damaged run."""
     before = len(scene.slack.ephemerals)
-    await answer(scene, SECOND, text)
-    await asyncio.sleep(0.5)
-    return "\n".join(wording(one) for one in scene.slack.ephemerals[before:] if one.user == SECOND)
+    await answer(scene, SECOND, text.replace("RUN", run))
+
+    def said() -> str:
+        return "\n".join(wording(one) for one in scene.slack.ephemerals[before:] if one.user == SECOND)
+
+    await scene.slack.until(lambda: f"release {run}" in said())
+    return said()
 
 
 async def damaged(way: str) -> Tale:
@@ -88,8 +93,8 @@ async def damaged(way: str) -> Tale:
             assert database.execute(WAYS[way]).rowcount
         database.close()
         sent = len(changes(ring))
-        first = await started(scene)
-        heard = {text: await told(scene, text.replace("RUN", run)) for text in TYPED}
+        first = await started(scene, run)
+        heard = {text: await told(scene, text, run) for text in TYPED}
         runs = await cli("runs", "--config", str(scene.settings))
         record = await cli("record", run, "--config", str(scene.settings))
         refused = {
@@ -99,7 +104,7 @@ async def damaged(way: str) -> Tale:
             "another run": await answer(scene, SECOND, "release r234567 it is over"),
         }
         await scene.kill_bot()
-        second = await started(scene)
+        second = await started(scene, run)
         before = len(in_channel(scene))
         let_go = await answer(scene, REQUESTER, f"release {run} looked at it by hand <!channel>\n*it serves*")
         await scene.slack.until(lambda: len(in_channel(scene)) > before)
@@ -123,7 +128,7 @@ async def damaged(way: str) -> Tale:
             after=after,
             begun=begun,
             changed=changed,
-            at_last_start=await started(scene),
+            at_last_start=await started(scene, run),
         )
 
 

@@ -20,6 +20,7 @@ from tests.acceptance.realring import (
 )
 from tests.forked import forked
 from tests.lab import Lab
+from tests.lab.deliveries import Deliveries
 from tests.lab.users import MailUsers
 
 FOR_DOVECOT_ALONE = """
@@ -55,7 +56,7 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     assert "root:dovecot 640" in whose
     scene.propose("review", await asyncio.to_thread(proposed, lab, b"mail_max_userip_connections = 21\n"))
     packages = ",".join(f"{name}={version}" for name in PACKAGES)
-    async with MailUsers(lab) as users:
+    async with MailUsers(lab) as users, Deliveries(lab) as mails:
         began = datetime.now(UTC)
         await scene.ask(f"backend-3 config=review packages={packages}")
         await scene.click(SECOND, "approve", within=120)
@@ -84,6 +85,9 @@ async def test_an_upgrade_with_config_and_packages_while_sixty_users_log_in(
     took = (flushed - down).total_seconds()
     measured(f"{users.count} users, {len(users.logins)} logins, {len(users.kicks)} sessions ended by the server;")
     measured(f"logins that failed in the take-down ({took:.1f} s): {len(inside)}; outside of it: {len(outside)}")
+    worst, mail = (crowd.worst(down, flushed).total_seconds() for crowd in (users, mails))
+    measured(f"the worst was out for {worst:.1f} s;")
+    measured(f"mails deferred in it: {len(mails.failed(down, flushed))}, the worst for {mail:.1f} s")
     assert outside == []
 
 

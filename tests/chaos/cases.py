@@ -16,6 +16,7 @@ _DONE = frozenset({"done"})
 _REFUSED = _DONE | {"refused"}
 _WENT_BACK = frozenset({"went back"})
 _DOVEADM = "doveadm"
+_MOVE_FIRST = "move-first"
 
 
 def all_cases(good: Good) -> tuple[Case, ...]:
@@ -37,9 +38,18 @@ def _kills(good: Good) -> Iterator[Case]:
             turns_at="restore",
             may_end=_WENT_BACK,
         )
+        yield Case(
+            name=f"kill-back-moved/{name}",
+            kind="kills",
+            family="kill-back-moved",
+            trouble=kills.at_facts(name),
+            turns_at="restore",
+            may_end=_WENT_BACK,
+            take_down=_MOVE_FIRST,
+        )
     for name in good.moving:
         killed = kills.at_facts(name)
-        yield Case(name=f"kill-move/{name}", kind="kills", family="kill-move", trouble=killed, take_down="move-first")
+        yield Case(name=f"kill-move/{name}", kind="kills", family="kill-move", trouble=killed, take_down=_MOVE_FIRST)
     for step, part in good.changes:
         yield Case(name=f"kill-in/{step}", kind="kills", family="kill-in", trouble=kills.at_command(part))
 
@@ -75,6 +85,7 @@ def _cuts(good: Good) -> Iterator[Case]:
         thrice = cuts.command(part, when="before", what="cut", times=3)
         may_end = _REFUSED if good.before_any_drain(step) else _DONE
         yield Case(name=f"cut-thrice/{step}", kind="cuts", family="cut-thrice", trouble=thrice, may_end=may_end)
+    yield from _cuts_in_the_move()
     for stage in good.stages:
         for host in ("backend-3", "director-1", "director-2"):
             gone = cuts.unreachable_at(stage, host, 3.0)
@@ -87,6 +98,22 @@ def _cuts(good: Good) -> Iterator[Case]:
                 trouble=cuts.director_away_at(stage, director, 3.0),
                 disturbs_ring=True,
             )
+
+
+def _cuts_in_the_move() -> Iterator[Case]:
+    """The flush that moves the users is the first one that such a run sends, and no login may fail by it."""
+    ways: tuple[tuple[Literal["before", "during", "after"], Literal["cut", "hang", "exit"]], ...] = (
+        ("before", "cut"),
+        ("during", "cut"),
+        ("after", "cut"),
+        ("before", "hang"),
+        ("after", "hang"),
+        ("after", "exit"),
+    )
+    for when, what in ways:
+        trouble = cuts.command("doveadm director flush", when=when, what=what)
+        name = f"{what}-{when}-moving/move-users"
+        yield Case(name=name, kind="cuts", family="cut-move", trouble=trouble, take_down=_MOVE_FIRST)
 
 
 _METHODS = ("chat.postMessage", "chat.update", "*")
@@ -146,6 +173,16 @@ def _ring(good: Good) -> Iterator[Case]:
             yield Case(
                 name=f"{family}/{name}", kind="ring", family=family, trouble=trouble, disturbs_ring=True, slow=slow
             )
+    for name in good.in_move:
+        yield Case(
+            name=f"restart-all-moving/{name}",
+            kind="ring",
+            family="restart-move",
+            trouble=rings.all_restart_at(name),
+            disturbs_ring=True,
+            slow=1.5,
+            take_down=_MOVE_FIRST,
+        )
     for name in ("StepDone:install-config", "StepDone:remove-old-metacache-database"):
         started = rings.somebody_starts_dovecot_at(name)
         # The stop that counted is undone: nothing more is deleted, and people go back.
@@ -191,7 +228,7 @@ def _together(good: Good) -> Iterator[Case]:
         if names := good.moving[number::_IN_ONE]:
             killed = kills.at_facts(*names)
             name = f"kill-move/{'+'.join(names)}"
-            yield Case(name=name, kind="kills", family="kill-move", trouble=killed, take_down="move-first")
+            yield Case(name=name, kind="kills", family="kill-move", trouble=killed, take_down=_MOVE_FIRST)
     apart = -(-len(good.facts) // _IN_ONE)
     for number in range(apart):
         names = good.facts[number::apart]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from tests.chaos.evidence import Evidence, bare
 
@@ -32,6 +33,11 @@ class Good:
     def before_any_drain(self, step: str) -> bool:
         """Whether a change is part of the first stage, whose failure ends the run as refused."""
         return self.facts.index(f"StepStarted:{step}") < self.facts.index(self.stages[0])
+
+    @property
+    def in_move(self) -> tuple[str, ...]:
+        """Those of the facts of a run that moves first that come before its take-down."""
+        return tuple(takewhile(lambda name: name != "StageBegan:take-down", self.moving))
 
     @property
     def while_out(self) -> tuple[str, ...]:

@@ -46,6 +46,8 @@ class Account:
     broken: Counter[str] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
     killed_at: set[str] = field(default_factory=set)
+    killed_moving: set[str] = field(default_factory=set)
+    """The same in runs that move users first."""
     not_struck: list[str] = field(default_factory=list)
     left_out: int = 0
     retries: int = 0
@@ -57,12 +59,21 @@ class Account:
             self.not_struck.append(case.name)
             return
         self.played[case.kind] += verdict.strikes
-        self.killed_at.update(verdict.killed_at)
+        (self.killed_moving if case.take_down else self.killed_at).update(verdict.killed_at)
         if seen := verdict.evidence:
             self.retries += sum(click.action == "retry" for click in seen.clicks)
             for login in seen.failed_logins:
                 where = "in take-downs" if in_take_down(seen, login.at) else "outside"
                 self.logins["by injected ring trouble" if seen.ring_disturbed else where] += 1
+
+    def killed(self, good: Good) -> str:
+        """At how many of the facts of each kind of run the bot was killed."""
+        ways = (
+            (self.killed_at, good.facts, "facts of a run"),
+            (self.killed_at | self.killed_moving, good.back, "of a way back"),
+            (self.killed_moving, good.moving, "of a move and the take-down after it"),
+        )
+        return ", ".join(f"{len(at & set(facts))} of the {len(facts)} {what}" for at, facts, what in ways)
 
     @property
     def last_line(self) -> str:
@@ -176,9 +187,7 @@ def _say(case: Case, seed: int, verdict: Verdict, folder: Path) -> None:
 
 
 def _say_account(account: Account, good: Good, took: float) -> None:
-    forward, back = account.killed_at & set(good.facts), account.killed_at & set(good.back)
-    print(f"killed at {len(forward)} of the {len(good.facts)} facts of a run", end="")
-    print(f" and {len(back)} of the {len(good.back)} of a way back; {took:.0f} s")
+    print(f"killed at {account.killed(good)}; {took:.0f} s")
     if account.not_struck:
         print(f"never found their moment, and are not counted: {', '.join(account.not_struck)}")
     if account.left_out:

@@ -12,7 +12,7 @@ from tests.chaos import cuts, kills, others, rings, slacks
 from tests.chaos.act import Verdict, act
 from tests.chaos.case import Case
 from tests.chaos.cases import all_cases, sample
-from tests.chaos.good import good_run
+from tests.chaos.good import Good, good_run
 from tests.chaos.play import Play
 from tests.chaos.program import GOOD, Account
 
@@ -91,6 +91,14 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
     return {verdict.case: verdict for verdict in asyncio.run(all_of_them())}
 
 
+def good_of(verdicts: dict[str, Verdict]) -> Good:
+    """What the scenes here tell; of the one that moves first, without what its kills made it do again."""
+    first = verdicts["good"]
+    assert first.evidence is not None
+    once = [name for name in verdicts[MOVING.name].facts if "#" not in name]
+    return good_run(first.facts, first.evidence, moving=once)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_trouble_happens_and_no_law_is_broken(verdicts: dict[str, Verdict], case: Case) -> None:
     assert verdicts[case.name].struck
@@ -109,9 +117,7 @@ def test_killed_in_the_move_and_in_the_take_down_no_user_of_a_ring_that_moves_fi
 
 def test_the_sample_is_the_same_for_a_seed_and_has_every_kind_and_every_fact(verdicts: dict[str, Verdict]) -> None:
     """A run that went wrong can be repeated; and nothing is left out silently."""
-    first = verdicts["good"]
-    assert first.evidence is not None
-    good = good_run(first.facts, first.evidence)
+    good = good_of(verdicts)
     names = [case.name for case in sample(good, 7)]
     assert names == [case.name for case in sample(good, 7)]
     assert names != [case.name for case in sample(good, 8)]
@@ -119,6 +125,18 @@ def test_the_sample_is_the_same_for_a_seed_and_has_every_kind_and_every_fact(ver
     assert {(case.kind, case.family) for case in sample(good, 7)} == families
     killed = {fact for name in names if name.startswith("kill/") for fact in name.removeprefix("kill/").split("+")}
     assert killed >= set(good.facts)
+
+
+def test_the_bot_is_killed_at_every_fact_of_a_move_and_of_the_take_down_after_it(verdicts: dict[str, Verdict]) -> None:
+    """In scenes of their own with --all, some in one in a sample; and the account says at how many it was."""
+    good = good_of(verdicts)
+    assert {"StepStarted:move-users", "StepDone:move-users", "StepStarted:stop-lmtp"} <= set(good.moving)
+    assert {f"kill-move/{name}" for name in good.moving} <= {case.name for case in all_cases(good)}
+    sampled = [case.name.removeprefix("kill-move/") for case in sample(good, 7) if case.name.startswith("kill-move/")]
+    assert {name for names in sampled for name in names.split("+")} == set(good.moving)
+    account = Account()
+    account.add(MOVING, verdicts[MOVING.name])
+    assert account.killed(good).endswith(f", 3 of the {len(good.moving)} of a move and the take-down after it")
 
 
 def test_a_scene_in_which_two_backends_are_out_is_seen(verdicts: dict[str, Verdict]) -> None:

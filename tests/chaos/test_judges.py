@@ -11,6 +11,7 @@ import pytest
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry
 from bot.practice.values import FailedLogin, Ran
+from tests.build import target
 from tests.chaos.evidence import Evidence, Sample
 from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, with_log
 from tests.chaos.threads import NEVER_BEGUN
@@ -267,6 +268,19 @@ def test_a_repeat_that_says_so_is_no_loss(good: Evidence) -> None:
 def test_a_login_that_failed_in_the_take_down_is_not_held_against_the_run(good: Evidence) -> None:
     at = command(good, "systemctl stop dovecot").at + BLINK
     assert judged(replace(good, failed_logins=(FailedLogin(at=at, user="user-001", backend="192.0.2.13"),))) == []
+
+
+def test_where_users_are_moved_first_a_login_that_failed_in_the_take_down_is_held_against_the_run(
+    good: Evidence,
+) -> None:
+    at = command(good, "systemctl stop dovecot").at + BLINK
+    first, *others = good.entries
+    assert isinstance(first.fact, fact.RunRequested)
+    moves = replace(first, fact=replace(first.fact, target=target(move_first=True)))
+    moved = replace(good, entries=(moves, *others))
+    assert judged(moved) == []
+    failed = replace(moved, failed_logins=(FailedLogin(at=at, user="user-001", backend="192.0.2.13"),))
+    assert any("a login failed outside of the take-down" in one for one in judged(failed))
 
 
 # refused while it looked

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.examples import MANY
-from tests.harness.branches import begins_at, branched
+from tests.harness.branches import Place, begins_at, branched
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -19,9 +19,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items[place] = item
 
 
-def _order(item: pytest.Item) -> int:
+def _order(item: pytest.Item) -> tuple[()] | Place:
     at = begins_at(item) if isinstance(item, pytest.Function) else None
-    return -1 if at is None else at
+    return () if at is None else at
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ParamSpec
 
 from bot.core.decisions.approval import Person
@@ -37,6 +37,7 @@ from bot.engine.planning import Catalogue, Request
 from bot.engine.recovery import recover
 from bot.engine.service import Service
 from bot.practice.machine.files import Link
+from bot.practice.ring.state import _Move
 from bot.practice.scene import CHANNEL
 from bot.practice.site import CONFIG, PACKAGES
 from bot.practice.values import Program
@@ -225,6 +226,20 @@ class Drill(Told):
         self.ring.state.change(self.backend.ip, now=now(), vhosts=vhosts, up=up)
         self.watching.look()
 
+    def moves_slowly(self, at_once: int = 100) -> None:
+        """From here on a flush takes its time, as it does for many users: so many of them every two seconds."""
+        state = self.ring.state
+
+        def flush(ip: str, now: datetime) -> None:
+            if any(move.away_from == ip for move in state._moves):
+                return
+            there = [user for user, mapping in state.mapped.items() if mapping.backend == ip]
+            for number, user in enumerate(there):
+                due = now + timedelta(seconds=2 * (number // at_once + 1))
+                state._moves.append(_Move(due=due, user=user, away_from=ip))
+
+        state.flush = flush  # type: ignore[method-assign]
+
     def nobody_logs_in(self) -> None:
         """From here on the ring is quiet: whoever leaves does not come back, and nobody new comes."""
         self._new_users = False
@@ -253,7 +268,7 @@ class Drill(Told):
         self._commands(step, lambda usual, args: failing(usual, args, left))
 
     def after(self, step: str, does: Callable[[], object]) -> None:
-        """Something that is done right after the next command of this step has taken effect."""
+        """Something that is done right after the next command of this step has taken effect, before it answers."""
         left = [1]
         self._commands(step, lambda usual, args: followed(usual, args, left, does))
 

@@ -55,7 +55,9 @@ def followed(usual: Program, args: tuple[str, ...], left: list[int], does: Calla
         answer = await answer if isinstance(answer, Awaitable) else answer
         if call.args == args and left[0] > 0:
             left[0] -= 1
-            does()
+            done = does()
+            if isinstance(done, Awaitable):
+                await done
         return answer
 
     return program

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from datetime import timedelta
 
 import pytest
@@ -12,10 +13,17 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from tests.build import SECOND
-from tests.harness.drill import Drill, a_run, virtually
-from tests.harness.shown import a_move
+from tests.examples import named
+from tests.harness.branches import from_step
+from tests.harness.drill import LONG, ROUND, Drill, a_run, virtually
+from tests.harness.shown import Happens, a_move
+from tests.harness.test_where_rules_meet import ring_forgets
 
 PAST = "mallory"
+MANY, TAKES = 10_000, timedelta(seconds=200)
+"""Users, and how long a flush of them takes: more than the 90 s of a few."""
+
+in_a_move_from = functools.partial(from_step, take_down=TakeDown.MOVE_FIRST)
 
 
 def comes_back(play: Drill) -> None:
@@ -25,6 +33,20 @@ def comes_back(play: Drill) -> None:
 
 def flush_approvals(play: Drill) -> list[fact.Approved]:
     return [one for one in play.facts(fact.Approved) if one.gate is Gate.FLUSH]
+
+
+def was_moved_again(play: Drill, *, approvals: int = 1) -> None:
+    """Who came back was moved once more, by the run and not by the watch, before anything stopped."""
+    assert len(play.facts(fact.UsersCameBack)) == 1
+    assert len(flush_approvals(play)) == approvals
+    _, again = play.began("director flush")
+    assert again.ran.at < play.began("service stop lmtp")[0].ran.at
+    assert play.backend.ip not in play.began("systemctl stop dovecot")[0].moment.mapped
+    assert play.broken() == []
+
+
+def came_to_nothing(play: Drill) -> list[object]:
+    return [*play.facts(fact.StepNotDone), *play.facts(fact.StepFailed), *play.facts(fact.RunHeld)]
 
 
 @virtually
@@ -39,48 +61,64 @@ async def test_nothing_stops_before_the_users_are_gone() -> None:
         assert stopped.ran.at - moved.ran.at >= timedelta(seconds=3)
         found = next(one for one in play.facts(fact.StepDone) if one.step == "flush-users")
         assert found.how is fact.How.FOUND
+        assert [
+            "nothing was run: Step 27 of 45 · runbook 7 · Move the users of backend-3" in text
+            for text in play.thread(fact.StepDone)
+            if "Found done already" in text
+        ] == [True]
         assert play.broken() == []
 
 
-@virtually
-async def test_users_0_while_sessions_are_still_being_kicked_is_not_the_end_of_the_move() -> None:
+@in_a_move_from("move-users")
+async def test_users_0_while_sessions_are_still_being_kicked_is_not_the_end_of_the_move(play: Drill) -> None:
     """Nothing stops before no director has a session there any more."""
-    async with a_move() as play:
-        await play.reaches("move-users")
-        late = {"late": play.backend.ip}
-        play.ring.state.connected = lambda: late
-        asyncio.get_running_loop().call_later(20, late.clear)
-        began = play.ring.now()
-        await play.reaches("stop-lmtp")
-        assert timedelta(seconds=20) <= play.ring.now() - began <= timedelta(seconds=30)
-        assert await play.ends() == "done"
+    late = {"late": play.backend.ip}
+    play.ring.state.connected = lambda: late
+    asyncio.get_running_loop().call_later(20, late.clear)
+    began = play.ring.now()
+    await play.reaches("stop-lmtp")
+    assert timedelta(seconds=20) <= play.ring.now() - began <= timedelta(seconds=30)
+    assert await play.ends() == "done"
 
 
-@virtually
-async def test_a_session_that_no_flush_ends_is_told_and_does_not_keep_the_run() -> None:
+@pytest.mark.parametrize("back", [False, True])
+@in_a_move_from("move-users")
+async def test_a_move_that_somebody_else_has_made_is_found_done_once_nobody_is_mapped_for_three_seconds_on_end(
+    play: Drill, back: bool
+) -> None:
+    play.nobody_logs_in()
+    play.ring.state.mapped.clear()
+    began = play.ring.now()
+    if back:
+        asyncio.get_running_loop().call_later(1, comes_back, play)
+    await play.reaches("who-is-left")
+    (done,) = [one for one in play.facts(fact.StepDone) if one.step == "move-users"]
+    assert done.how is (fact.How.RAN if back else fact.How.FOUND)
+    assert len(play.began("director flush")) == back
+    assert play.ring.now() - began >= timedelta(seconds=3)
+
+
+@in_a_move_from("move-users")
+async def test_a_session_that_no_flush_ends_is_told_and_does_not_keep_the_run(play: Drill) -> None:
     """Dovecot lets in on the old backend who was logging in as the move began, and keeps them for hours."""
-    async with a_move() as play:
-        await play.reaches("move-users")
-        play.ring.state.connected = lambda: {"let in meanwhile": play.backend.ip}
-        began = play.ring.now()
-        await play.reaches("stop-lmtp")
-        assert timedelta(seconds=35) <= play.ring.now() - began <= timedelta(seconds=45)
-        (left,) = [one for one in play.facts(fact.StepDone) if one.step == "who-is-left"]
-        assert "looked for in vain, for 35 s: director-" in left.reason
-        assert "sessions is 1, expected 0" in left.reason
-        assert any(left.reason in text for text in play.thread(fact.StepDone))
-        assert await play.ends() == "done"
+    play.ring.state.connected = lambda: {"let in meanwhile": play.backend.ip}
+    began = play.ring.now()
+    await play.reaches("stop-lmtp")
+    assert timedelta(seconds=35) <= play.ring.now() - began <= timedelta(seconds=45)
+    (left,) = [one for one in play.facts(fact.StepDone) if one.step == "who-is-left"]
+    assert "looked for in vain, for 35 s: director-" in left.reason
+    assert "sessions is 1, expected 0" in left.reason
+    assert any(left.reason in text for text in play.thread(fact.StepDone))
+    assert await play.ends() == "done"
 
 
-@virtually
-async def test_a_director_that_cannot_count_its_sessions_has_not_said_none() -> None:
-    async with a_move() as play:
-        await play.reaches("who-is-left")
-        for director in play.ring.directors.values():
-            director.programs["sh"] = director.programs["false"]
-        run = await play.held()
-        assert "exited with 1: it says nothing" in run.reason
-        assert play.began("service stop lmtp") == []
+@in_a_move_from("who-is-left")
+async def test_a_director_that_cannot_count_its_sessions_has_not_said_none(play: Drill) -> None:
+    for director in play.ring.directors.values():
+        director.programs["sh"] = director.programs["false"]
+    run = await play.held()
+    assert "exited with 1: it says nothing" in run.reason
+    assert play.began("service stop lmtp") == []
 
 
 @virtually
@@ -110,37 +148,48 @@ async def test_the_approval_names_the_order_and_what_users_feel_of_it() -> None:
             assert f"{users} users" in line
 
 
-@virtually
-async def test_the_move_can_be_aborted_and_the_way_back_is_the_vhost_count_alone() -> None:
+@pytest.mark.parametrize("step", ["upload-metacache", "move-users", "who-is-left"])
+@in_a_move_from()
+async def test_the_move_can_be_aborted_and_the_way_back_is_the_vhost_count_alone(play: Drill, step: str) -> None:
     """It is no part of what is uninterrupted; an approver's word is enough, as nothing was stopped."""
-    async with a_move() as play:
-        play.before("StepDone:move-users", lambda: None)
-        await play.reaches("who-is-left")
-        await play.go_back(by=SECOND, shown=True)
-        assert str((await play.until(lambda run: run.status is Status.ENDED)).outcome) == "went back"
-        assert play.began("service stop") == []
-        assert play.began("systemctl stop") == []
-        back = [one.text for one in play.began("director update")]
-        assert back[-1].endswith(" 100")
-        assert play.ring.state.usable(play.backend.ip)
+    if step != "who-is-left":
+        play.after(step, lambda: asyncio.sleep(2))
+        await play.until(lambda run: run.status is Status.BUSY)
+        await asyncio.sleep(1)
+        assert len(play.sent(step)) == 1
+        assert play.run_now.status is Status.BUSY
+    begun = len(play.watching.begun)
+    await play.go_back(by=SECOND, shown=True)
+    run = await play.until(lambda run: run.status in {Status.ENDED, Status.HELD, Status.ASKING})
+    assert str(run.outcome) == "went back"
+    changes = [one.text for one in play.watching.begun[begun:] if one.ran.not_after]
+    assert changes == [f"doveadm director update {play.backend.ip} 100"]
+    assert play.ring.state.usable(play.backend.ip)
+
+
+@in_a_move_from("install-packages")
+async def test_the_way_back_from_a_backend_whose_users_were_moved_first_breaks_no_law(play: Drill) -> None:
+    play.fails("install-packages")
+    await play.held()
+    await play.go_back()
+    assert await play.ends() == "went back"
+    assert play.ring.state.usable(play.backend.ip)
+    assert play.broken() == []
 
 
 @pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot"])
-@virtually
-async def test_users_who_came_back_before_the_stop_are_moved_again_under_the_same_approval(step: str) -> None:
+@in_a_move_from()
+async def test_users_who_came_back_before_the_stop_are_moved_again_under_the_same_approval(play: Drill) -> None:
     """What they have written to the metacache meanwhile is uploaded first, as it was before they were moved."""
-    async with a_move() as play:
-        play.before(f"StepStarted:{step}", lambda: None)
-        await play.reaches(step)
-        comes_back(play)
-        await play.until(lambda run: run.step is not None and run.step.name == "move-users")
-        assert await play.ends() == "done"
-        assert len(play.facts(fact.UsersCameBack)) == 1
-        assert len(flush_approvals(play)) == 1
-        uploads, flushes = play.sent("upload-metacache"), play.began("director flush")
-        assert [upload.ran.at < flush.ran.at for upload, flush in zip(uploads, flushes, strict=True)] == [True, True]
-        assert uploads[1].ran.at > flushes[0].ran.at
-        assert play.broken() == []
+    comes_back(play)
+    await play.until(lambda run: run.step is not None and run.step.name == "move-users")
+    assert await play.ends() == "done"
+    assert len(play.facts(fact.UsersCameBack)) == 1
+    assert len(flush_approvals(play)) == 1
+    uploads, flushes = play.sent("upload-metacache"), play.began("director flush")
+    assert [upload.ran.at < flush.ran.at for upload, flush in zip(uploads, flushes, strict=True)] == [True, True]
+    assert uploads[1].ran.at > flushes[0].ran.at
+    assert play.broken() == []
 
 
 @virtually
@@ -159,31 +208,71 @@ async def test_users_who_come_back_again_and_again_are_put_to_a_person() -> None
         assert await play.ends() == "done"
 
 
-@virtually
-async def test_a_hold_between_the_move_and_the_stop_is_judged_again_and_moves_who_came_meanwhile() -> None:
-    """Slack away, or a person who thinks: the approval is asked for again when it is too old."""
-    async with a_move() as play:
-        await play.reaches("stop-lmtp")
-        play.fails("stop-lmtp")
-        await play.held()
-        comes_back(play)
-        await play.retry(after=timedelta(minutes=11))
-        assert await play.ends() == "done"
-        assert len(flush_approvals(play)) == 2
-        assert len(play.facts(fact.UsersCameBack)) == 1
-        assert play.broken() == []
+@pytest.mark.parametrize(("after", "approvals"), [(timedelta(minutes=1), 1), (LONG, 2)])
+@in_a_move_from("stop-lmtp")
+async def test_a_hold_between_the_move_and_the_stop_is_judged_again_and_moves_who_came_meanwhile(
+    play: Drill, after: timedelta, approvals: int
+) -> None:
+    """A person thinks: the approval is asked for again when it is too old, and no watch flushes what serves."""
+    play.fails("stop-lmtp")
+    await play.held()
+    comes_back(play)
+    await play.retry(after=after)
+    assert await play.ends() == "done"
+    was_moved_again(play, approvals=approvals)
+    assert play.facts(fact.RingDeviated) == []
+
+
+@in_a_move_from("who-is-left")
+async def test_who_came_back_while_slack_was_away_is_moved_again_under_the_same_approval(play: Drill) -> None:
+    """The take-down is not begun before people can see it, and what was moved is old by then."""
+    play.slack.go_away()
+    await play.until(lambda run: run.stage_begun == "take-down")
+    await asyncio.sleep(60)
+    comes_back(play)
+    await asyncio.sleep(60)
+    assert play.began("service stop lmtp") == []
+    play.slack.come_back()
+    assert await play.ends() == "done"
+    was_moved_again(play)
+
+
+@in_a_move_from("stop-lmtp")
+async def test_where_the_approver_left_as_users_came_back_it_is_asked_again_before_they_are_moved(
+    play: Drill,
+) -> None:
+    """To move them again is judged as it was the first time."""
+    comes_back(play)
+    play.leaves_the_company(SECOND)
+    await play.asks()
+    assert len(play.facts(fact.UsersCameBack)) == 1
+    assert [one.at for one in play.facts(fact.ApprovalLapsed)] == ["upload-metacache"]
+    assert len(play.began("director flush")) == 1
+    assert await play.ends() == "done"
+    was_moved_again(play, approvals=2)
+
+
+@in_a_move_from("install-packages")
+async def test_who_is_mapped_to_a_backend_that_stopped_after_its_move_is_flushed_by_the_watch(play: Drill) -> None:
+    play.fails("install-packages")
+    await play.held()
+    begun = len(play.watching.begun)
+    comes_back(play)
+    await asyncio.sleep(2 * ROUND)
+    assert play.ring.users_on("backend-3") == 0
+    assert len(play.facts(fact.RingDeviated)) == 1
+    changes = [one.text for one in play.watching.begun[begun:] if one.ran.not_after]
+    assert changes == [f"doveadm director flush {play.backend.ip}"]
 
 
 @pytest.mark.parametrize("step", ["director-down", "install-packages"])
-@virtually
-async def test_what_cannot_be_counted_once_dovecot_is_stopped_takes_no_approval_away(step: str) -> None:
+@in_a_move_from()
+async def test_what_cannot_be_counted_once_dovecot_is_stopped_takes_no_approval_away(play: Drill) -> None:
     """A restart judges the approval again, and who is on a stopped backend cannot be read."""
-    async with a_move() as play:
-        await play.reaches(step)
-        await play.restart_bot()
-        assert await play.ends() == "done"
-        assert not play.facts(fact.ApprovalLapsed)
-        assert len(flush_approvals(play)) == 1
+    await play.restart_bot()
+    assert await play.ends() == "done"
+    assert not play.facts(fact.ApprovalLapsed)
+    assert len(flush_approvals(play)) == 1
 
 
 @virtually
@@ -199,28 +288,44 @@ async def test_an_approval_that_is_asked_for_again_shows_what_was_counted_last()
         assert await play.ends() == "done"
 
 
-@virtually
-async def test_directors_that_forgot_between_the_move_and_the_stop_are_set_back_and_the_users_moved_again() -> None:
-    async with a_move() as play:
-        await play.reaches("who-is-left")
-        play.colleague_gives()
-        comes_back(play)
-        assert await play.ends() == "done"
-        assert play.facts(fact.RingDeviated)
-        assert len(play.facts(fact.UsersCameBack)) == 1
-        assert play.broken() == []
+def is_given_users(play: Drill) -> None:
+    play.colleague_gives()
+    comes_back(play)
 
 
-@pytest.mark.parametrize("step", ["stop-lmtp", "stop-dovecot"])
-@virtually
-async def test_a_move_that_is_done_again_takes_as_long_as_those_who_came_back_need(step: str) -> None:
+@pytest.mark.parametrize("happens", [ring_forgets, is_given_users], ids=named)
+@in_a_move_from("who-is-left")
+async def test_directors_that_forgot_between_the_move_and_the_stop_are_set_back_and_the_users_moved_again(
+    play: Drill, happens: Happens
+) -> None:
+    happens(play)
+    assert await play.ends() == "done"
+    assert play.facts(fact.RingDeviated)
+    was_moved_again(play)
+
+
+@pytest.mark.parametrize("step", ["move-users", "stop-lmtp", "stop-dovecot"])
+@in_a_move_from()
+async def test_a_move_takes_as_long_as_its_users_need_also_where_it_is_done_again(play: Drill, step: str) -> None:
     """Seen: it was given the time of the last count, which was none, and held with LMTP stopped."""
-    async with a_move() as play:
-        await play.reaches(step)
-        for number in range(4_000):
-            play.ring.state.move(f"many-{number}", play.backend.ip, play.ring.now())
-        late = {"late": play.backend.ip}
-        play.ring.state.connected = lambda: late
-        asyncio.get_running_loop().call_later(120, late.clear)
-        assert await play.ends() == "done"
-        assert max(max(one.users.values()) for one in play.facts(fact.UsersCounted)) >= 4_000
+    play.moves_slowly()
+    for number in range(MANY):
+        play.ring.state.move(f"many-{number}", play.backend.ip, play.ring.now())
+    await play.reaches("director-down")
+    assert came_to_nothing(play) == []
+    *before, flush = play.began("director flush")
+    assert len(before) == (step != "move-users")
+    (stop,) = play.began("systemctl stop dovecot" if step == "stop-dovecot" else "service stop lmtp")
+    assert stop.ran.at - flush.ran.at >= TAKES + timedelta(seconds=3)
+
+
+@from_step("flush-users")
+async def test_in_the_runbooks_order_the_flush_takes_as_long_as_its_users_need_as_well(play: Drill) -> None:
+    play.moves_slowly()
+    for number in range(MANY):
+        play.ring.state.move(f"many-{number}", play.backend.ip, play.ring.now())
+    began = play.ring.now()
+    await play.reaches("mask-dovecot")
+    assert play.ring.now() - began >= TAKES
+    assert came_to_nothing(play) == []
+    assert len(play.began("director flush")) == 1

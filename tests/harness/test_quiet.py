@@ -12,6 +12,7 @@ from bot.core.plans.procedure import Check, Expectation, Step
 from bot.core.runs import events as fact
 from bot.core.runs.transitions import Status
 from bot.engine.planning import Catalogue
+from tests.harness.branches import from_step
 from tests.harness.drill import Drill, a_run, virtually
 from tests.harness.play import RUN, now
 
@@ -91,6 +92,21 @@ async def test_a_director_that_hangs_at_the_last_look_is_waited_for() -> None:
         assert play.run_now.status is Status.READY
         play.ring.state.set_hanging("director-2", hanging=False)
         assert await play.ends() == "done"
+
+
+@from_step("set-vhosts-back")
+async def test_a_director_that_does_not_give_it_users_yet_is_waited_for_and_only_then_are_users(play: Drill) -> None:
+    """As long as one says vhosts 0, it is not back: its users come by that one, too."""
+    await at_the_end(play, back=False)
+    view, ip = play.ring.state.directors["director-2"], play.backend.ip
+    given = view.backends[ip]
+    view.backends[ip] = replace(given, vhosts=0)
+    await asyncio.sleep(300)
+    assert play.run_now.status is Status.READY
+    view.backends[ip] = given
+    began = now()
+    assert await play.ends() == "done"
+    assert FOR_USERS <= now() - began <= FOR_USERS + 2 * A_LOOK
 
 
 @virtually

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from bot.core.runs import events as fact
 from bot.errors import MayHaveRun
-from bot.practice.ring.state import _Move
 from tests.harness.branches import from_step
 from tests.harness.drill import ROUND, Drill
 from tests.harness.test_stale import STATUS, directors_are, told
@@ -133,19 +132,10 @@ async def test_people_are_called_where_users_wait_on_a_host_that_is_off(play: Dr
 async def test_a_flush_of_the_watch_that_takes_its_time_is_one_deviation(play: Drill) -> None:
     """4,000 users logged in before the watch saw that the ring forgot; moving 100 takes 2 s. Here 1 stands for 100."""
     await held_at_the_installation(play)
-    state = play.ring.state
-
-    def flush(ip: str, now: datetime) -> None:
-        if any(move.away_from == ip for move in state._moves):
-            return
-        there = [user for user, at in state.mapped.items() if at.backend == ip]
-        for number, user in enumerate(there, 1):
-            state._moves.append(_Move(due=now + timedelta(seconds=2 * number), user=user, away_from=ip))
-
-    state.flush = flush  # type: ignore[method-assign]
+    play.moves_slowly(at_once=1)
     ring_forgets(play)
     for number in range(40):
-        state.move(f"user{number}", play.backend.ip, play.ring.now())
+        play.ring.state.move(f"user{number}", play.backend.ip, play.ring.now())
     await asyncio.sleep(300)
     assert play.ring.users_on("backend-3") == 0
     assert len(play.facts(fact.RingDeviated)) == 1, told(play)

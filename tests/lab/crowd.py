@@ -64,6 +64,17 @@ class Crowd(ABC, Generic[A]):
             if not attempt.ok and (since is None or attempt.at >= since) and (until is None or attempt.at <= until)
         ]
 
+    def worst(self, since: datetime, until: datetime) -> timedelta:
+        """The longest that one of them was out: from an attempt of that time that failed to its next success."""
+        lasted = timedelta(0)
+        began: dict[str, datetime] = {}
+        for one in sorted(self.attempts, key=lambda attempt: attempt.at):
+            if not one.ok and since <= one.at <= until:
+                began.setdefault(one.user, one.at)
+            elif one.ok and one.user in began:
+                lasted = max(lasted, one.at + one.took - began.pop(one.user))
+        return lasted
+
     async def __aenter__(self) -> Self:
         self._thread.start()
         try:

@@ -109,7 +109,7 @@ def _shown(entries: Iterable[Entry]) -> Iterator[_Shown]:
         run, root = runs[entry.seq], message.blocks[0]["type"] == "header"
         name = "the first message" if root else type(entry.fact).__name__
         says = re.sub(r"<[^>]*>|\d+", "", message.text)[:40]
-        key = _state(run) if root else (name, says, tuple(_buttons(message)))
+        key = _state(run) if root else (name, says, tuple(_buttons(message)), _order(entry.fact))
         yield _Shown(of=f"{entry.seq} · {name}", key=key, message=message)
 
 
@@ -119,6 +119,12 @@ def _state(run: Run) -> tuple[object, ...]:
         return (Status.READY, run.plan.back or run.stage_begun)
     counted = bool(run.ring.users) if run.status is Status.WAITING else None
     return (run.status, run.plan.back, run.outcome, counted)
+
+
+def _order(told: Fact) -> str:
+    """In which order of the take-down an approval is asked for, as its first line names it."""
+    lines = (*told.alarms, *told.brief) if isinstance(told, fact.ApprovalAsked) else ()
+    return next((line.partition(":")[0] for line in lines if line.startswith("order ")), "")
 
 
 def _once(messages: Iterable[_Shown], known: set[tuple[object, ...]], *, replies: bool) -> list[_Shown]:

@@ -129,7 +129,8 @@ def others_act() -> Story:
 
 def moved_first() -> Story:
     """The users are moved before anything stops, and come back once."""
-    story = Story(plan(move_first=True)).until("stop-lmtp")
+    story = Story(plan(move_first=True)).until("drain", on=Status.WAITING)
+    story.tell(fact.UsersCounted(users={"director-1": 12, "director-2": 12})).until("stop-lmtp")
     story.tell(fact.UsersCameBack(back_to="move-users", reason="director-1: users is 3, expected 0", ran=(command(),)))
     return story.until(None, on=Status.ENDED)
 

@@ -15,7 +15,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.fold import fold
 from bot.core.runs.transitions import Status
-from tests.build import REQUESTER, SECOND, THIRD, Story
+from tests.build import REQUESTER, SECOND, THIRD, Story, plan
 from tests.unit.core.test_decide import person
 from tests.unit.messages import last
 
@@ -83,11 +83,12 @@ def test_a_change_stands_behind_the_last_approval_before_it(step: str, by: str |
     [
         [fact.StepFailed(step="stop-lmtp", reason="?"), RETRY],
         [fact.RunHeld(reason="?"), RETRY],
+        [fact.UsersCameBack(back_to="upload-metacache", reason="?")],
     ],
 )
-def test_after_a_hold_it_is_judged_again(told: list[fact.Fact]) -> None:
+def test_after_a_hold_it_is_judged_again_and_where_users_came_back(told: list[fact.Fact]) -> None:
     """Whoever gave it may have left, and what it showed may not be so any more."""
-    story = Story().until("stop-lmtp")
+    story = Story(plan(move_first=True)).until("stop-lmtp")
     before = story.run.judged_since
     assert story.tell(*told).run.judged_since == story.run.seq > before
 

@@ -41,39 +41,77 @@ def made(run: Run, *seen: Seen, gate: Gate = Gate.FLUSH, verified: Mapping[str, 
     return brief(run, gate, seen, verified or {}, run.at + timedelta(minutes=26))
 
 
-def test_users_of_the_runbook_order_fail_logins_and_that_is_an_alarm() -> None:
-    found = made(AT_GATE.run, directors())
-    assert (
-        "backend-3 stops with 14 users mapped to it, and about as many fail a login until they are moved"
-        in found.alarms
-    )
+def at_gate(order: str) -> Run:
+    return Story(plan(move_first=order == "move-first")).until("approve-flush", on=Status.ASKING).run
 
 
-def test_users_that_are_moved_first_wait_as_long_as_was_measured() -> None:
-    """2 s for each 100 of them, one batch after the other."""
-    run = Story(plan(move_first=True)).until("approve-flush", on=Status.ASKING).run
-    found = made(run, directors(users=201))
-    assert found.alarms == ()
-    assert (
-        "201 users are moved while backend-3 still serves; their logins wait at the directors, 6 s at least"
-        in found.lines
-    )
+@pytest.mark.parametrize(
+    ("order", "alarms", "says", "why"),
+    [
+        (
+            "runbook",
+            True,
+            "backend-3 stops with 201 users mapped to it, and about as many fail a login until they are moved",
+            ("as directors send a waiting login to the stopped backend again",),
+        ),
+        # 2 s for each 100 of them, one batch after the other.
+        (
+            "move-first",
+            False,
+            "201 users are moved while backend-3 still serves; their logins wait at the directors, 6 s at least",
+            (),
+        ),
+    ],
+)
+def test_the_question_names_the_order_and_what_users_feel_of_it_and_that_is_an_alarm_where_logins_fail(
+    order: str, alarms: bool, says: str, why: tuple[str, ...]
+) -> None:
+    found = made(at_gate(order), directors(users=201))
+    assert found.alarms[:1] == ((f"order {order}: " + ", ".join((says, *why)),) if alarms else ())
+    assert alarms or found.lines[0] == f"order {order}: {says}"
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (
+            "runbook",
+            (
+                "order runbook: backend-3 stops with 201 users mapped to it, and about as many fail a login until they",
+                "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else",
+                "18 of 18, as measured",
+            ),
+        ),
+        (
+            "move-first",
+            (
+                "order move-first: 201 users are moved while backend-3 still serves",
+                "their logins wait at the directors, 6 s at least (100 users at a time, 2 s for each 100)",
+                "one that the backend is just answering may be cut, and is let in when tried again",
+            ),
+        ),
+    ],
+)
+def test_all_commands_have_the_order_at_length_and_why(order: str, says: tuple[str, ...]) -> None:
+    """No more than was measured."""
+    (text,) = felt(at_gate(order), [directors(users=201)])
+    assert [one for one in says if one not in text] == []
 
 
 def test_one_user_is_one() -> None:
-    assert made(AT_GATE.run, directors(users=1)).alarms[0].startswith("backend-3 stops with 1 user mapped to it")
-    run = Story(plan(move_first=True)).until("approve-flush", on=Status.ASKING).run
-    assert made(run, directors(users=1)).lines[0].startswith("1 user is moved while backend-3 still serves")
+    one = directors(users=1)
+    assert "backend-3 stops with 1 user mapped to it" in made(AT_GATE.run, one).alarms[0]
+    assert ": 1 user is moved while backend-3 still serves" in made(at_gate("move-first"), one).lines[0]
 
 
 def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
     """The count can be skipped: whoever approves is not to read a number that nobody has read."""
     assert not AT_GATE.run.ring.users
     found = made(AT_GATE.run)
-    not_counted = "the users mapped to backend-3 were not counted for this question"
+    not_counted = "order runbook: the users mapped to backend-3 were not counted for this question"
     assert found.alarms[0] == not_counted
     assert not any("no user is mapped" in one for one in found.lines)
-    assert felt(AT_GATE.run, ()) == (f"order runbook: {not_counted}",)
+    assert felt(AT_GATE.run, ()) == (not_counted,)
 
 
 def test_all_commands_say_the_number_that_the_question_says() -> None:

@@ -60,6 +60,7 @@ def test_good_settings_are_read_and_relative_paths_are_beside_them(tmp_path: Pat
         ('"192.0.2.11"', '"2001:db8::2"', "backend-1 and backend-2 share ip 2001:db8::2"),
         ("probe@example.org", "probe $(id)", "rings.0.test_user"),
         ("vhosts = 50", "vhosts = 0", "rings.0.backends.1.vhosts"),
+        ('name = "main"', 'name = "main"\ntake_down = "move first"', "rings.0.take_down"),
         ("[slack]", "[slack", "line"),
         ("journal.db", r"journal\u0000.db", "bot.journal: no path has a NUL character in it"),
         ("journal.db", "~nobody-of-here/journal.db", "bot.journal: there is no home directory of that user"),

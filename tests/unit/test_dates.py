@@ -9,7 +9,7 @@ import pytest
 
 from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.adapters.slack.messages.text import dated, moment, now
 from bot.core.decisions.approval import Person, asked_now, still_good
 from bot.core.decisions.brief import brief

@@ -9,10 +9,10 @@ import pytest
 
 from bot import bootstrap
 from bot.config import read_settings
-from bot.core.hosts.inventory import Inventory
+from bot.core.hosts.inventory import Inventory, Ring
 from bot.core.runs.events import RunRequested, body_of, fact_from
 from bot.errors import Misconfigured, Refused
-from tests.build import Story
+from tests.build import Story, ring
 from tests.unit.test_config import GOOD, settings
 
 ONE, OTHER = "1" * 32, "2" * 32
@@ -43,6 +43,25 @@ def test_a_near_miss_of_a_backends_name_is_told_with_the_one_that_is_meant(tmp_p
     for typed in ("Backend-2", "backnd-2"):
         with pytest.raises(Refused, match=r"Did you mean backend-2\? There are: backend-1, backend-2"):
             inventory.find(typed)
+
+
+@pytest.mark.parametrize(
+    ("take_down", "metacache", "first"),
+    [
+        (None, {}, False),
+        (None, None, True),
+        ("runbook", {}, False),
+        ("runbook", None, False),
+        ("move-first", {}, True),
+        ("move-first", None, True),
+    ],
+)
+def test_users_are_moved_first_where_it_is_said_so_or_there_is_no_metacache_to_flush_and_nothing_is_said(
+    take_down: str | None, metacache: dict[str, object] | None, first: bool
+) -> None:
+    """The runbook wants the metacache flushed by the stop before anybody opens the mailbox elsewhere."""
+    table = ring(metacache=False).model_dump() | {"take_down": take_down, "metacache": metacache}
+    assert Ring.model_validate(table).moves_first is first
 
 
 # within a ring

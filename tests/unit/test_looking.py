@@ -6,7 +6,9 @@ And how often hosts are asked for it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -23,14 +25,17 @@ from tests.build import target
 from tests.fakes import FakeClock, FakeHosts, answered
 
 ACTIVE = "LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\nUnitFileState=enabled\n"
+STOPPED = ACTIVE.replace("=active", "=inactive")
 RUNS = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
 
 
 class Elsewhere(FakeHosts):
-    """A host on which dovecot runs; it says that it has that address, and answers over that connection."""
+    """A host on which dovecot runs, or does for that long; it says that it has that address, and answers over that
+    connection.
+    """
 
-    def __init__(self, reached: str, over: str = "one") -> None:
-        super().__init__(lambda host, command: answered(host, command, ACTIVE))
+    def __init__(self, reached: str, over: str = "one", runs: Callable[[], bool] = lambda: True) -> None:
+        super().__init__(lambda host, command: answered(host, command, ACTIVE if runs() else STOPPED))
         self._reached = reached
         self._over = over
 
@@ -49,6 +54,40 @@ async def test_what_another_host_says_is_no_reading_of_the_backend(address: str,
     """Its SSH name led elsewhere after a kill: a start was called done, and users were sent to a stopped dovecot."""
     observation = await Looking(Elsewhere(address, over), FakeClock(), Timings(), target()).look([RUNS])
     assert observation.verdict.holds is holds
+
+
+class Passing(FakeClock):
+    """A clock of somebody who is alone: whoever sleeps finds that the time has passed."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.advance(timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("so", "holds", "after"),
+    [
+        ([(0.1, 0.3), (3, 99)], True, 6),
+        ([(4, 99)], True, 7),
+        ([(4, 5.9), (6.1, 99)], False, 6),
+        ([(6, 99)], False, 5),
+    ],
+    ids=["it begins anew", "it begins within time", "it does not last", "it begins too late"],
+)
+async def test_what_has_to_be_so_on_end_is_so_in_every_look_and_waited_for_where_it_begins_within_time(
+    so: list[tuple[float, float]], holds: bool, after: float
+) -> None:
+    """Users 0 shows while the last kicks are still on their way: three seconds of it in sum are not three on end."""
+    clock = Passing()
+    began = clock.now()
+
+    def passed() -> float:
+        return (clock.now() - began).total_seconds()
+
+    hosts = Elsewhere("192.0.2.13", runs=lambda: any(begins <= passed() < ends for begins, ends in so))
+    looking = Looking(hosts, clock, Timings(), target())
+    observation = await looking.until_seen([RUNS], timedelta(seconds=5), timedelta(seconds=3))
+    assert observation.verdict.holds is holds
+    assert after <= passed() < after + 3
 
 
 HOSTS = {

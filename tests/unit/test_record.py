@@ -133,6 +133,17 @@ def test_what_was_approved_is_in_the_record_though_it_was_never_sent() -> None:
     assert all(f"- Brings: `{line}`" in markdown(story.entries) for line in story.run.plan.brings)
 
 
+@pytest.mark.parametrize(("order", "shown"), [("runbook", "Alarm"), ("move-first", "Shown")])
+def test_the_order_of_the_take_down_is_in_the_record_as_it_was_shown_and_at_length(order: str, shown: str) -> None:
+    """With what users were to feel in it: whoever asks later why logins failed finds who approved that."""
+    story = Story(plan(move_first=order == "move-first")).until("drain", on=Status.WAITING)
+    story.tell(fact.UsersCounted(users={"director-1": 12}))
+    asked = section(story, story.until("approve-flush", on=Status.ASKING).entries[-1])
+    lines = [line for line in asked.splitlines() if f"`order {order}: " in line]
+    assert [line.partition(":")[0] for line in lines] == [f"- {shown}", "- Evidence"]
+    assert all("12 users" in line for line in lines)
+
+
 def test_an_approval_that_is_asked_for_again_covers_what_is_left() -> None:
     story = Story().until("install-packages")
     story.tell(fact.ApprovalLapsed(gate=Gate.FLUSH, reason="it has expired", at="install-packages"))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.adapters.slack.messages.replies import answered, replies
-from bot.adapters.slack.messages.root import listing, root
+from bot.adapters.slack.messages.root import root, run_list
 from bot.adapters.slack.messages.text import moment
 from bot.core.decisions.goback import going_back
 from bot.core.plans.plan import PlannedChange

@@ -90,6 +90,7 @@ def test_what_is_shipped_is_valid_and_names_its_schema_in_its_first_line(file: s
         ("settings", "vhosts = 100", "vhosts = 0"),
         ("settings", 'test_user = "probe@example.org"', ""),
         ("settings", "sudo = true", "root = true"),
+        ("settings", '# take_down = "move-first"', 'take_down = "move first"'),
     ],
 )
 def test_a_mistake_in_a_shipped_file_breaks_its_schema(file: str, right: str, wrong: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import assert_never
 
-from bot.core.decisions.brief import brief, mapped, moved, not_counted
+from bot.core.decisions.brief import brief, mapped, moved, not_counted, order_named
 from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
@@ -203,15 +203,14 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or run.plan.back:
         return ()
-    first = moved_before(run.plan, stop) is not None
-    order = "move-first" if first else "runbook"
+    order = order_named(run, stop)
     if not users:
-        return (f"order {order}: {not_counted(run) if users is None else f'no user is mapped to {name}'}",)
-    if first:
-        text = f"order {order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
+        return (f"{order}: {not_counted(run) if users is None else f'no user is mapped to {name}'}",)
+    if moved_before(run.plan, stop):
+        text = f"{order}: {moved(users)} while {name} still serves; meanwhile their logins wait at the directors,"
         waits = f"{math.ceil(users / 100) * 2} s at least (100 users at a time, 2 s for each 100)"
         return (f"{text} {waits}; one that the backend is just answering may be cut, and is let in when tried again",)
-    text = f"order {order}: {name} stops with {plural(users, 'user')} mapped to it, and about as many fail a login"
+    text = f"{order}: {name} stops with {plural(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
     return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
 

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from bot.core.decisions.as_shown import REPLACES
 from bot.core.decisions.guards import moved_before
+from bot.core.hosts.inventory import TakeDown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange, PlannedStep
 from bot.core.plans.procedure import Gate
@@ -93,20 +94,28 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
     stop = next((step for step in run.plan.steps if step.disturbs), None)
     if stop is None or (run.lapsed is not None and run.may_have_disturbed):
         return
+    order = order_named(run, stop)
     if users is None:
-        yield _Line(text=not_counted(run), alarm=True)
+        yield _Line(text=f"{order}: {not_counted(run)}", alarm=True)
     elif not users:
-        yield _Line(text=f"no user is mapped to {name}")
+        yield _Line(text=f"{order}: no user is mapped to {name}")
     elif moved_before(run.plan, stop):
         waits = f"their logins wait at the directors, {math.ceil(users / 100) * 2} s at least"
-        yield _Line(text=f"{moved(users)} while {name} still serves; {waits}")
+        yield _Line(text=f"{order}: {moved(users)} while {name} still serves; {waits}")
     else:
         fails = "about as many fail a login until they are moved"
-        yield _Line(text=f"{name} stops with {plural(users, 'user')} mapped to it, and {fails}", alarm=True)
+        why = "as directors send a waiting login to the stopped backend again"
+        stops = f"{name} stops with {plural(users, 'user')} mapped to it"
+        yield _Line(text=f"{order}: {stops}, and {fails}, {why}", alarm=True)
     for reading in _of(readings, "sessions"):
         if past := int(reading["past_directors"]):
             cut = f"{past} sessions came past the directors, and the stop cuts them: {reading['who']}"
             yield _Line(text=cut, alarm=True)
+
+
+def order_named(run: Run, stop: PlannedStep) -> str:
+    """The order of the take-down, by its name in the settings."""
+    return f"order {TakeDown.MOVE_FIRST if moved_before(run.plan, stop) else TakeDown.RUNBOOK}"
 
 
 def mapped(readings: _Readings) -> int | None:

@@ -17,7 +17,7 @@ from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedSta
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Grant, RunRequested
-from bot.core.runs.metacache import Metacache
+from bot.core.runs.metacache import MetacacheState
 from bot.core.runs.ring_state import RingState
 from bot.core.runs.transitions import Status
 

@@ -217,7 +217,7 @@ def _of_use(gate: Gate, check: PlannedCheck, run: Run) -> tuple[Expected, ...]:
     return tuple(one for one in expected_of(check, run.observed) if one.where is Where.BACKEND or not past)
 
 
-def _word(grant: fact.Grant, how: str) -> str:
+def _unjudged(grant: fact.Grant, how: str) -> str:
     return (
         f"users wait, so this is sent at once, with the {grant.gate} approval of <@{grant.by}>,"
         f" {clock(grant.given)}, which {how}"

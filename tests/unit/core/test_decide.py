@@ -46,7 +46,7 @@ def test_a_second_engineers_click_approves_for_the_digest_that_was_asked() -> No
     assert story.run.asked is not None
     asked = story.run.asked.fact
     assert isinstance(asked, fact.ApprovalAsked)
-    shown = ("as it should be", *asked.alarms, *asked.brief)
+    shown = (*asked.evidence, *asked.alarms, *asked.brief)
     asked_for = digest_for(story.run, Gate.FLUSH, shown, STANDS)
     assert (told.by, told.message, told.digest) == (SECOND, "9.9", asked_for)
 

@@ -117,13 +117,16 @@ def test_it_verifies_before_it_restores_and_a_second_engineer_opens_both_gates()
     ]
 
 
-def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_turns_round() -> None:
-    steps = [step.name for step in plan().steps]
-    for name in steps[steps.index("stop-lmtp") : steps.index("set-vhosts-back")]:
-        story = Story().until(name)
+@pytest.mark.parametrize(("move_first", "first"), [(False, "stop-lmtp"), (True, "upload-metacache")])
+def test_no_restoring_command_stands_before_the_restore_approval_wherever_it_turns_round(
+    move_first: bool, first: str
+) -> None:
+    steps = [step.name for step in plan(move_first=move_first).steps]
+    for name in steps[steps.index(first) : steps.index("set-vhosts-back")]:
+        story = Story(plan(move_first=move_first)).until(name)
         if isinstance(story.run.step, PlannedApproval):
             continue
-        made = back_from(name)
+        made = back_from(name, move_first=move_first)
         assert made is not None
         names = [step.name for step in made.steps]
         gate = names.index("approve-restore")
@@ -138,8 +141,9 @@ def test_what_is_not_undone_is_said_with_its_reason() -> None:
     assert {left.step for left in made.left_out} >= {"flush-users", "remove-old-metacache-database", "clean-metacache"}
 
 
-def test_going_back_needs_what_was_seen_before_the_change() -> None:
-    story = Story()
+@pytest.mark.parametrize("move_first", [False, True])
+def test_going_back_needs_what_was_seen_before_the_change(move_first: bool) -> None:
+    story = Story(plan(move_first=move_first))
     while not (story.run.step and story.run.step.name == "start-dovecot"):
         told = [replace(one, remembered=None) if isinstance(one, fact.StepDone) else one for one in story.well()]
         story.tell(*told)

@@ -21,6 +21,7 @@ EVERY, ANSWERING, BACKEND = Where.EVERY_DIRECTOR, Where.ANSWERING_DIRECTORS, Whe
 FORWARD = Standing(back=False, disturbed=False)
 DISTURBED = Standing(back=False, disturbed=True)
 BACK = Standing(back=True, disturbed=True)
+MOVED = Standing(back=False, disturbed=False, moved=True)
 
 ONE = {"at_least": 1}
 WHOLE = [
@@ -29,6 +30,7 @@ WHOLE = [
 ]
 ZERO_ON_EVERY = ("director-hosts", EVERY, {"vhosts": 0})
 ZERO_WHERE_ANSWERED = ("director-hosts", ANSWERING, {"vhosts": 0})
+NOBODY = ("director-hosts", ANSWERING, {"users": 0})
 SOMEWHERE = ("director-hosts", ANSWERING, {"usable_others": ONE})
 FLUSHES = ("metacache-flush", BACKEND, {"unit": "dovecot-metacache-flush", "ready": True})
 NOBODY_STRANDED = ("director-hosts", ANSWERING, {"vhosts": 0, "stranded": 0})
@@ -83,6 +85,23 @@ def test_a_flush_that_comes_first_moves_users_only_within_a_whole_ring() -> None
 def test_once_lmtp_is_stopped_dovecot_is_with_one_usable_other_where_directors_answer() -> None:
     """A director that hangs now must not keep LMTP stopped for half an hour."""
     assert asked(change(STOP), DISTURBED) == [ZERO_WHERE_ANSWERED, SOMEWHERE]
+
+
+@pytest.mark.parametrize("first", [STOP_LMTP, STOP])
+def test_where_users_were_moved_first_nobody_is_mapped_as_anything_stops(first: str) -> None:
+    """Between the move and the stop a director may have forgotten; LMTP that is stopped already changes nothing."""
+    assert asked(change(first), MOVED) == [*WHOLE, ZERO_ON_EVERY, FLUSHES, NOBODY]
+    assert asked(change(first), replace(MOVED, disturbed=True)) == [ZERO_WHERE_ANSWERED, SOMEWHERE, NOBODY]
+
+
+@pytest.mark.parametrize(
+    ("command", "standing"),
+    [*((one, replace(BACK, moved=True)) for one in (STOP_LMTP, STOP)), (FLUSH, MOVED), (DOWN, MOVED)],
+)
+def test_nothing_but_a_stop_after_the_move_waits_until_nobody_is_mapped(command: str, standing: Standing) -> None:
+    """The way back may be what helps those who are, and a flush is what moves them."""
+    assert asked(change(command), standing) == asked(change(command), replace(standing, moved=False))
+    assert NOBODY not in asked(change(command), standing)
 
 
 @pytest.mark.parametrize("command", [DOWN, FLUSH])
@@ -172,12 +191,15 @@ def _with_check(made: Plan, expects: tuple[Expected, ...]) -> Plan:
     return replace(made, stages=(replace(made.stages[0], steps=(check,)),))
 
 
-def test_the_plan_shows_the_guards_that_the_run_will_ask_for() -> None:
+@pytest.mark.parametrize(("move_first", "stops"), [(False, []), (True, ["stop-lmtp", "stop-dovecot"])])
+def test_the_plan_shows_the_guards_that_the_run_will_ask_for(move_first: bool, stops: list[str]) -> None:
     """Who approves has to see what protects users, and not something near it."""
-    made, story = plan(), Story()
+    made = plan(move_first=move_first)
+    story = Story(made)
     changes = made.changes
     assert len(changes) > 10
     for step in changes:
         story.until(step.name)
         now = [guard.says for guard in guards_now(story.run)]
         assert now == [guard.says for guard in guards_planned(made, step, target())]
+        assert (step.name in stops) == any(says.startswith("users 0 on the directors that answer") for says in now)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,29 @@ def test_what_was_not_asked_for_is_left_out_and_said() -> None:
     assert {left.step for left in bare.left_out} >= {"install-config", "install-packages", "clean-metacache"}
     assert all(left.because for left in bare.left_out)
     assert [step.name for step in bare.steps if step.runbook == 8] == []
+
+
+@pytest.mark.parametrize(
+    ("move_first", "metacache", "because"),
+    [
+        (True, True, ""),
+        (True, False, "this ring has no metacache"),
+        (False, True, "this ring's take-down is in the runbook's order"),
+    ],
+)
+def test_a_step_that_needs_two_things_is_there_where_both_are(move_first: bool, metacache: bool, because: str) -> None:
+    made = plan(move_first=move_first, metacache=metacache)
+    said = {left.step: left.because for left in made.left_out}
+    assert ("upload-metacache" in {step.name for step in made.steps}) == (not because)
+    assert said.get("upload-metacache", "").startswith(because)
+
+
+@pytest.mark.parametrize(("users", "seconds"), [(0, 90), (1, 94), (100, 94), (101, 98), (10_000, 490)])
+@pytest.mark.parametrize("step", ["move-users", "flush-users"])
+def test_a_flush_has_time_for_all_the_users_that_it_moves(step: str, users: int, seconds: int) -> None:
+    """Directors move a hundred at a time, and wait two seconds after each kick: 10,000 of them take 200 s."""
+    (flush,) = (one for one in plan(move_first=True).changes if one.name == step)
+    assert flush.action.patience(users) == timedelta(seconds=seconds)
 
 
 def test_everything_that_deletes_sees_first_on_the_host_that_dovecot_is_stopped() -> None:

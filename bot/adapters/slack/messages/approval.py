@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from bot.adapters.slack.messages.blocks import File, Json, Message, MessageBuilder, button, dialog, menu
-from bot.adapters.slack.messages.markup import as_text, escape, inline, prose, short
+from bot.adapters.slack.messages.markup import escape, inline, prose, short, without_markup
 from bot.adapters.slack.messages.plans import write_step
 from bot.adapters.slack.messages.text import (
     answers,

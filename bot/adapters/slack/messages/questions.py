@@ -20,7 +20,7 @@ from bot.adapters.slack.messages.blocks import (
     without_buttons,
 )
 from bot.adapters.slack.messages.markup import escape, short, spoken
-from bot.adapters.slack.messages.text import answers, asked_for, file_name, moment, now, said, title, who
+from bot.adapters.slack.messages.text import answers, asked_for, file_name, moment, now, step_text, title, who
 from bot.core.decisions.decide import no_skip
 from bot.core.decisions.goback import can_start_first, no_way_back, way_back_now
 from bot.core.plans.effects import Effect

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from bot.adapters.slack.messages import approval, plans, ring, steps
 from bot.adapters.slack.messages import questions as asking
-from bot.adapters.slack.messages.blocks import Message, MessageBuilder, rewritten, said_after
+from bot.adapters.slack.messages.blocks import Message, MessageBuilder, remarked_after, rewritten
 from bot.adapters.slack.messages.markup import escape, inline, prose, short, spoken
 from bot.adapters.slack.messages.text import (
     asked_for,

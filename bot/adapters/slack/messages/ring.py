@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.adapters.slack.messages.blocks import Json, Message, MessageBuilder, button, dialog
 from bot.adapters.slack.messages.markup import escape, inline, prose, spoken
 from bot.adapters.slack.messages.text import answers, callers, file_name, now, who
-from bot.core.hosts.inventory import Way
+from bot.core.hosts.inventory import Access
 from bot.core.plans.effects import Effect, effects
 from bot.core.plans.plan import PlannedApproval, PlannedCheck
 from bot.core.plans.procedure import Gate

@@ -55,7 +55,7 @@ class SlackAnnouncer:
         journal: Journal,
         posts: Posts,
         approvers: Allowed,
-        record: Record,
+        record: MakeRecord,
         now: Callable[[], datetime],
         home: Sequence[str] = (),
         may_post_in: Callable[[str], Awaitable[bool]] = _anywhere,
