@@ -63,7 +63,7 @@ def markdown(entries: Sequence[Entry], *, damage: Damaged | None = None) -> str:
 
 
 def _section(entry: Entry, run: Run) -> Iterator[str]:
-    """What one fact says, told with the run as it was right before it."""
+    """What one fact says, read with the run as it was right before it."""
     lines = list(_lines(entry, run))
     if lines:
         yield f"### {entry.seq}. {stamp(entry.at)} {lines[0]}"

@@ -1,6 +1,6 @@
 """What a row has in the place of a run's id where a stranger, or a failing disk, has spoilt it: bytes, or no UTF-8.
 
-It has to be told as damaged, and must not keep the others from being listed: so it gets a name that no run has.
+It has to be reported as damaged, and must not keep the others from being listed: so it gets a name that no run has.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ class RingSeen:
     """One look at the directors that answer, judged.
 
     `given_users`: directors that give the backend users again, or have some mapped to it though it was emptied, with
-    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `answers`: all of
-    them, `heard` their names. `users`: the highest count of them. `usable_others`: the lowest; None when none
-    answered.
+    their answers. `reported_up`: directors that report it up at vhosts 0, which harms nobody. `answers`: those of
+    all directors, `heard` the names of those that answered. `users`: the highest count of them. `usable_others`: the
+    lowest; None when none answered.
     """
 
     given_users: dict[str, str]

@@ -1,4 +1,4 @@
-"""The base of what people write in files, as pydantic reads it."""
+"""The base of what people write in files, as pydantic reads it, and of what facts keep of that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Strict(BaseModel):
-    """A part of such a file: no key that is not known, and nothing in it changes once it is read."""
+    """One part of it: no key that is not known, and nothing in it changes once it is read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

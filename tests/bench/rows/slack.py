@@ -225,8 +225,8 @@ def _channels(entries: Sequence[Entry]) -> str:
     return (
         f"A whole run posts {len(posts)} replies, {busiest} of them in its busiest minute, with instant clicks. Where"
         f" 100 runs come to that minute together, at Slack's 60 a minute per channel they need {needed} channels for"
-        f" none to be told late; in one channel the last is told {needed} minutes later. No user waits for that: only"
-        " a stage that has not begun does, for ten seconds, and then its run holds."
+        f" none to be posted late; in one channel the last is posted {needed} minutes later. No user waits for that:"
+        " only a stage that has not begun does, for ten seconds, and then its run holds."
     )
 
 

@@ -214,7 +214,7 @@ class Listeners:
 
 
 class _Refusable:
-    """Work behind a form: refused in time, the form says why and stays open; later, the person is told beside it."""
+    """Work behind a form: refused in time, the form says why and stays open; later, a message to the person does."""
 
     def __init__(self, doing: Doing, named: Callable[[str], Awaitable[str]]) -> None:
         self._doing = doing

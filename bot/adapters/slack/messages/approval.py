@@ -183,7 +183,7 @@ def summary(approvals: Sequence[Entry]) -> str:
 def repeated(entry: Entry, again: fact.ApprovalRepeated, run: Run, approvers: str, *, closed: bool) -> Message:
     """A question that nobody answered, asked again; the last time in the channel, to those whom the run calls, too.
 
-    Told once the question is `closed`, it calls nobody: what counts by then is told below it.
+    Posted once the question is `closed`, it calls nobody: what counts by then is further down.
     """
     what = opens(again.gate, run)
     if closed:

@@ -120,7 +120,7 @@ class Untaken:
 
 @dataclass(frozen=True, kw_only=True)
 class _Call:
-    """A message that calls people, and the fact that it tells with the state after it."""
+    """A message that calls people, and the fact that it is of, with the state after it."""
 
     entry: Entry
     after: Run
