@@ -71,7 +71,7 @@ async def test_a_backend_approved_with_nobody_mapped_is_not_stopped_with_users_w
     play.ring.state.flush(play.backend.ip, now=now())
     await play.reaches("approve-flush")
     await play.asks()
-    assert "order runbook: no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[-1].brief
+    assert "no user is mapped to backend-3 (order runbook)" in play.facts(fact.ApprovalAsked)[-1].brief
     play._new_users = True
     play.colleague_gives()
     await play.until(lambda _run: any(one.holds for one in play.facts(fact.RingSetBack)))
@@ -121,7 +121,7 @@ async def test_nor_where_lmtp_was_stopped_by_hand_before(play: Drill, by_hand: b
     await play.approve()
     users_come_as_the_take_down_begins(play)
     await asyncio.sleep(100)
-    assert "order runbook: no user is mapped to backend-3" in play.facts(fact.ApprovalAsked)[0].brief
+    assert "no user is mapped to backend-3 (order runbook)" in play.facts(fact.ApprovalAsked)[0].brief
     assert play.sent("stop-dovecot") == []
 
 

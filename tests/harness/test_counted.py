@@ -49,5 +49,5 @@ async def test_a_number_that_was_not_read_for_the_question_is_the_last_count_and
     alarms = play.facts(fact.ApprovalAsked)[-1].alarms
     last = max(play.run_now.ring.users.values())
     not_now = f"the users mapped to backend-3 were not counted for this question; by the last count there were {last}"
-    assert f"order runbook: {not_now}" in alarms
+    assert f"{not_now} (order runbook)" in alarms
     assert not any("stops with" in one for one in alarms)

@@ -122,9 +122,10 @@ def _state(run: Run) -> tuple[object, ...]:
 
 
 def _order(told: Fact) -> str:
-    """In which order of the take-down an approval is asked for, as its first line names it."""
+    """In which order of the take-down an approval is asked for, as one of its lines names it."""
     lines = (*told.alarms, *told.brief) if isinstance(told, fact.ApprovalAsked) else ()
-    return next((line.partition(":")[0] for line in lines if line.startswith("order ")), "")
+    found = (re.search(r"\(order ([a-z-]+)", line) for line in lines)
+    return next((one[1] for one in found if one), "")
 
 
 def _once(messages: Iterable[_Shown], known: set[tuple[object, ...]], *, replies: bool) -> list[_Shown]:

@@ -46,29 +46,30 @@ def at_gate(order: str) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("order", "alarms", "says", "why"),
+    ("order", "alarms", "felt_first", "named"),
     [
         (
             "runbook",
             True,
             "backend-3 stops with 201 users mapped to it, and about as many fail a login until they are moved",
-            ("as directors send a waiting login to the stopped backend again",),
+            "order runbook: directors send a waiting login to the stopped backend again",
         ),
         # 2 s for each 100 of them, one batch after the other.
         (
             "move-first",
             False,
             "201 users are moved while backend-3 still serves; their logins wait at the directors, 6 s at least",
-            (),
+            "order move-first",
         ),
     ],
 )
 def test_the_question_names_the_order_and_what_users_feel_of_it_and_that_is_an_alarm_where_logins_fail(
-    order: str, alarms: bool, says: str, why: tuple[str, ...]
+    order: str, alarms: bool, felt_first: str, named: str
 ) -> None:
+    """What they feel comes first: where there is much to say, the end of each line is cut."""
     found = made(at_gate(order), directors(users=201))
-    assert found.alarms[:1] == ((f"order {order}: " + ", ".join((says, *why)),) if alarms else ())
-    assert alarms or found.lines[0] == f"order {order}: {says}"
+    assert (found.alarms[0] if alarms else found.lines[0]) == f"{felt_first} ({named})"
+    assert alarms or found.alarms == ()
 
 
 @pytest.mark.parametrize(
@@ -101,17 +102,17 @@ def test_all_commands_have_the_order_at_length_and_why(order: str, says: tuple[s
 def test_one_user_is_one() -> None:
     one = directors(users=1)
     assert "backend-3 stops with 1 user mapped to it" in made(AT_GATE.run, one).alarms[0]
-    assert ": 1 user is moved while backend-3 still serves" in made(at_gate("move-first"), one).lines[0]
+    assert made(at_gate("move-first"), one).lines[0].startswith("1 user is moved while backend-3 still serves;")
 
 
 def test_users_whom_nobody_has_counted_are_not_said_to_be_none() -> None:
     """The count can be skipped: whoever approves is not to read a number that nobody has read."""
     assert not AT_GATE.run.ring.users
     found = made(AT_GATE.run)
-    not_counted = "order runbook: the users mapped to backend-3 were not counted for this question"
-    assert found.alarms[0] == not_counted
+    not_counted = "the users mapped to backend-3 were not counted for this question"
+    assert found.alarms[0] == f"{not_counted} (order runbook)"
     assert not any("no user is mapped" in one for one in found.lines)
-    assert felt(AT_GATE.run, ()) == (not_counted,)
+    assert felt(AT_GATE.run, ()) == (f"order runbook: {not_counted}",)
 
 
 def test_all_commands_say_the_number_that_the_question_says() -> None:

@@ -96,17 +96,17 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
         return
     order = order_named(run, stop)
     if users is None:
-        yield _Line(text=f"{order}: {not_counted(run)}", alarm=True)
+        yield _Line(text=f"{not_counted(run)} ({order})", alarm=True)
     elif not users:
-        yield _Line(text=f"{order}: no user is mapped to {name}")
+        yield _Line(text=f"no user is mapped to {name} ({order})")
     elif moved_before(run.plan, stop):
         waits = f"their logins wait at the directors, {math.ceil(users / 100) * 2} s at least"
-        yield _Line(text=f"{order}: {moved(users)} while {name} still serves; {waits}")
+        yield _Line(text=f"{moved(users)} while {name} still serves; {waits} ({order})")
     else:
         fails = "about as many fail a login until they are moved"
-        why = "as directors send a waiting login to the stopped backend again"
+        why = f"{order}: directors send a waiting login to the stopped backend again"
         stops = f"{name} stops with {plural(users, 'user')} mapped to it"
-        yield _Line(text=f"{order}: {stops}, and {fails}, {why}", alarm=True)
+        yield _Line(text=f"{stops}, and {fails} ({why})", alarm=True)
     for reading in _of(readings, "sessions"):
         if past := int(reading["past_directors"]):
             cut = f"{past} sessions came past the directors, and the stop cuts them: {reading['who']}"
