@@ -1,8 +1,8 @@
 """A run whose facts cannot be read whole: what is wrong, what is known of its backend all the same, who released it.
 
 The bot does nothing for such a run: it would act on what it does not know. What the run claims stays claimed,
-until somebody who may approve has looked at the backend and says so. From then on they look after it, also when its
-facts can be read again, as after an upgrade of the bot or from a backup: another run may have its ring by then.
+until somebody who may approve has looked at the backend and says so. From then on whoever did looks after it, also when
+its facts can be read again, as after an upgrade of the bot or from a backup: another run may have its ring by then.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def _let_go(found: Damaged) -> str:
     if found.release is None:
         return f"Run {found.run} claims nothing, so nothing is done for it. {_doubtful(found)}"
     return (
-        f"Run {found.run} {release_words(found.release)}. It could not be read then, and can be now; they look"
-        " after it all the same, so nothing is done for it, and it claims nothing."
+        f"Run {found.run} {release_words(found.release)}. It could not be read then, and can be now; whoever"
+        " released it looks after it all the same, so nothing is done for it, and it claims nothing."
     )
 
 
