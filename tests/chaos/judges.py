@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Where
+from bot.core.runs.events import StepDone
 from bot.practice.values import Ran
 from tests.chaos.evidence import Broken, Evidence, Sample, bare, hosts_of, is_look
 
@@ -174,13 +175,15 @@ def _there_since(seen: Evidence, at: datetime) -> datetime:
 def in_take_down(seen: Evidence, at: datetime) -> bool:
     """Whether a moment lies between the first stop and a little after the last flush: users may notice that.
 
-    Not where they are moved before anything stops.
+    Where they had all been forgotten before it, the flush is found done, and never sent. Not where they are moved
+    before anything stops.
     """
     if seen.target.ring.moves_first:
         return False
     stops = [ran.at for ran in seen.log if "systemctl stop dovecot" in ran.command]
     flushes = [ran.finished or ran.at for ran in seen.log if "doveadm director flush" in ran.command]
-    return bool(stops) and stops[0] <= at <= max([*flushes, stops[0]]) + timedelta(seconds=4)
+    found = [one.at for one in seen.entries if isinstance(one.fact, StepDone) and one.fact.step == "flush-users"]
+    return bool(stops) and stops[0] <= at <= max([*(flushes or found), stops[0]]) + timedelta(seconds=4)
 
 
 def _clock(at: datetime) -> str:

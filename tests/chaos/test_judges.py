@@ -13,6 +13,7 @@ from bot.core.runs.events import Entry
 from bot.practice.values import FailedLogin, Ran
 from tests.build import target
 from tests.chaos.evidence import Evidence, Sample
+from tests.chaos.judges import in_take_down
 from tests.chaos.made import BLINK, EVERYBODY, again, command, judged, made_evidence, with_log
 from tests.chaos.threads import NEVER_BEGUN
 
@@ -268,6 +269,20 @@ def test_a_repeat_that_says_so_is_no_loss(good: Evidence) -> None:
 def test_a_login_that_failed_in_the_take_down_is_not_held_against_the_run(good: Evidence) -> None:
     at = command(good, "systemctl stop dovecot").at + BLINK
     assert judged(replace(good, failed_logins=(FailedLogin(at=at, user="user-001", backend="192.0.2.13"),))) == []
+
+
+def test_a_take_down_whose_users_were_forgotten_before_the_flush_lasts_until_that_was_found(good: Evidence) -> None:
+    """The bot was killed as it stopped dovecot, and is up again after the users have expired."""
+    log = tuple(ran for ran in good.log if "director flush" not in ran.command)
+    late = command(good, "systemctl stop dovecot").at + timedelta(seconds=9)
+    entries = tuple(
+        replace(one, at=late) if isinstance(one.fact, fact.StepDone) and one.fact.step == "flush-users" else one
+        for one in good.entries
+    )
+    found = replace(good, log=log, entries=entries)
+    assert in_take_down(found, late - timedelta(seconds=2))
+    assert in_take_down(found, late + timedelta(seconds=2))
+    assert not in_take_down(found, late + timedelta(seconds=5))
 
 
 def test_where_users_are_moved_first_a_login_that_failed_in_the_take_down_is_held_against_the_run(
