@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from bot.core.plans.plan import PlannedChange
 from bot.core.plans.procedure import Where
-from bot.core.runs.events import StepDone
+from bot.core.runs.events import StepDone, UsersCameBack
 from bot.practice.values import Ran
 from tests.chaos.evidence import Broken, Evidence, Sample, bare, hosts_of, is_look
 
@@ -27,6 +27,8 @@ _DELETES = re.compile(r"(^|[^a-z])rm -|-delete\b")
 
 def repeated(seen: Evidence) -> Iterator[Broken]:
     """No change begins again before its effect was looked up; none whose effect was there to be seen.
+
+    Where there is nothing to look at, not before the first one has ended.
 
     On a director a second one may run beside one that hangs, and overtake it (see the law on what is late); a boot
     undoes what is of the runtime.
@@ -48,6 +50,8 @@ def _wrongly_again(seen: Evidence, step: PlannedChange, first: Ran, second: Ran)
         heard = first.at if _hung(seen, first.at, second.at) else heard
     if heard > second.at:
         return f"began again while that of {_clock(first.at)} on {first.host} still ran"
+    if step.repeatable and not step.action.done_when:
+        return _known_done(seen, step, first, second)
     look = _looked(seen, step, heard, second.at)
     if look is None:
         return f"began again without a look at what that of {_clock(first.at)} on {first.host} had done"
@@ -55,6 +59,15 @@ def _wrongly_again(seen: Evidence, step: PlannedChange, first: Ran, second: Ran)
     done = not booted and first.exit_status == 0 and first.finished is not None and first.finished < look
     if done and (step.where is Where.BACKEND or not seen.ring_disturbed):
         return f"began again although that of {_clock(first.at)} on {first.host} had succeeded"
+    return ""
+
+
+def _known_done(seen: Evidence, step: PlannedChange, first: Ran, second: Ran) -> str:
+    """Of what cannot be looked at, the bot knows what it has recorded; it is done again where users came back."""
+    between = [one.fact for one in seen.entries if first.at <= one.at <= second.at]
+    done = any(isinstance(one, StepDone) and one.step == step.name for one in between)
+    if done and not any(isinstance(one, UsersCameBack) for one in between):
+        return f"began again although that of {_clock(first.at)} on {first.host} was recorded as done"
     return ""
 
 

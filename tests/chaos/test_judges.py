@@ -64,6 +64,21 @@ def test_a_change_that_begins_while_the_first_still_runs_is_seen(good: Evidence)
     assert any("still ran" in one for one in judged(with_log(good, again(apt, 5 * BLINK))))
 
 
+def test_a_change_of_which_nothing_can_be_seen_may_run_again_once_the_first_has_ended(good: Evidence) -> None:
+    """The bot was killed once it had sent it, and cannot know how it ended."""
+    asked = good.entries[0].fact
+    assert isinstance(asked, fact.RunRequested)
+    (step,) = [one for one in asked.plan.changes if one.name == "download-packages-of-before"]
+    assert step.repeatable
+    assert not step.action.done_when
+    ran = command(good, step.action.command.text)
+    assert judged(with_log(good, again(ran, 5 * BLINK))) == []
+    known = judged(with_log(good, again(ran, timedelta(seconds=1))))
+    assert any("although that of" in one and "was recorded as done" in one for one in known)
+    ran.finished = ran.at + 20 * BLINK
+    assert any("still ran" in one for one in judged(with_log(good, again(ran, 5 * BLINK))))
+
+
 def test_a_change_that_failed_may_run_again_after_a_look(good: Evidence) -> None:
     apt = command(good, "NEEDRESTART_SUSPEND")
     apt.exit_status = 100
