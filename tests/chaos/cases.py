@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import product
 from typing import Literal
 
 from bot.practice.slack.context import What
@@ -29,23 +30,15 @@ def _kills(good: Good) -> Iterator[Case]:
         yield Case(name=f"kill/{name}", kind="kills", family="kill", trouble=kills.at_facts(name))
         yield Case(name=f"kill-twice/{name}", kind="kills", family="twice", trouble=kills.at_fact_twice(name))
         yield Case(name=f"term/{name}", kind="kills", family="term", trouble=kills.terminated_at(name))
-    for name in good.back:
+    for name, (family, take_down) in product(good.back, (("kill-back", ""), ("kill-back-moved", _MOVE_FIRST))):
         yield Case(
-            name=f"kill-back/{name}",
+            name=f"{family}/{name}",
             kind="kills",
-            family="kill-back",
+            family=family,
             trouble=kills.at_facts(name),
             turns_at="restore",
             may_end=_WENT_BACK,
-        )
-        yield Case(
-            name=f"kill-back-moved/{name}",
-            kind="kills",
-            family="kill-back-moved",
-            trouble=kills.at_facts(name),
-            turns_at="restore",
-            may_end=_WENT_BACK,
-            take_down=_MOVE_FIRST,
+            take_down=take_down,
         )
     for name in good.moving:
         killed = kills.at_facts(name)
