@@ -51,13 +51,12 @@ def check(config: Config = _DEFAULT) -> None:
     """
     import asyncio
 
-    from bot import bootstrap
     from bot.config import read_settings
-    from bot.library import procedures_folder
+    from bot.library import library_of, procedures_folder
     from bot.missing import missing
 
     settings = read_settings(config)
-    library = bootstrap.library(settings)
+    library = library_of(settings)
     for ring in settings.rings:
         _print(f"ring {ring.name}: {len(ring.directors)} directors, {len(ring.backends)} backends")
     _print(f"procedures in {procedures_folder(settings.bot.procedures)}")
@@ -130,14 +129,14 @@ def runs(
     """List the runs in the journal, the newest first. Exits with 1 when there are damaged ones."""
     import asyncio
 
-    from bot import bootstrap
+    from bot import offline
     from bot.config import read_settings
     from bot.core.decisions.damage import damage_in_words
     from bot.core.decisions.summary import summary_of
     from bot.core.text.dates import stamp
     from bot.core.text.shown import in_line, in_lines
 
-    found = asyncio.run(bootstrap.survey(read_settings(config), verify=verify))
+    found = asyncio.run(offline.survey(read_settings(config), verify=verify))
     for run in map(summary_of, found.runs):
         state = f"{run.status}" + (f", {run.outcome}" if run.outcome else "")
         who = (run.backend, state, run.requester, *filter(None, (run.ticket, run.reason)))
@@ -156,11 +155,11 @@ def record(
     """Print the change record of a run, as Markdown."""
     import asyncio
 
-    from bot import bootstrap
+    from bot import offline
     from bot.config import read_settings
     from bot.record.markdown import markdown
 
-    entries, damage = asyncio.run(bootstrap.readable(read_settings(config), run))
+    entries, damage = asyncio.run(offline.readable(read_settings(config), run))
     _print(markdown(entries, damage=damage), end="")
 
 
@@ -171,10 +170,10 @@ def sudoers(
     config: Config = _DEFAULT,
 ) -> None:
     """Print the sudo rules that the bot needs on a host. They are for /etc/sudoers.d."""
-    from bot import bootstrap
+    from bot import offline
     from bot.config import read_settings
 
-    _print(bootstrap.sudo_rules(read_settings(config), host, user), end="")
+    _print(offline.sudo_rules(read_settings(config), host, user), end="")
 
 
 class SchemaFile(StrEnum):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,25 +19,19 @@ from bot.adapters.configs import FolderProposals
 from bot.adapters.journal import SqlJournal, url_of
 from bot.adapters.single_instance import single_instance
 from bot.adapters.slack.app import SlackApp, web_client
-from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import Allowed, SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.ssh import SshHosts
 from bot.config import PeoplePart, Settings, Tokens, read_settings
-from bot.core.decisions.damage import Damaged, damage_in_words
-from bot.core.decisions.summary import RunList
 from bot.core.plans.dryrun import DryRun
-from bot.core.runs.events import Entry
-from bot.core.setup.sudoers import sudoers
 from bot.core.text.redact import redact
 from bot.core.text.shown import in_line
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports, Timings
 from bot.engine.recovery import recover
 from bot.engine.service import Service
-from bot.engine.surveying import Survey, read_run, surveyed
-from bot.errors import JournalError, Misconfigured, Refused, TokenRefused
-from bot.library import Library, procedures_folder, read_library
+from bot.errors import JournalError, Misconfigured, TokenRefused
+from bot.library import library_of
 from bot.missing import unread_config
 from bot.record.markdown import markdown
 from bot.unwatched import call_people
@@ -54,14 +47,9 @@ def new_id() -> str:
     return "r" + "".join(secrets.choice(_ID_LETTERS) for _ in range(6))
 
 
-def library(settings: Settings) -> Library:
-    """The procedures and rules that the settings choose; raises Misconfigured."""
-    return read_library(procedures_folder(settings.bot.procedures))
-
-
 def catalogue(settings: Settings) -> Catalogue:
     """What the bot knows to do and where; raises Misconfigured."""
-    read = library(settings)
+    read = library_of(settings)
     wanted = {"reason": settings.bot.require_reason, "ticket": settings.bot.require_ticket}
     requires = tuple(option for option, needed in wanted.items() if needed)
     return Catalogue(inventory=settings.inventory, procedures=read.procedures, rules=read.rules, requires=requires)
@@ -87,11 +75,6 @@ def hosts(settings: Settings, clock: SystemClock) -> SshHosts:
         raise Misconfigured(unread)
     config = [path for path in ssh.config if os.access(path, os.R_OK)]
     return SshHosts(config, ssh.known_hosts, ssh.connect_timeout, ssh.keepalive, clock)
-
-
-def journal(settings: Settings, *, must_exist: bool = False) -> SqlJournal:
-    """The journal; with `must_exist` only to look at it: then nothing is made or written."""
-    return SqlJournal(url_of(settings.bot.journal), only_looks=must_exist)
 
 
 def _allowed(people: PeoplePart) -> Allowed:
@@ -135,7 +118,7 @@ async def joined(settings: Settings, tokens: Tokens) -> AsyncIterator[SlackApp]:
         # Closed before the lock is given up: a bot that waits for it must not reach hosts beside these connections.
         stack.push_async_callback(reach.close)
         try:
-            opened = await stack.enter_async_context(journal(settings))
+            opened = await stack.enter_async_context(SqlJournal(url_of(settings.bot.journal)))
         except JournalError as unusable:  # as much a reason not to start as a mistake in the settings
             raise Misconfigured(str(unusable)) from unusable
         token = tokens.bot_token.get_secret_value()
@@ -230,40 +213,3 @@ async def dry_run(settings: Settings, request: Request) -> DryRun:
         return await planner.dry_run(request, new_id())
     finally:
         await reach.close()
-
-
-async def survey(settings: Settings, *, verify: bool = False) -> Survey:
-    """The runs of the journal, the newest first, and those that are damaged, or gone and still claim something.
-
-    With `verify` every fact of every run is read again, and not the index of those that have ended.
-    """
-    async with journal(settings, must_exist=True) as opened:
-        everything = tuple(dict.fromkeys((*await opened.all_runs(), *await opened.open_runs()))) if verify else ()
-        listed = RunList(others=everything) if verify else await opened.listed()
-        return await surveyed(listed, functools.partial(read_run, opened))
-
-
-async def readable(settings: Settings, run: str) -> tuple[Sequence[Entry], Damaged | None]:
-    """The facts of a run as far as they are sound, and what is wrong with it; raises Refused when there are none."""
-    if not RUN_ID.fullmatch(run):  # what is no text at all the journal could not even look for
-        raise Refused(f"{run!a} is no run's id. `dovecot-bot runs` lists those there are.")
-    async with journal(settings, must_exist=True) as opened:
-        damaged = await opened.examine(run)
-        entries = damaged.sound if damaged else await opened.entries(run)
-    if not entries:
-        raise Refused(damage_in_words(damaged) if damaged else f"There is no run {run} in the journal.")
-    return entries, damaged
-
-
-def sudo_rules(settings: Settings, host: str, user: str) -> str:
-    """The sudo rules for one host of the inventory; raises Refused for an unknown one."""
-    procedures = library(settings).procedures
-    found = [
-        sudoers(procedures, ring, known, user)
-        for ring in settings.rings  # a director may stand in several
-        for known in ring.hosts
-        if known.name == host
-    ]
-    if not found:
-        raise Refused(f"There is no host {host!r} in the inventory.")
-    return "".join(dict.fromkeys(line for rules in found for line in rules.splitlines(keepends=True)))

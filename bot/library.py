@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from bot.config import validated
+from bot.config import Settings, validated
 from bot.core.plans.laws import Rules
 from bot.core.plans.procedure import Procedure
 from bot.core.setup.lint import lint_procedure
@@ -62,6 +62,11 @@ def procedures_folder(chosen: Path | None = None) -> Path:
         (folder for folder in (here / "procedures", here.parent / "procedures") if folder.is_dir()),
         here / "procedures",
     )
+
+
+def library_of(settings: Settings) -> Library:
+    """The procedures and rules that the settings choose; raises Misconfigured."""
+    return read_library(procedures_folder(settings.bot.procedures))
 
 
 def read_library(folder: Path) -> Library:

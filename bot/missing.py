@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.adapters.configs import FolderProposals
 from bot.config import Settings, read_settings
 from bot.errors import Misconfigured, Refused
-from bot.library import procedures_folder, read_library
+from bot.library import library_of
 
 
 def unread_config(settings: Settings) -> Iterator[str]:
@@ -23,7 +23,7 @@ def mistake(config: Path) -> str:
     """What keeps a bot from starting with these settings, empty where nothing does."""
     try:
         settings = read_settings(config)
-        read_library(procedures_folder(settings.bot.procedures))
+        library_of(settings)
     except Misconfigured as wrong:
         return str(wrong)
     return next(unread_config(settings), "")

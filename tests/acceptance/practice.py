@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bot import bootstrap
+from bot import offline
 from bot.config import read_settings
 from bot.core.hosts.fence import CLOCK, lock_question
 from bot.core.hosts.identity import QUESTION
@@ -243,7 +243,7 @@ async def told_alone(scene: Scene, user: str, *, since: int) -> str:
 
 async def facts(scene: Scene, run: str = "") -> Sequence[Entry]:
     """The journal of a run, by default the newest."""
-    entries, damage = await bootstrap.readable(read_settings(scene.settings), run or scene.run)
+    entries, damage = await offline.readable(read_settings(scene.settings), run or scene.run)
     assert not damage
     return entries
 

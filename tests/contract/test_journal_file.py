@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bootstrap
+from bot import offline
 from bot.adapters.journal import SqlJournal
 from bot.config import Settings, read_settings
 from bot.core.runs.events import RunHeld
@@ -96,9 +96,9 @@ async def test_a_journal_is_looked_at_without_being_written(path: Path, chosen: 
     database(path, "DROP TABLE summaries", "PRAGMA journal_mode = DELETE")
     opened_to_others(path)
     before = state(path.parent)
-    found = await bootstrap.survey(chosen)
+    found = await offline.survey(chosen)
     assert [run.id for run in found.runs] == ["r1"]
-    assert (await bootstrap.readable(chosen, "r1"))[0] == sound
+    assert (await offline.readable(chosen, "r1"))[0] == sound
     assert state(path.parent) == before
 
 
@@ -107,7 +107,7 @@ async def test_a_journal_that_the_bot_left_in_haste_is_looked_at_as_it_is(path: 
     async with SqlJournal(url(path)) as journal:
         await journal.append("r1", 0, MORNING, [requested()])
         before = state(path.parent)
-        assert [run.id for run in (await bootstrap.survey(chosen)).runs] == ["r1"]
+        assert [run.id for run in (await offline.survey(chosen)).runs] == ["r1"]
         assert state(path.parent)["journal.db"] == before["journal.db"]
 
 

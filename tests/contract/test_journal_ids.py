@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bootstrap
+from bot import offline
 from bot.adapters.journal import SqlJournal
 from bot.config import Settings
 from bot.core.decisions.damage import damage_in_words
@@ -30,7 +30,7 @@ async def test_facts_under_what_is_no_id_are_told_and_hide_no_run(
     change(path, f"UPDATE events SET run = {id_} WHERE {which}")
     await sql.append("r2025b", 0, NOON, [replace(Story().run.request, target=other())])
     for verify in (False, True):
-        survey = await bootstrap.survey(settings, verify=verify)
+        survey = await offline.survey(settings, verify=verify)
         assert [run.id for run in survey.runs] == ["r2025b"]
         (there, spoilt) = sorted(survey.damaged, key=lambda found: found.run != RUN)
         assert (there.run, there.rings, len(there.sound)) == (RUN, ("main",), 8 if which == "seq = 9" else 0)
@@ -50,7 +50,7 @@ async def test_bytes_in_the_index_of_runs_hide_no_run(
     await tell(sql, Story().until(None))
     await sql.append("r2025b", 0, NOON, [replace(Story().run.request, target=other())])
     change(path, f"UPDATE summaries SET {column} = x'ff' WHERE run = '{RUN}'")
-    for survey in (await bootstrap.survey(settings), await service(sql).survey(most=20)):
+    for survey in (await offline.survey(settings), await service(sql).survey(most=20)):
         assert {run.id for run in survey.runs} == {RUN, "r2025b"}
         assert (survey.count, survey.damaged) == (2, ())
 

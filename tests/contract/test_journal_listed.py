@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bootstrap
+from bot import offline
 from bot.adapters.journal import SqlJournal
 from bot.config import Settings, read_settings
 from bot.core.decisions.damage import damage_in_words
@@ -265,10 +265,10 @@ async def test_the_command_line_lists_all_and_verifies_all_when_it_is_told_to(sq
     await lived(sql)
     chosen = await asyncio.to_thread(settings, path)
     for verify in (False, True):
-        found = await bootstrap.survey(chosen, verify=verify)
+        found = await offline.survey(chosen, verify=verify)
         assert [run.id for run in found.runs] == ["r5", "r4", OPEN, "r3", "r2", "r1"]
         assert (found.count, found.damaged) == (6, ())
     spoil(path, "DROP TRIGGER events_altered", "UPDATE events SET body = body || ' ' WHERE run = 'r4' AND seq = 9")
-    assert (await bootstrap.survey(chosen)).damaged == ()
-    (found_damaged,) = (await bootstrap.survey(chosen, verify=True)).damaged
+    assert (await offline.survey(chosen)).damaged == ()
+    (found_damaged,) = (await offline.survey(chosen, verify=True)).damaged
     assert (found_damaged.run, found_damaged.flaw[:6]) == ("r4", "fact 9")

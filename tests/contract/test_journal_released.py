@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bootstrap
+from bot import offline
 from bot.adapters.journal import SqlJournal
 from bot.adapters.slack.thread.damage import beside_an_answer
 from bot.config import Settings
@@ -34,7 +34,7 @@ async def test_the_record_says_who_released_a_run_that_can_be_read_again(
 ) -> None:
     """Else an auditor reads of a run that goes on for ever, and nothing of who let its ring go."""
     change(path, READABLE_AGAIN)
-    entries, found = await bootstrap.readable(settings, RUN)
+    entries, found = await offline.readable(settings, RUN)
     assert len(entries) == len(await released.entries(RUN))
     record = markdown(entries, damage=found)
     assert f"- Released: by {SECOND}, 2026-03-01 12:00:00 UTC: `backend-3 is served by hand`" in record
@@ -46,7 +46,7 @@ async def test_a_run_that_was_released_is_not_listed_as_one_under_way(
 ) -> None:
     """It was listed as `ready` while nobody brings it forward, and another run may have its ring."""
     change(path, READABLE_AGAIN)
-    surveys = [await bootstrap.survey(settings, verify=verify) for verify in (False, True)]
+    surveys = [await offline.survey(settings, verify=verify) for verify in (False, True)]
     for survey in (*surveys, await service(released).survey(most=20)):
         assert survey.runs == ()
         (found,) = survey.damaged
@@ -89,7 +89,7 @@ async def test_a_damaged_row_of_a_release_is_that_runs_flaw_and_hides_no_other(
     """One flipped bit beside one run, and the list of all runs was a traceback, in Slack too."""
     await tell(released, Story(), "r2025b")
     change(path, f"UPDATE releases SET {spoilt}", *([READABLE_AGAIN] if again else []))
-    for survey in (await bootstrap.survey(settings), await service(released).survey(most=20)):
+    for survey in (await offline.survey(settings), await service(released).survey(most=20)):
         assert [run.id for run in survey.runs] == ["r2025b"]
         (found,) = survey.damaged
         assert (found.run, found.release, found.claims) == (RUN, None, False)
@@ -97,7 +97,7 @@ async def test_a_damaged_row_of_a_release_is_that_runs_flaw_and_hides_no_other(
         assert "The row of its release (table releases) is damaged" in words
         assert "by whom and why is not known" in words
         assert "is damaged" in beside_an_answer(found).text
-    entries, damage = await bootstrap.readable(settings, RUN)
+    entries, damage = await offline.readable(settings, RUN)
     assert "The row of its release (table releases) is damaged" in markdown(entries, damage=damage)
 
 
@@ -131,9 +131,9 @@ async def test_a_run_that_goes_on_is_not_stopped_by_such_a_row_and_its_record_na
 ) -> None:
     await tell(sql, Story().until("drain"))
     change(path, FORGED.format("2026-03-01T12:00:00+00:00"))
-    survey = await bootstrap.survey(settings)
+    survey = await offline.survey(settings)
     assert ([run.id for run in survey.runs], survey.damaged) == ([RUN], ())
-    entries, damage = await bootstrap.readable(settings, RUN)
+    entries, damage = await offline.readable(settings, RUN)
     record = markdown(entries, damage=damage)
     assert "it says that the run was released, and the run has what it claims" in record
     assert "U0EVE" not in record
@@ -159,7 +159,7 @@ async def test_a_run_that_goes_on_is_not_stopped_by_such_a_row_and_its_record_na
 async def test_a_release_that_was_altered_is_seen(path: Path, settings: Settings, altered: str) -> None:
     """Who let a ring go could be made anybody."""
     change(path, f"UPDATE releases SET {altered}")
-    entries, damage = await bootstrap.readable(settings, RUN)
+    entries, damage = await offline.readable(settings, RUN)
     record = markdown(entries, damage=damage)
     assert "(table releases) is damaged: it was altered after it was written (hash)" in record
     assert "was released by" not in record
@@ -187,7 +187,7 @@ async def test_a_release_says_when_the_fact_that_it_follows_is_not_there_any_mor
     """It is chained to the last sound fact: rows cut off behind one that stands show by that."""
     assert (await released.examine(RUN)).release == RELEASE  # type: ignore[union-attr]
     change(path, "DELETE FROM events WHERE seq > 18")
-    entries, damage = await bootstrap.readable(settings, RUN)
+    entries, damage = await offline.readable(settings, RUN)
     said = "(the fact that it follows is not there as it was then): `backend-3 is served by hand`"
     assert said in markdown(entries, damage=damage)
 
@@ -210,7 +210,7 @@ async def test_a_journal_whose_releases_have_no_hashes_yet_is_looked_at_as_it_is
 ) -> None:
     await released.close()
     change(path, *OLDER)
-    for looked in ((await bootstrap.survey(settings)).damaged, (await bootstrap.survey(settings, verify=True)).damaged):
+    for looked in ((await offline.survey(settings)).damaged, (await offline.survey(settings, verify=True)).damaged):
         (found,) = looked
         assert found.release is not None
         assert found.release.remark.startswith("its row has no hash")
@@ -233,5 +233,5 @@ async def test_a_journal_of_an_older_version_that_is_looked_at_says_what_a_damag
     await tell(sql, Story().until("drain"))
     await sql.close()
     change(path, "UPDATE events SET version = 2 WHERE seq = 7", *(f"DROP TABLE {table}" for table in tables))
-    (found,) = (await bootstrap.survey(settings)).damaged
+    (found,) = (await offline.survey(settings)).damaged
     assert found.rings == ("main",)

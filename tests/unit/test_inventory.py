@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot import bootstrap
+from bot import offline
 from bot.config import read_settings
 from bot.core.hosts.inventory import Inventory, Ring
 from bot.core.runs.events import RunRequested, body_of, fact_from
@@ -163,7 +163,7 @@ def test_a_director_of_two_rings_does_not_share_its_machine_id_with_itself(tmp_p
 
 def test_the_sudo_rules_of_a_director_are_for_the_backends_of_all_its_rings(tmp_path: Path) -> None:
     read = read_settings(settings(tmp_path, GOOD + SECOND_RING))
-    rules = bootstrap.sudo_rules(read, "director-1", "bot").splitlines()
+    rules = offline.sudo_rules(read, "director-1", "bot").splitlines()
     for ip in (r"192\.0\.2\.11", r"192\.0\.2\.19"):
         assert any(f"director update {ip} 0$" in rule for rule in rules)
     assert len(rules) == len(set(rules))
@@ -176,7 +176,7 @@ def test_the_sudo_rules_of_a_director_are_for_the_backends_of_all_its_rings(tmp_
 def test_sudo_rules_are_for_one_user_with_a_plain_name(tmp_path: Path, user: str) -> None:
     """They go to /etc/sudoers.d: with `ALL`, or a group, everybody on the host could do what the bot does."""
     with pytest.raises(Refused, match="no plain name"):
-        bootstrap.sudo_rules(read_settings(settings(tmp_path, GOOD)), "director-1", user)
+        offline.sudo_rules(read_settings(settings(tmp_path, GOOD)), "director-1", user)
 
 
 # how many others have to be usable

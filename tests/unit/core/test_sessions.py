@@ -1,92 +1,31 @@
-"""Who is on a backend: counted on the directors by their own list, and told apart by name."""
+"""Who is on a backend, and who of them came past the directors; tests/contract/test_shell.py has the counting."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from bot.core.hosts.command import Result
 from bot.core.readings.probes import PROBES
-from bot.core.readings.sessions import KEPT, NAMES, matched
+from bot.core.readings.sessions import NAMES, matched
 from bot.core.runs.events import Seen
 from bot.errors import Unreadable
 from tests.build import NOON, target
 
-ROW = "{user}\timap\t198.51.100.7\t{ip}\t143"
-HEAD = "username\tproto\tsrc ip\tdest ip\tport"
-HERE, ELSEWHERE = "192.0.2.13", "192.0.2.130"
 
-
-def counted(folder: Path, listed: str, *, exit_status: int = 0, stderr: str = "") -> Result:
-    """What the script prints where doveadm says that."""
-    doveadm = folder / "doveadm"
-    (folder / "listed").write_text(listed)
-    said = f"printf '%s' '{stderr}' >&2; " if stderr else ""
-    doveadm.write_text(f"#!/bin/sh\ncat {folder}/listed; {said}exit {exit_status}\n")
-    doveadm.chmod(0o755)
-    command = PROBES["proxied-sessions"].command(target(), {})
-    path = {"PATH": f"{folder}:{os.environ['PATH']}"}
-    ran = subprocess.run(command.argv, capture_output=True, text=True, env=path, check=False)
-    return result(ran.stdout, ran.returncode, ran.stderr, kept=command.keeps)
-
-
-def result(stdout: str, exit_status: int = 0, stderr: str = "", *, kept: int = KEPT) -> Result:
-    size = len(stdout.encode())
+def result(stdout: str) -> Result:
     return Result(
-        host="director-1",
-        command="sh",
-        exit_status=exit_status,
-        stdout=stdout[:kept],
-        stderr=stderr,
-        stdout_bytes=size,
+        host="backend-3",
+        command="doveadm who",
+        exit_status=0,
+        stdout=stdout,
+        stderr="",
+        stdout_bytes=len(stdout),
         began=NOON,
         took=timedelta(0),
-        kept=kept,
     )
-
-
-def proxied(answer: Result) -> dict[str, str | int | bool]:
-    return dict(PROBES["proxied-sessions"].read(target(), {}, answer))
-
-
-def test_sessions_to_the_backend_are_counted_and_its_users_named_once(tmp_path: Path) -> None:
-    """By the column of that name, wherever it stands; an address that begins alike is another backend's."""
-    rows = [
-        ROW.format(user=user, ip=ip) for user, ip in (("ann", HERE), ("bob", ELSEWHERE), ("ann", HERE), ("c d", HERE))
-    ]
-    read = proxied(counted(tmp_path, "\n".join([HEAD, *rows, ""])))
-    assert read == {"sessions": 3, NAMES: "ann\nc d"}
-
-
-def test_nobody_is_no_session_and_a_list_without_its_columns_says_nothing(tmp_path: Path) -> None:
-    assert proxied(counted(tmp_path, f"{HEAD}\n"))["sessions"] == 0
-    assert proxied(counted(tmp_path, "\n"))["sessions"] == 0, "what it prints where there is no session at all"
-    for listed in ("username\tproto\n", "nonsense\n"):
-        with pytest.raises(Unreadable):
-            proxied(counted(tmp_path, listed))
-
-
-@pytest.mark.parametrize(
-    ("exit_status", "stderr"), [(75, ""), (0, "Error: LIST-FULL failed: ipc connect failed"), (1, "sudo: no")]
-)
-def test_a_list_that_is_not_whole_is_never_none(tmp_path: Path, exit_status: int, stderr: str) -> None:
-    """A login process that does not answer is said on standard error, and doveadm exits with 0."""
-    with pytest.raises(Unreadable):
-        proxied(counted(tmp_path, "\n", exit_status=exit_status, stderr=stderr))
-
-
-def test_many_thousand_sessions_are_counted_and_a_cut_answer_is_unreadable(tmp_path: Path) -> None:
-    """Seen: each name was added to one text, and sixty thousand took a director half a minute."""
-    rows = [ROW.format(user=f"user{number}@example.org", ip=HERE) for number in range(60_000)]
-    answer = counted(tmp_path, "\n".join([HEAD, *rows, ""]))
-    assert proxied(answer)["sessions"] == 60_000
-    with pytest.raises(Unreadable):
-        proxied(result(answer.stdout, kept=1_000))
 
 
 def who(*rows: str) -> Seen:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.adapters.slack.inbound.slash import RUN_ID
 from bot.adapters.slack.people import SlackPeople
 from bot.core.decisions.approval import as_marked, asked_now
 from bot.core.decisions.decide import (
@@ -24,7 +23,7 @@ from bot.core.decisions.decide import (
     TakeOver,
     WaitLonger,
 )
-from bot.core.runs.events import ApprovalAsked, Entry
+from bot.core.runs.events import RUN_ID, ApprovalAsked, Entry
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.shown import in_lines

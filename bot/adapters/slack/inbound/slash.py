@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from bot.core.decisions.approval import Person, waits_for
 from bot.core.decisions.damage import claimed_words
 from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
+from bot.core.runs.events import RUN_ID
 from bot.core.runs.fold import fold
 from bot.core.runs.run import Run
 from bot.core.text.meant import near
@@ -30,8 +30,6 @@ from bot.errors import JournalError, Refused
 
 Respond = Callable[[Message], Awaitable[None]]
 """A first answer to whoever typed, while the work goes on."""
-
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _LINK_WITHIN = 5.0
 """Seconds that an answer waits for the address of a thread that is just being begun."""

@@ -7,6 +7,7 @@ field may be added with a default, never taken away or given another meaning. `k
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,6 +58,9 @@ from bot.core.runs.events.steps import UsersCounted as UsersCounted
 from bot.core.runs.events.steps import WaitBegan as WaitBegan
 from bot.core.runs.events.steps import WaitGoesOn as WaitGoesOn
 from bot.errors import Illegal
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a run is called by, in any version."""
 
 Report = (
     RunRequested
