@@ -51,6 +51,7 @@ from bot.core.runs.run import Run
 from bot.core.runs.transitions import TRANSITIONS, Status
 from bot.errors import Illegal, Refused
 from tests.build import PROVED, REQUESTER, SECOND, THIRD, Story, flush_reading, library, plan
+from tests.examples import MANY
 
 PEOPLE = {
     REQUESTER: Person(id=REQUESTER, may_ask=True, may_approve=True),
@@ -352,7 +353,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 AnyOrder.TestCase.settings = settings(
-    stateful_step_count=50,
+    stateful_step_count=50 if MANY else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -18,11 +18,12 @@ EMPTY_OR_NOT = {"files"}
 """The folder comes first, and one entry more is enough."""
 
 
-@pytest.mark.parametrize("probe", sorted(PROBES.keys() - COUNTING - EMPTY_OR_NOT))
-def test_an_answer_that_was_cut_is_unreadable(probe: str) -> None:
+def test_an_answer_that_was_cut_is_unreadable() -> None:
     cut = replace(result("whatever was kept\n"), stdout_bytes=OUTPUT_KEPT + 1)
-    with pytest.raises(Unreadable, match=f"too long: {OUTPUT_KEPT + 1} bytes, of which {OUTPUT_KEPT} are kept"):
-        PROBES[probe].read(lab_target(), {}, cut)
+    for probe in PROBES.keys() - COUNTING - EMPTY_OR_NOT:
+        with pytest.raises(Unreadable, match=f"too long: {OUTPUT_KEPT + 1} bytes, of which {OUTPUT_KEPT} are kept"):
+            PROBES[probe].read(lab_target(), {}, cut)
+            pytest.fail(f"read: {probe}")
 
 
 @pytest.mark.parametrize("probe", sorted(COUNTING))

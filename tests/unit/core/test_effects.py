@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bot.core.plans.effects import Effect, effects
 from tests.build import plan
 
@@ -47,64 +45,64 @@ def test_the_commands_of_the_shipped_procedure_do_what_their_steps_say() -> None
     }
 
 
-@pytest.mark.parametrize(
-    ("command", "does"),
-    [
-        ("systemctl --no-block stop dovecot.service", {E.STOP, E.STOP_DOVECOT}),
-        ("sh -c 'systemctl stop dovecot'", {E.STOP, E.STOP_DOVECOT}),
-        ("systemctl stop nginx dovecot", {E.STOP, E.STOP_DOVECOT}),
-        ("systemctl stop dovecot-exporter", {E.STOP}),
-        ("doveadm -v stop", {E.STOP, E.STOP_DOVECOT}),
-        ("dovecot stop", {E.STOP, E.STOP_DOVECOT}),
-        ("service dovecot stop", {E.STOP, E.STOP_DOVECOT}),
-        ("doveadm service stop imap", {E.STOP}),
-        ("systemctl disable --now dovecot", {E.STOP}),
-        ("systemctl unmask --runtime dovecot", {E.UNMASK}),
-        ("systemctl mask --runtime dovecot", {E.MASK}),
-        ("systemctl --runtime mask dovecot.service", {E.MASK}),
-        ("systemctl mask --now dovecot", {E.STOP, E.MASK}),
-        ("systemctl --now mask dovecot", {E.STOP, E.MASK}),
-        ("systemctl mask nginx", set()),
-        ("systemctl rescue", {E.STOP}),
-        ("systemctl emergency", {E.STOP}),
-        ("systemctl freeze dovecot", {E.STOP}),
-        ("deb-systemd-invoke stop dovecot.service", {E.STOP}),
-        ("start-stop-daemon --stop --name dovecot", {E.STOP}),
-        ("sh -c 'sync; reboot'", {E.STOP}),
-        ("apt-get --yes remove dovecot-core", {E.STOP}),
-        ("dpkg -P dovecot-core", {E.STOP}),
-        ("systemctl --quiet start dovecot.service", {E.START_DOVECOT}),
-        ("systemctl restart dovecot", {E.STOP, E.START_DOVECOT}),
-        ("systemctl reload-or-restart dovecot", {E.STOP, E.START_DOVECOT}),
-        ("systemctl enable --now dovecot", {E.START_DOVECOT}),
-        ("service dovecot start", {E.START_DOVECOT}),
-        ("/etc/init.d/dovecot start", {E.START_DOVECOT}),
-        ("systemctl start nginx", set()),
-        ("systemctl show --property=ActiveState dovecot", set()),
-        ("doveadm -v director update 192.0.2.13 0", {E.TAKES_VHOSTS}),
-        ("doveadm director update 192.0.2.13 00", {E.TAKES_VHOSTS}),
-        ("doveadm director update 192.0.2.13 10", {E.RESTORE}),
-        ("doveadm director update 192.0.2.13 01", {E.RESTORE}),
-        ("doveadm\tdirector  update 192.0.2.13\n0", {E.TAKES_VHOSTS}),
-        ("doveadm -v director down 192.0.2.13", {E.DOWN}),
-        ("doveadm -v director up 192.0.2.13", {E.RESTORE}),
-        ("doveadm director flush 192.0.2.13", {E.FLUSH}),
-        ("doveadm director status", set()),
-        ("/bin/rm -f /var/lib/dovecot/metacache/metacache-users1", {E.DELETE}),
-        ("find /var/dovecot/vmail -xdev -mindepth 1 -exec rm {} +", {E.DELETE}),
-        ("sh -c 'unlink /var/dovecot/vmail/x'", {E.DELETE}),
-        ("rsync -a --delete /empty/ /var/dovecot/vmail/", {E.DELETE}),
-        ("apt-get --yes --no-remove -o Dpkg::Options::=--force-confold install dovecot-core=1", {E.INSTALL}),
-        ("apt-get --yes dist-upgrade", {E.INSTALL}),
-        ("dpkg -i /root/dovecot-core.deb", {E.INSTALL}),
-        ("mv -T /etc/dovecot.r1.proposed /etc/dovecot", {E.CONFIGURE}),
-        ("sh -c 'cp /root/x.conf /etc/dovecot/conf.d/'", {E.CONFIGURE}),
-        ("tar --extract --directory=/etc/dovecot.r1.proposed --file=-", set()),
-        ("doveadm reload", set()),
-    ],
-)
-def test_a_command_is_read_whatever_its_spelling(command: str, does: set[Effect]) -> None:
-    assert effects(command) == does
+READ = {
+    "systemctl --no-block stop dovecot.service": {E.STOP, E.STOP_DOVECOT},
+    "sh -c 'systemctl stop dovecot'": {E.STOP, E.STOP_DOVECOT},
+    "systemctl stop nginx dovecot": {E.STOP, E.STOP_DOVECOT},
+    "systemctl stop dovecot-exporter": {E.STOP},
+    "doveadm -v stop": {E.STOP, E.STOP_DOVECOT},
+    "dovecot stop": {E.STOP, E.STOP_DOVECOT},
+    "service dovecot stop": {E.STOP, E.STOP_DOVECOT},
+    "doveadm service stop imap": {E.STOP},
+    "systemctl disable --now dovecot": {E.STOP},
+    "systemctl unmask --runtime dovecot": {E.UNMASK},
+    "systemctl mask --runtime dovecot": {E.MASK},
+    "systemctl --runtime mask dovecot.service": {E.MASK},
+    "systemctl mask --now dovecot": {E.STOP, E.MASK},
+    "systemctl --now mask dovecot": {E.STOP, E.MASK},
+    "systemctl mask nginx": set(),
+    "systemctl rescue": {E.STOP},
+    "systemctl emergency": {E.STOP},
+    "systemctl freeze dovecot": {E.STOP},
+    "deb-systemd-invoke stop dovecot.service": {E.STOP},
+    "start-stop-daemon --stop --name dovecot": {E.STOP},
+    "sh -c 'sync; reboot'": {E.STOP},
+    "apt-get --yes remove dovecot-core": {E.STOP},
+    "dpkg -P dovecot-core": {E.STOP},
+    "systemctl --quiet start dovecot.service": {E.START_DOVECOT},
+    "systemctl restart dovecot": {E.STOP, E.START_DOVECOT},
+    "systemctl reload-or-restart dovecot": {E.STOP, E.START_DOVECOT},
+    "systemctl enable --now dovecot": {E.START_DOVECOT},
+    "service dovecot start": {E.START_DOVECOT},
+    "/etc/init.d/dovecot start": {E.START_DOVECOT},
+    "systemctl start nginx": set(),
+    "systemctl show --property=ActiveState dovecot": set(),
+    "doveadm -v director update 192.0.2.13 0": {E.TAKES_VHOSTS},
+    "doveadm director update 192.0.2.13 00": {E.TAKES_VHOSTS},
+    "doveadm director update 192.0.2.13 10": {E.RESTORE},
+    "doveadm director update 192.0.2.13 01": {E.RESTORE},
+    "doveadm\tdirector  update 192.0.2.13\n0": {E.TAKES_VHOSTS},
+    "doveadm -v director down 192.0.2.13": {E.DOWN},
+    "doveadm -v director up 192.0.2.13": {E.RESTORE},
+    "doveadm director flush 192.0.2.13": {E.FLUSH},
+    "doveadm director status": set(),
+    "/bin/rm -f /var/lib/dovecot/metacache/metacache-users1": {E.DELETE},
+    "find /var/dovecot/vmail -xdev -mindepth 1 -exec rm {} +": {E.DELETE},
+    "sh -c 'unlink /var/dovecot/vmail/x'": {E.DELETE},
+    "rsync -a --delete /empty/ /var/dovecot/vmail/": {E.DELETE},
+    "apt-get --yes --no-remove -o Dpkg::Options::=--force-confold install dovecot-core=1": {E.INSTALL},
+    "apt-get --yes dist-upgrade": {E.INSTALL},
+    "dpkg -i /root/dovecot-core.deb": {E.INSTALL},
+    "mv -T /etc/dovecot.r1.proposed /etc/dovecot": {E.CONFIGURE},
+    "sh -c 'cp /root/x.conf /etc/dovecot/conf.d/'": {E.CONFIGURE},
+    "tar --extract --directory=/etc/dovecot.r1.proposed --file=-": set(),
+    "doveadm reload": set(),
+}
+"""Commands, and what they do."""
+
+
+def test_a_command_is_read_whatever_its_spelling() -> None:
+    assert {command: effects(command) for command in READ} == READ
 
 
 def test_users_notice_a_stop_and_nothing_else() -> None:
