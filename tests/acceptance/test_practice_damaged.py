@@ -193,7 +193,7 @@ async def test_the_command_line_says_of_a_damaged_run_what_is_wrong_and_exits_wi
 @EACH
 async def test_a_damaged_run_is_let_go_by_an_approver_with_a_reason_and_by_nobody_else(tales: Tales, way: str) -> None:
     tale = await tales[way]
-    assert "Not done: you are not among the approvers" in tale.refused["a stranger"]
+    assert "Not done: you are not one of the approvers" in tale.refused["a stranger"]
     assert "This needs a reason" in tale.refused["no reason"]
     assert "Which run?" in tale.refused["no run"]
     assert "There is no run r234567" in tale.refused["another run"]

@@ -123,7 +123,7 @@ def test_what_was_stopped_replaced_and_deleted_is_said(until: str, left: str) ->
 @pytest.mark.parametrize(
     ("person", "reason", "said"),
     [
-        (Person(id=THIRD, may_ask=True, may_approve=False), "seen", "not among the approvers"),
+        (Person(id=THIRD, may_ask=True, may_approve=False), "seen", "not one of the approvers"),
         (Person(id=THIRD, may_ask=True, may_approve=True, barred="a guest"), "seen", "Not done: a guest"),
         (ENGINEER, " \n\t ", "needs a reason"),
         (ENGINEER, "x" * 501, "at most 500"),

@@ -50,19 +50,41 @@ class Person:
         """Whether they may not approve only as it cannot be known now."""
         return not self.may_approve and (self.unsure if self.barred else self.approve_unsure)
 
+    @property
+    def no_asking(self) -> str:
+        """Why they may not ask for runs, empty where they may."""
+        return self.barred or ("" if self.may_ask else self.ask_unknown or _NO_REQUESTER)
+
+    @property
+    def no_approving(self) -> str:
+        """Why they may not approve, empty where they may."""
+        return self.barred or ("" if self.may_approve else self.approve_unknown or _NO_APPROVER)
+
+    @property
+    def no_steering(self) -> str:
+        """Why they may neither ask for runs nor approve, empty where they may do one of these."""
+        return self.barred or ("" if self.may_ask or self.may_approve else self.unknown or _NEITHER)
+
+
+_NO_REQUESTER = "not among those who may ask for runs"
+_NO_APPROVER = "not one of the approvers"
+_NEITHER = "neither among those who may ask for runs nor among the approvers"
+
+
+def allow(against: str) -> None:
+    """Raises Refused, in words to whoever may not do it, where something is against it."""
+    if against:
+        you_are = "you are " if against in {_NO_REQUESTER, _NO_APPROVER, _NEITHER} else ""
+        raise Refused(f"Not done: {you_are}{against}.")
+
 
 def may_steer(run: Run, person: Person) -> None:
     """Raises Refused, in words to them, where this person may not steer the run."""
-    if against := _no_steering(run, person):
-        raise Refused(f"Not done: {'' if person.barred or person.unknown else 'you are '}{against}.")
+    allow(_no_steering(run, person))
 
 
 def _no_steering(run: Run, person: Person) -> str:
-    if person.barred:
-        return person.barred
-    if not (person.may_ask or person.may_approve or person.id == run.request.requester):
-        return person.unknown or "neither among those who may ask for runs nor among the approvers"
-    return ""
+    return person.barred if person.id == run.request.requester else person.no_steering
 
 
 def asked_now(run: Run, ask: int, mark: str = "") -> ApprovalAsked:
@@ -217,13 +239,11 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
 
 def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
     """Why this person's approval does not count, empty when it does."""
-    if person.barred:
-        return person.barred
-    if person.id in {*asked.not_by, *run.not_by}:
+    if person.id in {*asked.not_by, *run.not_by} and not person.barred:
         what = "to go back" if run.plan.back and person.id == run.back_asked_by else "for a run"
         return f"whoever asked {what} cannot approve it"
-    if not person.may_approve:
-        return person.approve_unknown or "not one of the approvers"
+    if against := person.no_approving:
+        return against
     if now >= asked.expires:
         return "the question has expired"
     return ""
@@ -231,17 +251,15 @@ def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) ->
 
 def waits_for(run: Run, person: Person) -> bool:
     """Whether the run goes on only once somebody says something, and this person's word would count."""
-    if person.barred:
-        return False
     match run.status:
         case Status.ASKING:
             asked = run.asked.fact if run.asked else None
             not_by = asked.not_by if isinstance(asked, ApprovalAsked) else ()
-            return person.may_approve and person.id not in {*not_by, *run.not_by}
+            return not person.no_approving and person.id not in {*not_by, *run.not_by}
         case Status.HELD:
-            return run.waits_for_people and (person.may_ask or person.may_approve)
+            return run.waits_for_people and not person.no_steering
         case Status.TAKEN:
-            return run.taken_by == person.id
+            return run.taken_by == person.id and not person.barred
         case Status.READY | Status.BUSY | Status.DOUBT | Status.WAITING | Status.ENDED:
             return False
         case _:
@@ -250,11 +268,10 @@ def waits_for(run: Run, person: Person) -> bool:
 
 def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
     """Why an approval that was given may not be acted on any more, empty when it may."""
-    unknown = person.barred or person.approve_unknown
     if person.may_yet_approve:
-        return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {unknown}"
-    if person.barred or not person.may_approve:
-        return f"<@{grant.by}>, who approved, may not approve any more: {unknown or 'not one of the approvers'}"
+        return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {person.no_approving}"
+    if person.no_approving:
+        return f"<@{grant.by}>, who approved, may not approve any more: {person.no_approving}"
     if now >= grant.expires:
         given = stamp(grant.given)
         return f"the {grant.gate} approval of {given} has expired before all of it was acted on"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.core.decisions.approval import Person
+from bot.core.decisions.approval import Person, allow
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect, takes_back
 from bot.core.plans.plan import PlannedChange
@@ -117,9 +117,7 @@ def examined(
 
 def decide_release(run: str, found: Damaged | None, person: Person, reason: str, now: datetime) -> Release:
     """What is to be written when this person releases a damaged run; raises Refused."""
-    if not person.may_approve or person.barred:
-        why = person.barred or person.approve_unknown or "you are not among the approvers"
-        raise Refused(f"Not done: {why}.")
+    allow(person.no_approving)
     if found is None or not (found.flaw or found.release):
         raise Refused(f"There is no run {run} whose facts are damaged. One that can be read is aborted, or taken over.")
     if found.release is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from bot.core.decisions.approval import Person, as_marked, asked_now, may_steer, still_proposes, why_not_by
+from bot.core.decisions.approval import Person, allow, as_marked, asked_now, may_steer, still_proposes, why_not_by
 from bot.core.decisions.goback import can_start_first, gives_vhosts_only, going_back, may_turn, way_back_shown
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedApproval, PlannedChange, PlannedCheck, PlannedStep, PlannedWait
@@ -207,7 +207,7 @@ def _go_back(run: Run, command: GoBack) -> tuple[Fact, ...]:
         plan = going_back(run)
         if command.shown != way_back_shown(plan):
             raise Refused("What going back would do has changed since it was shown: look at it again.")
-        if plan and gives_vhosts_only(plan) and by.may_approve and by.id != run.request.requester:
+        if plan and gives_vhosts_only(plan) and not by.no_approving and by.id != run.request.requester:
             approves = plan.digest
     turned = fact.GoBackAsked(by=by.id, reason=command.reason, start_first=command.start_first, approves=approves)
     return (turned,)
@@ -289,9 +289,7 @@ def _agree_to_skip(run: Run, command: AgreeToSkip) -> tuple[Fact, ...]:
     as_marked(run.skip, command.mark)
     assert isinstance(run.skip.fact, fact.SkipProposed)
     person = command.person
-    if person.barred or not person.may_approve:
-        why = person.barred or person.approve_unknown or "you are not one of the approvers"
-        raise Refused(f"Not done: {why}.")
+    allow(person.no_approving)
     if person.id in {run.skip.fact.by, run.request.requester}:
         raise Refused("Not done: a second engineer has to agree, neither who proposed it nor who asked for the run.")
     if against := still_proposes(run, command.proposer):

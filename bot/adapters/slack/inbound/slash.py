@@ -14,7 +14,7 @@ from bot.adapters.slack.messages.root import looks, run_list
 from bot.adapters.slack.people import SlackPeople
 from bot.adapters.slack.thread.announcer import SlackAnnouncer
 from bot.adapters.slack.thread.damage import beside_an_answer
-from bot.core.decisions.approval import Person, waits_for
+from bot.core.decisions.approval import Person, allow, waits_for
 from bot.core.decisions.damage import claimed_words
 from bot.core.decisions.decide import GoBack
 from bot.core.decisions.summary import summary_of
@@ -67,11 +67,9 @@ class Commands:
         against = await self._people.channel_allowed(typed.channel)
         if against and await self._about_runs_of(typed):
             against = await self._people.channel_allowed(typed.channel, of_a_run=True)
-        if against:
-            raise Refused(f"Not done: {against}.")
+        allow(against)
         person = await self._people.person(typed.requester)
-        if person.barred:
-            raise Refused(f"Not done: {person.barred}.")
+        allow(person.barred)
         if subcommand := self._subcommands.get(_subcommand(typed)):
             return await subcommand(typed, person)
         return await self._request(typed, person, respond)
@@ -105,7 +103,7 @@ class Commands:
         if against := await self._people.channel_allowed(typed.channel):
             return against
         person = await self._people.person(typed.requester)
-        return person.barred or ("" if person.may_ask else _no_asking(person))
+        return person.no_asking
 
     async def offer(self, typed: Request) -> Offer:
         """What can be asked for; raises Refused."""
@@ -121,7 +119,7 @@ class Commands:
     async def _request(self, typed: Request, person: Person, respond: Respond) -> Message:
         if _first(typed) not in self._service.backends:
             return self._unknown(typed)
-        _may_ask(person)
+        allow(person.no_asking)
         # Before the hosts are read for the plan: with one that hangs, that takes a while.
         await respond(note(f"Looking at {_first(typed)} …", ":mag:"))
         run = await self._service.request(typed)
@@ -152,7 +150,7 @@ class Commands:
             return ""
 
     async def _plan(self, typed: Request, person: Person) -> tuple[Message, ...]:
-        _may_ask(person)
+        allow(person.no_asking)
         if not _rest(typed):
             raise Refused(f"Which backend? {typed.command} plan BACKEND")
         found = await self._service.dry_run(replace(typed, text=_rest(typed)))
@@ -197,9 +195,7 @@ class Commands:
     async def _repost(self, typed: Request, person: Person) -> Message:
         run = await self._run(typed, _rest(typed))
         await self._service.entries(run)
-        if not (person.may_ask or person.may_approve):
-            neither = "you are neither among those who may ask for runs nor among the approvers"
-            raise Refused(f"Not done: {person.unknown or neither}.")
+        allow(person.no_steering)
         return note(await self._threads.repost(run))
 
     async def _release(self, typed: Request, person: Person) -> Message:
@@ -261,15 +257,6 @@ def _alone(typed: Request, answer: tuple[Message, ...]) -> tuple[Message, ...]:
         return answer
     remark = f"`{_subcommand(typed)}` takes nothing more: what stands behind it was not looked at."
     return (marked(answer[0], remark), *answer[1:])
-
-
-def _may_ask(person: Person) -> None:
-    if not person.may_ask:
-        raise Refused(f"Not done: {_no_asking(person)}.")
-
-
-def _no_asking(person: Person) -> str:
-    return person.ask_unknown or "you are not among those who may ask for runs"
 
 
 def _run_id(name: str, subcommand: str, more: Sequence[str]) -> str:
