@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import PlannedChange
+from bot.core.plans.plan import Expected, PlannedChange
+from bot.core.plans.procedure import Where
 from bot.core.runs.events import OthersCounted, Seen
 from bot.core.runs.run import Run
+
+RING = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={})
+EVERY = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
+DOVECOT = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
+"""What a watch looks at: the directors that answer, or each of them, and whether the backend serves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +112,38 @@ def all_at_zero(seen: Sequence[Seen]) -> bool:
     return bool(read) and all(one["vhosts"] == 0 for one in read)
 
 
-def in_use(seen: Sequence[Seen]) -> bool:
-    """Whether every director was read, and gives it users."""
-    read = [one.reading for one in seen if one.reading is not None]
-    return len(read) == len(seen) and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
+def in_use(seen: Sequence[Seen], *, every: bool = True) -> bool:
+    """Whether every director was read, and gives it users; or else all that were read, one at least."""
+    read = [one.reading for one in seen if one.probe == "director-hosts" and one.reading is not None]
+    enough = len(read) == len(seen) if every else bool(read)
+    return enough and all(one["vhosts"] != 0 and one["state"] == "up" for one in read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """What nobody saw: the backend was out already when this watch began, as the bot was away before.
+
+    `possible`: that it was put back meanwhile, by somebody who had no bot to tell it to. `sent`: what the run had sent
+    to hosts by then. `called`: people were called about it.
+    """
+
+    possible: bool
+    sent: frozenset[str]
+    called: bool = False
+
+    @classmethod
+    def before(cls, run: Run) -> Unseen:
+        """As a watch of this run begins."""
+        return cls(possible=bool(run.enforced), sent=run.sent)
+
+    def after(self, run: Run, seen: Sequence[Seen], serves: bool | None) -> Unseen:
+        """After one more look: so as long as it serves, all give it users, and neither people nor the run act on it."""
+        called = self.called or run.ring.helpless_reported
+        found = serves is True and in_use(seen, every=False)
+        dealt_with = called and not run.ring.helpless_reported
+        new = (step.does for step in run.plan.steps if step.name in run.sent - self.sent)
+        started = any(Effect.START_DOVECOT in does for does in new)
+        return replace(self, possible=self.possible and found and not (dealt_with or started), called=called)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +196,16 @@ def nowhere_to_go(run: Run, ring: RingSeen) -> str:
         f"{name} has been given users again ({'; '.join(ring.given_users.values())}), and no other backend can be used"
         f" ({ring.others}). It is left as it is, as setting it back would leave users with nowhere to go. What to do:"
         f" see whether {name} serves, and bring the others back; or take over by hand"
+    )
+
+
+def put_back(run: Run) -> str:
+    """Why nothing is set back: it serves, so nobody is harmed where it is left, and somebody may have meant it."""
+    name = run.target.backend.name
+    return (
+        f"{name} serves, and is given users by all directors that answer, as the bot finds it after it was away:"
+        " somebody may have put it back meanwhile. It is left as it is. What to do: where it is to stay so, take over,"
+        " which ends the run; to go on with the run, click Retry, and it is taken out again"
     )
 
 

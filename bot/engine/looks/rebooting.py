@@ -5,11 +5,14 @@ A boot may start dovecot, or lose what the run made.
 
 from __future__ import annotations
 
+from bot.core.hosts.identity import not_proved_to_be
 from bot.core.plans.effects import Effect
 from bot.core.plans.plan import PlannedChange
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.engine.looks.looking import Looking
+from bot.engine.ports import Hosts
+from bot.errors import HostError
 
 
 async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRebooted:
@@ -34,6 +37,17 @@ async def after_boot(run: Run, boot_id: str, looking: Looking) -> fact.BackendRe
         if booted.lost:
             return booted
     return booted
+
+
+async def booted_since(run: Run, hosts: Hosts, looking: Looking) -> fact.BackendRebooted | None:
+    """That the backend was booted since the run last knew; None where it was not, or is not heard."""
+    try:
+        identity = await hosts.identity(run.target.backend)
+    except HostError:
+        return None
+    if not_proved_to_be(run.target.backend, identity):
+        return None  # another host answers to its name: its boots are not this backend's
+    return await after_boot(run, identity.boot_id, looking) if identity.boot_id != run.boot_id else None
 
 
 def _relied_on(run: Run) -> list[PlannedChange]:

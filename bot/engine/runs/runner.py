@@ -75,6 +75,7 @@ class Runner:
 
     async def drive(self) -> None:
         """Until the run has ended, or the bot leaves."""
+        await self._watch.look_first()
         watching = asyncio.create_task(self._watch.keep(), name=f"watch {self._runlog.run.id}")
         try:
             while not self._over():

@@ -8,40 +8,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bot.core.decisions.guards import WHO_THEY_ARE, is_itself
 from bot.core.decisions.upnext import missing_gates
 from bot.core.hosts.fence import Fence
-from bot.core.hosts.identity import not_proved_to_be
 from bot.core.hosts.inventory import Host
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Expected
-from bot.core.plans.procedure import Where
 from bot.core.runs import events as fact
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
 from bot.core.runs.watching import (
+    DOVECOT,
+    EVERY,
+    RING,
     Others,
     RingSeen,
+    Unseen,
     all_at_zero,
     in_use,
     judge_ring,
     nobody_knows,
     only_mapped,
+    put_back,
     to_make_again,
     unapproved,
 )
 from bot.engine.looks.beside import give_up
 from bot.engine.looks.looking import OLD, OLDEST, Looking
 from bot.engine.looks.observation import Observation
-from bot.engine.looks.rebooting import after_boot
+from bot.engine.looks.rebooting import booted_since
 from bot.engine.ports import Ports
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.setting_back import SettingBack, TooLate, is_known, set_back_on
-from bot.errors import HostError, NotRun
+from bot.errors import NotRun
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +58,6 @@ _LATE = timedelta(seconds=10)
 
 _TRIES = 3
 """How often it is looked, soon after each other, until a director that gives users says which one it is."""
-
-_RING = Expected(probe="director-hosts", where=Where.ANSWERING_DIRECTORS, asks={})
-_EVERY = Expected(probe="director-hosts", where=Where.EVERY_DIRECTOR, asks={})
-_DOVECOT = Expected(probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": "active"})
 
 
 class Watch:
@@ -76,6 +75,7 @@ class Watch:
         self._asking: asyncio.Task[None] | None = None
         self._rounds = 0
         self._others = Others()
+        self._unseen = Unseen.before(runlog.run)
         self._unknown_since: datetime | None = None
         """Since when users are mapped, and nobody knows whether the backend serves."""
 
@@ -83,20 +83,28 @@ class Watch:
     def _run(self) -> Run:
         return self._runlog.run
 
+    async def look_first(self) -> None:
+        """Before the run goes on after the bot was away, see what came of the backend; users who wait come before."""
+        if self._unseen.possible and self._run.status is not Status.TAKEN and not self._run.users_wait:
+            await self._look(self.check_ring)
+
     async def keep(self) -> None:
         """Look again and again, for as long as the run lives; ends by being cancelled."""
         try:
             while True:
                 often = _CALM if self._run.ring.deviates_too_often else 1
                 await self._ports.clock.sleep(often * self._ports.timings.watch_every.total_seconds())
-                try:
-                    await self._round()
-                except Exception:
-                    # The task's boundary: a watch that ended unseen would watch nothing.
-                    log.exception("a look at the ring went wrong; it goes on being watched", extra=fields(self._run))
+                await self._look(self._round)
         finally:
             if self._asking:
                 await give_up(self._asking)
+
+    async def _look(self, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await look()
+        except Exception:
+            # The task's boundary: a watch that ended unseen would watch nothing.
+            log.exception("a look at the ring went wrong; it goes on being watched", extra=fields(self._run))
 
     async def _round(self) -> None:
         if not self._run.enforced and (self._asking is None or self._asking.done()):
@@ -139,15 +147,15 @@ class Watch:
         for tried in range(_TRIES):
             if tried:
                 await self._ports.clock.sleep(self._ports.timings.look_again.total_seconds())
-            asks, grace = [_RING, WHO_THEY_ARE], None
+            asks, grace = [RING, WHO_THEY_ARE], None
             observation = await self._looking.look(asks)
             ring = judge_ring(run, observation.seen)
             if late and not ring.given_users and len(ring.heard) < len(run.target.ring.directors):
                 grace = late
                 observation = await self._looking.look(asks, grace)
                 ring = judge_ring(run, observation.seen)
-            if only_mapped(run, ring):
-                observation = await self._looking.look([*asks, _DOVECOT], grace)
+            if only_mapped(run, ring) or (self._unseen.possible and ring.given_users):
+                observation = await self._looking.look([*asks, DOVECOT], grace)
                 ring = judge_ring(run, observation.seen)
             if is_known(run, ring, observation):
                 break
@@ -166,6 +174,7 @@ class Watch:
             await self._runlog.record(fact.MonitorSaysUp(host=host, reason=reason))
         if ring.heard and not only_mapped(run, ring):
             self._unknown_since = None
+        self._unseen = self._unseen.after(run, observation.part([RING]).seen, _serves(observation))
         if ring.given_users:
             return await self._deviated(run, ring, observation, last=last)
         await self._is_as_left(run, ring, observation)
@@ -193,6 +202,7 @@ class Watch:
         host, helpless = set_back_on(run, ring, observation)
         allowed = [step for step in steps if not missing_gates(run, step)]
         helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
+        helpless = helpless or (put_back(run) if self._unseen.possible else "")
         if helpless and run.ring.helpless_reported:
             return None  # people were called, and are at it
         there, reason = run.target.host(host), "; ".join(ring.given_users.values())
@@ -214,6 +224,7 @@ class Watch:
             given=tuple(ring.given_users),
         )
         await self._runlog.record(deviated)
+        self._unseen = replace(self._unseen, called=True)
         if not helpless:
             for step in allowed:
                 await self._setting_back.send(step, there, fence, ring.users)
@@ -235,7 +246,7 @@ class Watch:
         """
         for _ in range(_TRIES):
             rounds = self._rounds
-            observation = await self._looking.look([_RING, WHO_THEY_ARE, _DOVECOT], to_act=True)
+            observation = await self._looking.look([RING, WHO_THEY_ARE, DOVECOT], to_act=True)
             async with self._deciding:
                 if self._rounds != rounds or self._run.enforced != run.enforced:
                     return
@@ -260,14 +271,7 @@ class Watch:
         run = self._run
         if not run.boot_id or run.status in {Status.BUSY, Status.DOUBT, Status.ENDED} or run.taken_by:
             return
-        try:
-            identity = await self._ports.hosts.identity(run.target.backend)
-        except HostError:
-            return
-        if not_proved_to_be(run.target.backend, identity):
-            return  # another host answers to its name: its boots are not this backend's
-        if identity.boot_id != run.boot_id:
-            booted = await after_boot(run, identity.boot_id, self._looking)
+        if (booted := await booted_since(run, self._ports.hosts, self._looking)) is not None:
             await self._runlog.record(booted, only_after=run.last_decisive)
             self._wake()
 
@@ -278,8 +282,8 @@ class Watch:
         """
         run = self._run
         # Directors that forget give users as well as a colleague does; but that one has seen to it that dovecot runs.
-        observation = await self._looking.look([_EVERY, _DOVECOT], to_act=True)
-        directors = observation.part([_EVERY]).seen
+        observation = await self._looking.look([EVERY, DOVECOT], to_act=True)
+        directors = observation.part([EVERY]).seen
         if not run.was_out:
             if all_at_zero(directors):
                 out = fact.SeenOut(reason=judge_ring(run, directors).answers)
@@ -293,4 +297,4 @@ class Watch:
 
 def _serves(observation: Observation) -> bool | None:
     """Whether dovecot was seen to run; None where it was not read, or not looked at."""
-    return observation.part([_DOVECOT]).verdict.holds
+    return observation.part([DOVECOT]).verdict.holds
