@@ -83,3 +83,17 @@ async def test_a_start_that_systemd_does_not_name_is_not_said_to_be_another(play
     run = await play.until(at_an_end)
     assert "systemd does not say which start of dovecot was the last" in run.reason
     assert play.ring.losses == []
+
+
+@pytest.mark.parametrize("step", ["install-packages", "install-config"])
+@from_step()
+async def test_nothing_is_installed_or_swapped_under_a_dovecot_that_somebody_started(play: Drill, step: str) -> None:
+    """While the run held: packages restart what serves, and its configuration is not changed under it."""
+    play.fails(step)
+    await play.held()
+    await systemctl(play, "unmask", "--runtime", "dovecot")
+    await systemctl(play, "start", "dovecot")
+    await play.retry()
+    run = await play.until(at_an_end)
+    assert "dovecot active is active, expected inactive or failed" in run.reason
+    assert play.sent(step) == []

@@ -13,7 +13,7 @@ from typing import assert_never
 
 from bot.core.decisions.as_shown import CONFIGURATION, REPLACES, as_shown, must_be_as_shown, things_in_words
 from bot.core.hosts.inventory import Target
-from bot.core.plans.effects import TAKE_USERS_AWAY, Effect
+from bot.core.plans.effects import TAKE_USERS_AWAY, Effect, stopped_after
 from bot.core.plans.plan import (
     Expected,
     Plan,
@@ -42,14 +42,15 @@ class Standing:
     """Where a run stands, as far as its guards depend on it.
 
     `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
-    stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
-    `shown`: what has to be as the flush approval showed it, looked at right before the change. `flushed`: systemd's id
-    of the dovecot whose stop flushed the metacache.
+    stops. `stopped`: dovecot was stopped before, and not started since. `verified`: the configuration's digest and the
+    packages that were verified; None where not known yet. `shown`: what has to be as the flush approval showed it,
+    looked at right before the change. `flushed`: systemd's id of the dovecot whose stop flushed the metacache.
     """
 
     back: bool
     disturbed: bool
     moved: bool = False
+    stopped: bool = False
     verified: Mapping[str, str] | None = None
     shown: tuple[Guard, ...] = ()
     flushed: str = ""
@@ -62,6 +63,7 @@ def guards_now(run: Run) -> tuple[Guard, ...]:
         back=run.plan.back,
         disturbed=run.disturbed,
         moved=moved_before(run.plan, run.step) is not None,
+        stopped=stopped_after(one.does for one in run.plan.steps[: run.position]),
         verified=run.verified,
         shown=_as_shown(shown_now(run), run.plan),
         flushed=run.metacache.invocation,
@@ -75,7 +77,8 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
     disturbed = any(one.disturbs for one in before)
     shown = dict.fromkeys(_judged(plan, step, disturbed=disturbed), "as the approval will show it")
     moved = moved_before(plan, step) is not None
-    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, shown=_as_shown(shown, plan))
+    stopped = stopped_after(one.does for one in before)
+    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, stopped=stopped, shown=_as_shown(shown, plan))
     return guards_of(step, target, standing)
 
 
@@ -177,7 +180,7 @@ def _by_law(does: frozenset[Effect], target: Target, standing: Standing) -> Iter
         yield _somewhere(target)
     if does & {Effect.STOP, Effect.FLUSH}:
         yield from _disturbing(does, target, standing)
-    if Effect.MASK in does:
+    if Effect.MASK in does or (standing.stopped and does & REPLACES):
         stopped = Expected(
             probe="unit", where=Where.BACKEND, asks={"name": "dovecot", "active": ["inactive", "failed"]}
         )

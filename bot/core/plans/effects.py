@@ -6,6 +6,7 @@ The gates and the guards are read from this, so that no procedure and no stored 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -100,3 +101,11 @@ def lock_wait(command: str) -> timedelta | None:
     """How long an installation waits for dpkg's lock; None for what installs nothing, or does not say it."""
     found = re.search(r"DPkg::Lock::Timeout=(\d+)", command) if Effect.INSTALL in effects(command) else None
     return timedelta(seconds=int(found[1])) if found else None
+
+
+def stopped_after(commands: Iterable[frozenset[Effect]]) -> bool:
+    """Whether dovecot is stopped once these were run one after the other, by what each does."""
+    stopped = False
+    for does in commands:
+        stopped = Effect.START_DOVECOT not in does and (stopped or Effect.STOP_DOVECOT in does)
+    return stopped
