@@ -80,6 +80,21 @@ async def test_what_people_put_back_while_the_bot_was_away_is_left_to_them(
         assert made(play, began) == []
 
 
+@pytest.mark.parametrize("step", ["drain", "install-packages", "approve-restore"])
+@virtually
+async def test_it_is_left_also_where_no_director_is_heard_at_first(step: str) -> None:
+    """The network comes back after the bot does; whoever is not heard has not said that it is out."""
+    async with a_run() as play:
+        await play.reaches(step)
+        began = len(play.ring.log)
+        for director in play.ring.directors:
+            play.network.away(director, SHORT + timedelta(minutes=3))
+        await away(play, SHORT)
+        await play.until(lambda _run: asked(play))
+        await asyncio.sleep(10 * ROUND)
+        assert made(play, began) == []
+
+
 @pytest.mark.parametrize("step", ["drain", "approve-flush"])
 @virtually
 async def test_it_is_taken_out_again_once_somebody_says_so(step: str) -> None:

@@ -123,12 +123,13 @@ def in_use(seen: Sequence[Seen], *, every: bool = True) -> bool:
 class Unseen:
     """What nobody saw: the backend was out already when this watch began, as the bot was away before.
 
-    `possible`: that it was put back meanwhile, by somebody who had no bot to tell it to. `sent`: what the run had sent
-    to hosts by then. `called`: people were called about it.
+    `possible`: that it was put back meanwhile, by somebody who had no bot to tell it to. `found`: it looks so. `sent`:
+    what the run had sent to hosts by then. `called`: people were called about it.
     """
 
     possible: bool
     sent: frozenset[str]
+    found: bool = False
     called: bool = False
 
     @classmethod
@@ -137,13 +138,18 @@ class Unseen:
         return cls(possible=bool(run.enforced), sent=run.sent)
 
     def after(self, run: Run, seen: Sequence[Seen], serves: bool | None) -> Unseen:
-        """After one more look: so as long as it serves, all give it users, and neither people nor the run act on it."""
+        """After one more look: so as long as it serves, all give it users, and neither people nor the run act on it.
+
+        Whoever is not heard has not said that it is otherwise.
+        """
+        if not self.possible or all(one.reading is None for one in seen):
+            return replace(self, found=False)
         called = self.called or run.ring.helpless_reported
-        found = serves is True and in_use(seen, every=False)
         dealt_with = called and not run.ring.helpless_reported
         new = (step.does for step in run.plan.steps if step.name in run.sent - self.sent)
         started = any(Effect.START_DOVECOT in does for does in new)
-        return replace(self, possible=self.possible and found and not (dealt_with or started), called=called)
+        possible = in_use(seen, every=False) and serves is not False and not (dealt_with or started)
+        return replace(self, possible=possible, found=possible and serves is True, called=called)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -202,7 +202,7 @@ class Watch:
         host, helpless = set_back_on(run, ring, observation)
         allowed = [step for step in steps if not missing_gates(run, step)]
         helpless = helpless or ("" if allowed else nobody_knows(run, ring) if not steps else unapproved(run, steps))
-        helpless = helpless or (put_back(run) if self._unseen.possible else "")
+        helpless = helpless or (put_back(run) if self._unseen.found else "")
         if helpless and run.ring.helpless_reported:
             return None  # people were called, and are at it
         there, reason = run.target.host(host), "; ".join(ring.given_users.values())
