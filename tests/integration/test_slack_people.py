@@ -41,6 +41,12 @@ async def test_who_somebody_is_comes_from_slack_and_the_group(place: Place) -> N
         assert why in reason
 
 
+async def test_the_engineer_who_installed_the_app_is_no_bot(place: Place) -> None:
+    """`is_app_user` is what Slack says of a person who has authorized the calling app; a bot's user has `is_bot`."""
+    place.slack.add_user(SECOND, name="bob", is_app_user=True)
+    assert await people_of(place, SECOND) == (True, True, "")
+
+
 async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
     assert await people_of(place, SECOND) == (False, False, "")

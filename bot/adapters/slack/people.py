@@ -176,7 +176,7 @@ class SlackPeople:
         known = await self._users.of(user)
         if known.get("deleted"):
             return "this account is deactivated"
-        if known.get("is_bot") or known.get("is_app_user") or known.get("is_workflow_bot"):
+        if known.get("is_bot") or known.get("is_workflow_bot"):
             return "bots may not do this"
         if known.get("is_restricted") or known.get("is_ultra_restricted"):
             return "guests may not do this"
