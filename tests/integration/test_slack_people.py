@@ -118,6 +118,23 @@ async def test_channels_that_others_can_read_are_refused(place: Place) -> None:
     assert "channel_not_found" in await people.channel_allowed("C0GONE")
 
 
+@pytest.mark.parametrize("text", ["status", "list", "repost {run}", "abort {run}"])
+async def test_an_open_run_is_steered_by_typing_also_once_others_can_read_its_channel(app: Place, text: str) -> None:
+    """The vendor was invited to help with it: what is answered, nobody else sees. Nothing new is asked for there."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.channels[CHANNEL] = replace(app.slack.channels[CHANNEL], is_ext_shared=True)
+    await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", text.format(run=app.run))
+    told = (await app.slack.until(lambda: app.slack.ephemerals))[-1]
+    assert "shared with others outside" not in str(told)
+    app.slack.ephemerals.clear()
+    for new in ("backend-3", "plan backend-3"):
+        await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", new)
+        told = (await app.slack.until(lambda: app.slack.ephemerals))[-1]
+        assert "shared with others outside" in str(told)
+        app.slack.ephemerals.clear()
+    assert app.service.requests == []
+
+
 @pytest.mark.parametrize("private", [False, True])
 async def test_nothing_is_asked_for_where_the_bot_could_post_nothing_and_invited_it_is_at_once(
     app: Place, private: bool

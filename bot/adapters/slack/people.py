@@ -211,7 +211,11 @@ class SlackPeople:
         return channel in self._channels
 
     async def channel_allowed(self, channel: str, *, of_a_run: bool = False) -> str:
-        """Why nothing may be asked for in this channel, empty when it may; `of_a_run`: whatever the settings say."""
+        """Why nothing may be asked for in this channel, empty when it may.
+
+        `of_a_run`: about one that is open. That is answered to one person alone, so whatever the settings say, and
+        whoever else has come to read the channel since the run was begun.
+        """
         if not (of_a_run or self.set_up_for(channel)):
             return "this is not one of the channels that the bot is set up for"
         try:
@@ -220,7 +224,7 @@ class SlackPeople:
             if str(away) == "channel_not_found":  # so Slack calls a private one that the bot is not in
                 return f"Slack does not show the bot this channel ({away}): {_INVITE}"
             return f"Slack did not say who can read this channel ({away}); {_MINUTE}"
-        if any(known.get(name) for name in _SHARED):
+        if not of_a_run and any(known.get(name) for name in _SHARED):
             return "this channel is shared with others outside; the change record is not for them"
         if known.get("is_archived"):
             return "this channel is archived"
