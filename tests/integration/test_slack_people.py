@@ -55,6 +55,13 @@ async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     assert known.may_yet_approve
 
 
+async def test_what_slack_does_not_say_of_somebody_is_not_said_to_whoever_reads_it(place: Place) -> None:
+    """The thread had: an approval lapsed, as “Slack does not say who you are”. It was of whoever had given it."""
+    assert (await place.people.person("U0NOBODY")).barred.startswith("Slack does not say who this is (user_not_found)")
+    place.slack.away()
+    assert (await place.people.person(SECOND)).barred.startswith("Slack did not say who this is (")
+
+
 async def test_who_is_known_to_be_no_approver_is_not_waited_for_as_their_other_right_is_not_known(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
     known = await with_groups(place, APPROVERS, Allowed(users=frozenset({SECOND}))).person(THIRD)
@@ -236,7 +243,7 @@ async def test_whoever_clicks_while_slack_limits_who_they_are_is_told_in_some_se
     app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=3600))
     await app.slack.click(SECOND, question, "approve")
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
-    assert "Slack did not say who you are" in answer.text
+    assert "Slack did not say who this is" in answer.text
     assert "ratelimited" in answer.text
     assert asked_about(app, "users.info") == 1
     app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=0))

@@ -143,7 +143,8 @@ class SlackPeople:
             barred, unsure = await self._against(user), False
         except SlackAway as away:
             unsure = _passes(away)
-            barred = f"Slack did not say who you are ({away}); {_MINUTE}" if unsure else _not_said("who you are", away)
+            # Others read this, too: where an approval lapses, it is of whoever gave it.
+            barred = f"Slack did not say who this is ({away}); {_MINUTE}" if unsure else _not_said("who this is", away)
         if barred:
             return Person(id=user, may_ask=False, may_approve=False, barred=barred, unsure=unsure)
         # Each by itself: a group that is gone takes away its own right alone.
