@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.core.decisions.approval import Person
 from bot.core.decisions.damage import Damaged, damage_in_words, decide_release, release_words
-from bot.core.decisions.decide import AgreeToSkip, Steering
+from bot.core.decisions.decide import AgreeToSkip, Approve, Steering
 from bot.core.decisions.summary import RunList
 from bot.core.hosts.inventory import Inventory, Target
 from bot.core.plans.dryrun import DryRun
@@ -26,6 +26,7 @@ from bot.core.text.redact import redact
 from bot.engine.offering import Offer
 from bot.engine.planning import Catalogue, Planner, Request
 from bot.engine.ports import Ports
+from bot.engine.runs.approving import asked_by
 from bot.engine.runs.runlog import RunLog, fields
 from bot.engine.runs.runner import Runner
 from bot.engine.surveying import Survey, read_run, surveyed
@@ -137,6 +138,8 @@ class Service:
             )
         if isinstance(command, AgreeToSkip):
             command = replace(command, proposer=await self._proposer(live.runlog.run, command.ask))
+        if isinstance(command, Approve):
+            command = replace(command, requester=await asked_by(live.runlog.run, self._ports.people))
         facts = await live.runlog.decide(_without_secrets(command))
         live.runner.wake()
         for one in facts:

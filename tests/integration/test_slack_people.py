@@ -41,12 +41,25 @@ async def test_who_somebody_is_comes_from_slack_and_the_group(place: Place) -> N
         assert why in reason
 
 
+async def test_the_engineer_who_installed_the_app_is_no_bot(place: Place) -> None:
+    """`is_app_user` is what Slack says of a person who has authorized the calling app; a bot's user has `is_bot`."""
+    place.slack.add_user(SECOND, name="bob", is_app_user=True)
+    assert await people_of(place, SECOND) == (True, True, "")
+
+
 async def test_a_group_that_cannot_be_read_allows_nobody(place: Place) -> None:
     place.slack.fault(Fault(method="usergroups.users.list", what="status_500", times=None))
     assert await people_of(place, SECOND) == (False, False, "")
     known = await place.people.person(SECOND)
     assert "try again in a minute" in known.unknown
     assert known.may_yet_approve
+
+
+async def test_what_slack_does_not_say_of_somebody_is_not_said_to_whoever_reads_it(place: Place) -> None:
+    """The thread had: an approval lapsed, as “Slack does not say who you are”. It was of whoever had given it."""
+    assert (await place.people.person("U0NOBODY")).barred.startswith("Slack does not say who this is (user_not_found)")
+    place.slack.away()
+    assert (await place.people.person(SECOND)).barred.startswith("Slack did not say who this is (")
 
 
 async def test_who_is_known_to_be_no_approver_is_not_waited_for_as_their_other_right_is_not_known(place: Place) -> None:
@@ -110,6 +123,23 @@ async def test_channels_that_others_can_read_are_refused(place: Place) -> None:
     )
     assert "shared" in await people.channel_allowed("C0SHARED")
     assert "channel_not_found" in await people.channel_allowed("C0GONE")
+
+
+@pytest.mark.parametrize("text", ["status", "list", "repost {run}", "abort {run}"])
+async def test_an_open_run_is_steered_by_typing_also_once_others_can_read_its_channel(app: Place, text: str) -> None:
+    """The vendor was invited to help with it: what is answered, nobody else sees. Nothing new is asked for there."""
+    await app.tell(Story().until("approve-flush", on=Status.ASKING))
+    app.slack.channels[CHANNEL] = replace(app.slack.channels[CHANNEL], is_ext_shared=True)
+    await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", text.format(run=app.run))
+    told = (await app.slack.until(lambda: app.slack.ephemerals))[-1]
+    assert "shared with others outside" not in str(told)
+    app.slack.ephemerals.clear()
+    for new in ("backend-3", "plan backend-3"):
+        await app.slack.command(SECOND, CHANNEL, "/dovecot-upgrade", new)
+        told = (await app.slack.until(lambda: app.slack.ephemerals))[-1]
+        assert "shared with others outside" in str(told)
+        app.slack.ephemerals.clear()
+    assert app.service.requests == []
 
 
 @pytest.mark.parametrize("private", [False, True])
@@ -213,7 +243,7 @@ async def test_whoever_clicks_while_slack_limits_who_they_are_is_told_in_some_se
     app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=3600))
     await app.slack.click(SECOND, question, "approve")
     (answer,) = await app.slack.until(lambda: app.slack.ephemerals)
-    assert "Slack did not say who you are" in answer.text
+    assert "Slack did not say who this is" in answer.text
     assert "ratelimited" in answer.text
     assert asked_about(app, "users.info") == 1
     app.slack.fault(Fault(method="users.info", what="rate_limited", retry_after=0))

@@ -143,7 +143,8 @@ class SlackPeople:
             barred, unsure = await self._against(user), False
         except SlackAway as away:
             unsure = _passes(away)
-            barred = f"Slack did not say who you are ({away}); {_MINUTE}" if unsure else _not_said("who you are", away)
+            # Others read this, too: where an approval lapses, it is of whoever gave it.
+            barred = f"Slack did not say who this is ({away}); {_MINUTE}" if unsure else _not_said("who this is", away)
         if barred:
             return Person(id=user, may_ask=False, may_approve=False, barred=barred, unsure=unsure)
         # Each by itself: a group that is gone takes away its own right alone.
@@ -176,7 +177,7 @@ class SlackPeople:
         known = await self._users.of(user)
         if known.get("deleted"):
             return "this account is deactivated"
-        if known.get("is_bot") or known.get("is_app_user") or known.get("is_workflow_bot"):
+        if known.get("is_bot") or known.get("is_workflow_bot"):
             return "bots may not do this"
         if known.get("is_restricted") or known.get("is_ultra_restricted"):
             return "guests may not do this"
@@ -211,7 +212,11 @@ class SlackPeople:
         return channel in self._channels
 
     async def channel_allowed(self, channel: str, *, of_a_run: bool = False) -> str:
-        """Why nothing may be asked for in this channel, empty when it may; `of_a_run`: whatever the settings say."""
+        """Why nothing may be asked for in this channel, empty when it may.
+
+        `of_a_run`: about one that is open. That is answered to one person alone, so whatever the settings say, and
+        whoever else has come to read the channel since the run was begun.
+        """
         if not (of_a_run or self.set_up_for(channel)):
             return "this is not one of the channels that the bot is set up for"
         try:
@@ -220,7 +225,7 @@ class SlackPeople:
             if str(away) == "channel_not_found":  # so Slack calls a private one that the bot is not in
                 return f"Slack does not show the bot this channel ({away}): {_INVITE}"
             return f"Slack did not say who can read this channel ({away}); {_MINUTE}"
-        if any(known.get(name) for name in _SHARED):
+        if not of_a_run and any(known.get(name) for name in _SHARED):
             return "this channel is shared with others outside; the change record is not for them"
         if known.get("is_archived"):
             return "this channel is archived"

@@ -169,9 +169,11 @@ def approval_asked(
     *,
     seen: Sequence[Seen] = (),
     not_so: Mapping[str, str] = MappingProxyType({}),
+    requester: Person | None = None,
 ) -> ApprovalAsked:
     """The question that puts a gate to the approvers; `seen`: all that was just read for it; `not_so`: see brief."""
     decides = brief(run, gate, seen, verified, now, not_so=not_so)
+    alarms = (*filter(None, (requester_left(run, gate, requester),)), *decides.alarms)
     step = run.step
     assert step is not None
     own = run.plan.approval(gate)
@@ -179,14 +181,14 @@ def approval_asked(
     return ApprovalAsked(
         step=step.name,
         gate=gate,
-        digest=digest_for(run, gate, (*evidence, *decides.alarms, *decides.lines), verified),
+        digest=digest_for(run, gate, (*evidence, *alarms, *decides.lines), verified),
         evidence=evidence,
         not_by=run.not_by,
         expires=now + open_for,
         repeats=tuple(now + after for after in repeats if after < open_for),
         verified=verified,
         word_of=(run.back_asked_by or "") if run.approved_by_asking else "",
-        alarms=decides.alarms,
+        alarms=alarms,
         brief=decides.lines,
     )
 
@@ -237,8 +239,19 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
 
 
-def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:
-    """Why this person's approval does not count, empty when it does."""
+def requester_left(run: Run, gate: Gate, requester: Person | None) -> str:
+    """Why whoever asked for the run stands for it no more, empty when they do; who cannot be looked up still does.
+
+    Two have to until users are disturbed. From then on nobody's leaving keeps a backend out.
+    """
+    begun = run.plan.back or run.disturbed or run.may_have_disturbed
+    if gate is not Gate.FLUSH or begun or requester is None or requester.unsure or not requester.barred:
+        return ""
+    return f"whoever asked for this run stands for it no more, as {requester.barred}: go back, and ask for a new run"
+
+
+def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime, requester: Person | None = None) -> str:
+    """Why this person's approval does not count, empty when it does; `requester`: of the run, as Slack says now."""
     if person.id in {*asked.not_by, *run.not_by} and not person.barred:
         what = "to go back" if run.plan.back and person.id == run.back_asked_by else "for a run"
         return f"whoever asked {what} cannot approve it"
@@ -246,7 +259,7 @@ def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) ->
         return against
     if now >= asked.expires:
         return "the question has expired"
-    return ""
+    return requester_left(run, asked.gate, requester)
 
 
 def waits_for(run: Run, person: Person) -> bool:
@@ -266,8 +279,8 @@ def waits_for(run: Run, person: Person) -> bool:
             assert_never(run.status)
 
 
-def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
-    """Why an approval that was given may not be acted on any more, empty when it may."""
+def still_good(run: Run, grant: Grant, person: Person, now: datetime, requester: Person | None = None) -> str:
+    """Why an approval that was given may not be acted on any more, empty when it may; `requester`: of the run."""
     if person.may_yet_approve:
         return f"it cannot be looked up whether <@{grant.by}>, who approved, still may: {person.no_approving}"
     if person.no_approving:
@@ -277,7 +290,7 @@ def still_good(run: Run, grant: Grant, person: Person, now: datetime) -> str:
         return f"the {grant.gate} approval of {given} has expired before all of it was acted on"
     if grant.by in run.not_by:
         return f"<@{grant.by}> may not approve this run"
-    return ""
+    return requester_left(run, grant.gate, requester)
 
 
 def still_proposes(run: Run, proposer: Person | None) -> str:

@@ -31,10 +31,11 @@ class _Command:
 
 @dataclass(frozen=True, kw_only=True)
 class Approve(_Command):
-    """A click on Approve: `ask` is the fact that asked, `message` the message that had the button."""
+    """A click on Approve to the fact `ask`, on the message `message`; `requester`: of the run, as Slack says now."""
 
     ask: int
     message: str
+    requester: Person | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def _answer(run: Run, command: Approve | Postpone | WaitLonger, now: datetime) -
     asked, by, message = asked_now(run, command.ask, command.mark), command.person.id, command.message
     if not isinstance(command, Approve):
         return (_put_off(run, command, asked, now),)
-    if against := why_not_by(run, asked, command.person, now):
+    if against := why_not_by(run, asked, command.person, now, command.requester):
         return (fact.ApprovalRefused(gate=asked.gate, by=by, reason=against),)
     return (fact.Approved(step=asked.step, gate=asked.gate, by=by, digest=asked.digest, message=message),)
 

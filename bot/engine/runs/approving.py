@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bot.core.decisions.approval import answered_already, approval_asked, felt, still_good
+from bot.core.decisions.approval import Person, answered_already, approval_asked, felt, still_good
 from bot.core.decisions.as_shown import as_left, ring_is_past, to_read
 from bot.core.decisions.as_shown import evidence as standing
 from bot.core.decisions.guards import Standing, as_verified, to_be_shown
@@ -21,7 +21,7 @@ from bot.core.text.dates import clock
 from bot.engine.looks.beside import beside
 from bot.engine.looks.looking import Looking
 from bot.engine.looks.observation import Observation, users_counted
-from bot.engine.ports import Ports
+from bot.engine.ports import People, Ports
 from bot.engine.runs.runlog import RunLog, fields
 
 log = logging.getLogger(__name__)
@@ -55,8 +55,9 @@ class Approvals:
         evidence += standing(verified, run.observed.get("packages_before", "")) if gate is Gate.FLUSH else ()
         evidence += felt(run, seen) if gate is Gate.FLUSH and not run.may_have_disturbed else ()
         not_so |= await self._not_left_so(run) if gate is Gate.RESTORE else {}
+        requester = await asked_by(run, self._ports.people)
         now = self._ports.clock.now()
-        asked = approval_asked(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so)
+        asked = approval_asked(run, gate, now, tuple(evidence), verified, seen=seen, not_so=not_so, requester=requester)
         # The dialog that opens at a click has the last count, and is to say no other number than the question.
         counted = users_counted(run, seen)
         await self._runlog.record(*counted, asked, *answered_already(asked), only_after=run.last_decisive)
@@ -167,7 +168,8 @@ class Approvals:
             why = person.barred or person.approve_unknown
             log.warning("waits: who approved cannot be looked up now: %s", why, extra=fields(run))
             return self._ports.timings.shown_within
-        against = still_good(run, run.grant, person, now) or await self._not_so(run, run.grant)
+        requester = await asked_by(run, self._ports.people)
+        against = still_good(run, run.grant, person, now, requester) or await self._not_so(run, run.grant)
         if against:
             return fact.ApprovalLapsed(gate=run.grant.gate, reason=against, at=run.step.name)
         self._judged = (run.judged_since, run.grant.digest)
@@ -191,6 +193,13 @@ class Approvals:
                     how = "is not so any more" if verdict.holds is False else "cannot be read"
                     return f"what it showed {how}: {verdict.reason}"
         return ""
+
+
+async def asked_by(run: Run, people: People) -> Person | None:
+    """Whoever asked for the run, as Slack knows them now; None once its users were disturbed: it needs no more word."""
+    if run.plan.back or run.disturbed or run.may_have_disturbed:
+        return None
+    return await people.person(run.request.requester)
 
 
 def _is_due(gate: Gate, check: PlannedCheck, run: Run) -> bool:

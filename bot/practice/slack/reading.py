@@ -43,7 +43,7 @@ def _user_body(context: ApiContext, user: User) -> Json:
         "deleted": user.deleted,
         "profile": {"real_name": user.name, "display_name": user.name, "team": context.team_id},
         "is_bot": user.is_bot,
-        "is_app_user": False,
+        "is_app_user": user.is_app_user,
     }
     if user.is_stranger:
         body["is_stranger"] = True  # Slack sends it when it is so, and never says false

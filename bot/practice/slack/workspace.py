@@ -32,6 +32,7 @@ class User:
     is_restricted: bool = False
     is_ultra_restricted: bool = False
     is_stranger: bool = False
+    is_app_user: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

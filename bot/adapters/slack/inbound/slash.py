@@ -75,11 +75,13 @@ class Commands:
         return await self._request(typed, person, respond)
 
     async def _about_runs_of(self, typed: Request) -> bool:
-        """Whether it is about open runs and typed where one of them is, in a channel that has left the settings since.
+        """Whether it is about open runs, and typed where these are spoken of though nothing new may be asked for.
+
+        That is a channel that others outside have come to read since, or that has left the settings, for its own runs.
 
         Whoever may do nothing is told nothing of the journal, not even that it cannot be read.
         """
-        if _subcommand(typed) not in _ABOUT_OPEN_RUNS or self._people.set_up_for(typed.channel):
+        if _subcommand(typed) not in _ABOUT_OPEN_RUNS:
             return False
         person = await self._people.person(typed.requester)
         if person.barred and not person.unsure:
