@@ -14,6 +14,7 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.changed import users_wait_until
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -212,7 +213,7 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
         return (f"{text} {waits}; one that the backend is just answering may be cut, and is let in when tried again",)
     text = f"{order}: {name} stops with {plural(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
-    return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
+    return (f"{text} until {users_wait_until(run.plan, stop)}: {why} (18 of 18, as measured)",)
 
 
 def why_not_by(run: Run, asked: ApprovalAsked, person: Person, now: datetime) -> str:

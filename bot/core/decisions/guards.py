@@ -7,7 +7,7 @@ for nothing: a check at the beginning of a stage may be minutes old, a crash, a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import assert_never
 
@@ -25,6 +25,7 @@ from bot.core.plans.plan import (
     Value,
 )
 from bot.core.plans.procedure import Gate, Where
+from bot.core.runs.changed import may_run
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 
@@ -44,7 +45,7 @@ class Standing:
     `disturbed`: users were disturbed already, so they come first. `moved`: the users were to be moved before anything
     stops. `verified`: the configuration's digest and the packages that were verified; None where not known yet.
     `shown`: what has to be as the flush approval showed it, looked at right before the change. `flushed`: systemd's id
-    of the dovecot whose stop flushed the metacache.
+    of the dovecot whose stop flushed the metacache. `running`: an installation starts dovecot anew, as a stop does.
     """
 
     back: bool
@@ -53,6 +54,7 @@ class Standing:
     verified: Mapping[str, str] | None = None
     shown: tuple[Guard, ...] = ()
     flushed: str = ""
+    running: bool = False
 
 
 def guards_now(run: Run) -> tuple[Guard, ...]:
@@ -65,6 +67,7 @@ def guards_now(run: Run) -> tuple[Guard, ...]:
         verified=run.verified,
         shown=_as_shown(shown_now(run), run.plan),
         flushed=run.metacache.invocation,
+        running=may_run(run.plan, run.step),
     )
     return guards_of(run.step, run.request.target, standing)
 
@@ -74,8 +77,8 @@ def guards_planned(plan: Plan, step: PlannedStep, target: Target) -> tuple[Guard
     before = plan.steps[: plan.steps.index(step)]
     disturbed = any(one.disturbs for one in before)
     shown = dict.fromkeys(_judged(plan, step, disturbed=disturbed), "as the approval will show it")
-    moved = moved_before(plan, step) is not None
-    standing = Standing(back=plan.back, disturbed=disturbed, moved=moved, shown=_as_shown(shown, plan))
+    standing = Standing(back=plan.back, disturbed=disturbed, shown=_as_shown(shown, plan))
+    standing = replace(standing, moved=moved_before(plan, step) is not None, running=may_run(plan, step))
     return guards_of(step, target, standing)
 
 
@@ -124,9 +127,8 @@ def standing_configuration() -> tuple[Expected, ...]:
 def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
     """The step that moves the users while the backend still serves, where it stands before this one."""
     for one in plan.steps[: plan.steps.index(step)]:
-        does = one.does
-        if does & {Effect.FLUSH, Effect.STOP}:
-            return one if Effect.FLUSH in does else None
+        if Effect.FLUSH in one.does or one.disturbs:
+            return one if Effect.FLUSH in one.does else None
     return None
 
 
@@ -160,7 +162,8 @@ def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Gu
     """By law, and what the procedure adds."""
     if not isinstance(step, PlannedChange):
         return ()
-    found = (*_by_law(step.does, target, standing), *_own(step), *standing.shown)
+    anew = {Effect.STOP} if standing.running and Effect.INSTALL in step.does else set[Effect]()
+    found = (*_by_law(step.does | anew, target, standing), *_own(step), *standing.shown)
     return tuple({guard.says: guard for guard in found}.values())
 
 
