@@ -30,6 +30,26 @@ async def test_users_who_come_back_are_moved_again_though_another_service_was_st
         was_moved_again(play)
 
 
+def lmtp_before_the_move(table: Table) -> None:
+    """As the runbook has it: LMTP first, to keep the metacache still while it is uploaded."""
+    table.move_before("upload-metacache", "stop-lmtp")
+
+
+@virtually
+async def test_users_who_come_back_are_moved_again_though_lmtp_was_stopped_before_them() -> None:
+    """Their sessions are served until dovecot is stopped."""
+    own = with_own(loaded(lmtp_before_the_move))
+    async with a_run(own, take_down=TakeDown.MOVE_FIRST) as play:
+        await play.asks()
+        (asked,) = play.thread(fact.ApprovalAsked)
+        assert "order move-first" in asked
+        await play.reaches("stop-dovecot")
+        comes_back(play)
+        assert await play.ends() == "done"
+        assert len(play.facts(fact.UsersCameBack)) == 1
+        assert play.backend.ip not in play.began("systemctl stop dovecot")[0].moment.mapped
+
+
 @virtually
 async def test_nothing_stops_where_too_few_others_are_left_though_another_service_was_stopped_before() -> None:
     async with a_run(with_own(loaded(before_the_stop))) as play:
@@ -71,6 +91,22 @@ async def test_whoever_asks_to_go_back_in_a_drain_that_waits_for_nobody_is_not_a
         await play.go_back()
         assert await play.ends() == "went back"
         assert Gate.FLUSH not in {one.gate for one in play.facts(fact.ApprovalAsked)}
+
+
+def waits_in_the_take_down(table: Table) -> None:
+    wait = {"step": "settle", "says": "Let LMTP come to its end", "because": "it may deliver still", "wait": "30s"}
+    table.before("stop-dovecot", wait)
+
+
+@virtually
+async def test_a_wait_in_the_take_down_is_no_place_to_go_back_from_once_something_is_stopped() -> None:
+    """Users come first, as without the wait."""
+    async with a_run(with_own(loaded(waits_in_the_take_down))) as play:
+        await play.reaches("settle")
+        await asyncio.sleep(10)
+        await play.go_back()
+        assert await play.ends() == "went back"
+        assert len(play.began("director flush")) == 1
 
 
 @virtually

@@ -101,6 +101,8 @@ DELETIONS = {
     "find /var/mail -mtime +30 | xargs rm -f": "delete-in-dovecots-folders-only",
     "find /var/dovecot/vmail /srv/vmail -xdev -mindepth 1 -delete": "delete-in-dovecots-folders-only",
     "find /var/dovecot/vmail -xdev -mindepth 1 -delete &": "nothing-in-the-background",
+    "find /var/dovecot/vmail -xdev -mindepth 1 -delete >/dev/null 2>&1&": "nothing-in-the-background",
+    "screen -dm find /var/dovecot/vmail -xdev -mindepth 1 -delete": "nothing-in-the-background",
     "nohup find /var/dovecot/vmail -xdev -mindepth 1 -delete": "nothing-in-the-background",
     "systemd-run find /var/dovecot/vmail -xdev -mindepth 1 -delete": "nothing-in-the-background",
 }

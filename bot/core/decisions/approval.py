@@ -14,7 +14,7 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
-from bot.core.runs.changed import users_wait_until
+from bot.core.runs.changed import stops_it, users_wait_until
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -201,7 +201,7 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
     name, users = run.request.target.backend.name, mapped(readings)
-    stop = next((step for step in run.plan.steps if step.disturbs), None)
+    stop = stops_it(run.plan)
     if stop is None or run.plan.back:
         return ()
     order = order_named(run, stop)

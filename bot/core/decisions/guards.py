@@ -127,7 +127,7 @@ def standing_configuration() -> tuple[Expected, ...]:
 def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
     """The step that moves the users while the backend still serves, where it stands before this one."""
     for one in plan.steps[: plan.steps.index(step)]:
-        if Effect.FLUSH in one.does or one.disturbs:
+        if one.does & {Effect.FLUSH, Effect.STOP_DOVECOT}:
             return one if Effect.FLUSH in one.does else None
     return None
 

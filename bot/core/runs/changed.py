@@ -55,6 +55,12 @@ def may_run(plan: Plan, step: PlannedStep) -> bool:
     return not plan.back and Effect.START_DOVECOT in last
 
 
+def stops_it(plan: Plan) -> PlannedStep | None:
+    """The step from which its users are served no more: a stop of dovecot; without one, of whatever they notice."""
+    first = next((step for step in plan.steps if Effect.STOP_DOVECOT in step.does), None)
+    return first or next((step for step in plan.steps if step.disturbs), None)
+
+
 def users_wait_until(plan: Plan, stop: PlannedStep) -> str:
     """What ends the wait of users who are mapped to the backend when this stops it, in words."""
     after = (one.does & {Effect.FLUSH, Effect.START_DOVECOT} for one in plan.steps[plan.steps.index(stop) :])

@@ -272,7 +272,7 @@ class Run:
         if stage is None or step is None or not stage.uninterrupted or self.stage_begun != stage.name:
             return False
         before = stage.steps[: [member.name for member in stage.steps].index(step.name)]
-        waits = isinstance(step, PlannedApproval | PlannedWait)
+        waits = isinstance(step, PlannedApproval | PlannedWait if not self.may_have_disturbed else PlannedApproval)
         return not waits and (self.attempt > 0 or any(isinstance(member, PlannedChange) for member in before))
 
     @property
