@@ -78,6 +78,21 @@ async def test_packages_are_installed_on_a_dovecot_that_runs_where_it_could_be_s
         assert (held.step.name, play.sent("install-packages")) == ("install-packages", [])
 
 
+def stops_nothing(table: Table) -> None:
+    """The same, and nothing but that."""
+    installs_while_it_runs(table)
+    table.leave_out("stop-lmtp", "stop-dovecot", "stop-was-clean", "mask-dovecot", "unmask-dovecot", "start-dovecot")
+    table.leave_out("flush-users", "remove-old-metacache-database", "clean-metacache")
+
+
+@virtually
+async def test_an_approval_of_an_installation_that_starts_dovecot_anew_says_whom_that_cuts() -> None:
+    async with a_run(with_own(loaded(stops_nothing))) as play:
+        await play.asks()
+        (asked,) = play.thread(fact.ApprovalAsked)
+        assert "backend-3 stops with 2 users mapped to it" in asked
+
+
 def the_drain_waits_for_nobody(table: Table) -> None:
     table.stage("drain")["uninterrupted"] = True
 

@@ -56,9 +56,10 @@ def may_run(plan: Plan, step: PlannedStep) -> bool:
 
 
 def stops_it(plan: Plan) -> PlannedStep | None:
-    """The step from which its users are served no more: a stop of dovecot; without one, of whatever they notice."""
+    """The step from which its users are served no more: a stop of dovecot; without one, whatever else they notice."""
     first = next((step for step in plan.steps if Effect.STOP_DOVECOT in step.does), None)
-    return first or next((step for step in plan.steps if step.disturbs), None)
+    anew = (step for step in plan.steps if Effect.INSTALL in step.does and may_run(plan, step))
+    return first or next((step for step in plan.steps if step.disturbs), next(anew, None))
 
 
 def users_wait_until(plan: Plan, stop: PlannedStep) -> str:
