@@ -14,6 +14,7 @@ from bot.core.decisions.guards import moved_before
 from bot.core.plans.plan import digest
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
+from bot.core.runs.changed import stops_it, users_wait_until
 from bot.core.runs.events import ApprovalAsked, Approved, Entry, Grant, Seen
 from bot.core.runs.run import Run
 from bot.core.runs.transitions import Status
@@ -27,8 +28,7 @@ class Person:
     """What is known of somebody who clicked: why not at all (`barred`), and what the settings allow them.
 
     `ask_unknown`, `approve_unknown`: why it is not known whether they have that right, which they then do not have.
-    `unsure`: some of what is not known may be known in a moment, as Slack only does not answer now;
-    `approve_unsure`: so may whether they may approve.
+    `unsure`, `approve_unsure`: something of that, or the latter, may be known in a moment, as Slack does not answer.
     """
 
     id: str
@@ -224,7 +224,7 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
     """
     readings = [(one.probe, one.reading) for one in seen if one.reading is not None]
     name, users = run.request.target.backend.name, mapped(readings)
-    stop = next((step for step in run.plan.steps if step.disturbs), None)
+    stop = stops_it(run.plan)
     if stop is None or run.plan.back:
         return ()
     order = order_named(run, stop)
@@ -236,7 +236,7 @@ def felt(run: Run, seen: Sequence[Seen]) -> tuple[str, ...]:
         return (f"{text} {waits}; one that the backend is just answering may be cut, and is let in when tried again",)
     text = f"{order}: {name} stops with {plural(users, 'user')} mapped to it, and about as many fail a login"
     why = "one that meets a stopped backend is tried there again for 3 s, and sent nowhere else"
-    return (f"{text} until they are moved: {why} (18 of 18, as measured)",)
+    return (f"{text} until {users_wait_until(run.plan, stop)}: {why} (18 of 18, as measured)",)
 
 
 def requester_left(run: Run, gate: Gate, requester: Person | None) -> str:

@@ -20,7 +20,7 @@ from bot.core.plans.procedure import Gate
 from bot.core.readings.outputs import Reading
 from bot.core.readings.packages import is_older, way_back_in_words
 from bot.core.readings.starts import NOT_SEEN
-from bot.core.runs.changed import at_zero, by_name, versions
+from bot.core.runs.changed import at_zero, by_name, stops_it, users_wait_until, versions
 from bot.core.runs.events import Seen
 from bot.core.runs.run import Run
 from bot.core.text.amount import named, plural
@@ -91,7 +91,7 @@ def _of(readings: _Readings, probe: str) -> list[Reading]:
 def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
     """In which order the backend is taken down, and what its users feel of it; no more than was measured."""
     name, users = run.request.target.backend.name, mapped(readings)
-    stop = next((step for step in run.plan.steps if step.disturbs), None)
+    stop = stops_it(run.plan)
     if stop is None or (run.lapsed is not None and run.may_have_disturbed):
         return
     order = order_named(run, stop)
@@ -103,7 +103,7 @@ def _users(run: Run, readings: _Readings) -> Iterator[_Line]:
         waits = f"their logins wait at the directors, {math.ceil(users / 100) * 2} s at least"
         yield _Line(text=f"{moved(users)} while {name} still serves; {waits} ({order})")
     else:
-        fails = "about as many fail a login until they are moved"
+        fails = f"about as many fail a login until {users_wait_until(run.plan, stop)}"
         why = f"{order}: directors send a waiting login to the stopped backend again"
         stops = f"{name} stops with {plural(users, 'user')} mapped to it"
         yield _Line(text=f"{stops}, and {fails} ({why})", alarm=True)

@@ -127,9 +127,8 @@ def standing_configuration() -> tuple[Expected, ...]:
 def moved_before(plan: Plan, step: PlannedStep) -> PlannedStep | None:
     """The step that moves the users while the backend still serves, where it stands before this one."""
     for one in plan.steps[: plan.steps.index(step)]:
-        does = one.does
-        if does & {Effect.FLUSH, Effect.STOP}:
-            return one if Effect.FLUSH in does else None
+        if one.does & {Effect.FLUSH, Effect.STOP_DOVECOT}:
+            return one if Effect.FLUSH in one.does else None
     return None
 
 
@@ -163,7 +162,9 @@ def guards_of(step: PlannedStep, target: Target, standing: Standing) -> tuple[Gu
     """By law, and what the procedure adds."""
     if not isinstance(step, PlannedChange):
         return ()
-    found = (*_by_law(step.does, target, standing), *_own(step), *standing.shown)
+    # An installation starts a dovecot that runs anew: for its users, that is a stop.
+    anew = {Effect.STOP} if Effect.INSTALL in step.does and not (standing.stopped or standing.back) else set[Effect]()
+    found = (*_by_law(step.does | anew, target, standing), *_own(step), *standing.shown)
     return tuple({guard.says: guard for guard in found}.values())
 
 

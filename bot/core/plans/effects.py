@@ -51,14 +51,17 @@ _READ = (
     (r"\bdoveadm\b.*\b(service\s+stop|stop|kick)\b", Effect.STOP),
     (r"\bdovecot\s+stop\b|\bservice\s+\S+\s+(stop|restart)\b|\binit\.d/\S+\s+(stop|restart)\b", Effect.STOP),
     (rf"(^|[\s;&|('\"/])(pkill|killall|kill|reboot|shutdown|poweroff|halt|(tel)?init\s+\d){_END}", Effect.STOP),
+    (r"\b(iptables|ip6tables|nft|ufw|firewall-cmd)\s|\bfuser\s(.*\s)?-\w*k|\bss\s(.*\s)?(-\w*K|--kill)", Effect.STOP),
     (rf"\bsystemctl\b.*\bstop\s(.*\s)?{_DOVECOT}", Effect.STOP_DOVECOT),
+    (rf"\bsystemctl\b(?=.*\s--now\b).*\bdisable\s(.*\s)?{_DOVECOT}", Effect.STOP_DOVECOT),
     (r"\bdoveadm\s+(-\S+\s+)*stop\b|\bdovecot\s+stop\b|\bservice\s+dovecot\s+stop\b", Effect.STOP_DOVECOT),
     (rf"\bsystemctl\b.*\b(start|\S*restart)\s(.*\s)?{_DOVECOT}", Effect.START_DOVECOT),
     (rf"\bsystemctl\b(?=.*\s--now\b).*\benable\s(.*\s)?{_DOVECOT}", Effect.START_DOVECOT),
     (r"\bservice\s+dovecot\s+(re)?start\b|\binit\.d/dovecot\s+(re)?start\b", Effect.START_DOVECOT),
     (rf"\bsystemctl\b.*\bmask\s(.*\s)?{_DOVECOT}", Effect.MASK),
     (rf"\bsystemctl\b.*\bunmask\s(.*\s)?{_DOVECOT}", Effect.UNMASK),
-    (r"(^|[^a-z])(rm|unlink|shred)\s|-delete\b", Effect.DELETE),
+    (rf"(^|[^a-z])(rm|unlink|shred){_END}|-delete\b", Effect.DELETE),
+    (r"(^|[^a-z])(mv|truncate)\s[^;&|]*/var/(lib/)?dovecot\b", Effect.DELETE),
     (rf"\b(apt|apt-get|aptitude)\s(?!{_ONLY_FETCHES})(.*\s)?(\w+-upgrade|upgrade|(re)?install)(\s|$)", Effect.INSTALL),
     (r"\bdpkg\s(.*\s)?(-i|--install|--unpack|--configure)(\s|$)", Effect.INSTALL),
     (r"/etc/dovecot(?=[/\s'\";&|)]|$)", Effect.CONFIGURE),
@@ -71,6 +74,21 @@ _READ = (
 def effects(command: str) -> frozenset[Effect]:
     """All that the command does, empty for one that is known to do none of it."""
     return frozenset(effect for pattern, effect in _READ if re.search(pattern, command, re.DOTALL))
+
+
+_OTHER_UNITS = re.compile(
+    r"\b(systemctl\s+(-\S+\s+)*(stop|disable|mask)(\s+(-\S+|(?!dovecot([.@\s'\"]|$))[\w@:.-]+))+"
+    r"|service\s+(?!dovecot\s)[\w@.-]+\s+stop)(?=\s*($|[;&|)])|['\"])"
+)
+
+
+@lru_cache(maxsize=1024)
+def disturbs(command: str) -> bool:
+    """Whether users or their mail notice it: all that stops something, but for other units than dovecot's by name.
+
+    Puppet or a monitor that is stopped first does not make users wait, so what comes later is held to as much.
+    """
+    return Effect.STOP in effects(_OTHER_UNITS.sub("", command))
 
 
 def takes_back(command: str) -> frozenset[Effect]:

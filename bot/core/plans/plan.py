@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, TypeAdapter, WrapSerializer
 
 from bot.core.hosts.command import OUTPUT_KEPT, Command
-from bot.core.plans.effects import Effect, effects, is_guarded, sets_owners
+from bot.core.plans.effects import Effect, disturbs, effects, is_guarded, sets_owners
 from bot.core.plans.procedure import Gate, Where
 
 Value = str | int | bool | list[str | int | bool] | dict[str, str | int]
@@ -102,7 +102,7 @@ class _Planned:
     @property
     def disturbs(self) -> bool:
         """Whether users or their mail notice it; those who are moved from a backend that serves do not."""
-        return Effect.STOP in self.does
+        return any(disturbs(action.command.text) for action in self.actions[:1])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from bot.core.plans.effects import Effect, effects
-from bot.core.plans.plan import PlannedChange
+from bot.core.plans.plan import Plan, PlannedChange, PlannedStep
 from bot.core.runs.events import Ran
 from bot.core.runs.run import Run
 
@@ -46,6 +46,20 @@ def at_zero(run: Run) -> bool:
     """Whether the backend has vhost count 0, as far as it was seen last: this run took them, and none were given."""
     taken = any(Effect.TAKES_VHOSTS in step.does for step in run.made)
     return taken and not (run.ring.given_users or Effect.TAKES_VHOSTS in run.ring.given_back)
+
+
+def stops_it(plan: Plan) -> PlannedStep | None:
+    """The step from which its users are served no more: a stop of dovecot; without one, whatever else they notice."""
+    first = next((step for step in plan.steps if Effect.STOP_DOVECOT in step.does), None)
+    # Without a stop of dovecot, packages are installed while it runs, and start it anew.
+    return first or next((step for step in plan.steps if step.disturbs or Effect.INSTALL in step.does), None)
+
+
+def users_wait_until(plan: Plan, stop: PlannedStep) -> str:
+    """What ends the wait of users who are mapped to the backend when this stops it, in words."""
+    after = (one.does & {Effect.FLUSH, Effect.START_DOVECOT} for one in plan.steps[plan.steps.index(stop) :])
+    first = next(filter(None, after), frozenset[Effect]())
+    return "they are moved" if Effect.FLUSH in first else "dovecot is started again"
 
 
 _BRINGS = re.compile(r"(\S+) (\S+) → (\S+)")

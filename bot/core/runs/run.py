@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from bot.core.hosts.inventory import Target
 from bot.core.plans.effects import Effect
-from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep
+from bot.core.plans.plan import Plan, PlannedApproval, PlannedChange, PlannedStage, PlannedStep, PlannedWait
 from bot.core.plans.procedure import Gate
 from bot.core.runs import events as fact
 from bot.core.runs.events import Entry, Grant, RunRequested
@@ -263,7 +263,7 @@ class Run:
     def only_looked(self) -> bool:
         """Whether it still prepares, and made nothing that needs undoing: there is nothing to hold."""
         prepares = not self.plan.back and self.stage in self.plan.preparing
-        return prepares and not any(step.undo for step in self.touched)
+        return prepares and not any(step.undo or step.does for step in self.touched)
 
     @property
     def committed(self) -> bool:
@@ -272,7 +272,8 @@ class Run:
         if stage is None or step is None or not stage.uninterrupted or self.stage_begun != stage.name:
             return False
         before = stage.steps[: [member.name for member in stage.steps].index(step.name)]
-        return self.attempt > 0 or any(isinstance(member, PlannedChange) for member in before)
+        waits = isinstance(step, PlannedApproval | PlannedWait if not self.may_have_disturbed else PlannedApproval)
+        return not waits and (self.attempt > 0 or any(isinstance(member, PlannedChange) for member in before))
 
     @property
     def stands_safely(self) -> bool:

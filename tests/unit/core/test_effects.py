@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.core.plans.effects import Effect, effects
+from bot.core.plans.effects import Effect, disturbs, effects
 from tests.build import plan
 
 E = Effect
@@ -54,7 +54,12 @@ READ = {
     "dovecot stop": {E.STOP, E.STOP_DOVECOT},
     "service dovecot stop": {E.STOP, E.STOP_DOVECOT},
     "doveadm service stop imap": {E.STOP},
-    "systemctl disable --now dovecot": {E.STOP},
+    "systemctl disable --now dovecot": {E.STOP, E.STOP_DOVECOT},
+    "systemctl --now disable nginx": {E.STOP},
+    "iptables -I INPUT -p tcp --dport 143 -j DROP": {E.STOP},
+    "fuser -k 143/tcp": {E.STOP},
+    "ss -K dport = 143": {E.STOP},
+    "ss -tn": set(),
     "systemctl unmask --runtime dovecot": {E.UNMASK},
     "systemctl mask --runtime dovecot": {E.MASK},
     "systemctl --runtime mask dovecot.service": {E.MASK},
@@ -89,6 +94,10 @@ READ = {
     "/bin/rm -f /var/lib/dovecot/metacache/metacache-users1": {E.DELETE},
     "find /var/dovecot/vmail -xdev -mindepth 1 -exec rm {} +": {E.DELETE},
     "sh -c 'unlink /var/dovecot/vmail/x'": {E.DELETE},
+    "sh -c 'find /var/dovecot/vmail -type f -print0 | xargs -0 rm'": {E.DELETE},
+    "mv /var/dovecot/vmail /var/dovecot/vmail.before": {E.DELETE},
+    "truncate -s 0 /var/lib/dovecot/metacache/x": {E.DELETE},
+    "mv /root/a /root/b": set(),
     "rsync -a --delete /empty/ /var/dovecot/vmail/": {E.DELETE},
     "apt-get --yes --no-remove -o Dpkg::Options::=--force-confold install dovecot-core=1": {E.INSTALL},
     "apt-get --yes dist-upgrade": {E.INSTALL},
@@ -103,6 +112,37 @@ READ = {
 
 def test_a_command_is_read_whatever_its_spelling() -> None:
     assert {command: effects(command) for command in READ} == READ
+
+
+DISTURBS = {
+    "systemctl stop puppet": False,
+    "systemctl stop puppet.timer monit": False,
+    "systemctl --no-block stop puppet": False,
+    "systemctl mask --now puppet": False,
+    "systemctl disable --now dovecot-exporter": False,
+    "sh -c 'systemctl stop puppet; systemctl stop monit || true'": False,
+    "service puppet stop": False,
+    "systemctl start puppet": False,
+    "systemctl stop dovecot": True,
+    "systemctl stop dovecot.socket": True,
+    "systemctl stop dovecot@main": True,
+    "systemctl stop puppet dovecot": True,
+    "systemctl stop puppet 'dovecot*'": True,
+    "systemctl stop $(cat /root/units)": True,
+    "sh -c 'systemctl stop puppet; doveadm service stop lmtp'": True,
+    "sh -c 'systemctl stop puppet; reboot'": True,
+    "systemctl disable --now dovecot": True,
+    "systemctl isolate rescue.target": True,
+    "service dovecot stop": True,
+    "doveadm service stop lmtp": True,
+    "pkill dovecot": True,
+}
+"""Commands, and whether users notice them."""
+
+
+def test_other_units_that_are_stopped_by_name_disturb_nobody_and_whatever_else_stops_does() -> None:
+    """The guards of the first stop are those of the first that users notice."""
+    assert {command: disturbs(command) for command in DISTURBS} == DISTURBS
 
 
 def test_users_notice_a_stop_and_nothing_else() -> None:
