@@ -39,7 +39,9 @@ SAFETY: tuple[Judge, ...] = (
 def _simulated(seen: Evidence) -> Simulated:
     ips = {host.name: str(host.ip) for host in seen.target.ring.backends}
     moments = [_moment(sample, ips) for sample in seen.samples]
-    sent = dict(_sent(seen))
+    sent: _Sent = {}
+    for key, one in _sent(seen):
+        sent.setdefault(key, []).append(one)
     return Simulated(
         entries=seen.entries,
         begun=tuple(_begun(seen, ran, sent, moments) for ran in seen.log),
@@ -60,11 +62,14 @@ def _moment(sample: Sample, ips: dict[str, str]) -> Moment:
     )
 
 
-_Sent = dict[tuple[str, int], tuple[datetime, str]]
+_Sent = dict[tuple[str, int], list[tuple[datetime, str]]]
 
 
 def _sent(seen: Evidence) -> Iterator[tuple[tuple[str, int], tuple[datetime, str]]]:
-    """By command and fence: when it was sent, and to which host; what the watch sets back is known only afterwards."""
+    """By command and fence: when it was sent, and to which host; what the watch sets back is known only afterwards.
+
+    A fence is in whole seconds: the run and its watch may send the same to two directors within one.
+    """
     for entry in seen.entries:
         match entry.fact:
             case fact.StepStarted() as started:
@@ -72,7 +77,7 @@ def _sent(seen: Evidence) -> Iterator[tuple[tuple[str, int], tuple[datetime, str
             case fact.RingSetBack() as back:
                 for ran in back.ran:
                     if ran.changes:
-                        yield (ran.command, back.not_after), (_clock_read(back.not_after), ran.host)
+                        yield (bare(ran.command), back.not_after), (_clock_read(back.not_after), ran.host)
 
 
 def _clock_read(not_after: int) -> datetime:
@@ -83,7 +88,8 @@ def _clock_read(not_after: int) -> datetime:
 def _begun(seen: Evidence, ran: Ran, sent: _Sent, moments: list[Moment]) -> Begun:
     at, meant = ran.at, ran.host
     if ran.not_after is not None:
-        at, meant = sent.get((bare(ran.command), ran.not_after), (_clock_read(ran.not_after), ran.host))
+        known = sent.get((bare(ran.command), ran.not_after), [(_clock_read(ran.not_after), ran.host)])
+        at, meant = next((one for one in reversed(known) if one[1] == ran.host), known[-1])
     nothing = Moment(
         at=seen.entries[0].at - timedelta(days=1),
         usable=frozenset(),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from bot.core.runs import events as fact
 from bot.practice.values import Loss
 from tests.chaos.evidence import Evidence, Sample
 from tests.chaos.made import BLINK, EVERYBODY, command, judged, made_evidence, with_log
@@ -55,6 +56,27 @@ def test_a_change_on_another_host_than_was_meant_is_seen(good: Evidence, part: s
     log = tuple(there if ran.command == there.command else ran for ran in good.log)
     said = judged(replace(good, log=log))
     assert any(one.startswith("wrong_host") and part in one for one in said), said
+
+
+def test_what_the_watch_sends_again_within_the_same_second_is_meant_for_its_own_director(good: Evidence) -> None:
+    """Seen: a director restarts right after the backend was set down on the other one; both fences are the same."""
+    down = command(good, "director down")
+    again = replace(down, host="director-2")
+    came = fact.Ran(
+        host="director-2",
+        command=down.command,
+        exit_status=0,
+        took=BLINK,
+        output="",
+        output_bytes=0,
+        changes=True,
+    )
+    assert down.not_after is not None
+    back = fact.RingSetBack(step="director-down", holds=True, reason="", not_after=down.not_after, ran=(came,))
+    *_, last = good.entries
+    told = replace(good, entries=(*good.entries, replace(last, seq=last.seq + 1, fact=back)))
+    assert not any(one.startswith("wrong_host") for one in judged(with_log(told, again)))
+    assert any(one.startswith("wrong_host") for one in judged(with_log(good, again)))
 
 
 def test_a_change_that_names_another_backend_is_seen(good: Evidence) -> None:
